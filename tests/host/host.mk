@@ -1,0 +1,32 @@
+# The nested VFIO host: everything it needs lands under $(BUILD)/host and is made anew when its inputs change.
+
+HOST    = $(BUILD)/host
+IN_TREE = tests/host/in-tree $(HOST)/tree
+
+host: $(HOST)/l1-initrd $(HOST)/bqlfix.so $(HOST)/make-disk $(HOST)/guest-initrd
+
+$(HOST)/tree.ok: tests/host/make-tree tests/host/packages
+	@echo "  HOST  Debian tree (about a minute)"
+	$(Q)tests/host/make-tree $(HOST)
+	$(Q)touch $@
+
+$(HOST)/l1-initrd: tests/host/make-initrd tests/host/l1-initrd-init tests/host/in-tree $(HOST)/tree.ok
+	@echo "  HOST  $@"
+	$(Q)$(IN_TREE) tests/host/make-initrd $@
+
+$(HOST)/bqlfix.so: tests/host/bqlfix.c $(HOST)/tree.ok
+	@echo "  HOST  $@"
+	$(Q)$(IN_TREE) gcc $(WARN) -std=gnu17 -O2 -shared -fPIC -o $@ $<
+
+$(HOST)/make-disk: guest-tests/make-disk.c guest-tests/pattern.h
+	@mkdir -p $(@D)
+	@echo "  HOST  $@"
+	$(Q)$(CC) $(BASE) -O2 -o $@ $<
+
+$(HOST)/guest-initrd: $(wildcard guest-tests/initramfs/* guest-tests/*.c guest-tests/*.h) $(HOST)/tree.ok
+	@echo "  HOST  $@"
+	$(Q)$(IN_TREE) guest-tests/initramfs/build $@
+
+$(HOST)/debian.raw: $(wildcard guest-tests/debian/* guest-tests/initramfs/*) $(HOST)/tree.ok
+	@echo "  HOST  $@ (about a minute)"
+	$(Q)guest-tests/debian/build $(HOST)/tree $(HOST)/apt-sources.list $@

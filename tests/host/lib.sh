@@ -1,0 +1,136 @@
+# Sourced by the scripts that run in the nested host. What they print per test is one line:
+#   ok - NAME[: detail]      FAIL - NAME: why      skip - NAME: reason
+# and they end with `done_testing`, whose status says whether any failed.
+# shellcheck shell=bash
+set -u
+
+failed=0
+
+ok() { echo "ok - $1${2:+: $2}"; }
+skip() { echo "skip - $1: $2"; }
+fail() {
+	echo "FAIL - $1: ${2:-see the lines above}"
+	failed=$((failed + 1))
+}
+# check NAME COMMAND...: ok when the command succeeds.
+check() {
+	local name=$1
+	shift
+	if "$@"; then ok "$name"; else fail "$name" "$* exited $?"; fi
+}
+done_testing() { exit $((failed > 0)); }
+
+# What the guests boot.
+KERNEL=$(echo /boot/vmlinuz-*)
+GUEST_INITRD=$HOST_BUILD/guest-initrd
+export KERNEL GUEST_INITRD
+
+# has DEVICE: this boot of the host was given it.
+has() { case " $HOST_DEVICES " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+
+# ask WORD...: one request to the runner outside (picture, qmp); prints its answer, fails when it is an error.
+ask() {
+	local port name answer
+	for name in /sys/class/virtio-ports/*/name; do
+		[ "$(cat "$name")" = runner ] && port=/dev/$(basename "$(dirname "$name")")
+	done
+	exec 9<>"$port"
+	echo "$*" >&9
+	read -r answer <&9
+	exec 9>&-
+	echo "$answer"
+	case $answer in error* | '{"error"'*) return 1 ;; esac
+}
+# picture NAME [DISPLAY]: NAME.png of an outer display device lands in this script's output.
+picture() { ask picture "$@" >/dev/null; }
+
+# bdf DEVICE: the address of a device of machines.toml, found by its PCI ids, physical functions only.
+bdf() {
+	local var=PCI_${1//-/_} d
+	for d in $(lspci -Dn -d "${!var}" | cut -d' ' -f1); do
+		[ -e "/sys/bus/pci/devices/$d/physfn" ] || { echo "$d"; return 0; }
+	done
+	return 1
+}
+# same_slot BDF FUNCTION: another function of the same slot.
+same_slot() { echo "${1%.*}.$2"; }
+
+driver_of() { basename "$(readlink -f "/sys/bus/pci/devices/$1/driver" 2>/dev/null)" 2>/dev/null; }
+
+# give BDF...: to vfio-pci, from whatever driver had it.
+give() {
+	local d dev
+	modprobe -a vfio-pci vfio_iommu_type1
+	for d in "$@"; do
+		dev=/sys/bus/pci/devices/$d
+		[ ! -e "$dev/driver" ] || echo "$d" >"$dev/driver/unbind"
+		echo vfio-pci >"$dev/driver_override"
+		echo "$d" >/sys/bus/pci/drivers_probe
+		[ "$(driver_of "$d")" = vfio-pci ] || { echo "give: $d did not go to vfio-pci"; return 1; }
+	done
+}
+
+# igb_vfs COUNT: creates VFs on the igb, PF up so that they have a link; prints their addresses.
+igb_vfs() {
+	local pf i
+	pf=$(bdf igb)
+	modprobe igb
+	echo 0 >"/sys/bus/pci/devices/$pf/sriov_drivers_autoprobe"
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		ls "/sys/bus/pci/devices/$pf/net/" >/dev/null 2>&1 && break
+		sleep 0.5
+	done
+	ip link set "$(ls "/sys/bus/pci/devices/$pf/net")" up
+	[ "$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")" -gt 0 ] || echo "$1" >"/sys/bus/pci/devices/$pf/sriov_numvfs"
+	for i in $(seq 0 $(($1 - 1))); do
+		basename "$(readlink -f "/sys/bus/pci/devices/$pf/virtfn$i")"
+	done
+}
+
+# kvm_ready: KVM loaded, or the script ends.
+kvm_ready() {
+	modprobe kvm_amd 2>/dev/null
+	[ -e /dev/kvm ] || { fail kvm "the host has no /dev/kvm"; done_testing; }
+}
+
+# A guest with QEMU as the VMM, for comparison. reference_guest STEPS BDF...: boots the initramfs guest with the
+# devices behind root ports; output in $OUT/reference.log.
+QEMU_GUEST="qemu-system-x86_64 -accel kvm -cpu host -M q35,sata=off -nodefaults -display none -no-reboot"
+export QEMU_GUEST
+
+# vfio_args BDF...: QEMU's options, one root port a slot, functions kept together.
+vfio_args() {
+	local d slot port=0 seen=" "
+	for d in "$@"; do
+		slot=${d%.*}
+		case $seen in
+		*" $slot="*) ;;
+		*)
+			port=$((port + 1))
+			seen="$seen$slot=$port "
+			printf ' -device pcie-root-port,id=rp%d,chassis=%d,slot=%d' $port $port $port
+			;;
+		esac
+		local rp=${seen##*" $slot="}
+		rp=${rp%% *}
+		printf ' -device vfio-pci,host=%s,bus=rp%d,addr=0.%d,multifunction=on' "$d" "$rp" "${d##*.}"
+	done
+}
+
+# guest_steps FILE: turns the guest's STEP lines into our test lines, prefixed; fails without a passing verdict.
+guest_steps() {
+	local file=$1 prefix=$2 word name result rest verdict
+	tr -d '\r' <"$file" >"$file.txt"
+	while read -r word name result rest; do
+		case $word/$result in
+		STEP/ok*) ok "$prefix $name" "$rest" ;;
+		STEP/FAIL*) fail "$prefix $name" "$rest" ;;
+		esac
+	done <"$file.txt"
+	verdict=$(grep -ao 'VERDICT .*' "$file.txt" | tail -n 1)
+	case $verdict in
+	"VERDICT pass"*) ok "$prefix verdict" "${verdict#VERDICT }" ;;
+	"") fail "$prefix verdict" "none came; last line: $(tail -n 1 "$file.txt")" ;;
+	*) fail "$prefix verdict" "$verdict" ;;
+	esac
+}
