@@ -48,7 +48,7 @@ static void line_fill(uint8_t *line, const struct fb_var_screeninfo *v, uint32_t
 /* Otherwise the console would draw its cursor and its messages over the picture. */
 static void console_off(void)
 {
-	int fd = open("/dev/tty0", O_RDWR | O_CLOEXEC);
+	int fd = open("/dev/tty0", O_RDWR | O_NOCTTY | O_CLOEXEC);
 
 	if (fd < 0)
 		return;

@@ -76,14 +76,43 @@ igb_vfs() {
 	pf=$(bdf igb)
 	modprobe igb
 	echo 0 >"/sys/bus/pci/devices/$pf/sriov_drivers_autoprobe"
-	for i in 1 2 3 4 5 6 7 8 9 10; do
-		ls "/sys/bus/pci/devices/$pf/net/" >/dev/null 2>&1 && break
-		sleep 0.5
-	done
+	wait_for 10 test -e "/sys/bus/pci/devices/$pf/net" || return 1
 	ip link set "$(ls "/sys/bus/pci/devices/$pf/net")" up
 	[ "$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")" -gt 0 ] || echo "$1" >"/sys/bus/pci/devices/$pf/sriov_numvfs"
 	for i in $(seq 0 $(($1 - 1))); do
 		basename "$(readlink -f "/sys/bus/pci/devices/$pf/virtfn$i")"
+	done
+}
+
+# nvme_vf: one VF of the nvme-sriov device, with queues and a vector of its own, online; prints its address.
+# Secondary controllers are set up through the primary (NVMe 1.4, 8.5 Virtualization Enhancements).
+nvme_vf() {
+	local pf dev
+	pf=$(bdf nvme-sriov)
+	modprobe nvme
+	wait_for 10 test -e "/sys/bus/pci/devices/$pf/nvme" || return 1
+	dev=/dev/$(ls "/sys/bus/pci/devices/$pf/nvme")
+	wait_for 10 test -e "$dev" || return 1
+	{
+		echo 0 >"/sys/bus/pci/devices/$pf/sriov_drivers_autoprobe"
+		nvme virt-mgmt "$dev" --cntlid=0 --rt=0 --act=1 --nr=0 # the primary gives up its flexible queues
+		nvme virt-mgmt "$dev" --cntlid=0 --rt=1 --act=1 --nr=0 # and vectors
+		nvme reset "$dev"
+		echo 1 >"/sys/bus/pci/devices/$pf/sriov_numvfs"
+		nvme virt-mgmt "$dev" --cntlid=1 --rt=1 --act=8 --nr=1
+		nvme virt-mgmt "$dev" --cntlid=1 --rt=0 --act=8 --nr=2
+		nvme virt-mgmt "$dev" --cntlid=1 --rt=0 --act=9 --nr=0
+	} >"$OUT/nvme_vf.log" 2>&1 || return 1
+	basename "$(readlink -f "/sys/bus/pci/devices/$pf/virtfn0")"
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.3
 	done
 }
 
@@ -93,27 +122,27 @@ kvm_ready() {
 	[ -e /dev/kvm ] || { fail kvm "the host has no /dev/kvm"; done_testing; }
 }
 
-# A guest with QEMU as the VMM, for comparison. reference_guest STEPS BDF...: boots the initramfs guest with the
-# devices behind root ports; output in $OUT/reference.log.
+# QEMU as the VMM, for comparison.
 QEMU_GUEST="qemu-system-x86_64 -accel kvm -cpu host -M q35,sata=off -nodefaults -display none -no-reboot"
 export QEMU_GUEST
 
-# vfio_args BDF...: QEMU's options, one root port a slot, functions kept together.
+# vfio_args BDF...: QEMU's options, one root port a slot, functions kept together. A VF's number is no function of
+# a slot: it gets a port of its own, as function 0, or the guest would not look for it.
 vfio_args() {
-	local d slot port=0 seen=" "
+	local d slot fn rp ports=0 seen=" "
 	for d in "$@"; do
-		slot=${d%.*}
+		slot=${d%.*} fn=${d##*.}
+		[ ! -e "/sys/bus/pci/devices/$d/physfn" ] || slot=$d fn=0
 		case $seen in
 		*" $slot="*) ;;
 		*)
-			port=$((port + 1))
-			seen="$seen$slot=$port "
-			printf ' -device pcie-root-port,id=rp%d,chassis=%d,slot=%d' $port $port $port
+			ports=$((ports + 1))
+			seen="$seen$slot=$ports "
+			printf ' -device pcie-root-port,id=rp%d,chassis=%d,slot=%d' $ports $ports $ports
 			;;
 		esac
-		local rp=${seen##*" $slot="}
-		rp=${rp%% *}
-		printf ' -device vfio-pci,host=%s,bus=rp%d,addr=0.%d,multifunction=on' "$d" "$rp" "${d##*.}"
+		rp=${seen##*" $slot="}
+		printf ' -device vfio-pci,host=%s,bus=rp%d,addr=0.%d,multifunction=on' "$d" "${rp%% *}" "$fn"
 	done
 }
 
