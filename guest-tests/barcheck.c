@@ -11,8 +11,8 @@
 
 #include "pcidev.h"
 
-#define PAGE	4096u
-#define PLACES	3
+#define PAGE   4096u
+#define PLACES 3
 
 struct place {
 	const char *name;

@@ -21,21 +21,21 @@
 
 #include "pattern.h"
 
-#define KIB	((uint64_t)1024)
-#define MIB	(1024 * KIB)
+#define KIB ((uint64_t)1024)
+#define MIB (1024 * KIB)
 /* Fits every logical block size in use, so that all our O_DIRECT requests are aligned. */
-#define BLOCK	(4 * KIB)
+#define BLOCK (4 * KIB)
 /* Larger than a page of PRP entries or one TRB can describe: makes drivers build lists. */
-#define LARGE	(1 * MIB)
+#define LARGE (1 * MIB)
 
 struct disk {
 	int fd;
 	uint64_t size;
 	char name[PATTERN_NAME_MAX + 1];
-	uint8_t *buf;		/* LARGE bytes, aligned to BLOCK */
-	uint8_t *want;		/* LARGE bytes */
-	uint64_t sectors;	/* verified so far */
-	uint64_t written;	/* bytes written and read back */
+	uint8_t *buf;	  /* LARGE bytes, aligned to BLOCK */
+	uint8_t *want;	  /* LARGE bytes */
+	uint64_t sectors; /* verified so far */
+	uint64_t written; /* bytes written and read back */
 };
 
 __attribute__((format(printf, 1, 2))) static int fail(const char *fmt, ...)
@@ -141,7 +141,9 @@ static int scratch_all(struct disk *d)
 	uint64_t end = d->size / BLOCK * BLOCK;
 
 	return scratch(d, half, BLOCK) || scratch(d, half + 64 * KIB, 64 * KIB) ||
-	       scratch(d, half + 1 * MIB, LARGE) || scratch(d, end - BLOCK, BLOCK) ? -1 : 0;
+			       scratch(d, half + 1 * MIB, LARGE) || scratch(d, end - BLOCK, BLOCK)
+		       ? -1
+		       : 0;
 }
 
 /* Finds the name in sector 0, which tells a strange disk from a damaged or a swapped one. */
@@ -155,7 +157,8 @@ static int identify(struct disk *d, const char *want)
 	memcpy(text, d->buf, PATTERN_SECTOR);
 	text[PATTERN_SECTOR] = '\0';
 	if (sscanf(text, "minivmm %32s sector 0", name) != 1 || !pattern_name_ok(name))
-		return fail("not a test disk: sector 0 does not begin with 'minivmm NAME sector 0'");
+		return fail(
+			"not a test disk: sector 0 does not begin with 'minivmm NAME sector 0'");
 	if (want && strcmp(name, want))
 		return fail("wrong disk: this is '%s', expected '%s'", name, want);
 	strcpy(d->name, name);

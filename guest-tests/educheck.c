@@ -12,24 +12,24 @@
 
 #include "pcidev.h"
 
-#define EDU_ID			0x00
-#define EDU_LIVENESS		0x04
-#define EDU_FACTORIAL		0x08
-#define EDU_STATUS		0x20
-#define EDU_STATUS_COMPUTING	0x01
-#define EDU_DMA_SRC		0x80
-#define EDU_DMA_DST		0x88
-#define EDU_DMA_COUNT		0x90
-#define EDU_DMA_CMD		0x98
-#define EDU_DMA_RUN		0x01
-#define EDU_DMA_TO_RAM		0x02
-#define EDU_DMA_BUF		0x40000
+#define EDU_ID		     0x00
+#define EDU_LIVENESS	     0x04
+#define EDU_FACTORIAL	     0x08
+#define EDU_STATUS	     0x20
+#define EDU_STATUS_COMPUTING 0x01
+#define EDU_DMA_SRC	     0x80
+#define EDU_DMA_DST	     0x88
+#define EDU_DMA_COUNT	     0x90
+#define EDU_DMA_CMD	     0x98
+#define EDU_DMA_RUN	     0x01
+#define EDU_DMA_TO_RAM	     0x02
+#define EDU_DMA_BUF	     0x40000
 
-#define PAGE			4096u
-#define CHUNK			(2u << 20)
+#define PAGE  4096u
+#define CHUNK (2u << 20)
 /* Stop looking for a low page here: taking more would have the guest run out of memory. */
-#define SEARCH_MARGIN		(48u << 20)
-#define WAIT_MS			10000
+#define SEARCH_MARGIN (48u << 20)
+#define WAIT_MS	      10000
 
 static volatile uint8_t *edu;
 

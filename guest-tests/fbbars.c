@@ -40,8 +40,8 @@ static void line_fill(uint8_t *line, const struct fb_var_screeninfo *v, uint32_t
 	for (uint32_t x = 0; x < v->xres; x++) {
 		uint32_t ramp = x * 255 / (v->xres - 1);
 
-		pixel_put(line, v, x, y < v->yres - v->yres / 8 ? bars[x * 8 / v->xres] :
-			  ramp * 0x010101);
+		pixel_put(line, v, x,
+			  y < v->yres - v->yres / 8 ? bars[x * 8 / v->xres] : ramp * 0x010101);
 	}
 }
 

@@ -6,7 +6,7 @@
 
 #include "pattern.h"
 
-#define MIB	(1024u * 1024u)
+#define MIB (1024u * 1024u)
 
 /* Writes whole mebibytes: one call to the kernel per sector would take a second per 100 MiB. */
 static int write_mib(FILE *f, uint8_t *buf, const char *name, uint64_t mib)

@@ -15,15 +15,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PATTERN_SECTOR		512
-#define PATTERN_NAME_MAX	32
+#define PATTERN_SECTOR	 512
+#define PATTERN_NAME_MAX 32
 /* The scratch half must start past 4 MiB, where blkcheck wants a known sector. */
-#define PATTERN_MIN_MIB		16
+#define PATTERN_MIN_MIB 16
 
 /* Names travel on the kernel's command line, so only letters that need no quoting there. */
 static inline bool pattern_name_ok(const char *name)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 	size_t len = strlen(name);
 
 	return len >= 1 && len <= PATTERN_NAME_MAX && strspn(name, allowed) == len;

@@ -17,7 +17,7 @@
 
 struct pcidev_bar {
 	uint64_t start;
-	uint64_t size;		/* 0: the device has no such BAR */
+	uint64_t size; /* 0: the device has no such BAR */
 	uint64_t flags;
 };
 

@@ -592,7 +592,9 @@ run_limited() {
 
 run() {
 	limit=$(word_value limit "$@")
-	limit=${limit:-60}
+	case $limit in
+	'' | *[!0-9]*) limit=60 ;;
+	esac
 	steps=$(word_value steps "$@" | tr , ' ')
 	total=0 failed=0
 	# shellcheck disable=SC2086 # a list
@@ -610,7 +612,8 @@ run() {
 	else
 		echo "VERDICT fail ($failed of $total steps failed)"
 	fi
-	return $failed
+	# Above 1 means, to the caller, that there was no verdict.
+	[ $failed = 0 ]
 }
 
 usage() {

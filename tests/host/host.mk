@@ -3,7 +3,8 @@
 HOST    = $(BUILD)/host
 IN_TREE = tests/host/in-tree $(HOST)/tree
 
-host: $(HOST)/l1-initrd $(HOST)/bqlfix.so $(HOST)/make-disk $(HOST)/guest-initrd
+host: $(HOST)/l1-initrd $(HOST)/bqlfix.so $(HOST)/make-disk $(HOST)/guest-initrd $(HOST)/debian.raw
+	@:
 
 $(HOST)/tree.ok: tests/host/make-tree tests/host/packages
 	@echo "  HOST  Debian tree (about a minute)"
@@ -23,10 +24,12 @@ $(HOST)/make-disk: guest-tests/make-disk.c guest-tests/pattern.h
 	@echo "  HOST  $@"
 	$(Q)$(CC) $(BASE) -O2 -o $@ $<
 
-$(HOST)/guest-initrd: $(wildcard guest-tests/initramfs/* guest-tests/*.c guest-tests/*.h) $(HOST)/tree.ok
+guest_parts = $(wildcard guest-tests/*.[ch] guest-tests/steps.sh guest-tests/build-helpers guest-tests/initramfs/*)
+
+$(HOST)/guest-initrd: $(guest_parts) $(HOST)/tree.ok
 	@echo "  HOST  $@"
 	$(Q)$(IN_TREE) guest-tests/initramfs/build $@
 
-$(HOST)/debian.raw: $(wildcard guest-tests/debian/* guest-tests/initramfs/*) $(HOST)/tree.ok
+$(HOST)/debian.raw: $(guest_parts) $(wildcard guest-tests/debian/*) $(HOST)/tree.ok
 	@echo "  HOST  $@ (about a minute)"
 	$(Q)guest-tests/debian/build $(HOST)/tree $(HOST)/apt-sources.list $@

@@ -41,8 +41,19 @@ ask() {
 	echo "$answer"
 	case $answer in error* | '{"error"'*) return 1 ;; esac
 }
-# picture NAME [DISPLAY]: NAME.png of an outer display device lands in this script's output.
-picture() { ask picture "$@" >/dev/null; }
+# picture TEST NAME WHAT [DISPLAY]: NAME.png of an outer display device lands in this script's output; a test, ok
+# when the runner finds WHAT on it: `colour bars`, or `lit`: at least 200 lit pixels, a line of text.
+picture() {
+	local test=$1 name=$2 what=$3 answer lit
+	shift 3
+	answer=$(ask picture "$name" "$@") || { fail "$test" "$answer"; return; }
+	lit=$(echo "$answer" | sed -n 's/.* \([0-9]*\) lit.*/\1/p')
+	case $what/$answer in
+	lit/*) if [ "${lit:-0}" -ge 200 ]; then ok "$test" "$answer"; else fail "$test" "dark: $answer"; fi ;;
+	*", $what") ok "$test" "$answer" ;;
+	*) fail "$test" "no $what: $answer" ;;
+	esac
+}
 
 # bdf DEVICE: the address of a device of machines.toml, found by its PCI ids, physical functions only.
 bdf() {

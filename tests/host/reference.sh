@@ -13,7 +13,10 @@ check "every device goes to vfio-pci" give $devices
 # All devices in one guest: Linux, directly booted, drives them and says what it saw.
 # shellcheck disable=SC2046,SC2086
 $QEMU_GUEST -m 1G -smp 2 -serial file:"$OUT/linux" $(vfio_args $devices) -kernel "$KERNEL" -initrd "$GUEST_INITRD" \
-	-append "console=ttyS0 quiet steps=cpus,nvme,usb,igbvf,e1000,edu,gpu,audio,testdev cpus=2 nvme_disk=nvme,nvme-sriov"
+	-append "console=ttyS0 quiet steps=cpus,nvme,usb,igbvf,e1000,edu,gpu,audio,testdev cpus=2 nvme_disk=nvme,nvme-sriov hold=5" &
+wait_for 150 grep -qs HOLD "$OUT/linux"
+picture "QEMU, Linux guest: what it draws on its passed-through display" linux "colour bars"
+wait
 guest_steps "$OUT/linux" "QEMU, Linux guest:"
 
 # Stock OVMF draws its shell on the passed-through display.
@@ -27,7 +30,7 @@ wait_for 200 grep -qas 'Shell>' "$OUT/ovmf"
 if grep -qas 'Shell>' "$OUT/ovmf"; then
 	ok "QEMU, OVMF guest: shell reached" "$SECONDS s into the script"
 	sleep 2
-	check "QEMU, OVMF guest: picture of its shell on the passed-through display" picture ovmf-shell
+	picture "QEMU, OVMF guest: its shell on the passed-through display" ovmf-shell lit
 else
 	fail "QEMU, OVMF guest" "no shell within 200 s"
 fi
