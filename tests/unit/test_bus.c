@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "vmm/bus.h"
+
+struct dev {
+	uint8_t reg[16];
+	unsigned last_size, calls;
+	struct bus *bus;
+	struct io_region *del;
+};
+
+static uint64_t dev_read(void *opaque, uint64_t off, unsigned size)
+{
+	struct dev *d = opaque;
+	uint64_t v = 0;
+
+	assert_true(range_ok(off, size, sizeof(d->reg)));
+	d->last_size = size;
+	d->calls++;
+	memcpy(&v, d->reg + off, size);
+	return v;
+}
+
+static void dev_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
+{
+	struct dev *d = opaque;
+
+	assert_true(range_ok(off, size, sizeof(d->reg)));
+	d->last_size = size;
+	d->calls++;
+	memcpy(d->reg + off, &val, size);
+	if (d->del)
+		bus_del(d->bus, d->del);
+}
+
+static const struct io_region_ops any_ops = { dev_read, dev_write, 0, 0 };
+static const struct io_region_ops word_ops = { dev_read, dev_write, 2, 4 };
+
+static void test_sizes(void **state)
+{
+	struct bus *b = bus_new(0x10000);
+	struct dev d = { 0 };
+	struct io_region r = { .base = 0x100, .size = 16, .ops = &any_ops, .opaque = &d };
+	struct io_region w = { .base = 0x200, .size = 16, .ops = &word_ops, .opaque = &d };
+
+	(void)state;
+	assert_int_equal(bus_add(b, &r), 0);
+	assert_int_equal(bus_add(b, &w), 0);
+	assert_int_equal(bus_read(b, 0x300, 4), 0xffffffff);
+	assert_int_equal(bus_read(b, 0xffff, 2), 0xffff);
+	bus_write(b, 0x100, 8, 0x8877665544332211);
+	assert_int_equal(bus_read(b, 0x100, 8), 0x8877665544332211);
+	assert_int_equal(bus_read(b, 0x101, 1), 0x22);
+	/* Too wide: in parts. Too narrow: all-ones, dropped. Odd sizes: in powers of two. */
+	assert_int_equal(bus_read(b, 0x200, 8), 0x8877665544332211);
+	assert_int_equal(d.last_size, 4);
+	assert_int_equal(bus_read(b, 0x200, 1), 0xff);
+	bus_write(b, 0x200, 1, 0);
+	assert_int_equal(d.reg[0], 0x11);
+	assert_int_equal(bus_read(b, 0x101, 3), 0x443322);
+	/* Over the edge: what is there answers, the rest is all-ones. */
+	d.reg[15] = 0x5a;
+	assert_int_equal(bus_read(b, 0x10f, 2), 0xff5a);
+	bus_write(b, 0xff, 2, 0x3344);
+	assert_int_equal(d.reg[0], 0x33);
+	bus_free(b);
+}
+
+static void test_topology(void **state)
+{
+	struct bus *b = bus_new(0x1000);
+	struct dev lo = { .reg = "\1\1\1\1\1\1\1" }, hi = { .reg = "\2\2" };
+	struct io_region r = { .base = 0, .size = 16, .ops = &any_ops, .opaque = &lo };
+	struct io_region top = {
+		.base = 4, .size = 2, .ops = &any_ops, .opaque = &hi, .priority = 1
+	};
+	struct io_region same = { .base = 8, .size = 32, .ops = &any_ops, .opaque = &hi };
+	struct io_region end = { .base = 0xff0, .size = 16, .ops = &any_ops, .opaque = &hi };
+	struct io_region past = { .base = 0xff1, .size = 16, .ops = &any_ops, .opaque = &hi };
+
+	(void)state;
+	assert_int_equal(bus_add(b, &r), 0);
+	assert_int_equal(bus_add(b, &r), -EEXIST);
+	assert_int_equal(bus_add(b, &same), -EEXIST);
+	assert_int_equal(bus_add(b, &past), -ERANGE);
+	assert_int_equal(bus_add(b, &end), 0);
+	assert_int_equal(bus_add(b, &top), 0);
+	assert_int_equal(bus_read(b, 3, 4), 0x01020201);
+	bus_del(b, &top);
+	assert_int_equal(bus_read(b, 3, 4), 0x01010101);
+	bus_del(b, &r);
+	assert_int_equal(bus_add(b, &same), 0);
+	assert_int_equal(bus_read(b, 8, 1), 2);
+	bus_free(b);
+}
+
+static void test_del_inside(void **state)
+{
+	struct bus *b = bus_new(0x1000);
+	struct dev d = { .bus = b };
+	struct io_region r = { .base = 0, .size = 16, .ops = &any_ops, .opaque = &d };
+
+	(void)state;
+	d.del = &r;
+	assert_int_equal(bus_add(b, &r), 0);
+	bus_write(b, 0, 1, 7);
+	assert_int_equal(bus_read(b, 0, 1), 0xff);
+	assert_int_equal(r.refs, 0);
+	bus_free(b);
+}
+
+static void test_doorbell(void **state)
+{
+	struct bus *b = bus_new(0x1000);
+	struct dev d = { 0 };
+	struct io_region r = { .base = 0, .size = 16, .ops = &any_ops, .opaque = &d };
+	struct doorbell bell = {
+		.addr = 4, .len = 2, .datamatch = 9, .fd = eventfd(0, EFD_NONBLOCK)
+	};
+	uint64_t n;
+
+	(void)state;
+	assert_int_equal(bus_add(b, &r), 0);
+	assert_int_equal(bus_doorbell_add(b, &bell), 0);
+	bus_write(b, 4, 2, 8);
+	bus_write(b, 4, 4, 9);
+	assert_int_equal(d.calls, 2);
+	assert_int_equal(read(bell.fd, &n, 8), -1);
+	bus_write(b, 4, 2, 9);
+	assert_int_equal(d.calls, 2);
+	assert_int_equal(read(bell.fd, &n, 8), 8);
+	bus_doorbell_del(b, &bell);
+	bus_write(b, 4, 2, 9);
+	assert_int_equal(d.calls, 3);
+	close(bell.fd);
+	bus_free(b);
+}
+
+/* Many regions at random places: the view and a plain search agree. */
+static void test_view(void **state)
+{
+	struct bus *b = bus_new(0x1000);
+	struct io_region r[40];
+	struct dev d[40];
+	unsigned i, addr, rnd = 1;
+
+	(void)state;
+	for (i = 0; i < 40; i++) {
+		rnd = rnd * 1103515245 + 12345;
+		memset(&d[i], (int)i, sizeof(d[i].reg));
+		d[i].del = NULL;
+		r[i] = (struct io_region){ .base = (rnd >> 8) % 400,
+					   .size = 1 + (rnd >> 20) % 16,
+					   .ops = &any_ops,
+					   .opaque = &d[i],
+					   .priority = (int)i };
+		assert_int_equal(bus_add(b, &r[i]), 0);
+	}
+	for (addr = 0; addr < 450; addr++) {
+		uint64_t want = 0xff;
+
+		for (i = 0; i < 40; i++)
+			if (range_within(addr, 1, r[i].base, r[i].size))
+				want = i;
+		assert_int_equal(bus_read(b, addr, 1), want);
+	}
+	bus_free(b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sizes),	   cmocka_unit_test(test_topology),
+		cmocka_unit_test(test_del_inside), cmocka_unit_test(test_doorbell),
+		cmocka_unit_test(test_view),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

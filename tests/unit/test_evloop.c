@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "vmm/evloop.h"
+
+struct world {
+	struct evloop *l;
+	struct ev_source *a, *b;
+	struct ev_timer *t;
+	int fired, ticks, calls;
+};
+
+static void on_fd(void *arg, int fd, uint32_t events)
+{
+	struct world *w = arg;
+
+	(void)fd;
+	(void)events;
+	w->fired++;
+	/* Both are ready; whoever comes first takes both away. */
+	evloop_del_fd(w->a);
+	evloop_del_fd(w->b);
+	evloop_stop(w->l, 3);
+}
+
+static void test_del_in_batch(void **state)
+{
+	struct world w = { .l = evloop_new() };
+	int a = eventfd(1, 0), b = eventfd(1, 0);
+
+	(void)state;
+	w.a = evloop_add_fd(w.l, a, EPOLLIN, on_fd, &w);
+	w.b = evloop_add_fd(w.l, b, EPOLLIN, on_fd, &w);
+	assert_null(evloop_add_fd(w.l, -1, EPOLLIN, on_fd, &w));
+	assert_int_equal(evloop_run(w.l), 3);
+	assert_int_equal(w.fired, 1);
+	evloop_free(w.l);
+	close(a);
+	close(b);
+}
+
+static void on_tick(void *arg)
+{
+	struct world *w = arg;
+
+	if (++w->ticks == 3)
+		evloop_stop(w->l, 0);
+	else
+		ev_timer_set(w->t, 1);
+}
+
+static void never(void *arg)
+{
+	(void)arg;
+	fail();
+}
+
+static void test_timers(void **state)
+{
+	struct world w = { .l = evloop_new() };
+	struct ev_timer *late = evloop_add_timer(w.l, never, &w);
+	uint64_t start = evloop_now_ns();
+
+	(void)state;
+	w.t = evloop_add_timer(w.l, on_tick, &w);
+	ev_timer_set(late, start + 3600000000000ull);
+	ev_timer_set(w.t, start + 2000000);
+	evloop_run(w.l);
+	assert_int_equal(w.ticks, 3);
+	assert_true(evloop_now_ns() - start >= 2000000);
+	ev_timer_set(late, 0);
+	evloop_del_timer(late);
+	evloop_free(w.l);
+}
+
+static void on_call(void *arg)
+{
+	struct world *w = arg;
+
+	w->calls++;
+}
+
+static void on_last(void *arg)
+{
+	evloop_stop(((struct world *)arg)->l, 9);
+}
+
+static void *caller(void *arg)
+{
+	struct world *w = arg;
+	int i;
+
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(evloop_call(w->l, on_call, w), 0);
+	assert_int_equal(evloop_call(w->l, on_last, w), 0);
+	return NULL;
+}
+
+static void test_calls(void **state)
+{
+	struct world w = { .l = evloop_new() };
+	pthread_t t;
+
+	(void)state;
+	assert_int_equal(pthread_create(&t, NULL, caller, &w), 0);
+	assert_int_equal(evloop_run(w.l), 9);
+	pthread_join(t, NULL);
+	assert_int_equal(w.calls, 1000);
+	evloop_free(w.l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_del_in_batch),
+		cmocka_unit_test(test_timers),
+		cmocka_unit_test(test_calls),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

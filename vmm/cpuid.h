@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the guest's CPUID says: what KVM supports, with our topology and hypervisor leaves.
+ *
+ * Threads: main thread, before the vCPUs run.
+ */
+#ifndef VMM_CPUID_H
+#define VMM_CPUID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/error.h"
+
+struct kvm;
+struct cpuid_table;
+
+/* All at least 1. vCPU i is thread i % threads of core i / threads % cores of socket i / (threads *
+ * cores). */
+struct cpu_topology {
+	unsigned sockets, cores, threads;
+};
+
+struct cpu_model {
+	bool hide_kvm;	      /* no KVM leaves: drivers that refuse a hypervisor they know */
+	bool hide_hypervisor; /* no hypervisor bit either */
+	bool hv_time, hv_relaxed, hv_vapic;
+	bool hv_spinlocks_set;
+	uint32_t hv_spinlocks;	/* retries before the guest tells us; ~0: never */
+	char hv_vendor_id[13];	/* empty: "Microsoft Hv" */
+	unsigned max_phys_bits; /* 0: the host's */
+};
+
+/* APIC id of vCPU i: each level takes a power of two, as CPUID leaf 0xB wants it. */
+uint32_t cpu_apic_id(const struct cpu_topology *, unsigned i);
+
+struct cpuid_table *cpuid_new(const struct kvm *, const struct cpu_topology *,
+			      const struct cpu_model *, struct error *);
+void cpuid_free(struct cpuid_table *);
+unsigned cpuid_phys_bits(const struct cpuid_table *);
+bool cpuid_is_intel(const struct cpuid_table *);
+uint32_t cpuid_signature(const struct cpuid_table *); /* leaf 1 EAX: RDX at reset */
+/* Gives vCPU i (an fd from KVM_CREATE_VCPU) its CPUID. */
+int cpuid_apply(struct cpuid_table *, int vcpu_fd, unsigned i);
+
+#endif

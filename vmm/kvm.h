@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hypervisor underneath: one KVM virtual machine with its in-kernel interrupt chips, its
+ * memslots and its ioeventfds. <linux/kvm.h> stays behind this header.
+ *
+ * Threads: kvm_open/kvm_close by the main thread; the listener and the doorbells by whoever changes
+ * guest memory or a bus (their locks serialise them).
+ */
+#ifndef VMM_KVM_H
+#define VMM_KVM_H
+
+#include "vmm/bus.h"
+#include "vmm/error.h"
+#include "vmm/irq.h"
+#include "vmm/mem.h"
+
+/* Where the four pages live that KVM needs on Intel hosts without unrestricted guest: above
+ * anything RAM and below the 4 MiB of flash that end at 4 GiB (QEMU's choice, known to OSes). */
+#define KVM_IDENTITY_ADDR 0xfeffc000u
+#define KVM_TSS_ADDR	  0xfeffd000u
+#define KVM_PRIVATE_SIZE  0x4000u
+
+struct kvm_slot;
+
+struct kvm {
+	int dev, vm;	 /* /dev/kvm and the machine; -1 when closed */
+	size_t run_size; /* bytes of a vCPU's shared page(s) */
+	unsigned max_vcpus, max_slots, max_gsi;
+	bool readonly_mem, tsc_deadline;
+	struct mem_listener listener;
+	struct kvm_slot *slots;
+	unsigned n_slots;
+};
+
+/* The opaque of kvm_doorbell_ops: which of the two address spaces the bus is. */
+struct kvm_doorbells {
+	struct kvm *kvm;
+	bool pio;
+};
+
+extern const struct irq_backend_ops kvm_irq_ops; /* opaque: struct kvm */
+extern const struct doorbell_ops kvm_doorbell_ops;
+
+/* Opens /dev/kvm, checks what is needed, creates the machine with PIC, IOAPIC, LAPICs and PIT.
+ * After an error kvm_close() is safe. */
+int kvm_open(struct kvm *, struct error *);
+void kvm_close(struct kvm *);
+
+/* The PIT stops making up for lost ticks. Takes milliseconds; vCPUs may run meanwhile. */
+void kvm_stop_reinjection(struct kvm *);
+
+/* PIC, IOAPIC and PIT back to their power-on state. */
+int kvm_reset_chips(struct kvm *);
+
+#endif

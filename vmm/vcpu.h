@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Virtual CPUs: one named thread each, started, paused, reset and joined together.
+ *
+ * Threads: everything here is the main loop's, but for vcpus_pause_async(), which any thread and
+ * any device callback may use.
+ */
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/cpuid.h"
+#include "vmm/error.h"
+
+struct bus;
+struct guest_mem;
+struct kvm;
+struct vcpus;
+
+enum vcpu_event {
+	VCPU_TRIPLE_FAULT,
+	VCPU_POWER_OFF,
+	VCPU_RESET,
+	VCPU_FAILED, /* KVM cannot go on; the message has been logged */
+};
+
+/* Where CPU 0 starts. The others wait for INIT and SIPI, whatever the mode. */
+struct vcpu_entry {
+	enum { VCPU_RESET_VECTOR, VCPU_PROT32, VCPU_LONG64 } mode;
+	uint64_t rip, rsp, rbx, rsi;
+	uint64_t cr3;	   /* LONG64 */
+	uint64_t gdt_base; /* PROT32 and LONG64: a GDT with CS at 0x10 and DS at 0x18 */
+	uint16_t gdt_limit;
+};
+
+struct vcpus_params {
+	struct kvm *kvm;
+	struct bus *pio, *mmio;
+	struct guest_mem *mem;
+	struct cpuid_table *cpuid;
+	const struct cpu_topology *topo;
+	unsigned n;
+	/* Called on the vCPU's thread; must not wait for vCPUs. */
+	void (*event)(void *opaque, enum vcpu_event);
+	void *opaque;
+};
+
+/* Creates the vCPUs and gives them CPUID; no thread yet. params is copied, cpuid not kept. */
+struct vcpus *vcpus_new(const struct vcpus_params *, struct error *);
+/* Stops and joins the threads, if any. */
+void vcpus_free(struct vcpus *);
+
+/* Sets every vCPU's registers: power-on state, CPU 0 as `entry` says. `first`: they are fresh from
+ * KVM, so only what differs from its defaults is written. vCPUs paused or not yet started. */
+int vcpus_reset(struct vcpus *, const struct vcpu_entry *, bool first);
+
+int vcpus_start(struct vcpus *, struct error *);
+void vcpus_pause_async(struct vcpus *);
+void vcpus_pause(struct vcpus *); /* returns when none is in the guest or in a device callback */
+void vcpus_resume(struct vcpus *);
+
+#endif
