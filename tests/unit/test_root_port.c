@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "devices/root_port.h"
+
+static int no_line(void *opaque, uint32_t gsi, bool level)
+{
+	(void)opaque, (void)gsi, (void)level;
+	return 0;
+}
+
+static const struct irq_backend_ops irq_ops = { .set_line = no_line };
+
+struct fixture {
+	struct pci_root root;
+	struct root_port port;
+};
+
+#define PORT PCI_DEVFN(2, 0)
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	pci_root_init(&f->root);
+	f->root.pio = bus_new(0x10000);
+	f->root.mmio = bus_new(1ull << 52);
+	f->root.irq = irq_table_new(&irq_ops, NULL, 64);
+	*state = f;
+	return root_port_init(&f->port, &f->root, PORT, 7, 3, 8, NULL);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	root_port_destroy(&f->port);
+	irq_table_free(f->root.irq);
+	bus_free(f->root.pio);
+	bus_free(f->root.mmio);
+	pci_root_destroy(&f->root);
+	free(f);
+	return 0;
+}
+
+static uint32_t rd(struct fixture *f, unsigned off, unsigned size)
+{
+	return pci_cfg_read(&f->root, 0, PORT, off, size);
+}
+
+static void wr(struct fixture *f, unsigned off, unsigned size, uint32_t v)
+{
+	pci_cfg_write(&f->root, 0, PORT, off, size, v);
+}
+
+/* As an OS finds it. */
+static unsigned find_cap(struct fixture *f, unsigned id)
+{
+	unsigned at = rd(f, PCI_CAPABILITY_LIST, 1);
+
+	for (unsigned i = 0; i < 48 && at; i++, at = rd(f, at + 1, 1))
+		if (rd(f, at, 1) == id)
+			return at;
+	return 0;
+}
+
+static void test_registers(void **state)
+{
+	struct fixture *f = *state;
+	unsigned e = find_cap(f, PCI_CAP_ID_EXP);
+
+	assert_int_equal(rd(f, 0, 4), 0x000c1b36);
+	assert_int_equal(rd(f, PCI_CLASS_REVISION, 4) >> 8, 0x060400);
+	assert_int_equal(rd(f, PCI_HEADER_TYPE, 1), 1);
+	assert_int_equal(rd(f, PCI_INTERRUPT_PIN, 1), 1);
+	assert_true(e != 0 && find_cap(f, PCI_CAP_ID_PM) != 0);
+	assert_int_equal(rd(f, e + PCI_EXP_FLAGS, 2), 0x0142);
+	assert_int_equal(rd(f, e + PCI_EXP_LNKCAP, 4) & 0x3ff, 3 | 8 << 4);
+	assert_int_equal(rd(f, e + PCI_EXP_LNKSTA, 2) & 0x3ff, 3 | 8 << 4);
+	assert_int_equal(rd(f, e + PCI_EXP_LNKCAP2, 4), 0xe);
+	assert_int_equal(rd(f, e + PCI_EXP_SLTCAP, 4) >> 19, 7);
+	assert_int_equal(rd(f, e + PCI_EXP_SLTCAP, 4) & (PCI_EXP_SLTCAP_HPC | PCI_EXP_SLTCAP_HPS),
+			 0);
+	assert_int_equal(rd(f, e + PCI_EXP_DEVCTL, 2), PCI_EXP_DEVCTL_READRQ_512B);
+}
+
+static void test_presence(void **state)
+{
+	struct fixture *f = *state;
+	unsigned e = find_cap(f, PCI_CAP_ID_EXP);
+	struct pci_device dev;
+
+	assert_int_equal(rd(f, e + PCI_EXP_SLTSTA, 2) & PCI_EXP_SLTSTA_PDS, 0);
+	pci_device_init(&dev, "dev", NULL, 1, 2, 0x020000, 0);
+	assert_int_equal(pci_add(&f->root, f->port.dev.secondary, &dev, 0, NULL), 0);
+	root_port_link_up(&f->port);
+	assert_int_equal(rd(f, e + PCI_EXP_SLTSTA, 2) & PCI_EXP_SLTSTA_PDS, PCI_EXP_SLTSTA_PDS);
+	assert_int_equal(rd(f, e + PCI_EXP_LNKSTA, 2) & PCI_EXP_LNKSTA_DLLLA, PCI_EXP_LNKSTA_DLLLA);
+	wr(f, e + PCI_EXP_LNKCTL, 2, PCI_EXP_LNKCTL_RL | PCI_EXP_LNKCTL_CCC);
+	assert_int_equal(rd(f, e + PCI_EXP_LNKCTL, 2), PCI_EXP_LNKCTL_CCC);
+	wr(f, PCI_SECONDARY_BUS, 2, 0x0101);
+	assert_int_equal(pci_cfg_read(&f->root, 1, 0, 0, 4), 0x00020001);
+	pci_reset_all(&f->root);
+	assert_int_equal(rd(f, e + PCI_EXP_SLTSTA, 2) & PCI_EXP_SLTSTA_PDS, PCI_EXP_SLTSTA_PDS);
+	assert_int_equal(rd(f, e + PCI_EXP_LNKCTL, 2), 0);
+	pci_remove(&dev);
+	pci_device_destroy(&dev);
+}
+
+static void test_errors(void **state)
+{
+	struct fixture *f = *state;
+	struct error err = { 0 };
+	struct root_port p;
+
+	assert_int_equal(root_port_init(&p, &f->root, PORT, 8, 0, 0, &err), -EBUSY);
+	assert_int_equal(root_port_init(&p, &f->root, PCI_DEVFN(3, 0), 8, 6, 0, &err), -EINVAL);
+	assert_int_equal(root_port_init(&p, &f->root, PCI_DEVFN(3, 0), 8, 0, 0, &err), 0);
+	root_port_destroy(&p);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { T(test_registers), T(test_presence), T(test_errors) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
