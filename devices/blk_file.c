@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Opening, locking and measuring a disk image. See blk_file.h. */
+#include "devices/blk_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "vmm/addr.h"
+#include "vmm/cleanup.h"
+#include "vmm/error.h"
+
+#define PROBE_SIZE 4096
+
+static int fail(struct error *err, const char *path, const char *what)
+{
+	return error_set(err, -errno, "disk %s: %s: %s", path, what, strerror(errno));
+}
+
+static int open_fd(struct blk_file *f, const char *path, struct error *err)
+{
+	int flags = (f->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY;
+	struct stat st;
+
+	if (stat(path, &st))
+		return fail(err, path, "cannot open");
+	f->is_blkdev = S_ISBLK(st.st_mode);
+	if (!f->is_blkdev && !S_ISREG(st.st_mode))
+		return error_set(err, -EINVAL,
+				 "disk %s: is neither a regular file nor a block device", path);
+	/* On a block device O_EXCL means: not while it is mounted or part of something else. */
+	if (f->is_blkdev && !f->readonly)
+		flags |= O_EXCL;
+	f->fd = open(path, flags | (f->direct ? O_DIRECT : 0));
+	if (f->fd >= 0)
+		return 0;
+	if (f->direct && errno == EINVAL)
+		return error_set(err, -EINVAL,
+				 "disk %s: this file system has no O_DIRECT; use cache=writeback",
+				 path);
+	if (f->is_blkdev && errno == EBUSY)
+		return error_set(err, -EBUSY,
+				 "disk %s: is mounted or in use by the host; unmount it or add ,ro",
+				 path);
+	if (errno == EACCES || errno == EROFS)
+		return error_set(err, -errno, "disk %s: cannot open for %s: %s%s", path,
+				 f->readonly ? "reading" : "writing", strerror(errno),
+				 f->readonly ? "" : "; change its permissions or add ,ro");
+	return fail(err, path, "cannot open");
+}
+
+/* Open-file-description locks: they belong to this open file, survive threads and fork, and go
+ * away with the process however it ends. */
+static int lock_fd(const struct blk_file *f, const char *path, struct error *err)
+{
+	struct flock fl = { .l_type = f->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(f->fd, F_OFD_SETLK, &fl) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return error_set(
+			err, -EBUSY,
+			"disk %s: is in use by another process (`lslocks` or `fuser -v %s` "
+			"shows which); stop it, or add ,ro to both",
+			path, path);
+	if (errno == EINVAL || errno == ENOLCK || errno == EOPNOTSUPP)
+		return 0; /* a file system without locks cannot tell */
+	return fail(err, path, "cannot lock");
+}
+
+static const struct {
+	const char *name, *magic;
+	size_t len;
+} formats[] = {
+	{ "qcow2", "QFI\xfb", 4 },
+	{ "vmdk", "KDMV", 4 },
+	{ "vhdx", "vhdxfile", 8 },
+};
+
+static int probe_format(const struct blk_file *f, const char *path, struct error *err)
+{
+	scoped_free void *buf = aligned_alloc(PROBE_SIZE, PROBE_SIZE);
+	ssize_t n;
+
+	if (!buf)
+		return error_set(err, -ENOMEM, "disk %s: out of memory", path);
+	n = pread(f->fd, buf, PROBE_SIZE, 0);
+	if (n < 0)
+		return fail(err, path, "cannot read");
+	for (unsigned i = 0; i < ARRAY_SIZE(formats); i++)
+		if ((size_t)n >= formats[i].len &&
+		    memcmp(buf, formats[i].magic, formats[i].len) == 0)
+			return error_set(err, -EINVAL,
+					 "disk %s: is a %s image and only raw ones are read here; "
+					 "convert it (qemu-img convert -O raw %s NEW.raw), or say "
+					 "format=raw if its content just looks like that",
+					 path, formats[i].name, path);
+	return 0;
+}
+
+static int measure_blkdev(struct blk_file *f, const char *path, struct error *err)
+{
+	int lbs = 512;
+	unsigned pbs = 512;
+	uint64_t size = 0;
+
+	if (ioctl(f->fd, BLKGETSIZE64, &size) || ioctl(f->fd, BLKSSZGET, &lbs) ||
+	    ioctl(f->fd, BLKPBSZGET, &pbs))
+		return fail(err, path, "cannot read its size");
+	f->size = size;
+	f->block_size = (uint32_t)lbs;
+	f->phys_size = pbs;
+	return 0;
+}
+
+/* A file system says what O_DIRECT needs since Linux 6.1 (STATX_DIOALIGN); before, 512-byte
+ * transfers are tried. */
+static void measure_direct(struct blk_file *f)
+{
+	scoped_free void *buf = NULL;
+
+#ifdef STATX_DIOALIGN
+	struct statx sx;
+
+	if (statx(f->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 &&
+	    (sx.stx_mask & STATX_DIOALIGN) && sx.stx_dio_offset_align) {
+		if (sx.stx_dio_offset_align > f->block_size)
+			f->block_size = sx.stx_dio_offset_align;
+		f->mem_align = sx.stx_dio_mem_align;
+		return;
+	}
+#endif
+	f->mem_align = f->block_size;
+	buf = aligned_alloc(PROBE_SIZE, PROBE_SIZE);
+	if (!buf || f->is_blkdev)
+		return;
+	if (pread(f->fd, buf, 512, 0) < 0 && errno == EINVAL)
+		f->block_size = f->mem_align = 4096;
+}
+
+static bool can_discard(const struct blk_file *f)
+{
+	char path[96];
+	struct stat st;
+	unsigned long long max = 0;
+	FILE *s;
+
+	if (f->readonly)
+		return false;
+	/* Beyond the end nothing changes, but the file system says whether it could. */
+	if (!f->is_blkdev)
+		return fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				 (off_t)align_up(f->size, PROBE_SIZE), PROBE_SIZE) == 0;
+	if (fstat(f->fd, &st))
+		return false;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/queue/discard_max_bytes",
+		 major(st.st_rdev), minor(st.st_rdev));
+	s = fopen(path, "re");
+	if (!s) /* a partition: the queue is its parent's */
+		return false;
+	if (fscanf(s, "%llu", &max) != 1)
+		max = 0;
+	fclose(s);
+	return max != 0;
+}
+
+static int measure(struct blk_file *f, const char *path, struct error *err)
+{
+	struct stat st;
+	int ret = 0;
+
+	f->block_size = f->phys_size = 512;
+	f->mem_align = 1;
+	if (fstat(f->fd, &st))
+		return fail(err, path, "cannot stat");
+	f->size = (uint64_t)st.st_size;
+	if (f->is_blkdev)
+		ret = measure_blkdev(f, path, err);
+	if (ret)
+		return ret;
+	if (f->direct)
+		measure_direct(f);
+	else
+		f->block_size = f->is_blkdev ? f->block_size : 512;
+	if (f->size == 0)
+		return error_set(err, -EINVAL,
+				 "disk %s: is empty; give it a size (truncate -s 10G %s)", path,
+				 path);
+	if (!is_pow2(f->block_size) || f->block_size < 512 || !is_pow2(f->mem_align))
+		return error_set(err, -EINVAL,
+				 "disk %s: its block size of %u bytes is not supported", path,
+				 f->block_size);
+	if (f->phys_size < f->block_size)
+		f->phys_size = f->block_size;
+	f->discard = can_discard(f);
+	f->discard_align = !f->is_blkdev && !f->direct ? PROBE_SIZE : f->phys_size;
+	return 0;
+}
+
+int blk_file_open(struct blk_file *f, const char *path, bool readonly, enum blk_cache cache,
+		  bool raw, struct error *err)
+{
+	int ret;
+
+	*f = (struct blk_file){ .fd = -1, .readonly = readonly };
+	f->direct = cache == BLK_CACHE_NONE;
+	pthread_mutex_init(&f->rmw_lock, NULL);
+	ret = open_fd(f, path, err);
+	if (!ret)
+		ret = lock_fd(f, path, err);
+	if (!ret)
+		ret = measure(f, path, err);
+	if (!ret && !raw)
+		ret = probe_format(f, path, err);
+	if (ret)
+		blk_file_close(f);
+	return ret;
+}
+
+void blk_file_close(struct blk_file *f)
+{
+	if (f->fd < 0)
+		return;
+	close(f->fd);
+	f->fd = -1;
+	pthread_mutex_destroy(&f->rmw_lock);
+}
+
+static int punch(const struct blk_file *f, uint64_t off, uint64_t len)
+{
+	return fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len)
+		       ? -errno
+		       : 0;
+}
+
+int blk_file_discard(struct blk_file *f, uint64_t off, uint64_t len)
+{
+	uint64_t range[2] = { off, len };
+
+	if (f->is_blkdev)
+		return ioctl(f->fd, BLKDISCARD, range) ? -errno : 0;
+	return punch(f, off, len);
+}
+
+/* The last resort, for file systems that know neither (tmpfs has no ZERO_RANGE). */
+static int write_zeros(struct blk_file *f, uint64_t off, uint64_t len)
+{
+	const size_t chunk = 256 * KiB;
+	scoped_free void *buf = aligned_alloc(4096, chunk);
+	ssize_t n;
+
+	if (!buf)
+		return -ENOMEM;
+	memset(buf, 0, chunk);
+	for (; len; off += (uint64_t)n, len -= (uint64_t)n) {
+		n = pwrite(f->fd, buf, len < chunk ? len : chunk, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		else if (n <= 0)
+			return n ? -errno : -EIO;
+	}
+	return 0;
+}
+
+int blk_file_zero(struct blk_file *f, uint64_t off, uint64_t len, bool unmap)
+{
+	uint64_t range[2] = { off, len };
+	int ret;
+
+	if (f->is_blkdev)
+		return ioctl(f->fd, BLKZEROOUT, range) ? -errno : 0;
+	/* A hole reads as zeroes, but only within the file: KEEP_SIZE does not extend it. */
+	ret = unmap ? punch(f, off, len) : -EOPNOTSUPP;
+	if (ret && fallocate(f->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+			     (off_t)len) == 0)
+		ret = 0;
+	if (ret)
+		ret = write_zeros(f, off, len);
+	return ret;
+}
