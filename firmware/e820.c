@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "firmware/e820.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include "firmware/fw_cfg.h"
+
+/* Identity map and TSS that KVM needs on Intel; vmm/kvm.c puts them here, below the flash. */
+#define KVM_PAGES      0xfeffc000u
+#define KVM_PAGES_SIZE 0x4000u
+
+static struct e820_entry entry(uint64_t base, uint64_t size, enum e820_type type)
+{
+	return (struct e820_entry){ htole64(base), htole64(size), htole32(type) };
+}
+
+/* Before the first entry that starts above it. */
+static int insert(struct e820_map *m, uint64_t base, uint64_t size, enum e820_type type)
+{
+	unsigned i = m->n;
+
+	if (size == 0)
+		return 0;
+	if (m->n == E820_MAX)
+		return -ENOSPC;
+	while (i > 0 && le64toh(m->e[i - 1].base) > base)
+		i--;
+	memmove(&m->e[i + 1], &m->e[i], (m->n - i) * sizeof(m->e[0]));
+	m->e[i] = entry(base, size, type);
+	m->n++;
+	return 0;
+}
+
+int e820_add(struct e820_map *m, uint64_t base, uint64_t size, enum e820_type type)
+{
+	return range_ok(base, size, UINT64_MAX) ? insert(m, base, size, type) : -EINVAL;
+}
+
+int e820_carve(struct e820_map *m, uint64_t base, uint64_t size, enum e820_type type)
+{
+	struct e820_map out = { .n = 0 };
+	uint64_t end;
+	int ret = 0;
+
+	if (__builtin_add_overflow(base, size, &end))
+		return -EINVAL;
+	for (unsigned i = 0; i < m->n && !ret; i++) {
+		uint64_t b = le64toh(m->e[i].base), e = b + le64toh(m->e[i].size);
+		enum e820_type t = le32toh(m->e[i].type);
+
+		if (!range_overlaps(b, e - b, base, size)) {
+			ret = insert(&out, b, e - b, t);
+			continue;
+		}
+		if (b < base)
+			ret = insert(&out, b, base - b, t);
+		if (!ret && e > end)
+			ret = insert(&out, end, e - end, t);
+	}
+	if (!ret)
+		ret = insert(&out, base, size, type);
+	if (!ret)
+		*m = out;
+	return ret;
+}
+
+int e820_firmware(struct e820_map *m, uint64_t low, uint64_t high)
+{
+	int ret;
+
+	m->n = 0;
+	ret = e820_add(m, 0, low, E820_RAM);
+	if (!ret)
+		ret = e820_add(m, KVM_PAGES, KVM_PAGES_SIZE, E820_RESERVED);
+	return ret ? ret : e820_add(m, 4 * GiB, high, E820_RAM);
+}
+
+int e820_linux(struct e820_map *m, uint64_t low, uint64_t high, uint64_t acpi, uint64_t acpi_size,
+	       uint64_t ecam, uint64_t ecam_size)
+{
+	int ret = e820_firmware(m, low, high);
+
+	if (!ret)
+		ret = e820_carve(m, 0x9fc00, 0xa0000 - 0x9fc00, E820_RESERVED);
+	if (!ret)
+		ret = e820_carve(m, 0xa0000, 0xf0000 - 0xa0000, E820_RESERVED);
+	if (!ret)
+		ret = e820_carve(m, 0xf0000, 0x100000 - 0xf0000, E820_RESERVED);
+	if (!ret && acpi_size)
+		ret = e820_carve(m, acpi, acpi_size, E820_ACPI);
+	/* Without this the kernel does not trust MCFG before it has read the DSDT. */
+	if (!ret && ecam_size)
+		ret = e820_carve(m, ecam, ecam_size, E820_RESERVED);
+	return ret;
+}
+
+int e820_fw_cfg_add(struct fw_cfg *fw, const struct e820_map *m)
+{
+	return fw_cfg_add_file(fw, "etc/e820", m->e, m->n * sizeof(m->e[0]));
+}

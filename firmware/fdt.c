@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The device tree describes what is fixed about the machine: memory, processors, the PCI host
+ * bridge and its windows, the serial ports. PCI devices are found by enumeration, not listed.
+ *
+ * On x86 the tree is information beside ACPI, so interrupt controllers carry no compatible string
+ * that Linux would take over from ACPI (it knows intel,ce4100-ioapic).
+ *
+ * A blob that is too small makes libfdt say -FDT_ERR_NOSPACE; then it is built again twice as
+ * large.
+ */
+#include "firmware/fdt.h"
+
+#include <errno.h>
+#include <libfdt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "vmm/addr.h"
+
+#define FDT_FIRST_SIZE 4096
+#define FDT_MAX_SIZE   (1 << 20)
+
+/* ranges: first cell of a child address (IEEE Std 1275 PCI binding, 2.2.1.1). */
+#define PCI_SPACE_IO	0x01000000u
+#define PCI_SPACE_MEM32 0x02000000u
+#define PCI_SPACE_MEM64 0x43000000u
+
+/* Keeps the first error; every step is a no-op after it. */
+struct tree {
+	void *fdt;
+	int rc;
+};
+
+static void step(struct tree *t, int rc)
+{
+	if (t->rc == 0 && rc < 0)
+		t->rc = rc;
+}
+
+static void node(struct tree *t, const char *name)
+{
+	step(t, fdt_begin_node(t->fdt, name));
+}
+
+static void end(struct tree *t)
+{
+	step(t, fdt_end_node(t->fdt));
+}
+
+static void str(struct tree *t, const char *name, const char *v)
+{
+	step(t, fdt_property_string(t->fdt, name, v));
+}
+
+static void u32(struct tree *t, const char *name, uint32_t v)
+{
+	step(t, fdt_property_u32(t->fdt, name, v));
+}
+
+static void cells(struct tree *t, const char *name, const uint32_t *v, unsigned n)
+{
+	fdt32_t be[32];
+	unsigned i;
+
+	for (i = 0; i < n && i < ARRAY_SIZE(be); i++)
+		be[i] = cpu_to_fdt32(v[i]);
+	step(t, fdt_property(t->fdt, name, be, (int)(i * sizeof(be[0]))));
+}
+
+#define HI(v) ((uint32_t)((v) >> 32))
+#define LO(v) ((uint32_t)(v))
+
+static void memory(struct tree *t, uint64_t base, uint64_t size)
+{
+	char name[32];
+
+	if (!size)
+		return;
+	snprintf(name, sizeof(name), "memory@%llx", (unsigned long long)base);
+	node(t, name);
+	str(t, "device_type", "memory");
+	cells(t, "reg", (uint32_t[]){ HI(base), LO(base), HI(size), LO(size) }, 4);
+	end(t);
+}
+
+static void cpus(struct tree *t, const struct fdt_machine *m)
+{
+	char name[32];
+	unsigned i;
+
+	node(t, "cpus");
+	u32(t, "#address-cells", 1);
+	u32(t, "#size-cells", 0);
+	for (i = 0; i < m->n_cpus; i++) {
+		uint32_t id = m->apic_id(m->apic_arg, i);
+
+		snprintf(name, sizeof(name), "cpu@%x", id);
+		node(t, name);
+		str(t, "device_type", "cpu");
+		u32(t, "reg", id);
+		end(t);
+	}
+	end(t);
+}
+
+static void pci(struct tree *t, const struct fdt_machine *m)
+{
+	const uint32_t io = 0x1000, io_size = 0xf000;
+	const uint32_t ranges[] = {
+		PCI_SPACE_IO,
+		0,
+		io,
+		0,
+		io,
+		0,
+		io_size,
+		PCI_SPACE_MEM32,
+		HI(m->mmio32_base),
+		LO(m->mmio32_base),
+		HI(m->mmio32_base),
+		LO(m->mmio32_base),
+		HI(m->mmio32_size),
+		LO(m->mmio32_size),
+		PCI_SPACE_MEM64,
+		HI(m->mmio64_base),
+		LO(m->mmio64_base),
+		HI(m->mmio64_base),
+		LO(m->mmio64_base),
+		HI(m->mmio64_size),
+		LO(m->mmio64_size),
+	};
+	char name[32];
+
+	snprintf(name, sizeof(name), "pcie@%llx", (unsigned long long)m->ecam_base);
+	node(t, name);
+	str(t, "compatible", "pci-host-ecam-generic");
+	str(t, "device_type", "pci");
+	u32(t, "#address-cells", 3);
+	u32(t, "#size-cells", 2);
+	cells(t, "reg",
+	      (uint32_t[]){ HI(m->ecam_base), LO(m->ecam_base), HI(m->ecam_size),
+			    LO(m->ecam_size) },
+	      4);
+	cells(t, "bus-range", (uint32_t[]){ 0, LO(m->ecam_size >> 20) - 1 }, 2);
+	cells(t, "ranges", ranges, m->mmio64_size ? 21 : 14);
+	end(t);
+}
+
+static void isa(struct tree *t, const struct fdt_machine *m)
+{
+	char name[32];
+	unsigned i;
+
+	node(t, "isa");
+	str(t, "compatible", "isa");
+	u32(t, "#address-cells", 2);
+	u32(t, "#size-cells", 1);
+	step(t, fdt_property(t->fdt, "ranges", NULL, 0));
+	for (i = 0; i < m->n_serial && i < ARRAY_SIZE(m->serial_port); i++) {
+		snprintf(name, sizeof(name), "serial@i%x", m->serial_port[i]);
+		node(t, name);
+		str(t, "compatible", "ns16550a");
+		cells(t, "reg", (uint32_t[]){ 1, m->serial_port[i], 8 }, 3);
+		u32(t, "clock-frequency", 1843200);
+		u32(t, "interrupts", m->serial_irq[i]);
+		end(t);
+	}
+	end(t);
+}
+
+static void chosen(struct tree *t, const struct fdt_machine *m)
+{
+	char path[48];
+
+	node(t, "chosen");
+	if (m->bootargs)
+		str(t, "bootargs", m->bootargs);
+	if (m->n_serial) {
+		snprintf(path, sizeof(path), "/isa/serial@i%x", m->serial_port[0]);
+		str(t, "stdout-path", path);
+	}
+	if (m->initrd_size) {
+		step(t, fdt_property_u64(t->fdt, "linux,initrd-start", m->initrd_base));
+		step(t,
+		     fdt_property_u64(t->fdt, "linux,initrd-end", m->initrd_base + m->initrd_size));
+	}
+	end(t);
+}
+
+static int build(const struct fdt_machine *m, void *blob, int size)
+{
+	struct tree t = { .fdt = blob };
+
+	step(&t, fdt_create(blob, size));
+	step(&t, fdt_finish_reservemap(blob));
+	node(&t, "");
+	str(&t, "compatible", "minivmm,q35");
+	str(&t, "model", m->name ? m->name : "minivmm");
+	u32(&t, "#address-cells", 2);
+	u32(&t, "#size-cells", 2);
+	chosen(&t, m);
+	memory(&t, 0, m->low_ram);
+	memory(&t, m->high_base, m->high_ram);
+	cpus(&t, m);
+	pci(&t, m);
+	isa(&t, m);
+	end(&t);
+	step(&t, fdt_finish(blob));
+	return t.rc;
+}
+
+int fdt_build(const struct fdt_machine *m, void **blob, size_t *size, struct error *err)
+{
+	int room, rc;
+
+	for (room = FDT_FIRST_SIZE; room <= FDT_MAX_SIZE; room *= 2) {
+		*blob = malloc((size_t)room);
+		if (!*blob)
+			return error_set(err, -ENOMEM, "no memory for the device tree");
+		rc = build(m, *blob, room);
+		if (rc == 0) {
+			*size = fdt_totalsize(*blob);
+			return 0;
+		}
+		free(*blob);
+		if (rc != -FDT_ERR_NOSPACE)
+			return error_set(err, -EINVAL, "the device tree: %s", fdt_strerror(rc));
+	}
+	return error_set(err, -E2BIG, "the device tree is too large");
+}

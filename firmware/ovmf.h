@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * OVMF images: where the distributions put them, which halves belong together, and the machine's
+ * own variable store.
+ *
+ * Main loop only, before vCPUs run, except ovmf_sync().
+ */
+#ifndef FIRMWARE_OVMF_H
+#define FIRMWARE_OVMF_H
+
+#include <limits.h>
+
+#include "firmware/pflash.h"
+#include "vmm/error.h"
+
+struct ovmf {
+	char code_path[PATH_MAX]; /* the image as found */
+	char vars_path[PATH_MAX]; /* template of the variable store; code_path when combined */
+	uint8_t *code, *vars;	  /* code private and read-only, vars the shared file mapping */
+	size_t code_len, vars_len;
+	uint64_t code_base, vars_base; /* the code ends at 4 GiB, the variables lie right below */
+	int nvram_fd;		       /* open and locked while the machine lives */
+	struct pflash flash[2];	       /* variables, code */
+	bool mapped;
+};
+
+/* Finds, checks and opens. firmware: a CODE image, a combined OVMF.fd, or NULL = the first pair
+ * found at the usual paths below root ("" for the system's own). nvram: this machine's variable
+ * store, created from the template when it does not exist; NULL: in memory, lost at exit. Refuses
+ * images that are no UEFI firmware, qcow2 ones, builds that need SMM, halves that do not fit, and a
+ * variable store that is in use. */
+int ovmf_open(struct ovmf *, const char *root, const char *firmware, const char *nvram,
+	      struct error *);
+/* Puts both halves into the guest. */
+int ovmf_map(struct ovmf *, struct bus *mmio, struct guest_mem *, struct error *);
+void ovmf_reset(struct ovmf *);
+/* Makes what the guest wrote survive a crash of the host too. Any thread. -errno. */
+int ovmf_sync(struct ovmf *);
+void ovmf_close(struct ovmf *);
+
+#endif
