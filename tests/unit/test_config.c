@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "vmm/addr.h"
+#include "vmm/config.h"
+
+#define MAX_WORDS 16
+
+static struct config c;
+static struct error err;
+
+/* Parses a line of words separated by blanks. */
+static int parse(const char *line)
+{
+	static char buf[512];
+	char *argv[MAX_WORDS] = { "minivmm" }, *w, *save;
+	int argc = 1;
+
+	config_free(&c);
+	err = (struct error){ 0 };
+	snprintf(buf, sizeof(buf), "%s", line);
+	for (w = strtok_r(buf, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		argv[argc++] = w;
+	return config_parse(&c, argc, argv, &err);
+}
+
+#define good(line)                                \
+	do {                                      \
+		if (parse(line) != 0)             \
+			fail_msg("%s", err.text); \
+	} while (0)
+
+static void bad(const char *line, const char *names)
+{
+	assert_true(parse(line) < 0);
+	if (!strstr(err.text, names))
+		fail_msg("'%s' says '%s', not '%s'", line, err.text, names);
+}
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	good("");
+	assert_int_equal(c.action, CONFIG_RUN);
+	assert_int_equal(c.cpus.n, 1);
+	assert_int_equal(c.memory, GiB);
+	assert_string_equal(c.serial[0], "stdio");
+	good("run --daemonize");
+	assert_string_equal(c.serial[0], "null");
+	good("--help --nonsense");
+	assert_int_equal(c.action, CONFIG_HELP);
+	good("--version");
+	assert_int_equal(c.action, CONFIG_VERSION);
+}
+
+static void test_memory(void **state)
+{
+	(void)state;
+	good("--memory 512M");
+	assert_int_equal(c.memory, 512 * MiB);
+	good("--memory=4G");
+	assert_int_equal(c.memory, 4 * GiB);
+	good("--memory 256");
+	assert_int_equal(c.memory, 256 * MiB);
+	good("--memory 2GB");
+	assert_int_equal(c.memory, 2 * GiB);
+	bad("--memory 1M", "--memory");
+	bad("--memory 99999T", "--memory");
+	bad("--memory 18446744073709551615G", "--memory");
+	bad("--memory -1G", "--memory");
+	bad("--memory 1Gx", "--memory");
+	bad("--memory 20480K --memory 1G", "twice");
+	bad("--memory", "needs a value");
+}
+
+static void test_cpus(void **state)
+{
+	(void)state;
+	good("--cpus 8,threads=2");
+	assert_int_equal(c.topo.cores, 4);
+	assert_int_equal(c.topo.sockets, 1);
+	good("--cpus 8,cores=2,threads=2");
+	assert_int_equal(c.topo.sockets, 2);
+	good("--cpus 6,sockets=2");
+	assert_int_equal(c.topo.cores, 3);
+	assert_int_equal(cpu_apic_id(&c.topo, 3), 4);
+	good("--cpus 64");
+	good("--cpus 255");
+	bad("--cpus 0", "--cpus");
+	bad("--cpus 256", "--cpus");
+	bad("--cpus 8,sockets=3", "--cpus");
+	bad("--cpus 4,dies=2", "dies");
+	bad("--cpus 4,sockets", "sockets");
+	bad("--cpus 255,cores=3,threads=5", "APIC");
+}
+
+static void test_disk(void **state)
+{
+	(void)state;
+	good("--disk a,,b.img,ro,cache=writeback,aio=libaio,queues=4,serial=x --disk /dev/sdb");
+	assert_int_equal(c.n_disks, 2);
+	assert_string_equal(c.disk[0].path, "a,b.img");
+	assert_string_equal(c.disk[0].serial, "x");
+	assert_true(c.disk[0].ro);
+	assert_int_equal(c.disk[0].cache, CACHE_WRITEBACK);
+	assert_int_equal(c.disk[0].aio, AIO_LIBAIO);
+	assert_int_equal(c.disk[0].queues, 4);
+	assert_false(c.disk[1].ro);
+	good("--disk ro=off");
+	assert_string_equal(c.disk[0].path, "ro=off");
+	bad("--disk x,cache=maybe", "cache");
+	bad("--disk x,queues=0", "queues");
+	bad("--disk x,queues=1K", "queues");
+	bad("--disk x,color=red", "color");
+	bad("--disk x,PATH=y", "PATH");
+	bad("--disk x,serial=123456789012345678901", "serial");
+	bad("--disk x,ro=perhaps", "ro");
+	bad("--disk ,ro", "--disk");
+	bad("--disk x,", "--disk");
+}
+
+static void test_net(void **state)
+{
+	const uint8_t mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
+
+	(void)state;
+	good("--net tap,ifname=tap0,mac=52:54:00:12:34:56");
+	assert_memory_equal(c.net[0].mac, mac, 6);
+	assert_true(c.net[0].has_mac);
+	good("--net tap");
+	assert_false(c.net[0].has_mac);
+	bad("--net bridge", "bridge");
+	bad("--net tap,mac=01:00:00:00:00:00", "mac");
+	bad("--net tap,mac=52:54:00", "mac");
+	bad("--net tap,ifname=an-interface-name-too-long", "ifname");
+}
+
+static void test_cpu(void **state)
+{
+	(void)state;
+	good("--cpu kvm=off,hv_time,hv_relaxed,hv_vapic,hv_spinlocks=0x1fff,hv_vendor_id=whatever");
+	assert_true(c.model.hide_kvm);
+	assert_true(c.model.hv_time);
+	assert_int_equal(c.model.hv_spinlocks, 0x1fff);
+	assert_string_equal(c.model.hv_vendor_id, "whatever");
+	good("--cpu phys_bits=42");
+	assert_int_equal(c.model.max_phys_bits, 42);
+	bad("--cpu hv_vendor_id=thirteenchars", "hv_vendor_id");
+	bad("--cpu phys_bits=64", "phys_bits");
+	bad("--cpu kvm=maybe", "on or off");
+	bad("--cpu turbo", "turbo");
+}
+
+static void test_contradictions(void **state)
+{
+	(void)state;
+	bad("--initrd x", "--initrd");
+	bad("--append x", "--append");
+	bad("--kernel k --nvram n", "--nvram");
+	good("--kernel k --firmware f --nvram n");
+	bad("--daemonize --serial stdio", "--daemonize");
+	bad("--serial stdio --serial stdio", "stdio");
+	bad("--serial tcp:1", "--serial");
+	bad("--serial file:", "--serial");
+	bad("--frobnicate", "--frobnicate");
+	bad("disk.img", "disk.img");
+	bad("--daemonize=yes", "--daemonize");
+	bad("--kernel a --kernel b", "--kernel");
+	bad("--name=", "--name");
+	good("--kernel k --append=");
+	good("--serial none --serial unix:/tmp/x");
+}
+
+static void test_help_fits(void **state)
+{
+	char buf[4096];
+	int fds[2], lines = 0, column = 0;
+	ssize_t n, i;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	config_help(fds[1]);
+	close(fds[1]);
+	n = read(fds[0], buf, sizeof(buf));
+	close(fds[0]);
+	assert_true(n > 0);
+	for (i = 0; i < n; i++) {
+		column = buf[i] == '\n' ? 0 : column + 1;
+		lines += buf[i] == '\n';
+		assert_true(column <= 80);
+	}
+	assert_true(lines <= 24);
+}
+
+static int clean(void **state)
+{
+	(void)state;
+	config_free(&c);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_disk),
+		cmocka_unit_test(test_net),
+		cmocka_unit_test(test_cpu),
+		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_help_fits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, clean);
+}

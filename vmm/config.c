@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line.
+ *
+ * Every option is one row of `options`, every key of a `PATH,key=value,...` argument one row of a
+ * key table; parsing, --help and the messages come from the rows. A comma inside a value is written
+ * twice. Unknown options, unknown keys, bad values and contradictions name the option they are
+ * about.
+ */
+#include "vmm/config.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/addr.h"
+
+enum key_kind { KEY_STRING, KEY_FLAG, KEY_NUMBER, KEY_CHOICE, KEY_MAC };
+
+/* One `key=value`. The first row of a table is what stands without a key in front. */
+struct key {
+	const char *name;
+	enum key_kind kind;
+	size_t offset;
+	uint64_t min, max;	/* KEY_NUMBER; KEY_STRING: max is the length, 0 any */
+	const char *choices[4]; /* KEY_CHOICE: the index is stored, as unsigned */
+};
+
+struct option {
+	const char *name; /* without the dashes */
+	const char *arg;  /* NULL: takes none */
+	int (*parse)(struct config *, const struct option *, const char *arg, struct error *);
+	size_t offset; /* into struct config, for the simple kinds */
+	const struct key *keys;
+};
+
+static char *keep(struct config *c, char *s)
+{
+	char **grown = s ? realloc(c->strings, (c->n_strings + 1) * sizeof(*grown)) : NULL;
+
+	if (!grown) {
+		free(s);
+		return NULL;
+	}
+	c->strings = grown;
+	return grown[c->n_strings++] = s;
+}
+
+/* A decimal or 0x number with an optional K, M, G or T; plain numbers count in `unit`. */
+static int parse_number(const char *s, uint64_t unit, uint64_t *out)
+{
+	static const char suffixes[] = "KMGT";
+	const char *suffix;
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	errno = 0;
+	*out = strtoull(s, &end, 0);
+	if (errno)
+		return -ERANGE;
+	suffix = *end ? strchr(suffixes, *end & ~0x20) : NULL;
+	if (*end && (!suffix || unit == 0))
+		return -EINVAL;
+	if (suffix) {
+		unit = 1024ull << (10 * (suffix - suffixes));
+		end += end[1] == 'B' || end[1] == 'b' ? 2 : 1;
+	}
+	if (*end)
+		return -EINVAL;
+	return __builtin_mul_overflow(*out, unit ? unit : 1, out) ? -ERANGE : 0;
+}
+
+static int parse_mac(const char *s, uint8_t mac[6])
+{
+	int n = 0;
+
+	if (sscanf(s, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2], &mac[3],
+		   &mac[4], &mac[5], &n) != 6 ||
+	    s[n])
+		return -EINVAL;
+	return mac[0] & 1 ? -EINVAL : 0;
+}
+
+static int choose(const struct key *k, const char *val, unsigned *out)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(k->choices) && k->choices[i]; i++) {
+		if (strcmp(val, k->choices[i]) == 0) {
+			*out = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int set_number(const struct key *k, const char *val, uint64_t *out)
+{
+	uint64_t n;
+
+	if (parse_number(val, 0, &n) < 0 || n < k->min || n > k->max)
+		return -EINVAL;
+	*out = n;
+	return 0;
+}
+
+static int set_flag(const char *val, bool *out)
+{
+	*out = !val || strcmp(val, "on") == 0;
+	return !val || *out || strcmp(val, "off") == 0 ? 0 : -EINVAL;
+}
+
+static int set_string(struct config *c, const struct key *k, const char *val, const char **out)
+{
+	if (!*val || (k->max && strlen(val) > k->max))
+		return -EINVAL;
+	*out = keep(c, strdup(val));
+	return *out ? 0 : -ENOMEM;
+}
+
+/* val NULL: the key stood alone. */
+static int set_key(struct config *c, const struct key *k, void *base, const char *val)
+{
+	void *field = (char *)base + k->offset;
+
+	if (!val && k->kind != KEY_FLAG)
+		return -EINVAL;
+	switch (k->kind) {
+	case KEY_STRING:
+		return set_string(c, k, val, field);
+	case KEY_FLAG:
+		return set_flag(val, field);
+	case KEY_NUMBER:
+		return set_number(k, val, field);
+	case KEY_CHOICE:
+		return choose(k, val, field);
+	case KEY_MAC:
+		return parse_mac(val, field);
+	}
+	return -EINVAL;
+}
+
+/* Cuts the next comma-separated item off *rest, in place; ",," stands for one comma. */
+static char *next_item(char **rest)
+{
+	char *item = *rest, *from = item, *to = item;
+
+	if (!item)
+		return NULL;
+	*rest = NULL;
+	while (*from) {
+		if (*from == ',' && from[1] != ',') {
+			*rest = from + 1;
+			break;
+		}
+		from += *from == ',';
+		*to++ = *from++;
+	}
+	*to = '\0';
+	return item;
+}
+
+static const struct key *find_key(const struct key *keys, const char *name, size_t len)
+{
+	for (; keys->name; keys++)
+		if (strlen(keys->name) == len && strncmp(keys->name, name, len) == 0)
+			return keys;
+	return NULL;
+}
+
+static int bad_key(const struct option *o, const char *item, struct error *err)
+{
+	char known[200] = "";
+	const struct key *k;
+	size_t n = 0;
+
+	for (k = o->keys + (o->arg[0] != 'K'); k->name && n < sizeof(known); k++)
+		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", k->name);
+	return error_set(err, -EINVAL, "--%s: '%s' is not known: use %s", o->name, item, known);
+}
+
+static int bad_value(const struct option *o, const struct key *k, struct error *err)
+{
+	char want[160] = "a value";
+	unsigned i;
+	size_t n = 0;
+
+	if (k->kind == KEY_NUMBER)
+		snprintf(want, sizeof(want), "a number from %llu to %llu",
+			 (unsigned long long)k->min, (unsigned long long)k->max);
+	else if (k->kind == KEY_FLAG)
+		snprintf(want, sizeof(want), "on or off");
+	else if (k->kind == KEY_MAC)
+		snprintf(want, sizeof(want), "a unicast address like 52:54:00:12:34:56");
+	else if (k->kind == KEY_STRING && k->max)
+		snprintf(want, sizeof(want), "1 to %llu characters", (unsigned long long)k->max);
+	for (i = 0; i < ARRAY_SIZE(k->choices) && k->choices[i]; i++)
+		n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%s", n ? " or " : "",
+				      k->choices[i]);
+	return error_set(err, -EINVAL, "--%s: %s takes %s", o->name, k->name, want);
+}
+
+/* Parses `first,key=value,flag,...` into base. An option whose argument starts with a key has its
+ * first row's place taken by one. */
+static int parse_keys(struct config *c, const struct option *o, const char *arg, void *base,
+		      bool positional, struct error *err)
+{
+	char *rest = keep(c, strdup(arg)), *item;
+	const struct key *k;
+	bool first = positional;
+
+	while ((item = next_item(&rest))) {
+		char *eq = strchr(item, '=');
+		char *val = item;
+
+		k = first ? o->keys
+			  : find_key(o->keys + positional, item,
+				     eq ? (size_t)(eq - item) : strlen(item));
+		if (!k)
+			return bad_key(o, item, err);
+		if (!first)
+			val = eq ? eq + 1 : NULL;
+		first = false;
+		if (set_key(c, k, base, val) < 0)
+			return bad_value(o, k, err);
+	}
+	return 0;
+}
+
+static int opt_string(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	const char **field = (const char **)((char *)c + o->offset);
+
+	if (*field)
+		return error_set(err, -EINVAL, "--%s is given twice", o->name);
+	if (!*arg && o->arg[0] != 'S')
+		return error_set(err, -EINVAL, "--%s needs a value", o->name);
+	*field = keep(c, strdup(arg));
+	return *field ? 0 : error_set(err, -ENOMEM, "no memory");
+}
+
+static int opt_flag(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	(void)arg;
+	(void)err;
+	*(bool *)((char *)c + o->offset) = true;
+	return 0;
+}
+
+static int opt_verbose(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	(void)o;
+	(void)arg;
+	(void)err;
+	c->verbose++;
+	return 0;
+}
+
+static int opt_action(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	(void)arg;
+	(void)err;
+	c->action = o->name[0] == 'h' ? CONFIG_HELP : CONFIG_VERSION;
+	return 0;
+}
+
+#define MEMORY_MIN (16 * MiB)
+#define MEMORY_MAX (16384 * GiB)
+
+static int opt_memory(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	if (c->memory)
+		return error_set(err, -EINVAL, "--%s is given twice", o->name);
+	if (parse_number(arg, MiB, &c->memory) < 0 || c->memory < MEMORY_MIN ||
+	    c->memory > MEMORY_MAX || c->memory % MiB)
+		return error_set(err, -EINVAL,
+				 "--%s %s: use whole MiB from 16M to 16T, like 512M or 4G", o->name,
+				 arg);
+	return 0;
+}
+
+static int opt_cpus(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	if (c->cpus.n)
+		return error_set(err, -EINVAL, "--%s is given twice", o->name);
+	return parse_keys(c, o, arg, &c->cpus, true, err);
+}
+
+static int opt_cpu(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	return parse_keys(c, o, arg, &c->cpu, false, err);
+}
+
+static int opt_disk(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	if (c->n_disks == CONFIG_MAX_DISKS)
+		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_DISKS);
+	return parse_keys(c, o, arg, &c->disk[c->n_disks++], true, err);
+}
+
+static int opt_net(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	static const uint8_t none[6];
+	struct config_net *n = &c->net[c->n_nets];
+	int rc;
+
+	if (c->n_nets == CONFIG_MAX_NETS)
+		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_NETS);
+	c->n_nets++;
+	rc = parse_keys(c, o, arg, n, true, err);
+	n->has_mac = memcmp(n->mac, none, sizeof(none)) != 0;
+	if (rc == 0 && strcmp(n->kind, "tap") != 0)
+		return error_set(err, -EINVAL, "--%s %s: the one kind is tap", o->name, n->kind);
+	return rc;
+}
+
+static bool serial_ok(const char *s)
+{
+	static const char *const plain[] = { "stdio", "pty", "null", "none" };
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(plain); i++)
+		if (strcmp(s, plain[i]) == 0)
+			return true;
+	return (strncmp(s, "file:", 5) == 0 || strncmp(s, "unix:", 5) == 0) && s[5];
+}
+
+static int opt_serial(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	if (c->n_serial == CONFIG_MAX_SERIAL)
+		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_SERIAL);
+	if (!serial_ok(arg))
+		return error_set(err, -EINVAL,
+				 "--%s %s: use stdio, pty, file:PATH, unix:PATH, null or none",
+				 o->name, arg);
+	c->serial[c->n_serial] = keep(c, strdup(arg));
+	return c->serial[c->n_serial++] ? 0 : error_set(err, -ENOMEM, "no memory");
+}
+
+#define IN(type, field) offsetof(struct type, field)
+
+static const struct key disk_keys[] = {
+	{ "PATH", KEY_STRING, IN(config_disk, path), 0, 0, { 0 } },
+	{ "ro", KEY_FLAG, IN(config_disk, ro), 0, 0, { 0 } },
+	{ "cache", KEY_CHOICE, IN(config_disk, cache), 0, 0, { "none", "writeback" } },
+	{ "aio", KEY_CHOICE, IN(config_disk, aio), 0, 0, { "auto", "io_uring", "libaio" } },
+	{ "format", KEY_CHOICE, IN(config_disk, format), 0, 0, { "auto", "raw" } },
+	{ "queues", KEY_NUMBER, IN(config_disk, queues), 1, 64, { 0 } },
+	{ "serial", KEY_STRING, IN(config_disk, serial), 0, 20, { 0 } },
+	{ 0 },
+};
+
+static const struct key net_keys[] = {
+	{ "KIND", KEY_STRING, IN(config_net, kind), 0, 0, { 0 } },
+	{ "ifname", KEY_STRING, IN(config_net, ifname), 0, 15, { 0 } },
+	{ "mac", KEY_MAC, IN(config_net, mac), 0, 0, { 0 } },
+	{ 0 },
+};
+
+static const struct key cpus_keys[] = {
+	{ "N", KEY_NUMBER, IN(config_cpus, n), 1, CONFIG_MAX_CPUS, { 0 } },
+	{ "sockets", KEY_NUMBER, IN(config_cpus, sockets), 1, CONFIG_MAX_CPUS, { 0 } },
+	{ "cores", KEY_NUMBER, IN(config_cpus, cores), 1, CONFIG_MAX_CPUS, { 0 } },
+	{ "threads", KEY_NUMBER, IN(config_cpus, threads), 1, CONFIG_MAX_CPUS, { 0 } },
+	{ 0 },
+};
+
+static const struct key cpu_keys[] = {
+	{ "kvm", KEY_CHOICE, IN(config_cpu, kvm), 0, 0, { "on", "off" } },
+	{ "phys_bits", KEY_NUMBER, IN(config_cpu, phys_bits), 32, 52, { 0 } },
+	{ "hv_vendor_id", KEY_STRING, IN(config_cpu, hv_vendor_id), 0, 12, { 0 } },
+	{ "hv_time", KEY_FLAG, IN(config_cpu, hv_time), 0, 0, { 0 } },
+	{ "hv_relaxed", KEY_FLAG, IN(config_cpu, hv_relaxed), 0, 0, { 0 } },
+	{ "hv_vapic", KEY_FLAG, IN(config_cpu, hv_vapic), 0, 0, { 0 } },
+	{ "hv_spinlocks", KEY_NUMBER, IN(config_cpu, hv_spinlocks), 0xfff, UINT32_MAX, { 0 } },
+	{ 0 },
+};
+
+#define STRING(n, a, f)                               \
+	{                                             \
+		n, a, opt_string, IN(config, f), NULL \
+	}
+#define FLAG(n, f)                                     \
+	{                                              \
+		n, NULL, opt_flag, IN(config, f), NULL \
+	}
+
+static const struct option options[] = {
+	STRING("name", "N", name),
+	{ "cpus", "N[,sockets=,cores=,threads=]", opt_cpus, 0, cpus_keys },
+	{ "cpu", "K=V,...", opt_cpu, 0, cpu_keys },
+	{ "memory", "SIZE", opt_memory, 0, NULL },
+	STRING("firmware", "FILE", firmware),
+	STRING("nvram", "FILE", nvram),
+	STRING("kernel", "FILE", kernel),
+	STRING("initrd", "FILE", initrd),
+	STRING("append", "STRING", append),
+	{ "disk", "PATH[,...]", opt_disk, 0, disk_keys },
+	{ "net", "tap[,...]", opt_net, 0, net_keys },
+	FLAG("rng", rng),
+	{ "serial", "TO", opt_serial, 0, NULL },
+	STRING("debugcon", "FILE", debugcon),
+	STRING("pidfile", "FILE", pidfile),
+	FLAG("daemonize", daemonize),
+	FLAG("no-reboot", no_reboot),
+	STRING("dump-dtb", "FILE", dump_dtb),
+	{ "verbose", NULL, opt_verbose, 0, NULL },
+	{ "help", NULL, opt_action, 0, NULL },
+	{ "version", NULL, opt_action, 0, NULL },
+};
+
+static const char help[] =
+	"usage: minivmm [run] OPTION...           a Linux/KVM machine for PCI devices\n"
+	"machine\n"
+	"  --cpus N[,sockets=S,cores=C,threads=T]    1 to 255 processors (1)\n"
+	"  --cpu kvm=off,phys_bits=N,hv_time,hv_relaxed,hv_vapic,hv_spinlocks=N,\n"
+	"        hv_vendor_id=S                      what CPUID says\n"
+	"  --memory SIZE                             like 512M or 4G (1G)\n"
+	"boot\n"
+	"  --firmware FILE  --nvram FILE             OVMF code, and its variables (kept)\n"
+	"  --kernel FILE [--initrd FILE] [--append S]  bzImage or PVH ELF, no firmware\n"
+	"  --no-reboot                               a reset ends the run\n"
+	"devices\n"
+	"  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
+	"         [,queues=N][,serial=S]             virtio-blk on a raw file or device\n"
+	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"
+	"  --rng                                     virtio-rng\n"
+	"  --serial stdio|pty|file:F|unix:F|null|none  COM1, then COM2 (Ctrl-A x leaves)\n"
+	"  --debugcon FILE                           what firmware writes to port 0x402\n"
+	"process\n"
+	"  --name N  --pidfile FILE  --daemonize\n"
+	"  --dump-dtb FILE                           write the device tree and exit\n"
+	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n";
+
+void config_help(int fd)
+{
+	(void)!write(fd, help, sizeof(help) - 1);
+}
+
+static const struct option *find_option(const char *arg, size_t *len)
+{
+	unsigned i;
+
+	if (strcmp(arg, "-h") == 0)
+		arg = "--help";
+	if (strcmp(arg, "-v") == 0)
+		arg = "--verbose";
+	if (strncmp(arg, "--", 2) != 0)
+		return NULL;
+	*len = strcspn(arg + 2, "=");
+	for (i = 0; i < ARRAY_SIZE(options); i++)
+		if (strlen(options[i].name) == *len && strncmp(options[i].name, arg + 2, *len) == 0)
+			return &options[i];
+	return NULL;
+}
+
+/* Handles argv[i]; returns how many words it took. */
+static int parse_option(struct config *c, int argc, char **argv, int i, struct error *err)
+{
+	size_t len = 0;
+	const struct option *o = find_option(argv[i], &len);
+	const char *val = NULL;
+	int used = 1, rc;
+
+	if (!o)
+		return error_set(err, -EINVAL, "%s is not known: see minivmm --help", argv[i]);
+	if (argv[i][0] == '-' && argv[i][1] == '-' && argv[i][2 + len] == '=')
+		val = argv[i] + 2 + len + 1;
+	if (!o->arg && val)
+		return error_set(err, -EINVAL, "--%s takes no value", o->name);
+	if (o->arg && !val) {
+		if (i + 1 >= argc)
+			return error_set(err, -EINVAL, "--%s needs a value: %s", o->name, o->arg);
+		val = argv[i + 1];
+		used = 2;
+	}
+	rc = o->parse(c, o, val, err);
+	return rc < 0 ? rc : used;
+}
+
+/* Fills in what was left out, in the order people mean it: cores, then sockets, then threads. */
+static int finish_topology(struct config *c, struct error *err)
+{
+	struct config_cpus *p = &c->cpus;
+	uint64_t given;
+
+	p->n = p->n ? p->n : 1;
+	p->threads = p->threads ? p->threads : 1;
+	given = p->threads * (p->sockets ? p->sockets : 1) * (p->cores ? p->cores : 1);
+	if (p->n % given == 0) {
+		if (!p->cores)
+			p->cores = p->n / given;
+		else if (!p->sockets)
+			p->sockets = p->n / given;
+	}
+	p->sockets = p->sockets ? p->sockets : 1;
+	p->cores = p->cores ? p->cores : 1;
+	if (p->sockets * p->cores * p->threads != p->n)
+		return error_set(err, -EINVAL,
+				 "--cpus %llu: sockets, cores and threads make %llu, not %llu",
+				 (unsigned long long)p->n,
+				 (unsigned long long)(p->sockets * p->cores * p->threads),
+				 (unsigned long long)p->n);
+	c->topo = (struct cpu_topology){ (unsigned)p->sockets, (unsigned)p->cores,
+					 (unsigned)p->threads };
+	if (cpu_apic_id(&c->topo, (unsigned)p->n - 1) > 254)
+		return error_set(
+			err, -EINVAL,
+			"--cpus %llu: with this topology APIC ids pass 254: use a power of "
+			"two of cores and threads",
+			(unsigned long long)p->n);
+	return 0;
+}
+
+static void finish_model(struct config *c)
+{
+	const struct config_cpu *u = &c->cpu;
+
+	c->model = (struct cpu_model){
+		.hide_kvm = u->kvm == 1,
+		.hv_time = u->hv_time,
+		.hv_relaxed = u->hv_relaxed,
+		.hv_vapic = u->hv_vapic,
+		.hv_spinlocks_set = u->hv_spinlocks != 0,
+		.hv_spinlocks = (uint32_t)u->hv_spinlocks,
+		.max_phys_bits = (unsigned)u->phys_bits,
+	};
+	if (u->hv_vendor_id)
+		memcpy(c->model.hv_vendor_id, u->hv_vendor_id, strlen(u->hv_vendor_id) + 1);
+}
+
+static int check_serial(struct config *c, struct error *err)
+{
+	unsigned i, stdio = 0;
+
+	if (c->n_serial == 0)
+		c->serial[c->n_serial++] = c->daemonize ? "null" : "stdio";
+	for (i = 0; i < c->n_serial; i++)
+		stdio += strcmp(c->serial[i], "stdio") == 0;
+	if (stdio > 1)
+		return error_set(err, -EINVAL, "--serial stdio is given twice");
+	if (stdio && c->daemonize)
+		return error_set(err, -EINVAL, "--daemonize contradicts --serial stdio");
+	return 0;
+}
+
+static int check(struct config *c, struct error *err)
+{
+	if (c->initrd && !c->kernel)
+		return error_set(err, -EINVAL, "--initrd needs --kernel");
+	if (c->append && !c->kernel)
+		return error_set(err, -EINVAL, "--append needs --kernel");
+	if (c->nvram && c->kernel && !c->firmware)
+		return error_set(
+			err, -EINVAL,
+			"--nvram contradicts --kernel: a direct boot has no variables; with "
+			"--firmware the firmware starts the kernel");
+	if (!c->memory)
+		c->memory = GiB;
+	finish_model(c);
+	return check_serial(c, err);
+}
+
+int config_parse(struct config *c, int argc, char **argv, struct error *err)
+{
+	int i = 1, n;
+
+	*c = (struct config){ 0 };
+	if (argc > 1 && strcmp(argv[1], "run") == 0)
+		i = 2;
+	for (; i < argc; i += n) {
+		n = parse_option(c, argc, argv, i, err);
+		if (n < 0)
+			return n;
+		if (c->action != CONFIG_RUN)
+			return 0;
+	}
+	n = finish_topology(c, err);
+	return n < 0 ? n : check(c, err);
+}
+
+void config_free(struct config *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_strings; i++)
+		free(c->strings[i]);
+	free(c->strings);
+	*c = (struct config){ 0 };
+}

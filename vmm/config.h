@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The command line as data. Nothing here opens or checks a file: that is realize's business. */
+#ifndef VMM_CONFIG_H
+#define VMM_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/cpuid.h"
+#include "vmm/error.h"
+
+#define CONFIG_MAX_DISKS  16
+#define CONFIG_MAX_NETS	  8
+#define CONFIG_MAX_SERIAL 2
+#define CONFIG_MAX_CPUS	  255u
+
+enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
+enum config_cache { CACHE_NONE, CACHE_WRITEBACK };
+enum config_aio { AIO_AUTO, AIO_URING, AIO_LIBAIO };
+
+struct config_disk {
+	const char *path, *serial;
+	bool ro;
+	unsigned cache, aio; /* enum config_cache, config_aio */
+	unsigned format;     /* 1: raw was said, so a qcow2 signature is data */
+	uint64_t queues;     /* 0: one per vCPU up to 4 */
+};
+
+struct config_net {
+	const char *kind, *ifname;
+	uint8_t mac[6];
+	bool has_mac;
+};
+
+struct config_cpus {
+	uint64_t n, sockets, cores, threads; /* 0: not given, until config_parse() returns */
+};
+
+struct config_cpu {
+	unsigned kvm; /* 0 on, 1 off */
+	bool hv_time, hv_relaxed, hv_vapic;
+	uint64_t hv_spinlocks, phys_bits;
+	const char *hv_vendor_id;
+};
+
+struct config {
+	enum config_action action;
+	const char *name, *pidfile, *firmware, *nvram, *kernel, *initrd, *append, *debugcon,
+		*dump_dtb;
+	uint64_t memory; /* bytes */
+	struct config_cpus cpus;
+	struct config_cpu cpu;
+	struct config_disk disk[CONFIG_MAX_DISKS];
+	struct config_net net[CONFIG_MAX_NETS];
+	const char *serial[CONFIG_MAX_SERIAL];
+	unsigned n_disks, n_nets, n_serial;
+	bool daemonize, no_reboot, rng;
+	unsigned verbose;
+	/* derived */
+	struct cpu_topology topo;
+	struct cpu_model model;
+	/* config's own: what config_free() frees */
+	char **strings;
+	unsigned n_strings;
+};
+
+/* Returns 0, or -EINVAL with a message that names the option: exit status 2. argv[0] is skipped.
+ * config_free() in either case. */
+int config_parse(struct config *, int argc, char **argv, struct error *);
+void config_free(struct config *);
+/* At most 24 lines of 80 columns. */
+void config_help(int fd);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine: everything put together. All state hangs off struct vm.
+ *
+ * Threads: the main loop's, but for the machine_request_* functions, which any thread may use.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include "devices/acpi_pm.h"
+#include "devices/cmos_rtc.h"
+#include "devices/debugcon.h"
+#include "devices/exit_port.h"
+#include "devices/ich9_lpc.h"
+#include "devices/pci_host.h"
+#include "devices/serial.h"
+#include "firmware/acpi.h"
+#include "firmware/ovmf.h"
+#include "vmm/config.h"
+#include "vmm/evloop.h"
+#include "vmm/kvm.h"
+#include "vmm/vcpu.h"
+
+#ifndef MINIVMM_VERSION
+#define MINIVMM_VERSION "unknown"
+#endif
+
+/* The memory map. Low RAM ends at 2 GiB at the latest (ovmf-contract 2), so that everything from
+ * there to 4 GiB is PCI's, the chips' and the flash's. */
+#define MACHINE_LOW_RAM_MAX (2 * GiB)
+#define MACHINE_HIGH_BASE   (4 * GiB)
+#define MACHINE_ECAM_BASE   0xb0000000u
+#define MACHINE_ECAM_SIZE   (256 * MiB)
+#define MACHINE_MMIO32_BASE 0xc0000000u
+#define MACHINE_MMIO32_END  0xfc000000u
+
+struct vm {
+	struct config *cfg;
+	struct evloop *loop;
+	struct kvm kvm;
+	struct kvm_doorbells pio_bells, mmio_bells;
+	struct guest_mem *mem;
+	struct bus *pio, *mmio;
+	struct irq_table *irq;
+	struct cpuid_table *cpuid;
+	struct vcpus *vcpus;
+	unsigned phys_bits;
+
+	void *ram; /* low and high RAM, contiguous */
+	uint64_t ram_size, low_ram, high_ram;
+
+	/* Devices: realized in the order of the table in machine.c, the first n_realized of it. */
+	unsigned n_realized;
+	struct pci_root pci;
+	struct pci_host host;
+	struct ich9_lpc lpc;
+	struct acpi_pm pm;
+	struct cmos_rtc cmos;
+	struct exit_port exit_port;
+	struct debugcon debugcon;
+	struct serial serial[CONFIG_MAX_SERIAL];
+	struct chardev *chardev[CONFIG_MAX_SERIAL];
+	struct virtio_blk *disk[CONFIG_MAX_DISKS];
+	struct virtio_net *net[CONFIG_MAX_NETS];
+	struct virtio_rng *rng;
+	uint8_t next_slot; /* of 00:xx.0 */
+
+	/* Boot: one of the two. */
+	struct fw_cfg *fw_cfg;
+	struct acpi_fw_cfg acpi_fw;
+	struct acpi_cpu *acpi_cpus;
+	struct ovmf *ovmf;
+	int kernel_fd, initrd_fd;
+	void *kernel_image, *initrd_image; /* mapped, when firmware starts the kernel */
+	size_t kernel_size, initrd_size;
+	void *dtb;
+	size_t dtb_size;
+
+	int signal_fd;
+	unsigned terminations; /* SIGTERMs so far */
+	bool reset_pending;    /* atomic */
+	uint32_t exit_value;   /* of the exit port */
+	int status;	       /* what the process will exit with */
+};
+
+/* Builds the machine, runs it to its end, takes it down. `ready` is called once everything stands
+ * and before the first instruction; its failure ends the run. Returns the exit status, with *err
+ * filled in when the machine could not start. */
+int machine_run(struct config *, int (*ready)(void *, struct error *), void *arg, struct error *);
+
+void machine_request_reset(void *vm);
+void machine_request_power_off(void *vm);
+
+/* machine_boot.c: what the processors find when they start. */
+int machine_boot_prepare(struct vm *, struct error *);
+/* Puts everything in place, at power-on and again after each reset. */
+int machine_boot_load(struct vm *, struct vcpu_entry *, struct error *);
+void machine_boot_release(struct vm *);
+int machine_dump_dtb(struct vm *, struct error *);
+
+#endif

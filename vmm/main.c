@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The process around the machine: command line, log level, going into the background, the pid file.
+ *
+ * --daemonize forks before anything is opened (KVM belongs to the address space that opened it);
+ * the first process waits until the machine stands, so its exit status tells whether it does.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/cleanup.h"
+#include "vmm/config.h"
+#include "vmm/log.h"
+#include "vmm/machine.h"
+
+#define STATUS_USAGE 2
+
+struct process {
+	const struct config *cfg;
+	int ready_fd; /* the first process waits on the other end; -1: not daemonized */
+	int pid_fd;
+};
+
+static void print_version(void)
+{
+	printf("minivmm %s\n"
+	       "built with " __VERSION__ "\n"
+	       "libraries: libfdt, liburing, libaio, libnuma\n",
+	       MINIVMM_VERSION);
+}
+
+/* The lock tells a live owner from a leftover file. */
+static int pidfile_create(struct process *p, struct error *err)
+{
+	const char *path = p->cfg->pidfile;
+	int n;
+
+	if (!path)
+		return 0;
+	p->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (p->pid_fd < 0)
+		return error_set(err, -errno, "--pidfile %s: %s", path, strerror(errno));
+	if (flock(p->pid_fd, LOCK_EX | LOCK_NB) < 0) {
+		cleanup_close(&p->pid_fd);
+		p->pid_fd = -1;
+		return error_set(err, -EBUSY, "--pidfile %s: its owner is running", path);
+	}
+	n = ftruncate(p->pid_fd, 0) < 0 ? -1 : dprintf(p->pid_fd, "%d\n", getpid());
+	return n < 0 ? error_set(err, -EIO, "--pidfile %s: %s", path, strerror(errno)) : 0;
+}
+
+static void pidfile_remove(struct process *p)
+{
+	if (p->pid_fd < 0)
+		return;
+	unlink(p->cfg->pidfile);
+	close(p->pid_fd);
+}
+
+static void detach(struct process *p)
+{
+	char ok = 0;
+	int null;
+
+	if (p->ready_fd < 0)
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	(void)!write(p->ready_fd, &ok, 1);
+	close(p->ready_fd);
+	p->ready_fd = -1;
+}
+
+/* The machine stands: the last moment to fail, and to be seen failing. */
+static int on_ready(void *arg, struct error *err)
+{
+	struct process *p = arg;
+	int rc = pidfile_create(p, err);
+
+	if (rc == 0)
+		detach(p);
+	return rc;
+}
+
+/* In the first process: 0 when the machine came up, else its exit status. */
+static int await_child(pid_t child, int fd)
+{
+	int status;
+	char ok;
+
+	if (read(fd, &ok, 1) == 1)
+		return 0;
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return 1;
+	return WEXITSTATUS(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* Returns in the background process only; -1: could not fork. */
+static int background(struct process *p)
+{
+	int fds[2];
+	pid_t child;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -1;
+	child = fork();
+	if (child < 0)
+		return -1;
+	if (child > 0) {
+		close(fds[1]);
+		_exit(await_child(child, fds[0]));
+	}
+	close(fds[0]);
+	setsid();
+	p->ready_fd = fds[1];
+	return 0;
+}
+
+static int run(struct config *cfg)
+{
+	struct process p = { .cfg = cfg, .ready_fd = -1, .pid_fd = -1 };
+	struct error err = { 0 };
+	int status;
+
+	if (cfg->daemonize && background(&p) < 0) {
+		log_error("--daemonize: %s", strerror(errno));
+		return 1;
+	}
+	if (cfg->name)
+		prctl(PR_SET_NAME, cfg->name);
+	/* One heap: per-thread arenas would be most of our memory. */
+	mallopt(M_ARENA_MAX, 1);
+	status = machine_run(cfg, on_ready, &p, &err);
+	if (err.code)
+		log_error("%s", err.text);
+	pidfile_remove(&p);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct config cfg;
+	struct error err = { 0 };
+	int status = 0;
+
+	if (config_parse(&cfg, argc, argv, &err) < 0) {
+		log_error("%s", err.text);
+		config_free(&cfg);
+		return STATUS_USAGE;
+	}
+	if (cfg.verbose)
+		log_set_level(cfg.verbose > 1 ? LOG_DEBUG : LOG_INFO);
+	if (cfg.action == CONFIG_HELP)
+		config_help(STDOUT_FILENO);
+	else if (cfg.action == CONFIG_VERSION)
+		print_version();
+	else
+		status = run(&cfg);
+	config_free(&cfg);
+	return status;
+}
