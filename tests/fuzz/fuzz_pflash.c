@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The flash's command sequences. Whatever they are, afterwards ff brings the array back, with the
+ * slot in place and equal to what lies in memory.
+ *
+ * Input: records of 4 bytes: size and direction, offset (2), value.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "firmware/pflash.h"
+#include "vmm/mem.h"
+
+#define BASE 0xffc00000u
+#define SIZE 0x4000u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static void check(struct pflash *f, struct bus *mmio, struct guest_mem *mem)
+{
+	uint8_t b;
+
+	bus_write(mmio, BASE, 1,
+		  0xff); /* ends a program or erase that waits for its second cycle */
+	bus_write(mmio, BASE, 1, 0xff);
+	for (unsigned off = 0; off < SIZE; off += 1021)
+		if (guest_mem_read(mem, GPA(BASE + off), &b, 1) || b != f->data[off])
+			abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	static uint8_t array[SIZE] __attribute__((aligned(4096)));
+	struct bus *mmio = bus_new(1ull << 52);
+	struct guest_mem *mem = guest_mem_new();
+	struct pflash f;
+
+	log_set_level(LOG_ERROR);
+	memset(array, 0x8d, sizeof(array));
+	if (pflash_init(&f, "fuzz", mmio, mem, BASE, array, SIZE, len & 1))
+		abort();
+	for (size_t i = 0; len - i >= 4 && i < 4 * 1000; i += 4) {
+		unsigned size = 1u << (data[i] & 3), off = data[i + 1] | data[i + 2] << 8;
+
+		if (data[i] & 4)
+			bus_read(mmio, BASE + off % (SIZE + 8), size);
+		else
+			bus_write(mmio, BASE + off % (SIZE + 8), size,
+				  data[i + 3] * 0x0101010101010101ull);
+	}
+	check(&f, mmio, mem);
+	pflash_destroy(&f);
+	guest_mem_free(mem);
+	bus_free(mmio);
+	return 0;
+}
