@@ -1,0 +1,14 @@
+# `make bench`: the measurements. tests/bench/README.md says how to read them.
+BENCH = $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*_bench.c))
+
+$(O)/bench/blk_bench: tests/bench/vhost_user.c tests/bench/vhost_user.h
+$(O)/bench/%: tests/bench/%.c $(LIBOBJ)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(LIBOBJ) $(LIBS)
+
+.PHONY: bench-bins
+bench-bins: $(BENCH)
+
+bench: all bench-bins
+	$(Q)O=$(O) tests/bench/blk-bench

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* For start-bench: the first thing is a byte to COM1; then the end. */
+	.section .note, "a", @note
+	.long 4, 4, 18
+	.asciz "Xen"
+	.long start
+	.text
+	.globl start
+start:	mov	$0x78, %al
+	mov	$0x3f8, %dx
+	outb	%al, %dx
+	mov	$0, %al
+	outb	%al, $0xf4
+1:	hlt
+	jmp	1b
