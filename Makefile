@@ -81,7 +81,7 @@ $(O)/make-disk: guest-tests/make-disk.c
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	$(if $(wildcard vmm/main.c),install -m 755 $(O)/minivmm $(DESTDIR)$(PREFIX)/bin/minivmm)
-	$(if $(wildcard minivmm.1),install -D -m 644 minivmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/minivmm.1)
+	$(if $(wildcard vmm/minivmm.1),install -D -m 644 vmm/minivmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/minivmm.1)
 
 # Quick checks, one line a test. The runner counts them.
 check: $(UNIT) check-headers check-includes check-style

@@ -33,3 +33,8 @@ $(HOST)/guest-initrd: $(guest_parts) $(HOST)/tree.ok
 $(HOST)/debian.raw: $(guest_parts) $(wildcard guest-tests/debian/*) $(HOST)/tree.ok
 	@echo "  HOST  $@ (about a minute)"
 	$(Q)guest-tests/debian/build $(HOST)/tree $(HOST)/apt-sources.list $@
+
+# minivmm as the host runs it: built inside the tree, against its libraries.
+.PHONY: l1
+l1: $(HOST)/tree.ok
+	$(Q)$(IN_TREE) make -s BUILD=$(BUILD)/l1 CC=gcc all
