@@ -38,6 +38,7 @@ SRC     = $(foreach d,$(ROOMS),$(wildcard $(d)/*.c))
 HDR     = $(foreach d,$(ROOMS) guest-tests,$(wildcard $(d)/*.h))
 OBJ     = $(SRC:%.c=$(O)/%.o)
 LIBOBJ  = $(filter-out $(O)/vmm/main.o,$(OBJ))
+FAKES   = $(wildcard tests/unit/fake_*.c)
 UNIT    = $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all help check check-headers check-includes check-style unit test demo bench fuzz format tidy \
@@ -68,10 +69,11 @@ $(O)/%.o: %.c
 	@echo "  CC    $<"
 	$(Q)$(CC) $(BASE) $(CFLAGS) -DMINIVMM_VERSION='"$(VERSION)"' -c -o $@ $<
 
-$(O)/unit/%: tests/unit/%.c $(LIBOBJ)
+.SECONDARY: $(FAKES:%.c=$(O)/%.o)
+$(O)/unit/%: tests/unit/%.c $(FAKES:%.c=$(O)/%.o) $(LIBOBJ)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIBOBJ) $(LIBS) -lcmocka
+	$(Q)$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $< $(FAKES:%.c=$(O)/%.o) $(LIBOBJ) $(LIBS) -lcmocka
 
 $(O)/make-disk: guest-tests/make-disk.c
 	@mkdir -p $(@D)

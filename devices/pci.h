@@ -56,6 +56,10 @@ struct pci_device_ops {
 	void (*cfg_written)(struct pci_device *, unsigned off, unsigned size);
 	/* mapped: bar[n].addr is valid and decoding is on. */
 	void (*bar_mapped)(struct pci_device *, unsigned n, bool mapped);
+	/* Memory BAR n of `by` (which may be the device itself) is about to be mapped at
+	 * [base, base + size): what the device has there beyond its own BARs has to go. */
+	void (*claimed)(struct pci_device *, const struct pci_device *by, unsigned n, uint64_t base,
+			uint64_t size);
 	void (*reset)(struct pci_device *);
 	void (*unrealize)(struct pci_device *);
 };

@@ -227,13 +227,31 @@ static void unmap_bar(struct pci_device *dev, unsigned n)
 		bus_del(bus, &bar->region);
 }
 
+struct claim {
+	const struct pci_device *by;
+	unsigned n;
+	uint64_t base, size;
+};
+
+static int tell_claim(void *arg, struct pci_device *dev)
+{
+	const struct claim *c = arg;
+
+	if (dev->ops && dev->ops->claimed)
+		dev->ops->claimed(dev, c->by, c->n, c->base, c->size);
+	return 0;
+}
+
 static void map_bar(struct pci_device *dev, unsigned n, uint64_t addr)
 {
 	struct pci_bar *bar = &dev->bar[n];
 	struct bus *bus = bar->kind == PCI_BAR_IO ? dev->root->pio : dev->root->mmio;
+	struct claim claim = { dev, n, addr, bar->size };
 	char where[8];
 	int ret = 0;
 
+	if (bar->kind != PCI_BAR_IO)
+		pci_each(dev->root, tell_claim, &claim);
 	bar->region.base = addr;
 	if (bar->region.ops)
 		ret = bus_add(bus, &bar->region);

@@ -31,10 +31,8 @@ void iommu_free(struct iommu *); /* after all devices are closed: unmaps, detach
  * driver that make it not so), attaches it and opens the device. The caller closes it by
  * ops->close(). bdf: "0000:01:00.0". */
 struct vfio_kernel *iommu_open_device(struct iommu *, const char *bdf, struct error *err);
-/* The fds of all groups attached, for a hot reset; *n in: room, out: count. */
-int iommu_group_fds(struct iommu *, int *fds, unsigned *n);
-/* True when the device (by its hot-reset dependency) belongs to a group of ours. */
-bool iommu_owns_group(struct iommu *, unsigned group);
+/* The descriptor of a group of ours, for a hot reset; -ENOENT: not ours. */
+int iommu_group_fd(const struct iommu *, unsigned group);
 
 /* Maps every dma range of guest memory, now and as it changes: checks them against the IOMMU's
  * valid IOVA ranges and the memlock limit *before* mapping; a failure names the range, or the limit
@@ -46,9 +44,10 @@ void iommu_detach_memory(struct iommu *);
 int iommu_map(struct iommu *, iova_t, void *host, uint64_t size, bool write);
 int iommu_unmap(struct iommu *, iova_t, uint64_t size);
 
-/* Bits of the widest usable IOVA (for the guest's physical address width), and the counts for
- * --stats. */
-unsigned iommu_aperture_bits(const struct iommu *);
+/* Bits of the widest usable IOVA, for the guest's physical address width; 0: not known. Once all
+ * groups have joined: each may narrow it. */
+unsigned iommu_aperture_bits(struct iommu *);
+/* For --stats. */
 struct iommu_counts {
 	unsigned map, unmap, groups;
 };

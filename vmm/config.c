@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vfio/sysfs.h"
 #include "vmm/addr.h"
 
 enum key_kind { KEY_STRING, KEY_FLAG, KEY_NUMBER, KEY_CHOICE, KEY_MAC };
@@ -318,6 +319,42 @@ static int opt_net(struct config *c, const struct option *o, const char *arg, st
 	return rc;
 }
 
+/* Two options for one device, or an address that is none, are usage errors: nothing was looked at
+ * yet. */
+static int check_vfio(struct config *c, const struct config_vfio *v, struct error *err)
+{
+	const struct config_vfio *other;
+
+	for (other = c->vfio; other < v; other++)
+		if (strcmp(other->bdf, v->bdf) == 0)
+			return error_set(err, -EINVAL, "--vfio %s is given twice", v->address);
+	if (v->romfile && !v->rombar)
+		return error_set(err, -EINVAL, "--vfio %s: romfile contradicts rombar=off",
+				 v->address);
+	return 0;
+}
+
+static int opt_vfio(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	struct config_vfio *v = &c->vfio[c->n_vfio];
+	int rc;
+
+	if (c->n_vfio == CONFIG_MAX_VFIO)
+		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_VFIO);
+	c->n_vfio++;
+	v->rombar = v->mmap = true;
+	rc = parse_keys(c, o, arg, v, true, err);
+	if (rc < 0)
+		return rc;
+	if (sysfs_parse_bdf(v->address, v->bdf) < 0)
+		return error_set(
+			err, -EINVAL,
+			"--%s %s: use a PCI address like 01:00.0 or 0000:01:00.0, as lspci "
+			"shows it",
+			o->name, v->address);
+	return check_vfio(c, v, err);
+}
+
 static bool serial_ok(const char *s)
 {
 	static const char *const plain[] = { "stdio", "pty", "null", "none" };
@@ -361,6 +398,16 @@ static const struct key net_keys[] = {
 	{ 0 },
 };
 
+static const struct key vfio_keys[] = {
+	{ "BDF", KEY_STRING, IN(config_vfio, address), 0, 0, { 0 } },
+	{ "romfile", KEY_STRING, IN(config_vfio, romfile), 0, 0, { 0 } },
+	{ "rombar", KEY_FLAG, IN(config_vfio, rombar), 0, 0, { 0 } },
+	{ "x-vga", KEY_FLAG, IN(config_vfio, x_vga), 0, 0, { 0 } },
+	{ "mmap", KEY_FLAG, IN(config_vfio, mmap), 0, 0, { 0 } },
+	{ "slot", KEY_NUMBER, IN(config_vfio, slot), 1, 30, { 0 } },
+	{ 0 },
+};
+
 static const struct key cpus_keys[] = {
 	{ "N", KEY_NUMBER, IN(config_cpus, n), 1, CONFIG_MAX_CPUS, { 0 } },
 	{ "sockets", KEY_NUMBER, IN(config_cpus, sockets), 1, CONFIG_MAX_CPUS, { 0 } },
@@ -399,6 +446,7 @@ static const struct option options[] = {
 	STRING("kernel", "FILE", kernel),
 	STRING("initrd", "FILE", initrd),
 	STRING("append", "STRING", append),
+	{ "vfio", "BDF[,...]", opt_vfio, 0, vfio_keys },
 	{ "disk", "PATH[,...]", opt_disk, 0, disk_keys },
 	{ "net", "tap[,...]", opt_net, 0, net_keys },
 	FLAG("rng", rng),
@@ -425,6 +473,8 @@ static const char help[] =
 	"  --kernel FILE [--initrd FILE] [--append S]  bzImage or PVH ELF, no firmware\n"
 	"  --no-reboot                               a reset ends the run\n"
 	"devices\n"
+	"  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
+	"                                            a PCI device of the host's\n"
 	"  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
 	"         [,queues=N][,serial=S]             virtio-blk on a raw file or device\n"
 	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"

@@ -12,6 +12,7 @@
 #define CONFIG_MAX_DISKS  16
 #define CONFIG_MAX_NETS	  8
 #define CONFIG_MAX_SERIAL 2
+#define CONFIG_MAX_VFIO	  30
 #define CONFIG_MAX_CPUS	  255u
 
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
@@ -30,6 +31,14 @@ struct config_net {
 	const char *kind, *ifname;
 	uint8_t mac[6];
 	bool has_mac;
+};
+
+struct config_vfio {
+	const char *address; /* as given */
+	char bdf[16];	     /* "0000:01:00.0" */
+	const char *romfile;
+	bool rombar, x_vga, mmap;
+	uint64_t slot; /* of the guest's bus 0, for the root port; 0: any */
 };
 
 struct config_cpus {
@@ -52,8 +61,9 @@ struct config {
 	struct config_cpu cpu;
 	struct config_disk disk[CONFIG_MAX_DISKS];
 	struct config_net net[CONFIG_MAX_NETS];
+	struct config_vfio vfio[CONFIG_MAX_VFIO];
 	const char *serial[CONFIG_MAX_SERIAL];
-	unsigned n_disks, n_nets, n_serial;
+	unsigned n_disks, n_nets, n_vfio, n_serial;
 	bool daemonize, no_reboot, rng;
 	unsigned verbose;
 	/* derived */

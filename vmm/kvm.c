@@ -228,7 +228,9 @@ int kvm_open(struct kvm *k, struct error *err)
 {
 	int rc;
 
-	*k = (struct kvm){ .dev = -1, .vm = -1, .listener = { .add = slot_add, .del = slot_del } };
+	*k = (struct kvm){
+		.dev = -1, .vm = -1, .vfio = -1, .listener = { .add = slot_add, .del = slot_del }
+	};
 	rc = open_dev(k, err);
 	if (rc == 0)
 		rc = probe(k, err);
@@ -241,8 +243,9 @@ int kvm_open(struct kvm *k, struct error *err)
 
 void kvm_close(struct kvm *k)
 {
+	cleanup_close(&k->vfio);
 	cleanup_close(&k->vm);
 	cleanup_close(&k->dev);
 	free(k->slots);
-	*k = (struct kvm){ .dev = -1, .vm = -1 };
+	*k = (struct kvm){ .dev = -1, .vm = -1, .vfio = -1 };
 }

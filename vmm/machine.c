@@ -33,7 +33,7 @@
 
 #define HUGE (2 * MiB)
 
-static void stop(struct vm *vm, int status)
+void machine_stop(struct vm *vm, int status)
 {
 	vcpus_pause_async(vm->vcpus);
 	vm->status = status;
@@ -61,14 +61,14 @@ static void do_reset(void *arg)
 
 	if (vm->cfg->no_reboot) {
 		log_info("reset: --no-reboot ends the run");
-		stop(vm, 0);
+		machine_stop(vm, 0);
 		return;
 	}
 	vcpus_pause(vm->vcpus);
 	__atomic_store_n(&vm->reset_pending, false, __ATOMIC_RELEASE);
 	if (reset_machine(vm, &err) < 0) {
 		log_error("reset: %s", err.text);
-		stop(vm, 1);
+		machine_stop(vm, 1);
 		return;
 	}
 	log_info("reset");
@@ -78,19 +78,19 @@ static void do_reset(void *arg)
 static void do_power_off(void *arg)
 {
 	log_info("power off");
-	stop(arg, 0);
+	machine_stop(arg, 0);
 }
 
 static void do_exit(void *arg)
 {
 	struct vm *vm = arg;
 
-	stop(vm, (int)(vm->exit_value & 0xff));
+	machine_stop(vm, (int)(vm->exit_value & 0xff));
 }
 
 static void do_fail(void *arg)
 {
-	stop(arg, 1);
+	machine_stop(arg, 1);
 }
 
 void machine_request_reset(void *arg)
@@ -146,7 +146,7 @@ static void on_signal(void *arg, int fd, uint32_t events)
 		log_info("power button pressed; a second SIGTERM stops at once");
 		return;
 	}
-	stop(vm, 0);
+	machine_stop(vm, 0);
 }
 
 static int watch_signals(struct vm *vm, struct error *err)
@@ -412,6 +412,7 @@ static const struct device_row devices[] = {
 	{ realize_disks, unrealize_disks, NULL },
 	{ realize_nets, unrealize_nets, NULL },
 	{ realize_rng, unrealize_rng, NULL },
+	{ machine_vfio_realize, machine_vfio_unrealize, machine_vfio_reset },
 };
 
 static int realize_devices(struct vm *vm, struct error *err)
@@ -520,6 +521,7 @@ static int build_frame(struct vm *vm, struct error *err)
 
 static int build_cpus(struct vm *vm, struct error *err)
 {
+	struct cpu_model model = vm->cfg->model;
 	struct vcpus_params p = {
 		.kvm = &vm->kvm,
 		.pio = vm->pio,
@@ -534,7 +536,8 @@ static int build_cpus(struct vm *vm, struct error *err)
 	if (p.n > vm->kvm.max_vcpus)
 		return error_set(err, -EINVAL, "--cpus %u: this host's KVM has at most %u", p.n,
 				 vm->kvm.max_vcpus);
-	p.cpuid = cpuid_new(&vm->kvm, &vm->cfg->topo, &vm->cfg->model, err);
+	model.max_phys_bits = machine_vfio_phys_bits(vm, model.max_phys_bits);
+	p.cpuid = cpuid_new(&vm->kvm, &vm->cfg->topo, &model, err);
 	if (!p.cpuid)
 		return err->code;
 	vm->phys_bits = cpuid_phys_bits(p.cpuid);
@@ -556,6 +559,8 @@ static int build(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = add_ram(vm, err);
 	if (rc == 0)
+		rc = machine_vfio_open(vm, err);
+	if (rc == 0)
 		rc = build_cpus(vm, err);
 	if (rc == 0)
 		rc = realize_devices(vm, err);
@@ -570,6 +575,7 @@ static void take_down(struct vm *vm)
 	vcpus_free(vm->vcpus);
 	machine_boot_release(vm);
 	unrealize_devices(vm);
+	machine_vfio_close(vm);
 	irq_table_free(vm->irq);
 	bus_free(vm->pio);
 	bus_free(vm->mmio);
@@ -626,7 +632,8 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 		return 1;
 	}
 	vm->cfg = cfg;
-	vm->kvm.dev = vm->kvm.vm = vm->kernel_fd = vm->initrd_fd = vm->signal_fd = -1;
+	vm->kvm.dev = vm->kvm.vm = vm->kvm.vfio = vm->kernel_fd = vm->initrd_fd = vm->signal_fd =
+		-1;
 	status = run(vm, ready, arg, err) < 0 ? 1 : 0;
 	if (status == 0)
 		status = vm->status;

@@ -63,7 +63,8 @@ struct vm {
 	struct virtio_blk *disk[CONFIG_MAX_DISKS];
 	struct virtio_net *net[CONFIG_MAX_NETS];
 	struct virtio_rng *rng;
-	uint8_t next_slot; /* of 00:xx.0 */
+	struct machine_vfio *vfio; /* NULL: no --vfio */
+	uint8_t next_slot;	   /* of 00:xx.0 */
 
 	/* Boot: one of the two. */
 	struct fw_cfg *fw_cfg;
@@ -90,6 +91,20 @@ int machine_run(struct config *, int (*ready)(void *, struct error *), void *arg
 
 void machine_request_reset(void *vm);
 void machine_request_power_off(void *vm);
+
+/* Ends the run with this exit status. Main loop. */
+void machine_stop(struct vm *, int status);
+
+/* machine_vfio.c: passed-through devices. All of them do nothing without a --vfio. */
+int machine_vfio_open(struct vm *, struct error *); /* machine_vfio_close() in either case */
+void machine_vfio_close(struct vm *);
+/* Physical address bits for the guest: as asked (0: the host's), bounded by the IOMMU's. */
+unsigned machine_vfio_phys_bits(const struct vm *, unsigned asked);
+int machine_vfio_realize(struct vm *, struct error *);
+void machine_vfio_unrealize(struct vm *);
+void machine_vfio_reset(struct vm *);
+/* Bytes of 64-bit PCI window that their BARs need. */
+uint64_t machine_vfio_mem64(const struct vm *);
 
 /* machine_boot.c: what the processors find when they start. */
 int machine_boot_prepare(struct vm *, struct error *);

@@ -33,16 +33,33 @@ static uint32_t apic_id_of(const void *arg, unsigned i)
 	return cpu_apic_id(arg, i);
 }
 
+/* Of what the processor addresses, as many bits as OVMF uses. */
+static unsigned mmio64_bits(const struct vm *vm)
+{
+	return vm->phys_bits < 46 ? vm->phys_bits : 46;
+}
+
 /* The window OVMF would choose (ovmf-contract 6): the top eighth of what the processor addresses,
- * above RAM. */
+ * above RAM. Passed-through BARs may need more; half of it stays free, because bridges align. */
+static uint64_t mmio64_size(const struct vm *vm)
+{
+	uint64_t size = 1ull << (mmio64_bits(vm) - 3);
+
+	while (size / 2 < machine_vfio_mem64(vm) && size < 1ull << 62)
+		size *= 2;
+	return size;
+}
+
 static void mmio64_window(const struct vm *vm, uint64_t *base, uint64_t *size)
 {
-	unsigned bits = vm->phys_bits < 46 ? vm->phys_bits : 46;
+	unsigned bits = mmio64_bits(vm);
 	uint64_t ram_end = vm->high_ram ? MACHINE_HIGH_BASE + vm->high_ram : MACHINE_HIGH_BASE;
 
-	*size = 1ull << (bits - 3);
+	*size = mmio64_size(vm);
+	if (*size >= 1ull << bits)
+		*size = 0;
 	*base = (1ull << bits) - *size;
-	if (bits < 36 || ram_end > *base)
+	if (bits < 36 || ram_end > *base || !*size)
 		*base = *size = 0;
 }
 
@@ -273,6 +290,9 @@ static int fill_fw_cfg(struct vm *vm, struct error *err)
 		rc = fill_acpi(vm, &acpi);
 	if (rc == 0)
 		rc = acpi_fw_cfg_add(&vm->acpi_fw, vm->fw_cfg, &acpi, &vm->host);
+	/* Only when its own choice is too small: what is said here it takes, fitting or not. */
+	if (rc == 0 && mmio64_size(vm) > 1ull << (mmio64_bits(vm) - 3))
+		rc = fw_cfg_add_mmio64_size(vm->fw_cfg, mmio64_size(vm) / MiB);
 	if (rc < 0)
 		return error_set(err, rc, "fw_cfg: %s", strerror(-rc));
 	return add_kernel(vm, err);

@@ -270,7 +270,7 @@ static bool mem_piece(const struct guest_mem *m, uint64_t gpa, size_t len, enum 
 	struct mem_range r;
 	uint64_t off, left;
 
-	if (!mem_lookup(m, -1, gpa, &r) || gpa < r.gpa)
+	if (!mem_lookup(m, -1, gpa, &r) || gpa < r.gpa || r.kind == MEM_DEVICE)
 		return false;
 	if (access == MEM_ACCESS_WRITE && r.kind == MEM_ROM)
 		return false;

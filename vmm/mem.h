@@ -5,9 +5,10 @@
  * Every access that a guest value steers goes through guest_mem_read/write/iov: all-or-nothing and
  * bounds-checked; -EFAULT on a hole, an overflow or a write to ROM.
  *
- * Threads: ranges are added before the first vCPU runs or by the main loop while devices are
- * quiesced; readers on any thread see a consistent table (RCU-like: the table is replaced, never
- * edited). RAM itself is shared with the guest: copy once, validate the copy.
+ * Threads: any may add and remove ranges (one at a time: an internal lock, held over the listeners'
+ * calls); readers on any thread see a consistent entry. RAM and ROM come before the first vCPU runs
+ * and stay; BARs of passed-through devices come and go under the PCI root lock. RAM itself is
+ * shared with the guest: copy once, validate the copy.
  */
 #ifndef VMM_MEM_H
 #define VMM_MEM_H
@@ -18,7 +19,12 @@
 
 struct guest_mem;
 
-enum mem_kind { MEM_RAM, MEM_ROM /* guest writes exit as MMIO (KVM_MEM_READONLY) */ };
+enum mem_kind {
+	MEM_RAM,
+	MEM_ROM,    /* guest writes exit as MMIO (KVM_MEM_READONLY) */
+	MEM_DEVICE, /* a passed-through BAR: the guest's alone. We never touch it: a mapping whose
+		     * device sleeps or is gone faults. guest_mem_read/write/iov/ptr see a hole */
+};
 enum mem_access { MEM_ACCESS_READ, MEM_ACCESS_WRITE }; /* as the *device* sees it */
 
 struct mem_range {

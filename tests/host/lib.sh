@@ -157,6 +157,9 @@ vfio_args() {
 	done
 }
 
+# vfio_options BDF...: minivmm's. It finds the slots itself.
+vfio_options() { printf -- '--vfio %s ' "$@"; }
+
 # guest_steps FILE: turns the guest's STEP lines into our test lines, prefixed; fails without a passing verdict.
 guest_steps() {
 	local file=$1 prefix=$2 word name result rest verdict

@@ -142,6 +142,37 @@ static void test_net(void **state)
 	bad("--net tap,ifname=an-interface-name-too-long", "ifname");
 }
 
+static void test_vfio(void **state)
+{
+	(void)state;
+	good("--vfio 01:00.0 --vfio 0000:01:00.1,romfile=a,,b.rom,x-vga=on,mmap=off,slot=5");
+	assert_int_equal(c.n_vfio, 2);
+	assert_string_equal(c.vfio[0].bdf, "0000:01:00.0");
+	assert_true(c.vfio[0].rombar);
+	assert_true(c.vfio[0].mmap);
+	assert_false(c.vfio[0].x_vga);
+	assert_int_equal(c.vfio[0].slot, 0);
+	assert_string_equal(c.vfio[1].bdf, "0000:01:00.1");
+	assert_string_equal(c.vfio[1].romfile, "a,b.rom");
+	assert_true(c.vfio[1].x_vga);
+	assert_false(c.vfio[1].mmap);
+	assert_int_equal(c.vfio[1].slot, 5);
+	good("--vfio 10000:E1:00.0,rombar=off");
+	assert_string_equal(c.vfio[0].bdf, "10000:e1:00.0");
+	assert_false(c.vfio[0].rombar);
+	bad("--vfio 01:00.0 --vfio 0000:01:00.0", "twice");
+	bad("--vfio nonsense", "nonsense");
+	bad("--vfio 01:00.8", "01:00.8");
+	bad("--vfio 01:20.0", "01:20.0");
+	bad("--vfio 01:00.0,slot=31", "slot");
+	bad("--vfio 01:00.0,slot=0", "slot");
+	bad("--vfio 01:00.0,mmap=perhaps", "mmap");
+	bad("--vfio 01:00.0,romfile=", "romfile");
+	bad("--vfio 01:00.0,romfile=r,rombar=off", "contradicts");
+	bad("--vfio 01:00.0,bus=3", "bus");
+	bad("--vfio ,slot=3", "BDF");
+}
+
 static void test_cpu(void **state)
 {
 	(void)state;
@@ -209,13 +240,10 @@ static int clean(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_cpus),
-		cmocka_unit_test(test_disk),
-		cmocka_unit_test(test_net),
-		cmocka_unit_test(test_cpu),
-		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_cpus),	  cmocka_unit_test(test_disk),
+		cmocka_unit_test(test_net),	  cmocka_unit_test(test_vfio),
+		cmocka_unit_test(test_cpu),	  cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_help_fits),
 	};
 

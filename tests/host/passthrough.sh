@@ -1,0 +1,63 @@
+# The main job: minivmm gives a guest a NIC VF, disks, a USB controller, an INTx NIC, edu, a display with audio and a
+# device with a 16 GiB BAR. The same guests as reference.sh, which does it with QEMU.
+. /project/tests/host/lib.sh
+kvm_ready
+
+vf=$(igb_vfs 1)
+disk_vf=$(nvme_vf) || fail "an NVMe VF online" "$(tail -n 1 "$OUT/nvme_vf.log")"
+gpu=$(bdf gpu)
+devices="$vf $(bdf nvme) $disk_vf $(bdf xhci) $(bdf e1000) $(bdf edu) $gpu $(same_slot "$gpu" 1) $(bdf testdev)"
+# shellcheck disable=SC2086 # a list of addresses
+check "every device goes to vfio-pci" give $devices
+
+# All devices in one guest: Linux, directly booted, drives them and says what it saw.
+# shellcheck disable=SC2046,SC2086
+minivmm --verbose --memory 1G --cpus 2 --no-reboot --serial file:"$OUT/linux" $(vfio_options $devices) \
+	--kernel "$KERNEL" --initrd "$GUEST_INITRD" --append "console=ttyS0 quiet hold=5 cpus=2 \
+nvme_disk=nvme,nvme-sriov steps=cpus,nvme,usb,igbvf,e1000,edu,gpu,audio,testdev" 2>"$OUT/linux.log" &
+vmm=$!
+wait_for 150 grep -qs HOLD "$OUT/linux"
+picture "Linux guest: what it draws on its passed-through display" linux "colour bars"
+check "Linux guest: it powers off and minivmm ends with 0" wait $vmm
+guest_steps "$OUT/linux" "Linux guest:"
+cat "$OUT/linux.log"
+
+# A guest that reboots finds its devices reset, and usable again: also those that share a bus reset, and the one that
+# has no reset.
+audio=$(same_slot "$gpu" 1)
+minivmm --verbose --memory 512M --serial file:"$OUT/reboot" --vfio "$audio,slot=9" --vfio "$gpu" --vfio "$(bdf edu)" \
+	--vfio "$(bdf e1000)" --vfio "$(bdf nvme),slot=3" --vfio "$(bdf xhci),mmap=off" --kernel "$KERNEL" \
+	--initrd "$GUEST_INITRD" --append "console=ttyS0 quiet then=reboot steps=nvme,usb,e1000,edu,gpu,audio" \
+	2>"$OUT/reboot.log" &
+vmm=$!
+verdicts() { [ "$(grep -acs "^VERDICT" "$OUT/reboot")" -ge 2 ] 2>/dev/null; }
+check "a guest that reboots: both boots come to a verdict" wait_for 120 verdicts
+kill -INT $vmm
+check "a guest that reboots: stopped from outside, minivmm ends with 0" wait $vmm
+guest_steps "$OUT/reboot" "a guest that reboots:"
+no_failures() { ! grep -E 'failed|cannot' "$1" | grep -v "$(bdf e1000) cannot be reset"; }
+check "a guest that reboots: every reset succeeds" no_failures "$OUT/reboot.log"
+check "a guest that reboots: GPU and audio reset together" grep -q "$audio: resets with its bus (2 functions)" "$OUT/reboot.log"
+
+# Stock OVMF draws its shell on the passed-through display.
+# shellcheck disable=SC2046
+minivmm --verbose --memory 512M --serial file:"$OUT/ovmf" $(vfio_options "$gpu" "$(same_slot "$gpu" 1)") \
+	--firmware /usr/share/OVMF/OVMF_CODE_4M.fd --nvram /tmp/vars.fd 2>"$OUT/ovmf.log" &
+vmm=$!
+wait_for 200 grep -qas 'Shell>' "$OUT/ovmf"
+if grep -qas 'Shell>' "$OUT/ovmf"; then
+	ok "OVMF guest: shell reached" "$SECONDS s into the script"
+	sleep 2
+	picture "OVMF guest: its shell on the passed-through display" ovmf-shell lit
+else
+	fail "OVMF guest" "no shell within 200 s: $(tail -n 1 "$OUT/ovmf.log")"
+fi
+kill -INT $vmm
+check "OVMF guest: stopped from outside, minivmm ends with 0" wait $vmm
+
+# Everything is as it was: the devices answer the next user.
+# shellcheck disable=SC2086
+for d in $devices; do
+	[ "$(driver_of "$d")" = vfio-pci ] || fail "after the guests, $d" "is with $(driver_of "$d"), not vfio-pci"
+done
+done_testing

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What vfio/reset.c decides for a set of devices, and in what order it does it. The devices are
+ * fakes that write a line of what happens to them: q quiesced, R function
+ * reset, H bus reset, a after. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "vfio/kernel.h"
+#include "vfio/reset.h"
+#include "vmm/addr.h"
+
+struct fake {
+	struct vfio_kernel k;
+	char letter;
+	bool function_reset;
+	const struct vfio_pci_dependent_device *hit;
+	unsigned n_hit;
+	int hit_error, reset_error, hot_error;
+};
+
+static char story[200];
+static struct error err;
+static struct fake gpu, audio, nic;
+
+static void note(const struct fake *f, char what)
+{
+	size_t n = strlen(story);
+
+	if (n + 4 < sizeof(story))
+		snprintf(story + n, sizeof(story) - n, "%s%c%c", n ? " " : "", f->letter, what);
+}
+
+static struct fake *fake_of(struct vfio_kernel *k)
+{
+	return container_of(k, struct fake, k);
+}
+
+static int reset(struct vfio_kernel *k)
+{
+	note(fake_of(k), 'R');
+	return fake_of(k)->reset_error;
+}
+
+static int hot_reset_info(struct vfio_kernel *k, struct vfio_pci_dependent_device *list,
+			  unsigned *n)
+{
+	struct fake *f = fake_of(k);
+	unsigned room = *n;
+
+	if (f->hit_error)
+		return f->hit_error;
+	*n = f->n_hit;
+	if (room < f->n_hit)
+		return -ENOSPC;
+	memcpy(list, f->hit, f->n_hit * sizeof(*list));
+	return 0;
+}
+
+static int hot_reset(struct vfio_kernel *k, const int *fds, unsigned n)
+{
+	/* Of all our groups, only those that are hit: the kernel refuses more. */
+	assert_int_equal(n, 2);
+	assert_int_equal(fds[0], 42);
+	assert_int_equal(fds[1], 43);
+	note(fake_of(k), 'H');
+	return fake_of(k)->hot_error;
+}
+
+static const struct vfio_kernel_ops ops = {
+	.reset = reset,
+	.hot_reset_info = hot_reset_info,
+	.hot_reset = hot_reset,
+};
+
+static void quiesce(void *arg)
+{
+	note(arg, 'q');
+}
+
+static void after(void *arg)
+{
+	note(arg, 'a');
+}
+
+static unsigned owned; /* bit n: group n is ours */
+
+static int group_fd(void *opaque, unsigned group)
+{
+	(void)opaque;
+	return owned >> group & 1 ? 30 + (int)group : -ENOENT;
+}
+
+static const struct vfio_reset_ops set_ops = { group_fd, NULL };
+
+/* A graphics card with its audio behind one port, and a NIC elsewhere. */
+static const struct vfio_pci_dependent_device card[] = {
+	{ .group_id = 12, .bus = 1, .devfn = 0 },
+	{ .group_id = 13, .bus = 1, .devfn = 1 },
+};
+
+static struct fake fake(char letter, const char *name)
+{
+	struct fake f = { .letter = letter, .k.ops = &ops, .hit_error = -ENODEV };
+
+	snprintf(f.k.name, sizeof(f.k.name), "%s", name);
+	return f;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	story[0] = '\0';
+	err = (struct error){ 0 };
+	owned = 1 << 12 | 1 << 13 | 1 << 14;
+	gpu = fake('g', "0000:01:00.0");
+	audio = fake('s', "0000:01:00.1");
+	nic = fake('n', "0000:02:00.0");
+	gpu.hit = audio.hit = card;
+	gpu.n_hit = audio.n_hit = ARRAY_SIZE(card);
+	gpu.hit_error = audio.hit_error = 0;
+	nic.function_reset = true;
+	return 0;
+}
+
+static struct vfio_reset_device dev(struct fake *f, const char *methods)
+{
+	return (struct vfio_reset_device){ .function_reset = f->function_reset,
+					   .kernel = &f->k,
+					   .methods = methods,
+					   .quiesce = quiesce,
+					   .after = after,
+					   .opaque = f };
+}
+
+static struct vfio_reset *make(const struct vfio_reset_device *d, size_t n)
+{
+	struct vfio_reset *r = vfio_reset_new(d, n, &set_ops, &err);
+
+	assert_non_null(r);
+	assert_string_equal(story, "");
+	return r;
+}
+
+static void test_choices(void **state)
+{
+	struct vfio_reset_device d[] = { dev(&gpu, ""), dev(&audio, "pm bus"), dev(&nic, "flr") };
+	struct vfio_reset *r;
+
+	(void)state;
+	d[1].function_reset = true;
+	r = make(d, 3);
+	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_BUS);
+	assert_int_equal(vfio_reset_how(r, 1), VFIO_RESET_BUS);
+	assert_int_equal(vfio_reset_how(r, 2), VFIO_RESET_FUNCTION);
+	vfio_reset_free(r);
+	/* The audio is in a group that is not ours: no bus reset for either. */
+	owned = 1 << 12 | 1 << 14;
+	r = make(d, 3);
+	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_NONE);
+	assert_int_equal(vfio_reset_how(r, 1), VFIO_RESET_PM);
+	vfio_reset_free(r);
+}
+
+static void test_methods(void **state)
+{
+	static const struct {
+		const char *methods;
+		bool flr;
+		enum vfio_reset_how how;
+	} t[] = {
+		{ "flr pm", false, VFIO_RESET_FUNCTION },
+		{ "af_flr", false, VFIO_RESET_FUNCTION },
+		{ "device_specific flr", false, VFIO_RESET_FUNCTION },
+		{ "bus", false, VFIO_RESET_FUNCTION },
+		{ "pm", true, VFIO_RESET_PM },
+		{ "pm bus", false, VFIO_RESET_PM },
+		{ NULL, true, VFIO_RESET_FUNCTION },
+		{ NULL, false, VFIO_RESET_PM },
+	};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		struct vfio_reset_device d = dev(&nic, t[i].methods);
+		struct vfio_reset *r;
+
+		d.flr = t[i].flr;
+		r = make(&d, 1);
+		assert_int_equal(vfio_reset_how(r, 0), t[i].how);
+		vfio_reset_free(r);
+	}
+}
+
+/* One bus reset for both functions, before the NIC's own; everything quiet before the first. */
+static void test_once(void **state)
+{
+	struct vfio_reset_device d[] = { dev(&nic, "flr"), dev(&gpu, ""), dev(&audio, "pm") };
+	struct vfio_reset *r;
+
+	(void)state;
+	d[2].function_reset = true;
+	r = make(d, 3);
+	assert_int_equal(vfio_reset_all(r, false), 0);
+	assert_string_equal(story, "nq gq sq gH nR na ga sa");
+	/* Where the kernel resets functions by itself, only the bus is left. */
+	story[0] = '\0';
+	assert_int_equal(vfio_reset_all(r, true), 0);
+	assert_string_equal(story, "nq gq sq gH na ga sa");
+	vfio_reset_free(r);
+}
+
+static void test_covered_function(void **state)
+{
+	struct vfio_reset_device d[] = { dev(&gpu, "flr"), dev(&audio, "") };
+	struct vfio_reset *r;
+
+	(void)state;
+	d[0].function_reset = true;
+	r = make(d, 2);
+	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_FUNCTION);
+	vfio_reset_all(r, false);
+	assert_string_equal(story, "gq sq sH ga sa");
+	vfio_reset_free(r);
+}
+
+static void test_failures(void **state)
+{
+	struct vfio_reset_device d[] = { dev(&audio, "pm"), dev(&nic, "flr") };
+	struct vfio_reset *r;
+
+	(void)state;
+	/* What remains when the bus reset fails is power management. */
+	d[0].function_reset = true;
+	audio.hot_error = -EINVAL;
+	nic.reset_error = -ENOTTY;
+	r = make(d, 2);
+	assert_int_equal(vfio_reset_all(r, false), 1);
+	assert_string_equal(story, "sq nq sH sR nR sa na");
+	vfio_reset_free(r);
+}
+
+static void test_verdicts(void **state)
+{
+	struct vfio_reset_device d[] = { dev(&gpu, ""), dev(&nic, "flr") };
+	struct vfio_reset *r = make(d, 2);
+	char text[400];
+
+	(void)state;
+	assert_true(vfio_reset_verdict(r, 0, text, sizeof(text)));
+	assert_non_null(strstr(text, "with its bus (2 functions)"));
+	assert_true(vfio_reset_verdict(r, 1, text, sizeof(text)));
+	assert_string_equal(text, "0000:02:00.0: resets by itself, by flr");
+	vfio_reset_free(r);
+	owned = 0;
+	r = make(d, 1);
+	assert_false(vfio_reset_verdict(r, 0, text, sizeof(text)));
+	assert_non_null(strstr(text, "0000:01:00.0 cannot be reset"));
+	assert_non_null(strstr(text, "group 12"));
+	vfio_reset_all(r, false);
+	assert_string_equal(story, "gq ga");
+	vfio_reset_free(r);
+	/* On the root bus there is nothing above that could. */
+	gpu.hit_error = -ENODEV;
+	story[0] = '\0';
+	r = make(d, 1);
+	assert_false(vfio_reset_verdict(r, 0, text, sizeof(text)));
+	assert_non_null(strstr(text, "no port"));
+	assert_non_null(strstr(text, "reboots"));
+	vfio_reset_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_choices, setup),
+		cmocka_unit_test_setup(test_methods, setup),
+		cmocka_unit_test_setup(test_once, setup),
+		cmocka_unit_test_setup(test_covered_function, setup),
+		cmocka_unit_test_setup(test_failures, setup),
+		cmocka_unit_test_setup(test_verdicts, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The checks of vfio/sysfs.c and the layout of vfio/layout.c, on a sysfs tree made in a temporary
+ * folder: an Intel host with a GPU and its audio in one slot, a NIC with two VFs, a group that the
+ * host shares, and a device that no IOMMU looks after. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "vfio/layout.h"
+#include "vfio/sysfs.h"
+#include "vmm/addr.h"
+
+static char root[64];
+static struct error err;
+
+static void make_dirs(char *path)
+{
+	char *slash;
+
+	for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdir(path, 0755);
+		*slash = '/';
+	}
+}
+
+static void put(const char *text, const char *fmt, ...)
+{
+	char path[300], name[200];
+	va_list ap;
+	FILE *f;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	make_dirs(path);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void put_link(const char *target, const char *fmt, ...)
+{
+	char path[300], name[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	make_dirs(path);
+	unlink(path);
+	assert_int_equal(symlink(target, path), 0);
+}
+
+#define DEV "sys/bus/pci/devices/"
+
+struct recorded {
+	const char *bdf, *class_code, *driver, *methods;
+	int group;
+};
+
+static const struct recorded host[] = {
+	{ "0000:00:1c.0", "0x060400", "pcieport", "pm bus", 8 },
+	{ "0000:01:00.0", "0x030000", "nouveau", "pm bus", 12 },
+	{ "0000:01:00.1", "0x040300", "vfio-pci", "", 12 },
+	{ "0000:02:00.0", "0x020000", "igb", "flr", 13 },
+	{ "0000:02:10.0", "0x020000", "mlx5_vfio_pci", "flr", 14 },
+	{ "0000:02:10.2", "0x020000", "vfio-pci", NULL, 15 },
+	{ "0000:03:00.0", "0x0c0330", NULL, "flr", 16 },
+	{ "0000:04:00.0", "0x0c0330", "xhci_hcd", "flr", -1 },
+	{ "0000:05:00.0", "0x010802", "vfio-pci", "flr", 17 },
+	{ "0000:05:00.1", "0x010802", "nvme", "flr", 17 },
+	{ "0000:05:00.2", "0x0c0330", "xhci_hcd", "flr", 17 },
+};
+
+static void record(const struct recorded *r)
+{
+	char target[64];
+
+	put("0x10de\n", DEV "%s/vendor", r->bdf);
+	put("0x1c82\n", DEV "%s/device", r->bdf);
+	put("-1\n", DEV "%s/numa_node", r->bdf);
+	put(r->class_code, DEV "%s/class", r->bdf);
+	if (r->methods)
+		put(r->methods, DEV "%s/reset_method", r->bdf);
+	snprintf(target, sizeof(target), "../../../bus/pci/drivers/%s", r->driver);
+	if (r->driver)
+		put_link(target, DEV "%s/driver", r->bdf);
+	if (r->group < 0)
+		return;
+	snprintf(target, sizeof(target), "../../../kernel/iommu_groups/%d", r->group);
+	put_link(target, DEV "%s/iommu_group", r->bdf);
+	put_link("../../../../devices/x", "sys/kernel/iommu_groups/%d/devices/%s", r->group,
+		 r->bdf);
+}
+
+static int make_tree(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	snprintf(root, sizeof(root), "/tmp/test_vfio_sysfs.XXXXXX");
+	assert_non_null(mkdtemp(root));
+	for (i = 0; i < ARRAY_SIZE(host); i++)
+		record(&host[i]);
+	put_link("../0000:02:00.0", DEV "0000:02:10.0/physfn");
+	put_link("../0000:02:00.0", DEV "0000:02:10.2/physfn");
+	put("processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t: vmx\n", "proc/cpuinfo");
+	put("qemu-system-x86\n", "proc/4711/comm");
+	put_link("/dev/null", "proc/4711/fd/0");
+	put_link("/dev/vfio/14", "proc/4711/fd/11");
+	put_link("/dev/vfio/1", "proc/4712/fd/3");
+	return 0;
+}
+
+static int remove_tree(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	return system(command);
+}
+
+static void says(const char *text)
+{
+	if (!strstr(err.text, text))
+		fail_msg("'%s' does not say '%s'", err.text, text);
+}
+
+static void refuses(const char *bdf, const char *why)
+{
+	struct sysfs_pci d;
+
+	err = (struct error){ 0 };
+	assert_true(sysfs_check(root, bdf, &d, &err) < 0);
+	says(bdf);
+	says(why);
+	assert_null(strchr(err.text, '\n'));
+	assert_true(strlen(err.text) < sizeof(err.text) - 40);
+}
+
+static void test_addresses(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"x",
+		"01:00",
+		"01:00.",
+		"01:00.8",
+		"01:20.0",
+		"1:00.0.0",
+		"01:00.0 ",
+		" 01:00.0",
+		"0000:01:00.0x",
+		"00:01:00.0",
+		"0000:001:00.0",
+		"0000:01:000.0",
+		"0000:01:00:0",
+		"0000::01:00.0",
+		"01:00.00",
+		"-1:00.0",
+		"1234567:01:00.0",
+		"../:00.0",
+	};
+	char bdf[VFIO_BDF_SIZE] = "kept";
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		if (sysfs_parse_bdf(bad[i], bdf) != -EINVAL)
+			fail_msg("'%s' is taken for %s", bad[i], bdf);
+	assert_string_equal(bdf, "kept");
+	assert_int_equal(sysfs_parse_bdf("01:00.0", bdf), 0);
+	assert_string_equal(bdf, "0000:01:00.0");
+	assert_int_equal(sysfs_parse_bdf("0001:AB:1f.7", bdf), 0);
+	assert_string_equal(bdf, "0001:ab:1f.7");
+	assert_int_equal(sysfs_addr(bdf).bus, 0xab);
+	assert_int_equal(sysfs_addr(bdf).dev, 0x1f);
+	assert_int_equal(sysfs_parse_bdf("10000:e1:00.0", bdf), 0);
+	assert_string_equal(bdf, "10000:e1:00.0");
+	assert_int_equal(sysfs_parse_bdf("3:0.1", bdf), 0);
+	assert_string_equal(bdf, "0000:03:00.1");
+}
+
+static void test_reads(void **state)
+{
+	struct sysfs_pci d;
+
+	(void)state;
+	assert_int_equal(sysfs_pci_read(root, "0000:01:00.0", &d), 0);
+	assert_int_equal(d.vendor, 0x10de);
+	assert_int_equal(d.device, 0x1c82);
+	assert_int_equal(d.class_code, 0x030000);
+	assert_int_equal(d.group, 12);
+	assert_int_equal(d.numa_node, -1);
+	assert_string_equal(d.driver, "nouveau");
+	assert_string_equal(d.methods, "pm bus");
+	assert_false(d.virtfn);
+	assert_int_equal(sysfs_pci_read(root, "0000:02:10.2", &d), 0);
+	assert_true(d.virtfn);
+	assert_false(d.has_methods);
+	assert_int_equal(sysfs_pci_read(root, "0000:09:00.0", &d), -ENODEV);
+}
+
+static int count(void *n, const struct sysfs_pci *d)
+{
+	(void)d;
+	++*(int *)n;
+	return 0;
+}
+
+static void test_groups(void **state)
+{
+	int n = 0;
+
+	(void)state;
+	assert_int_equal(sysfs_group_each(root, 17, count, &n), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(sysfs_group_each(root, 99, count, &n), -ENOENT);
+	assert_true(sysfs_explain_group(root, 17, &err) < 0);
+	says("0000:05:00.1 (nvme)");
+	says("0000:05:00.2 (xhci_hcd)");
+	says("driver_override");
+	assert_null(strstr(err.text, "05:00.0"));
+	/* The bridge's driver is not in the way. */
+	assert_true(sysfs_explain_group(root, 8, &err) < 0);
+	assert_null(strstr(err.text, "pcieport"));
+}
+
+static void test_accepts(void **state)
+{
+	struct sysfs_pci d;
+
+	(void)state;
+	assert_int_equal(sysfs_check(root, "0000:01:00.1", &d, &err), 0);
+	assert_int_equal(d.group, 12);
+	assert_int_equal(sysfs_check(root, "0000:02:10.0", &d, &err), 0);
+	assert_true(d.virtfn);
+}
+
+static void test_refuses(void **state)
+{
+	(void)state;
+	refuses("0000:09:00.0", "no such PCI device");
+	refuses("0000:00:1c.0", "bridge");
+	refuses("0000:01:00.0", "bound to nouveau");
+	says("echo 0000:01:00.0 >driver/unbind");
+	says("modprobe vfio-pci");
+	refuses("0000:03:00.0", "no driver");
+	assert_null(strstr(err.text, "unbind"));
+	refuses("0000:04:00.0", "does not look after");
+}
+
+static void test_no_iommu(void **state)
+{
+	char saved[128], away[128];
+
+	(void)state;
+	snprintf(saved, sizeof(saved), "%s/sys/kernel/iommu_groups", root);
+	snprintf(away, sizeof(away), "%s/away", root);
+	assert_int_equal(rename(saved, away), 0);
+	refuses("0000:04:00.0", "intel_iommu=on");
+	put("processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t: svm\n", "proc/cpuinfo");
+	refuses("0000:04:00.0", "AMD-Vi");
+	assert_int_equal(rename(away, saved), 0);
+}
+
+static void test_holder(void **state)
+{
+	(void)state;
+	assert_true(sysfs_explain_busy(root, 14, &err) < 0);
+	says("4711");
+	says("qemu-system-x86");
+	assert_true(sysfs_explain_busy(root, 16, &err) < 0);
+	says("another process");
+}
+
+/* ---- layout ---- */
+
+static void test_layout(void **state)
+{
+	struct vfio_place p[] = {
+		{ .bdf = "0000:01:00.0" }, { .bdf = "0000:02:10.0", .virtfn = true },
+		{ .bdf = "0000:01:00.1" }, { .bdf = "0000:02:10.2", .virtfn = true },
+		{ .bdf = "0000:05:00.3" }, { .bdf = "0001:01:00.0", .slot = 9 },
+	};
+
+	(void)state;
+	assert_int_equal(vfio_layout(p, ARRAY_SIZE(p), &err), 5);
+	assert_int_equal(p[0].port, p[2].port);
+	assert_int_equal(p[0].fn, 0);
+	assert_int_equal(p[2].fn, 1);
+	/* Virtual functions share nothing and are function 0 each. */
+	assert_int_not_equal(p[1].port, p[3].port);
+	assert_int_equal(p[3].fn, 0);
+	/* Alone in its slot, a function 3 would never be found. */
+	assert_int_equal(p[4].fn, 0);
+	/* Another domain is another card. */
+	assert_int_not_equal(p[5].port, p[0].port);
+	assert_int_equal(vfio_layout_slot(p, ARRAY_SIZE(p), p[5].port), 9);
+	assert_int_equal(vfio_layout_slot(p, ARRAY_SIZE(p), p[0].port), 0);
+}
+
+static void test_layout_lowest(void **state)
+{
+	struct vfio_place p[] = { { .bdf = "0000:01:00.3" }, { .bdf = "0000:01:00.1" } };
+
+	(void)state;
+	assert_int_equal(vfio_layout(p, 2, &err), 1);
+	assert_int_equal(p[0].fn, 3);
+	assert_int_equal(p[1].fn, 0);
+}
+
+static void test_layout_slots(void **state)
+{
+	struct vfio_place apart[] = { { .bdf = "0000:01:00.0", .slot = 4 },
+				      { .bdf = "0000:01:00.1", .slot = 5 } };
+	struct vfio_place clash[] = { { .bdf = "0000:01:00.0", .slot = 4 },
+				      { .bdf = "0000:02:00.0", .slot = 4 } };
+
+	(void)state;
+	assert_int_equal(vfio_layout(apart, 2, &err), 2);
+	assert_int_equal(apart[1].fn, 0);
+	assert_true(vfio_layout(clash, 2, &err) < 0);
+	says("slot=4");
+	says("0000:01:00.0");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_reads),
+		cmocka_unit_test(test_groups),	      cmocka_unit_test(test_accepts),
+		cmocka_unit_test(test_refuses),	      cmocka_unit_test(test_no_iommu),
+		cmocka_unit_test(test_holder),	      cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_layout_lowest), cmocka_unit_test(test_layout_slots),
+	};
+
+	return cmocka_run_group_tests(tests, make_tree, remove_tree);
+}

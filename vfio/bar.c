@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * BARs of a passed-through function.
+ *
+ * What VFIO lets us map of a memory BAR is mapped into our process once, when the device is opened,
+ * and becomes guest memory (a memslot) wherever the guest places the BAR: accesses then reach the
+ * hardware without an exit. Left out, and trapped on the bus underneath, are the pages of the MSI-X
+ * table and PBA, windows that a quirk asks for, what the kernel does not let be mapped (its sparse
+ * areas), and I/O BARs. PCI 3.0, 6.8.2 gives table and PBA pages of their own; registers of devices
+ * that share them anyway work, by trapping.
+ *
+ * The address of the mapping is aligned to min(BAR size, 1 GiB): kernels with huge pfn mappings
+ * (6.12) then map it, and pin it for the IOMMU, by the gigabyte instead of by the page.
+ *
+ * Staying. Linux switches memory decoding off around sizing each single BAR register (six times a
+ * device and boot), and every memslot change costs an SRCU grace period. So a BAR that stops
+ * decoding stays in guest memory as *stale* for a while: it costs nothing when it comes back at the
+ * same place. It leaves at once when anything else claims its addresses (vfio_bar_claimed()) or the
+ * device sleeps, and after LINGER_NS (device.c) otherwise; the kernel's memory decoding stays on
+ * till then (config.c), or guest accesses would fault.
+ *
+ * BARs smaller than a page are mapped as a page when the guest places them on a page of their own
+ * (the kernel maps them only when the host's page has nothing else in it).
+ *
+ * Threads: root lock held; trapped accesses under dev.lock, which touch only what does not change
+ * after the start. guest_mem_add/del() serialise themselves and call back nothing of ours.
+ */
+#include "vfio/bar.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vfio/config.h"
+#include "vfio/iommu.h"
+#include "vfio/irq.h"
+#include "vfio/quirk.h"
+#include "vfio/rom.h"
+#include "vmm/cleanup.h"
+#include "vmm/mem.h"
+
+/* ---- which parts are mapped ---- */
+
+static const struct vfio_info_cap_header *region_cap(const struct vfio_region_info *info,
+						     uint16_t id, size_t min)
+{
+	uint32_t at = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0;
+
+	for (unsigned i = 0; i < 16 && at; i++) {
+		const struct vfio_info_cap_header *h = (const void *)((const char *)info + at);
+
+		if (at < sizeof(*info) || !range_ok(at, sizeof(*h), info->argsz))
+			return NULL;
+		if (h->id == id)
+			return range_ok(at, min, info->argsz) ? h : NULL;
+		at = h->next;
+	}
+	return NULL;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct vfio_area *x = a, *y = b;
+
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+/* Whole pages inside [off, off + size) and the region. */
+static void add_area(struct vfio_area *out, unsigned *n, uint64_t off, uint64_t size,
+		     uint64_t limit)
+{
+	uint64_t start = align_up(off, VFIO_PAGE), end;
+
+	if (off >= limit || (off && !start))
+		return;
+	if (size > limit - off)
+		size = limit - off;
+	end = align_down(off + size, VFIO_PAGE); /* both inside the limit */
+	if (start < end)
+		out[(*n)++] = (struct vfio_area){ start, end - start };
+}
+
+/* Takes the pages of one hole out of the areas; there is room for one area more. */
+static unsigned cut(struct vfio_area *a, unsigned n, uint64_t hole, uint64_t len)
+{
+	uint64_t from = align_down(hole, VFIO_PAGE), to = align_up(hole + len, VFIO_PAGE);
+	unsigned kept = n;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t off = a[i].off, end = off + a[i].size;
+
+		if (from >= end || to <= off)
+			continue;
+		a[i].size = from > off ? from - off : 0;
+		if (to >= end)
+			continue;
+		if (a[i].size)
+			a[kept++] = (struct vfio_area){ to, end - to };
+		else
+			a[i] = (struct vfio_area){ to, end - to };
+	}
+	return kept;
+}
+
+/* Sorts, drops the empty, joins what touches or overlaps (the kernel is not supposed to). */
+static unsigned tidy(struct vfio_area *a, unsigned n)
+{
+	unsigned kept = 0;
+
+	qsort(a, n, sizeof(*a), by_offset);
+	for (unsigned i = 0; i < n; i++) {
+		struct vfio_area *last = kept ? &a[kept - 1] : NULL;
+		uint64_t end = a[i].off + a[i].size;
+
+		if (!a[i].size)
+			continue;
+		if (!last || a[i].off > last->off + last->size)
+			a[kept++] = a[i];
+		else if (end > last->off + last->size)
+			last->size = end - last->off;
+	}
+	return kept;
+}
+
+int vfio_bar_areas(const struct vfio_region_info *info, const struct vfio_area *hole,
+		   unsigned n_holes, struct vfio_area **out)
+{
+	const struct vfio_region_info_cap_sparse_mmap *sparse =
+		(const void *)region_cap(info, VFIO_REGION_INFO_CAP_SPARSE_MMAP, sizeof(*sparse));
+	uint64_t room = sparse ? (info->argsz - ((const char *)sparse - (const char *)info) -
+				  sizeof(*sparse)) /
+					 sizeof(sparse->areas[0])
+			       : 0;
+	unsigned n_sparse = !sparse ? 1 : sparse->nr_areas < room ? sparse->nr_areas : room;
+	unsigned n = 0;
+	struct vfio_area *a = calloc(n_sparse + n_holes + 1, sizeof(*a));
+
+	*out = a;
+	if (!a)
+		return -ENOMEM;
+	if (!sparse)
+		add_area(a, &n, 0, info->size, info->size);
+	for (unsigned i = 0; sparse && i < n_sparse; i++)
+		add_area(a, &n, sparse->areas[i].offset, sparse->areas[i].size, info->size);
+	n = tidy(a, n);
+	for (unsigned i = 0; i < n_holes; i++)
+		if (hole[i].size && range_ok(hole[i].off, hole[i].size, info->size))
+			n = cut(a, n, hole[i].off, hole[i].size);
+	return (int)tidy(a, n);
+}
+
+/* ---- our mapping ---- */
+
+/* Address space for `size` bytes at a multiple of `align`, with nothing behind it. */
+static char *reserve(uint64_t size, uint64_t align)
+{
+	uint64_t all = size + align, head;
+	char *p = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	head = align_up((uintptr_t)p, align) - (uintptr_t)p;
+	if (head)
+		munmap(p, head);
+	munmap(p + head + size, align - head); /* at least a byte: head < align */
+	return p + head;
+}
+
+static void map_areas(struct vfio_bar *bar)
+{
+	struct vfio_kernel *k = bar->v->k;
+	unsigned kept = 0;
+
+	bar->host_size = align_up(bar->size, VFIO_PAGE);
+	bar->host = reserve(bar->host_size, bar->host_size < GiB ? bar->host_size : GiB);
+	for (unsigned i = 0; bar->host && i < bar->n_areas; i++) {
+		struct vfio_area *a = &bar->area[i];
+		int ret = k->ops->region_mmap(k, bar->host + a->off, a->size,
+					      PROT_READ | PROT_WRITE, bar->region_off + a->off);
+
+		if (ret == 0)
+			bar->area[kept++] = *a;
+		else
+			log_warn("%s: BAR %u: %llu KiB cannot be mapped (%s); the guest's "
+				 "accesses there will be slow",
+				 k->name, bar->n, a->size / KiB, strerror(-ret));
+	}
+	bar->n_areas = kept;
+}
+
+static unsigned holes_of(const struct vfio_pci *v, unsigned n, struct vfio_area *hole)
+{
+	unsigned count = 0;
+
+	if (v->irq.table_size && v->irq.table_bar == n)
+		hole[count++] = (struct vfio_area){ v->irq.table_off, v->irq.table_size };
+	if (v->irq.pba_size && v->irq.pba_bar == n)
+		hole[count++] = (struct vfio_area){ v->irq.pba_off, v->irq.pba_size };
+	for (unsigned i = 0; i < v->n_mirrors; i++)
+		if (v->mirror[i].bar == n)
+			hole[count++] = (struct vfio_area){ v->mirror[i].off, v->mirror[i].size };
+	return count;
+}
+
+static int choose_areas(struct vfio_bar *bar, struct vfio_region_info *info)
+{
+	const uint32_t need = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
+			      VFIO_REGION_INFO_FLAG_MMAP;
+	struct vfio_area hole[2 + VFIO_MAX_MIRRORS];
+	unsigned n_holes = holes_of(bar->v, bar->n, hole);
+	int n;
+
+	if (!bar->v->opt.mmap || bar->io || (info->flags & need) != need)
+		return 0;
+	bar->sub_page = bar->size < VFIO_PAGE;
+	if (bar->sub_page) {
+		if (n_holes)
+			return 0;
+		info->size = VFIO_PAGE;
+	}
+	n = vfio_bar_areas(info, hole, n_holes, &bar->area);
+	if (n < 0)
+		return n;
+	bar->n_areas = (unsigned)n;
+	if (n)
+		map_areas(bar);
+	return 0;
+}
+
+/* ---- trapped accesses: dev.lock held ---- */
+
+static uint64_t all_ones(unsigned size)
+{
+	return size >= 8 ? UINT64_MAX : (1ull << (8 * size)) - 1;
+}
+
+static uint64_t trap_read(void *opaque, uint64_t off, unsigned size)
+{
+	struct vfio_bar *bar = opaque;
+	struct vfio_pci *v = bar->v;
+	uint64_t val = 0; /* little-endian, as we are */
+
+	__atomic_fetch_add(&v->counts.trapped, 1, __ATOMIC_RELAXED);
+	if (vfio_msix_owns(v, bar->n, off, size))
+		return vfio_msix_read(v, bar->n, off, size);
+	if (v->k->ops->region_read(v->k, bar->region_off + off, &val, size) != (ssize_t)size)
+		return all_ones(size);
+	return val;
+}
+
+static void trap_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
+{
+	struct vfio_bar *bar = opaque;
+	struct vfio_pci *v = bar->v;
+
+	__atomic_fetch_add(&v->counts.trapped, 1, __ATOMIC_RELAXED);
+	if (vfio_msix_owns(v, bar->n, off, size))
+		vfio_msix_write(v, bar->n, off, size, val);
+	else if (v->k->ops->region_write(v->k, bar->region_off + off, &val, size) != (ssize_t)size)
+		log_guest(&v->dev.limit, "%s: BAR %u: the host refused a write at %#" PRIx64,
+			  v->k->name, bar->n, off);
+}
+
+static const struct io_region_ops trap_ops = { .read = trap_read, .write = trap_write };
+
+/* ---- start ---- */
+
+static int add_bar(struct vfio_pci *v, unsigned n, struct vfio_region_info *info, uint32_t raw)
+{
+	struct vfio_bar *bar = &v->bar[n];
+	enum pci_bar_kind kind = PCI_BAR_MEM32;
+	int ret;
+
+	bar->io = raw & PCI_BASE_ADDRESS_SPACE_IO;
+	bar->mem64 = !bar->io && (raw & PCI_BASE_ADDRESS_MEM_TYPE_64);
+	if (bar->io)
+		kind = PCI_BAR_IO;
+	else if (bar->mem64)
+		kind = PCI_BAR_MEM64;
+	ret = pci_add_bar(&v->dev, n, kind, !bar->io && (raw & PCI_BASE_ADDRESS_MEM_PREFETCH),
+			  info->size, &trap_ops, bar);
+	if (ret) {
+		log_warn("%s: BAR %u of %llu bytes is no valid BAR; the guest does not see it",
+			 v->k->name, n, (unsigned long long)info->size);
+		*bar = (struct vfio_bar){ .v = v, .n = n };
+		return 0;
+	}
+	bar->size = info->size;
+	bar->region_off = info->offset;
+	return choose_areas(bar, info);
+}
+
+int vfio_bars_init(struct vfio_pci *v, struct error *err)
+{
+	uint32_t raw[PCI_NUM_BARS];
+	int ret = 0;
+
+	for (unsigned n = 0; n < PCI_NUM_BARS; n++) {
+		v->bar[n].v = v;
+		v->bar[n].n = n;
+		raw[n] = pci_get32(v->dev.cfg, PCI_BASE_ADDRESS_0 + 4 * n);
+		pci_set32(v->dev.cfg, PCI_BASE_ADDRESS_0 + 4 * n, 0);
+	}
+	for (unsigned n = 0; n < PCI_NUM_BARS && !ret; n++) {
+		struct vfio_region_info *info = NULL;
+
+		if (v->k->ops->region_info(v->k, VFIO_PCI_BAR0_REGION_INDEX + n, &info))
+			continue;
+		if (info->size)
+			ret = add_bar(v, n, info, raw[n]);
+		n += v->bar[n].mem64;
+		free(info);
+	}
+	return ret ? error_set(err, ret, "%s: out of memory for its BARs", v->k->name) : 0;
+}
+
+void vfio_bars_free(struct vfio_pci *v)
+{
+	for (unsigned n = 0; n < PCI_NUM_BARS; n++) {
+		struct vfio_bar *bar = &v->bar[n];
+
+		if (bar->host)
+			munmap(bar->host, bar->host_size);
+		free(bar->area);
+		*bar = (struct vfio_bar){ .v = v, .n = n };
+	}
+}
+
+/* ---- guest memory ---- */
+
+static void p2p_unmap(struct vfio_bar *bar, unsigned n_areas)
+{
+	for (unsigned i = 0; i < n_areas; i++)
+		iommu_unmap(bar->v->iommu, IOVA(bar->at + bar->area[i].off), bar->area[i].size);
+	bar->p2p = false;
+}
+
+static void leave(struct vfio_bar *bar)
+{
+	if (bar->p2p)
+		p2p_unmap(bar, bar->n_areas);
+	for (unsigned i = 0; i < bar->n_areas; i++) {
+		guest_mem_del(bar->v->dev.root->mem, GPA(bar->at + bar->area[i].off));
+		bar->v->counts.bar_unmaps++;
+	}
+	bar->live = bar->stale = false;
+}
+
+struct neighbours {
+	const struct io_region *own;
+	uint64_t page;
+	bool found;
+};
+
+static void look_for_neighbour(void *arg, const struct io_region *r)
+{
+	struct neighbours *s = arg;
+
+	if (r != s->own && range_overlaps(r->base, r->size, s->page, VFIO_PAGE))
+		s->found = true;
+}
+
+static bool page_is_ours(const struct vfio_bar *bar, uint64_t at)
+{
+	const struct pci_device *dev = &bar->v->dev;
+	struct neighbours s = { .own = &dev->bar[bar->n].region, .page = at };
+
+	if (at & (VFIO_PAGE - 1))
+		return false;
+	bus_each(dev->root->mmio, look_for_neighbour, &s);
+	return !s.found;
+}
+
+/* All areas or none: what was added before a failure is taken back, and the bus traps. */
+static void enter(struct vfio_bar *bar, uint64_t at)
+{
+	struct vfio_pci *v = bar->v;
+
+	if (!v->dev.root->mem || !bar->n_areas || (bar->sub_page && !page_is_ours(bar, at)))
+		return;
+	bar->at = at;
+	for (unsigned i = 0; i < bar->n_areas; i++) {
+		const struct vfio_area *a = &bar->area[i];
+		struct mem_range r = { .gpa = at + a->off, /* bar_decodes(): below 2^52 */
+				       .size = a->size,
+				       .host = bar->host + a->off,
+				       .kind = MEM_DEVICE };
+		int ret = guest_mem_add(v->dev.root->mem, &r);
+
+		if (ret == 0) {
+			v->counts.bar_maps++;
+			continue;
+		}
+		while (i-- > 0)
+			guest_mem_del(v->dev.root->mem, GPA(at + bar->area[i].off));
+		log_guest(&v->dev.limit, "%s: BAR %u at %#" PRIx64 " is trapped: %s", v->k->name,
+			  bar->n, at, ret == -EEXIST ? "other memory is there" : strerror(-ret));
+		return;
+	}
+	bar->live = true;
+}
+
+static void sync_bar(struct vfio_bar *bar)
+{
+	const struct pci_bar *guest = &bar->v->dev.bar[bar->n];
+	bool want = guest->mapped && !bar->v->asleep;
+
+	if (bar->live && want && bar->at == guest->addr) {
+		bar->stale = false;
+		return;
+	}
+	if (bar->live && !guest->mapped && !bar->v->asleep && vfio_pci_kick(bar->v)) {
+		bar->stale = true;
+		return;
+	}
+	if (bar->live)
+		leave(bar);
+	if (!want)
+		return;
+	enter(bar, guest->addr);
+	if (bar->live && bar->v->opt.p2p)
+		vfio_pci_kick(bar->v);
+}
+
+void vfio_bars_sync(struct vfio_pci *v)
+{
+	for (unsigned n = 0; n < PCI_NUM_BARS; n++)
+		if (v->bar[n].size)
+			sync_bar(&v->bar[n]);
+}
+
+void vfio_bar_mapped(struct pci_device *dev, unsigned n, bool mapped)
+{
+	struct vfio_pci *v = vfio_pci_of(dev);
+
+	if (n == PCI_ROM_BAR) {
+		vfio_rom_mapped(v, mapped);
+		return;
+	}
+	if (n >= PCI_NUM_BARS || !v->bar[n].size)
+		return;
+	sync_bar(&v->bar[n]);
+	vfio_mirrors_mapped(v, n, mapped);
+}
+
+/* A BAR of any device is about to answer at [base, base + size). */
+void vfio_bar_claimed(struct pci_device *dev, const struct pci_device *by, unsigned n,
+		      uint64_t base, uint64_t size)
+{
+	struct vfio_pci *v = vfio_pci_of(dev);
+
+	for (unsigned i = 0; i < PCI_NUM_BARS; i++) {
+		struct vfio_bar *bar = &v->bar[i];
+		bool own = by == dev && i == n;
+
+		if (!bar->live || (own && bar->at == base) ||
+		    !range_overlaps(base, size, bar->at, bar->host_size))
+			continue;
+		/* One that decodes there has the better right, but for the rest of its page. */
+		if (bar->stale || bar->sub_page)
+			leave(bar);
+	}
+}
+
+void vfio_bars_drop(struct vfio_pci *v, bool only_stale)
+{
+	for (unsigned n = 0; n < PCI_NUM_BARS; n++)
+		if (v->bar[n].live && (v->bar[n].stale || !only_stale))
+			leave(&v->bar[n]);
+}
+
+bool vfio_bars_any(const struct vfio_pci *v, bool stale)
+{
+	for (unsigned n = 0; n < PCI_NUM_BARS; n++)
+		if (v->bar[n].live && (v->bar[n].stale || !stale))
+			return true;
+	return false;
+}
+
+/* ---- peer-to-peer ---- */
+
+static int p2p_map(struct vfio_bar *bar)
+{
+	for (unsigned i = 0; i < bar->n_areas; i++) {
+		const struct vfio_area *a = &bar->area[i];
+		int ret = iommu_map(bar->v->iommu, IOVA(bar->at + a->off), bar->host + a->off,
+				    a->size, true);
+
+		if (ret) {
+			p2p_unmap(bar, i);
+			return ret;
+		}
+	}
+	bar->p2p = true;
+	return 0;
+}
+
+void vfio_bars_p2p(struct vfio_pci *v)
+{
+	for (unsigned n = 0; v->opt.p2p && v->iommu && n < PCI_NUM_BARS; n++) {
+		struct vfio_bar *bar = &v->bar[n];
+		int ret;
+
+		if (!bar->live || bar->stale || bar->p2p)
+			continue;
+		ret = p2p_map(bar);
+		if (ret && !v->warned_p2p) {
+			log_info("%s: BAR %u is not in the IOMMU (%s): other devices cannot read "
+				 "it directly",
+				 v->k->name, n, strerror(-ret));
+			v->warned_p2p = true;
+		}
+	}
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One passed-through function: puts its parts together, in the order that they need each other.
+ *
+ *   config.c  what the guest reads      irq.c   interrupts       rom.c    its option ROM
+ *   bar.c     memory and I/O            vga.c   legacy VGA       quirk.c  what single chips need
+ *
+ * Threads: see device.h. What must happen off the vCPUs (stale BARs leaving, peer-to-peer mappings)
+ * is asked for by an eventfd and done by the main loop under the root lock.
+ */
+#include "vfio/device.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "vfio/bar.h"
+#include "vfio/config.h"
+#include "vfio/irq.h"
+#include "vfio/quirk.h"
+#include "vfio/rom.h"
+#include "vfio/vga.h"
+#include "vmm/cleanup.h"
+#include "vmm/evloop.h"
+
+/* How long a BAR that does not decode stays in guest memory: longer than a guest needs to size the
+ * registers of a device, or to hand it from its firmware's driver to its kernel's. */
+#define LINGER_NS 500000000ull
+
+/* ---- main loop ---- */
+
+bool vfio_pci_kick(struct vfio_pci *v)
+{
+	const uint64_t one = 1;
+
+	return v->kick_source && write(v->kick, &one, sizeof(one)) == (ssize_t)sizeof(one);
+}
+
+static void on_linger(void *arg)
+{
+	struct vfio_pci *v = arg;
+
+	scoped_lock(&v->dev.root->lock);
+	vfio_bars_drop(v, true);
+	vfio_config_push_command(v);
+}
+
+static void on_kick(void *arg, int fd, uint32_t events)
+{
+	struct vfio_pci *v = arg;
+	uint64_t n;
+
+	(void)events;
+	if (read(fd, &n, sizeof(n)) < 0)
+		return;
+	scoped_lock(&v->dev.root->lock);
+	if (vfio_bars_any(v, true))
+		ev_timer_set(v->linger, evloop_now_ns() + LINGER_NS);
+	vfio_bars_p2p(v);
+}
+
+static void loop_leave(struct vfio_pci *v)
+{
+	vfio_irqs_unwatch(v);
+	if (v->kick_source)
+		evloop_del_fd(v->kick_source);
+	if (v->linger)
+		evloop_del_timer(v->linger);
+	v->kick_source = NULL;
+	v->linger = NULL;
+}
+
+static int loop_join(struct vfio_pci *v)
+{
+	struct evloop *loop = v->dev.root->loop;
+
+	if (!loop)
+		return 0;
+	v->linger = evloop_add_timer(loop, on_linger, v);
+	if (v->linger)
+		v->kick_source = evloop_add_fd(loop, v->kick, EPOLLIN, on_kick, v);
+	if (!v->kick_source)
+		return -ENOMEM;
+	vfio_irqs_watch(v, loop);
+	return 0;
+}
+
+/* ---- reset ---- */
+
+static void irqs_off(struct vfio_pci *v)
+{
+	scoped_lock(&v->dev.lock);
+	vfio_irqs_off(v);
+}
+
+/* Root lock held. The guest's side of a reset; the hardware keeps quiet until it is told more. */
+static void reset_state(struct vfio_pci *v)
+{
+	irqs_off(v);
+	vfio_bars_drop(v, false);
+	vfio_config_reset(v);
+}
+
+static void start_over(struct vfio_pci *v)
+{
+	scoped_lock(&v->dev.lock);
+	vfio_irqs_reset(v);
+	v->irq.ready = v->plugged;
+	vfio_irqs_sync(v);
+}
+
+/* A secondary bus reset by the guest resets the function for real when it can be; at the machine's
+ * reset (the bridge's bit reads 0 by now) composition does that, with what shares its bus. */
+static void reset_op(struct pci_device *dev)
+{
+	struct vfio_pci *v = vfio_pci_of(dev);
+	const struct pci_device *bridge = dev->bus ? dev->bus->bridge : NULL;
+
+	reset_state(v);
+	if (bridge && pci_get16(bridge->cfg, PCI_BRIDGE_CONTROL) & PCI_BRIDGE_CTL_BUS_RESET &&
+	    vfio_pci_has_reset(v)) {
+		int ret = v->k->ops->reset(v->k);
+
+		if (ret)
+			log_guest(&dev->limit, "%s: reset failed: %s", v->k->name, strerror(-ret));
+		vfio_config_silence(v);
+	}
+	start_over(v);
+}
+
+static pthread_mutex_t *root_lock(struct vfio_pci *v)
+{
+	return v->plugged ? &v->dev.root->lock : NULL;
+}
+
+void vfio_pci_quiesce(struct vfio_pci *v)
+{
+	scoped_lock(root_lock(v));
+	irqs_off(v);
+	vfio_bars_drop(v, false);
+	vfio_config_silence(v);
+}
+
+void vfio_pci_after_reset(struct vfio_pci *v)
+{
+	scoped_lock(root_lock(v));
+	reset_state(v);
+	if (v->plugged)
+		pci_update_mappings(v->dev.root);
+	start_over(v);
+}
+
+/* Root lock held, on the way off the bus. */
+static void unrealize(struct pci_device *dev)
+{
+	struct vfio_pci *v = vfio_pci_of(dev);
+
+	vfio_bars_drop(v, false);
+	vfio_vga_unplug(v);
+}
+
+/* ---- making and unmaking ---- */
+
+static const struct pci_device_ops vfio_pci_ops = {
+	.cfg_read = vfio_config_read,
+	.cfg_write = vfio_config_write,
+	.bar_mapped = vfio_bar_mapped,
+	.claimed = vfio_bar_claimed,
+	.reset = reset_op,
+	.unrealize = unrealize,
+};
+
+static int init_parts(struct vfio_pci *v, struct error *err)
+{
+	int ret;
+
+	v->info.argsz = sizeof(v->info);
+	ret = v->k->ops->device_info(v->k, &v->info);
+	if (ret || !(v->info.flags & VFIO_DEVICE_FLAGS_PCI))
+		return error_set(err, ret ? ret : -EINVAL, "%s: VFIO does not show a PCI device",
+				 v->k->name);
+	ret = vfio_config_init(v, err);
+	if (!ret)
+		ret = vfio_irqs_init(v, err);
+	if (ret)
+		return ret;
+	vfio_quirks_init(v);
+	ret = vfio_bars_init(v, err);
+	if (!ret)
+		ret = vfio_rom_init(v, err);
+	if (!ret)
+		ret = vfio_vga_init(v, err);
+	return ret;
+}
+
+struct vfio_pci *vfio_pci_new(struct vfio_kernel *k, struct iommu *iommu,
+			      const struct vfio_pci_config *opt, struct error *err)
+{
+	struct vfio_pci *v = calloc(1, sizeof(*v));
+
+	if (!v) {
+		error_set(err, -ENOMEM, "%s: out of memory", k->name);
+		k->ops->close(k);
+		return NULL;
+	}
+	/* The ids are read from the device. */
+	pci_device_init(&v->dev, k->name, &vfio_pci_ops, 0, 0, 0, 0);
+	v->k = k;
+	v->iommu = iommu;
+	v->opt = *opt;
+	v->irq.intx_trigger = v->irq.intx_resample = v->irq.err.fd = v->irq.req.fd = -1;
+	v->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (v->kick < 0)
+		error_set(err, -errno, "%s: no descriptor is left: raise the limit (ulimit -n)",
+			  k->name);
+	else if (init_parts(v, err) == 0) {
+		v->opt.romfile = NULL; /* the caller's string */
+		return v;
+	}
+	vfio_pci_free(v);
+	return NULL;
+}
+
+int vfio_pci_plug(struct vfio_pci *v, struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
+		  struct error *err)
+{
+	uint8_t pin = v->dev.cfg[PCI_INTERRUPT_PIN];
+	int ret = pci_add(root, bus, &v->dev, devfn, err);
+
+	if (ret)
+		return ret;
+	v->plugged = true;
+	ret = vfio_vga_plug(v, err);
+	if (!ret && pin >= 1 && pin <= 4) {
+		ret = pci_add_intx(&v->dev, pin);
+		if (ret)
+			error_set(err, ret, "%s: no interrupt line is free", v->k->name);
+	}
+	if (!ret) {
+		ret = loop_join(v);
+		if (ret)
+			error_set(err, ret, "%s: out of memory", v->k->name);
+	}
+	if (ret) {
+		loop_leave(v);
+		pci_remove(&v->dev);
+		v->plugged = false;
+		return ret;
+	}
+	vfio_pci_after_reset(v);
+	return 0;
+}
+
+void vfio_pci_free(struct vfio_pci *v)
+{
+	if (!v)
+		return;
+	if (v->plugged) {
+		log_info("%s: %u memslots set, %u removed; %llu BAR accesses trapped; %u "
+			 "SET_IRQS",
+			 v->k->name, v->counts.bar_maps, v->counts.bar_unmaps,
+			 (unsigned long long)vfio_pci_counts(v).trapped, v->counts.set_irqs);
+		vfio_pci_quiesce(v);
+		loop_leave(v);
+		pci_remove(&v->dev);
+	}
+	vfio_irqs_free(v);
+	vfio_rom_free(v);
+	vfio_bars_free(v);
+	if (v->kick >= 0)
+		close(v->kick);
+	v->k->ops->close(v->k);
+	pci_device_destroy(&v->dev);
+	free(v);
+}
+
+/* ---- what composition asks ---- */
+
+const char *vfio_pci_name(const struct vfio_pci *v)
+{
+	return v->k->name;
+}
+
+struct vfio_kernel *vfio_pci_kernel(const struct vfio_pci *v)
+{
+	return v->k;
+}
+
+struct pci_device *vfio_pci_device(struct vfio_pci *v)
+{
+	return &v->dev;
+}
+
+bool vfio_pci_has_reset(const struct vfio_pci *v)
+{
+	return v->info.flags & VFIO_DEVICE_FLAGS_RESET;
+}
+
+bool vfio_pci_has_flr(const struct vfio_pci *v)
+{
+	uint8_t b[4] = { 0 };
+
+	if (v->exp_cap &&
+	    v->k->ops->region_read(v->k, v->cfg_off + v->exp_cap + PCI_EXP_DEVCAP, b, 4) == 4)
+		return pci_get32(b, 0) & PCI_EXP_DEVCAP_FLR;
+	if (v->af_cap &&
+	    v->k->ops->region_read(v->k, v->cfg_off + v->af_cap + PCI_AF_CAP, b, 1) == 1)
+		return (b[0] & (PCI_AF_CAP_TP | PCI_AF_CAP_FLR)) ==
+		       (PCI_AF_CAP_TP | PCI_AF_CAP_FLR);
+	return false;
+}
+
+bool vfio_pci_has_pm_reset(const struct vfio_pci *v)
+{
+	uint8_t b[2];
+
+	return v->pm_cap &&
+	       v->k->ops->region_read(v->k, v->cfg_off + v->pm_cap + PCI_PM_CTRL, b, 2) == 2 &&
+	       !(pci_get16(b, 0) & PCI_PM_CTRL_NO_SOFT_RESET);
+}
+
+uint64_t vfio_pci_mem64_need(const struct vfio_pci *v)
+{
+	uint64_t sum = 0;
+
+	for (unsigned n = 0; n < PCI_NUM_BARS; n++) {
+		/* Each BAR is a power of two; a bridge's window counts in MiB. */
+		uint64_t size = v->bar[n].mem64 ? align_up(v->bar[n].size, MiB) : 0;
+
+		if (__builtin_add_overflow(sum, size, &sum))
+			return UINT64_MAX;
+	}
+	return sum;
+}
+
+/* As the guest reads it: what is synthesized counts. */
+void vfio_pci_link(const struct vfio_pci *v, unsigned *speed, unsigned *width)
+{
+	uint8_t b[2] = { 0 };
+	unsigned at = v->exp_cap + PCI_EXP_LNKSTA;
+
+	*speed = *width = 0;
+	if (!v->exp_cap)
+		return;
+	if (v->emu[at])
+		memcpy(b, v->dev.cfg + at, 2);
+	else if (v->k->ops->region_read(v->k, v->cfg_off + at, b, 2) != 2)
+		return;
+	*speed = pci_get16(b, 0) & PCI_EXP_LNKSTA_CLS;
+	*width = (pci_get16(b, 0) & PCI_EXP_LNKSTA_NLW) >> PCI_EXP_LNKSTA_NLW_SHIFT;
+}
+
+struct vfio_pci_counts vfio_pci_counts(const struct vfio_pci *v)
+{
+	struct vfio_pci_counts c = v->counts;
+
+	c.trapped = __atomic_load_n(&v->counts.trapped, __ATOMIC_RELAXED);
+	return c;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One passed-through PCI function: what the guest sees of it, and how it reaches the hardware.
+ *
+ * Threads: new, plug, quiesce, after_reset and free are the main loop's; quiesce and after_reset
+ * with no vCPU running (they take pci_root->lock themselves: do not hold it). Once plugged,
+ * configuration accesses come on vCPU threads under pci_root->lock and trapped BAR accesses under
+ * the device's lock. on_request and on_error are called on the main loop.
+ */
+#ifndef VFIO_DEVICE_H
+#define VFIO_DEVICE_H
+
+#include "devices/pci.h"
+
+struct iommu;
+struct vfio_kernel;
+struct vfio_pci;
+
+struct vfio_pci_config {
+	const char *romfile; /* NULL: the device's own ROM. Read by vfio_pci_new() only */
+	bool rombar;	     /* the guest sees an expansion ROM */
+	bool x_vga;	     /* legacy VGA ranges through the device's VGA region */
+	bool mmap;	     /* false: every BAR access is trapped (slow; for debugging) */
+	bool p2p;	     /* BARs are mapped into the IOMMU for the other devices of the VM */
+	/* The host wants the device back; the device reported an uncorrectable error. May be NULL.
+	 * name: "0000:01:00.0". */
+	void (*on_request)(void *opaque, const char *name);
+	void (*on_error)(void *opaque, const char *name);
+	void *opaque;
+};
+
+/* Takes over the kernel device: it is closed by vfio_pci_free(), and by a vfio_pci_new() that
+ * fails. iommu may be NULL when !p2p. NULL with *err set: bridge, no VGA region, broken romfile,
+ * ... */
+struct vfio_pci *vfio_pci_new(struct vfio_kernel *, struct iommu *, const struct vfio_pci_config *,
+			      struct error *);
+/* On the bus, with INTx on. The device must be in its reset state (vfio_pci_after_reset()). */
+int vfio_pci_plug(struct vfio_pci *, struct pci_root *, struct pci_bus *, uint8_t devfn,
+		  struct error *);
+/* Before a reset of the hardware: interrupts off, BARs unmapped, D0, no decoding, no DMA. */
+void vfio_pci_quiesce(struct vfio_pci *);
+/* After it: the guest's view starts over (BARs zero, command 0), INTx is back when plugged. */
+void vfio_pci_after_reset(struct vfio_pci *);
+/* Takes it off the bus when it is on one. The main loop's sources go with it. */
+void vfio_pci_free(struct vfio_pci *);
+
+const char *vfio_pci_name(const struct vfio_pci *);
+struct vfio_kernel *vfio_pci_kernel(const struct vfio_pci *);
+struct pci_device *vfio_pci_device(struct vfio_pci *);
+/* VFIO_DEVICE_RESET does something (VFIO_DEVICE_FLAGS_RESET: FLR, AF FLR, PM, ...). */
+bool vfio_pci_has_reset(const struct vfio_pci *);
+/* A function-level reset by itself: PCI Express or Advanced Features capability. */
+bool vfio_pci_has_flr(const struct vfio_pci *);
+/* Power management reset: D3hot to D0 loses state (PMCSR No_Soft_Reset clear). */
+bool vfio_pci_has_pm_reset(const struct vfio_pci *);
+/* Bytes of 64-bit BARs, each rounded up to what its alignment costs: for the firmware's window. */
+uint64_t vfio_pci_mem64_need(const struct vfio_pci *);
+/* Speed (1..5) and width as trained, for the root port above; 0 when the device does not say. */
+void vfio_pci_link(const struct vfio_pci *, unsigned *speed, unsigned *width);
+
+/* For --stats and tests. */
+struct vfio_pci_counts {
+	unsigned bar_maps, bar_unmaps; /* memslots added and removed */
+	uint64_t trapped;	       /* BAR accesses that came to our process */
+	unsigned set_irqs;	       /* VFIO_DEVICE_SET_IRQS calls */
+};
+struct vfio_pci_counts vfio_pci_counts(const struct vfio_pci *);
+
+#endif

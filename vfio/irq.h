@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Interrupts of a passed-through function. dev.lock held, unless it says otherwise. */
+#ifndef VFIO_IRQ_H
+#define VFIO_IRQ_H
+
+#include "vfio/parts.h"
+
+/* Asks what the device has, reads the MSI and MSI-X capabilities found by vfio_config_init(). No
+ * lock. A table that lies outside its BAR takes MSI-X away; a PBA that does is not emulated. */
+int vfio_irqs_init(struct vfio_pci *, struct error *);
+void vfio_irqs_free(struct vfio_pci *); /* no lock; turns them off first */
+/* Brings the host's and KVM's side in line with what the guest has set. */
+void vfio_irqs_sync(struct vfio_pci *);
+void vfio_irqs_off(struct vfio_pci *);	 /* no interrupt reaches the guest, INTx included */
+void vfio_irqs_reset(struct vfio_pci *); /* the table as after a reset: masked, zero */
+
+/* The trapped MSI-X table and PBA: whether [off, off + size) of BAR n touches one, and accesses. */
+bool vfio_msix_owns(const struct vfio_pci *, unsigned n, uint64_t off, unsigned size);
+uint64_t vfio_msix_read(struct vfio_pci *, unsigned n, uint64_t off, unsigned size);
+void vfio_msix_write(struct vfio_pci *, unsigned n, uint64_t off, unsigned size, uint64_t val);
+/* MSI: pending bits, by polling. */
+uint32_t vfio_msi_pending(const struct vfio_pci *);
+
+/* ERR and REQ: the callbacks of struct vfio_pci_config, on the main loop. No lock; main loop. */
+void vfio_irqs_watch(struct vfio_pci *, struct evloop *);
+void vfio_irqs_unwatch(struct vfio_pci *);
+
+#endif

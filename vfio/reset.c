@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Device reset: what each device will get, and doing it.
+ *
+ * VFIO_DEVICE_RESET is best where the kernel has a method that really resets the function (FLR, or
+ * one of the device's own). A graphics card usually has none; it is reset with everything behind
+ * its port, which the kernel allows when all of that is in groups of ours. What remains is power
+ * management (D3hot and back), which some devices take for a reset and many do not. The kernel
+ * lists its methods in sysfs in the order in which it tries them, so the first says which kind it
+ * is.
+ *
+ * A bus reset comes before function resets: the functions that it hits need none of their own. All
+ * devices are made quiet before the first reset, because a bus reset hits functions whose turn
+ * would come later.
+ *
+ * Threads: main loop, vCPUs not in the guest.
+ */
+#include "vfio/reset.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vfio/kernel.h"
+#include "vfio/sysfs.h"
+#include "vmm/cleanup.h"
+#include "vmm/log.h"
+
+struct entry {
+	struct vfio_reset_device d;
+	enum vfio_reset_how how;
+	char method[16];		       /* what the kernel calls it; "" when not known */
+	struct vfio_pci_dependent_device *hit; /* by a bus reset; NULL: there is none */
+	unsigned n_hit;
+	int hit_error;	  /* why there is none: -ENODEV, ... */
+	unsigned foreign; /* a group that a bus reset would hit and that is not ours */
+	bool done;
+};
+
+struct vfio_reset {
+	struct vfio_reset_ops ops;
+	size_t n;
+	struct entry e[];
+};
+
+/* ---- deciding ---- */
+
+static int ask_hot_reset(struct entry *e)
+{
+	struct vfio_kernel *k = e->d.kernel;
+	struct vfio_pci_dependent_device *list;
+	unsigned n = 0;
+	/* First how many, then who. */
+	int rc = k->ops->hot_reset_info(k, NULL, &n);
+
+	if (rc != -ENOSPC)
+		return rc < 0 ? rc : -ENODEV;
+	list = calloc(n, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	rc = k->ops->hot_reset_info(k, list, &n);
+	if (rc < 0) {
+		free(list);
+		return rc;
+	}
+	e->hit = list;
+	e->n_hit = n;
+	return 0;
+}
+
+static bool all_ours(const struct vfio_reset *r, struct entry *e)
+{
+	unsigned i;
+
+	for (i = 0; i < e->n_hit; i++) {
+		if (r->ops.group_fd(r->ops.opaque, e->hit[i].group_id) < 0) {
+			e->foreign = e->hit[i].group_id;
+			return false;
+		}
+	}
+	return e->n_hit > 0;
+}
+
+/* Whether the kernel's first choice for VFIO_DEVICE_RESET is only power management. */
+static bool first_is_pm(const struct vfio_reset_device *d)
+{
+	if (!d->methods)
+		return !d->flr;
+	return strncmp(d->methods, "pm", 2) == 0;
+}
+
+static int decide(const struct vfio_reset *r, struct entry *e, struct error *err)
+{
+	e->how = VFIO_RESET_FUNCTION;
+	if (e->d.function_reset && !first_is_pm(&e->d))
+		return 0;
+	e->hit_error = ask_hot_reset(e);
+	if (e->hit_error == -ENOMEM)
+		return error_set(err, -ENOMEM, "%s: no memory", e->d.kernel->name);
+	if (all_ours(r, e))
+		e->how = VFIO_RESET_BUS;
+	else
+		e->how = e->d.function_reset ? VFIO_RESET_PM : VFIO_RESET_NONE;
+	return 0;
+}
+
+struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *devs, size_t n,
+				  const struct vfio_reset_ops *ops, struct error *err)
+{
+	struct vfio_reset *r = calloc(1, sizeof(*r) + n * sizeof(r->e[0]));
+
+	if (!r) {
+		error_set(err, -ENOMEM, "no memory for device resets");
+		return NULL;
+	}
+	r->ops = *ops;
+	for (r->n = 0; r->n < n; r->n++) {
+		r->e[r->n].d = devs[r->n];
+		if (decide(r, &r->e[r->n], err) < 0) {
+			vfio_reset_free(r);
+			return NULL;
+		}
+		if (devs[r->n].methods)
+			snprintf(r->e[r->n].method, sizeof(r->e[r->n].method), "%.*s",
+				 (int)strcspn(devs[r->n].methods, " "), devs[r->n].methods);
+		r->e[r->n].d.methods = NULL;
+	}
+	return r;
+}
+
+void vfio_reset_free(struct vfio_reset *r)
+{
+	size_t i;
+
+	if (!r)
+		return;
+	for (i = 0; i < r->n; i++)
+		free(r->e[i].hit);
+	free(r);
+}
+
+/* ---- telling ---- */
+
+enum vfio_reset_how vfio_reset_how(const struct vfio_reset *r, size_t i)
+{
+	return r->e[i].how;
+}
+
+/* Why a bus reset is none of the choices. */
+static void why_no_bus(const struct entry *e, char *buf, size_t size)
+{
+	if (e->hit)
+		snprintf(buf, size,
+			 "a bus reset would hit IOMMU group %u, which is not given to this guest",
+			 e->foreign);
+	else if (e->hit_error == -EPERM)
+		snprintf(buf, size, "a bus reset would hit devices that the host uses");
+	else
+		snprintf(buf, size, "no port above it can reset it");
+}
+
+bool vfio_reset_verdict(const struct vfio_reset *r, size_t i, char *buf, size_t size)
+{
+	const struct entry *e = &r->e[i];
+	const char *name = e->d.kernel->name;
+	char why[100];
+
+	switch (e->how) {
+	case VFIO_RESET_FUNCTION:
+		snprintf(buf, size, "%s: resets by itself%s%s", name, e->method[0] ? ", by " : "",
+			 e->method);
+		return true;
+	case VFIO_RESET_BUS:
+		snprintf(buf, size, "%s: resets with its bus (%u function%s)", name, e->n_hit,
+			 e->n_hit == 1 ? "" : "s");
+		return true;
+	case VFIO_RESET_PM:
+		snprintf(buf, size,
+			 "%s: resets by power management only, which may leave it half as it was",
+			 name);
+		return true;
+	case VFIO_RESET_NONE:
+		break;
+	}
+	why_no_bus(e, why, sizeof(why));
+	snprintf(buf, size,
+		 "%s cannot be reset (it has no reset of its own; %s): a guest that reboots finds "
+		 "it as it left it, and so does the next guest; if its driver then fails, only the "
+		 "host's reboot helps",
+		 name, why);
+	return false;
+}
+
+void vfio_reset_log(const struct vfio_reset *r)
+{
+	char text[400];
+	size_t i;
+
+	for (i = 0; i < r->n; i++)
+		log_msg(vfio_reset_verdict(r, i, text, sizeof(text)) ? LOG_INFO : LOG_WARN, "%s",
+			text);
+}
+
+/* ---- doing ---- */
+
+static bool hits(const struct entry *bus, const struct entry *e)
+{
+	struct sysfs_addr a = sysfs_addr(e->d.kernel->name);
+	unsigned i;
+
+	for (i = 0; i < bus->n_hit; i++)
+		if (bus->hit[i].segment == a.domain && bus->hit[i].bus == a.bus &&
+		    bus->hit[i].devfn == (a.dev << 3 | a.fn))
+			return true;
+	return false;
+}
+
+/* The descriptors of the groups that a bus reset hits, each once; returns how many. The kernel
+ * takes no more of them than it resets devices. */
+static unsigned hit_groups(const struct vfio_reset *r, const struct entry *e, int *fds)
+{
+	unsigned i, j, n = 0;
+
+	for (i = 0; i < e->n_hit; i++) {
+		int fd = r->ops.group_fd(r->ops.opaque, e->hit[i].group_id);
+
+		for (j = 0; j < n && fds[j] != fd; j++)
+			;
+		if (j == n)
+			fds[n++] = fd;
+	}
+	return n;
+}
+
+static int bus_reset(struct vfio_reset *r, struct entry *e)
+{
+	struct vfio_kernel *k = e->d.kernel;
+	scoped_free int *fds = calloc(e->n_hit, sizeof(*fds));
+	size_t i;
+	int rc;
+
+	if (!fds)
+		return -ENOMEM;
+	rc = k->ops->hot_reset(k, fds, hit_groups(r, e, fds));
+	for (i = 0; rc == 0 && i < r->n; i++)
+		r->e[i].done |= hits(e, &r->e[i]);
+	return rc;
+}
+
+static int reset_one(struct vfio_reset *r, struct entry *e)
+{
+	struct vfio_kernel *k = e->d.kernel;
+	int rc = -ENOTTY;
+
+	if (e->how == VFIO_RESET_BUS)
+		rc = bus_reset(r, e);
+	/* Also what is left when the bus reset fails. */
+	if (rc < 0 && e->d.function_reset)
+		rc = k->ops->reset(k);
+	e->done = true;
+	if (rc < 0)
+		log_warn("%s: its reset failed: %s: it goes on as it is", k->name, strerror(-rc));
+	return rc;
+}
+
+/* Bus resets first: they spare the functions that they hit theirs. */
+static unsigned reset_each(struct vfio_reset *r, bool buses)
+{
+	unsigned failed = 0;
+	size_t i;
+
+	for (i = 0; i < r->n; i++)
+		if (!r->e[i].done && (r->e[i].how == VFIO_RESET_BUS) == buses)
+			failed += reset_one(r, &r->e[i]) < 0;
+	return failed;
+}
+
+unsigned vfio_reset_all(struct vfio_reset *r, bool kernel_too)
+{
+	unsigned failed;
+	size_t i;
+
+	for (i = 0; i < r->n; i++) {
+		if (r->e[i].d.quiesce)
+			r->e[i].d.quiesce(r->e[i].d.opaque);
+		r->e[i].done = r->e[i].how == VFIO_RESET_NONE ||
+			       (kernel_too && r->e[i].how != VFIO_RESET_BUS);
+	}
+	failed = reset_each(r, true);
+	failed += reset_each(r, false);
+	for (i = 0; i < r->n; i++)
+		if (r->e[i].d.after)
+			r->e[i].d.after(r->e[i].d.opaque);
+	return failed;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the host's sysfs says about PCI devices and IOMMU groups, and what is wrong with giving one
+ * to a guest. Only reads.
+ *
+ * `root` is what stands before /sys, /proc and /dev: "" on a real host, a recorded tree in tests.
+ * Threads: any; no state.
+ */
+#ifndef VFIO_SYSFS_H
+#define VFIO_SYSFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/error.h"
+
+#define VFIO_BDF_SIZE 16
+
+struct sysfs_pci {
+	char bdf[VFIO_BDF_SIZE]; /* "0000:01:00.0" */
+	char driver[32];	 /* "" when none */
+	char methods[64];	 /* reset_method: "flr bus"; "" when the file is absent or empty */
+	uint32_t class_code;	 /* 24 bits */
+	uint16_t vendor, device;
+	int group;	  /* -1: no IOMMU looks after it */
+	int numa_node;	  /* -1: not known */
+	bool virtfn;	  /* an SR-IOV virtual function */
+	bool has_methods; /* the file exists: an empty one means no reset at all */
+};
+
+/* "01:00.0" and "0000:01:00.0" to the latter. -EINVAL: nonsense; bdf is left alone. */
+int sysfs_parse_bdf(const char *s, char bdf[VFIO_BDF_SIZE]);
+/* Domain, bus, device and function of a parsed one. */
+struct sysfs_addr {
+	unsigned domain, bus, dev, fn;
+};
+struct sysfs_addr sysfs_addr(const char *bdf);
+
+/* -ENODEV: no such device. */
+int sysfs_pci_read(const char *root, const char *bdf, struct sysfs_pci *);
+/* Calls fn for each device of the group in the order of their addresses, until it returns non-zero;
+ * returns that. -ENOENT: no such group. */
+int sysfs_group_each(const char *root, unsigned group, int (*fn)(void *, const struct sysfs_pci *),
+		     void *arg);
+/* True for what the kernel counts as not in the way: vfio drivers, bridges' and none. */
+bool sysfs_driver_is_vfio(const char *driver);
+
+/* All that can be said before anything is opened: exists, no bridge, an IOMMU, bound to vfio-pci.
+ * Fills *dev. Each failure is one sentence with what to do. */
+int sysfs_check(const char *root, const char *bdf, struct sysfs_pci *dev, struct error *);
+/* The sentence for a group that is not viable: names the devices in the way. Returns err->code. */
+int sysfs_explain_group(const char *root, unsigned group, struct error *);
+/* The sentence for a group that another process has open: names the process where it can. Returns
+ * err->code. */
+int sysfs_explain_busy(const char *root, unsigned group, struct error *);
+
+#endif
