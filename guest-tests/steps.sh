@@ -64,6 +64,8 @@ ids_of() {
 	gpu) echo '0x1234:0x1111:*' ;;
 	audio) echo '*:*:0x0403??' ;;
 	testdev) echo '0x1b36:0x0005:*' ;;
+	virtio_blk) echo '0x1af4:0x1042:*' ;;
+	virtio_net) echo '0x1af4:0x1041:*' ;;
 	esac
 }
 
@@ -89,7 +91,7 @@ modules_of() {
 	usb) echo xhci_pci usb-storage sd_mod ;;
 	gpu) echo bochs ;;
 	audio) echo snd-hda-codec-generic snd-hda-intel ;;
-	nvme | igbvf | e1000 | e1000e) echo "$1" ;;
+	nvme | igbvf | e1000 | e1000e | virtio_blk | virtio_net) echo "$1" ;;
 	esac
 }
 
@@ -208,6 +210,14 @@ usb_block() {
 	return $found
 }
 
+# virtio_blk_block ADDRESS
+virtio_blk_block() {
+	for b in "$pci/$1"/virtio*/block/*; do
+		[ -b "/dev/${b##*/}" ] || return 1
+		echo "/dev/${b##*/}"
+	done
+}
+
 has_block() {
 	"$1"_block "$2" >/dev/null
 }
@@ -246,6 +256,10 @@ step_usb() {
 	disk_step usb "$@"
 }
 
+step_virtio_blk() {
+	disk_step virtio_blk "$@"
+}
+
 carrier() {
 	[ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" = 1 ]
 }
@@ -280,7 +294,7 @@ net_down() {
 }
 
 nic_names() {
-	for n in "$pci/$1"/net/*; do
+	for n in "$pci/$1"/net/* "$pci/$1"/virtio*/net/*; do
 		[ ! -e "$n" ] || echo "${n##*/}"
 	done
 }
@@ -318,6 +332,10 @@ step_e1000() {
 
 step_e1000e() {
 	nic_step e1000e "$@"
+}
+
+step_virtio_net() {
+	nic_step virtio_net "$@"
 }
 
 step_edu() {
@@ -545,7 +563,7 @@ irq_judge() {
 
 # --- running them -----------------------------------------------------------------------------
 
-all_steps="boot cpus nvme usb igbvf e1000 e1000e edu gpu audio testdev reload irqmove"
+all_steps="boot cpus nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net reload irqmove"
 
 present_steps() {
 	list="boot cpus"
