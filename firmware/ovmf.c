@@ -230,10 +230,7 @@ static int map_vars(struct ovmf *o, const char *nvram, size_t want, struct error
 	void *p;
 
 	if (fstat(o->nvram_fd, &st))
-		return error_set(err, -errno, "variable store %s: %s%s", name, strerror(errno),
-				 errno == EINVAL || errno == ENODEV
-					 ? ": its file system has no shared mappings; keep it on a local one"
-					 : "");
+		return error_set(err, -errno, "variable store %s: %s", name, strerror(errno));
 	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size % PFLASH_BLOCK ||
 	    (want && (size_t)st.st_size != want) || (uint64_t)st.st_size > IMAGE_MAX - o->code_len)
 		return error_set(
