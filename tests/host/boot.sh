@@ -45,7 +45,7 @@ debian() { # TEST VCPUS CONF BOOTS
 	cp --sparse=always "$HOST_BUILD/debian.raw" /tmp/debian.raw
 	printf '%b' "$3" >/tmp/verdict.conf
 	mcopy -o -i /tmp/debian.raw@@1M /tmp/verdict.conf ::verdict.conf
-	timeout 220 minivmm --memory 1G --cpus "$2" --disk /tmp/debian.raw --nvram /tmp/debian.nvram \
+	timeout 400 minivmm --memory 1G --cpus "$2" --disk /tmp/debian.raw --nvram /tmp/debian.nvram \
 		--serial file:"$OUT/debian-$2"
 	local code=$? verdicts
 	verdicts=$(tr -d '\r' <"$OUT/debian-$2" | grep -acE '^VERDICT pass')
