@@ -256,6 +256,39 @@ step_usb() {
 	disk_step usb "$@"
 }
 
+# Load for whoever counts exits outside: BULK lines around `bulk` seconds (default 12) of reading every disk and
+# pinging by one NIC, nothing else. One step a kind would interleave the counts.
+step_bulk() {
+	seconds=$(word_value bulk "$@")
+	disks=''
+	for kind in nvme usb; do
+		[ -n "$(devices_of "$kind")" ] || continue
+		need "$kind"
+		for a in $devices; do
+			wait_for 20 has_block "$kind" "$a" || fail "no disk behind $a"
+			disks="$disks $("$kind"_block "$a")"
+		done
+	done
+	[ -n "$disks" ] || fail "no disk to read"
+	up=$(uptime_seconds)
+	end=$((up + ${seconds:-12}))
+	passes=0
+	echo "BULK start" >/dev/ttyS0
+	while [ "$(uptime_seconds)" -lt "$end" ]; do
+		for dev in $disks; do
+			dd if="$dev" of=/dev/null bs=256k count=32 iflag=direct 2>"$work/dd" || fail "$dev: $(cat "$work/dd")"
+		done
+		passes=$((passes + 1))
+	done
+	echo "BULK end" >/dev/ttyS0
+	add "$passes passes of 8 MiB over$disks"
+}
+
+uptime_seconds() {
+	read -r now _ </proc/uptime
+	echo "${now%.*}"
+}
+
 step_virtio_blk() {
 	disk_step virtio_blk "$@"
 }
@@ -563,7 +596,7 @@ irq_judge() {
 
 # --- running them -----------------------------------------------------------------------------
 
-all_steps="boot cpus nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net reload irqmove"
+all_steps="boot cpus nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net bulk reload irqmove"
 
 present_steps() {
 	list="boot cpus"
