@@ -36,6 +36,7 @@ struct vector {
 struct msix {
 	pthread_mutex_t lock;
 	unsigned n, cap;
+	_Atomic uint16_t flags; /* copy of the capability's, for threads without the root lock */
 	struct vector vec[];
 };
 
@@ -97,23 +98,20 @@ void msix_destroy(struct pci_device *dev)
 	dev->msix = NULL;
 }
 
-static uint16_t msix_flags(const struct pci_device *dev)
+static void flags_update(struct pci_device *dev)
 {
-	/* Written under the root lock, read anywhere: both bits live in the upper byte. */
-	const uint8_t *p = &dev->cfg[dev->msix->cap + PCI_MSIX_FLAGS + 1];
-
-	return (uint16_t)(__atomic_load_n(p, __ATOMIC_RELAXED) << 8);
+	dev->msix->flags = pci_get16(dev->cfg, dev->msix->cap + PCI_MSIX_FLAGS);
 }
 
 bool msix_enabled(const struct pci_device *dev)
 {
-	return dev->msix && (msix_flags(dev) & PCI_MSIX_FLAGS_ENABLE);
+	return dev->msix && (dev->msix->flags & PCI_MSIX_FLAGS_ENABLE);
 }
 
 /* Should the hypervisor deliver this vector now? */
 static bool live(const struct pci_device *dev, const struct vector *v)
 {
-	uint16_t flags = msix_flags(dev);
+	uint16_t flags = dev->msix->flags;
 
 	return (flags & PCI_MSIX_FLAGS_ENABLE) && !(flags & PCI_MSIX_FLAGS_MASKALL) &&
 	       !(v->word[3] & PCI_MSIX_ENTRY_CTRL_MASKBIT) && v->fd >= 0;
@@ -273,6 +271,7 @@ void msix_cfg_written(struct pci_device *dev)
 	if (!m)
 		return;
 	scoped_lock(&m->lock);
+	flags_update(dev);
 	vectors_update(dev, 0, m->n);
 }
 
@@ -292,6 +291,7 @@ void msix_reset(struct pci_device *dev)
 	if (!m)
 		return;
 	scoped_lock(&m->lock);
+	flags_update(dev);
 	for (unsigned i = 0; i < m->n; i++) {
 		memset(m->vec[i].word, 0, sizeof(m->vec[i].word));
 		m->vec[i].word[3] = PCI_MSIX_ENTRY_CTRL_MASKBIT;

@@ -68,7 +68,8 @@ static const __le16 *used_event(const struct virtq *vq)
 
 static __le16 *avail_event(const struct virtq *vq)
 {
-	return (__le16 *)&vq->used->ring[vq->size];
+	return (__le16 *)((char *)vq->used + sizeof(struct virtq_used) +
+			  sizeof(struct virtq_used_elem) * vq->size);
 }
 
 int virtq_init(struct virtq *vq, const struct guest_mem *mem, const struct virtq_setup *s)

@@ -64,6 +64,8 @@ ids_of() {
 	gpu) echo '0x1234:0x1111:*' ;;
 	audio) echo '*:*:0x0403??' ;;
 	testdev) echo '0x1b36:0x0005:*' ;;
+	virtio_blk) echo '0x1af4:0x1042:*' ;;
+	virtio_net) echo '0x1af4:0x1041:*' ;;
 	esac
 }
 
@@ -89,7 +91,7 @@ modules_of() {
 	usb) echo xhci_pci usb-storage sd_mod ;;
 	gpu) echo bochs ;;
 	audio) echo snd-hda-codec-generic snd-hda-intel ;;
-	nvme | igbvf | e1000 | e1000e) echo "$1" ;;
+	nvme | igbvf | e1000 | e1000e | virtio_blk | virtio_net) echo "$1" ;;
 	esac
 }
 
@@ -208,6 +210,14 @@ usb_block() {
 	return $found
 }
 
+# virtio_blk_block ADDRESS
+virtio_blk_block() {
+	for b in "$pci/$1"/virtio*/block/*; do
+		[ -b "/dev/${b##*/}" ] || return 1
+		echo "/dev/${b##*/}"
+	done
+}
+
 has_block() {
 	"$1"_block "$2" >/dev/null
 }
@@ -246,6 +256,43 @@ step_usb() {
 	disk_step usb "$@"
 }
 
+# Load for whoever counts exits outside: BULK lines around `bulk` seconds (default 12) of reading every disk and
+# pinging by one NIC, nothing else. One step a kind would interleave the counts.
+step_bulk() {
+	seconds=$(word_value bulk "$@")
+	disks=''
+	for kind in nvme usb; do
+		[ -n "$(devices_of "$kind")" ] || continue
+		need "$kind"
+		for a in $devices; do
+			wait_for 20 has_block "$kind" "$a" || fail "no disk behind $a"
+			disks="$disks $("$kind"_block "$a")"
+		done
+	done
+	[ -n "$disks" ] || fail "no disk to read"
+	up=$(uptime_seconds)
+	end=$((up + ${seconds:-12}))
+	passes=0
+	echo "BULK start" >/dev/ttyS0
+	while [ "$(uptime_seconds)" -lt "$end" ]; do
+		for dev in $disks; do
+			dd if="$dev" of=/dev/null bs=256k count=32 iflag=direct 2>"$work/dd" || fail "$dev: $(cat "$work/dd")"
+		done
+		passes=$((passes + 1))
+	done
+	echo "BULK end" >/dev/ttyS0
+	add "$passes passes of 8 MiB over$disks"
+}
+
+uptime_seconds() {
+	read -r now _ </proc/uptime
+	echo "${now%.*}"
+}
+
+step_virtio_blk() {
+	disk_step virtio_blk "$@"
+}
+
 carrier() {
 	[ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" = 1 ]
 }
@@ -280,7 +327,7 @@ net_down() {
 }
 
 nic_names() {
-	for n in "$pci/$1"/net/*; do
+	for n in "$pci/$1"/net/* "$pci/$1"/virtio*/net/*; do
 		[ ! -e "$n" ] || echo "${n##*/}"
 	done
 }
@@ -318,6 +365,10 @@ step_e1000() {
 
 step_e1000e() {
 	nic_step e1000e "$@"
+}
+
+step_virtio_net() {
+	nic_step virtio_net "$@"
 }
 
 step_edu() {
@@ -545,7 +596,7 @@ irq_judge() {
 
 # --- running them -----------------------------------------------------------------------------
 
-all_steps="boot cpus nvme usb igbvf e1000 e1000e edu gpu audio testdev reload irqmove"
+all_steps="boot cpus nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net bulk reload irqmove"
 
 present_steps() {
 	list="boot cpus"

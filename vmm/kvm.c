@@ -107,7 +107,7 @@ static int create_vm(struct kvm *k, struct error *err)
 	return 0;
 }
 
-static int create_chips(struct kvm *k, struct error *err)
+int kvm_create_chips(struct kvm *k, struct error *err)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	uint64_t identity = KVM_IDENTITY_ADDR;
@@ -236,8 +236,6 @@ int kvm_open(struct kvm *k, struct error *err)
 		rc = probe(k, err);
 	if (rc == 0)
 		rc = create_vm(k, err);
-	if (rc == 0)
-		rc = create_chips(k, err);
 	return rc;
 }
 

@@ -559,6 +559,8 @@ static int build(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = add_ram(vm, err);
 	if (rc == 0)
+		rc = kvm_create_chips(&vm->kvm, err);
+	if (rc == 0)
 		rc = machine_vfio_open(vm, err);
 	if (rc == 0)
 		rc = build_cpus(vm, err);
@@ -602,6 +604,28 @@ static int start(struct vm *vm, struct error *err)
 	return rc < 0 ? error_set(err, rc, "interrupt routing: %s", strerror(-rc)) : 0;
 }
 
+/* KVM_REINJECT_CONTROL waits for the grace periods that the start left behind, and a vCPU's first
+ * entry would wait with it (up to 15 ms); later both are past. Timer interrupts of this first
+ * moment are none. */
+#define REINJECTION_AFTER_NS 50000000ull
+
+static void stop_reinjection(void *arg)
+{
+	struct vm *vm = arg;
+
+	kvm_stop_reinjection(&vm->kvm);
+}
+
+static int stop_reinjection_soon(struct vm *vm, struct error *err)
+{
+	struct ev_timer *t = evloop_add_timer(vm->loop, stop_reinjection, vm);
+
+	if (!t)
+		return error_set(err, -ENOMEM, "no memory for the machine");
+	ev_timer_set(t, evloop_now_ns() + REINJECTION_AFTER_NS);
+	return 0;
+}
+
 static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, struct error *err)
 {
 	int rc = build(vm, err);
@@ -613,10 +637,11 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 	if (rc == 0 && ready)
 		rc = ready(arg, err);
 	if (rc == 0)
+		rc = stop_reinjection_soon(vm, err);
+	if (rc == 0)
 		rc = vcpus_start(vm->vcpus, err);
 	if (rc < 0)
 		return rc;
-	kvm_stop_reinjection(&vm->kvm);
 	evloop_run(vm->loop);
 	return 0;
 }

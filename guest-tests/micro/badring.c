@@ -27,15 +27,13 @@ static void clear(void)
 		p[i] = 0;
 }
 
-/* Breaks the ring in the nth way. */
+/* Breaks the ring in the nth way. The device may look at any moment, so the index comes last. */
 static void spoil(uint32_t n)
 {
 	q.desc[0] = (struct vq_desc){ (uint32_t)header, sizeof(header), DESC_NEXT, 1 };
 	q.desc[1] = (struct vq_desc){ (uint32_t)&status, 1, DESC_WRITE, 0 };
-	q.avail.idx = 1;
 	switch (n) {
-	case 0: /* more entries than the ring has */
-		q.avail.idx = VQ_SIZE + 1;
+	case 0: /* more entries than the ring has: see below */
 		break;
 	case 1: /* a head beyond the table */
 		q.avail.ring[0] = VQ_SIZE;
@@ -53,6 +51,8 @@ static void spoil(uint32_t n)
 		q.desc[0].addr = (uint64_t)-8;
 		break;
 	}
+	__asm__ volatile("" ::: "memory");
+	q.avail.idx = n == 0 ? VQ_SIZE + 1 : 1;
 }
 
 void guest_main(void)

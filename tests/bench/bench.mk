@@ -10,5 +10,8 @@ $(O)/bench/%: tests/bench/%.c $(LIBOBJ)
 .PHONY: bench-bins
 bench-bins: $(BENCH)
 
-bench: all bench-bins
+bench:
+	$(Q)tests/deps fio qemu-system-common qemu-system-x86 strace
+	$(Q)$(MAKE) -s all bench-bins
+	$(Q)tests/bench/start-bench $(O)/minivmm
 	$(Q)O=$(O) tests/bench/blk-bench

@@ -28,9 +28,9 @@ int main(int argc, char **argv)
 						    .userspace_addr = (uintptr_t)ram };
 
 	(void)argv;
-	if (argc > 1 && (ioctl(vm, KVM_CREATE_IRQCHIP, 0) || ioctl(vm, KVM_CREATE_PIT2, &pit)))
-		return 1;
 	if (ram == MAP_FAILED || ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot))
+		return 1;
+	if (argc > 1 && (ioctl(vm, KVM_CREATE_IRQCHIP, 0) || ioctl(vm, KVM_CREATE_PIT2, &pit)))
 		return 1;
 	memcpy(ram + 0x1000, code, sizeof(code));
 	cpu = ioctl(vm, KVM_CREATE_VCPU, 0);

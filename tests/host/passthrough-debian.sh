@@ -1,0 +1,35 @@
+# All devices in one guest that boots Debian from OVMF, moves interrupts, unbinds and binds its drivers, reboots once
+# and still has all of them.
+. /project/tests/host/lib.sh
+kvm_ready
+
+vf=$(igb_vfs 1)
+gpu=$(bdf gpu)
+devices="$vf $(bdf nvme) $(bdf xhci) $(bdf e1000) $(bdf edu) $gpu $(same_slot "$gpu" 1) $(bdf testdev)"
+# shellcheck disable=SC2086 # a list of addresses
+give $devices || { fail "devices to vfio-pci"; done_testing; }
+
+cp --sparse=always "$HOST_BUILD/debian.raw" /tmp/debian.raw
+cat >/tmp/verdict.conf <<END
+then=reboot-once
+steps=boot,cpus,nvme,usb,igbvf,e1000,edu,gpu,audio,testdev,reload,irqmove
+cpus=2
+limit=120
+END
+mcopy -o -i /tmp/debian.raw@@1M /tmp/verdict.conf ::verdict.conf
+# shellcheck disable=SC2046,SC2086
+timeout 560 minivmm --verbose --memory 1G --cpus 2 --disk /tmp/debian.raw --nvram /tmp/debian.nvram \
+	--serial file:"$OUT/debian" $(vfio_options $devices) 2>"$OUT/debian.log" &
+vmm=$!
+wait_for 300 grep -qas 'BOOT 1' "$OUT/debian"
+picture "Debian guest: its console on the passed-through display" debian lit
+wait $vmm
+code=$?
+boots=$(tr -d '\r' <"$OUT/debian" | grep -acE '^VERDICT pass')
+if [ "$code.$boots" = 0.2 ]; then
+	ok "Debian guest: all devices, reboot, all devices again, power-off"
+else
+	fail "Debian guest" "status $code, $boots of 2 passing verdicts: $(grep -aE 'FAIL' "$OUT/debian" | head -n 3 | tr '\n' ' ')"
+fi
+guest_steps "$OUT/debian" "Debian guest:"
+done_testing

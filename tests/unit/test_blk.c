@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Disk images and the virtio-blk queue on both engines, with and without O_DIRECT. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "devices/blk_file.h"
+#include "devices/blk_queue.h"
+#include "tests/unit/ring.h"
+#include "vmm/error.h"
+
+#define SECTORS 2048u
+#define HDR	RING_DATA
+#define STATUS	(RING_DATA + 0x100)
+#define BUF	(RING_DATA + 0x1000)
+
+struct disk {
+	char path[64];
+	struct ring r;
+	struct blk_file f;
+	struct blk_queue *q;
+	int kick, call;
+	_Atomic unsigned broken;
+};
+
+struct variant {
+	enum blk_aio aio;
+	enum blk_cache cache;
+	bool event_idx;
+};
+
+static const struct variant variants[] = {
+	{ BLK_AIO_URING, BLK_CACHE_WRITEBACK, true },
+	{ BLK_AIO_URING, BLK_CACHE_NONE, true },
+	{ BLK_AIO_LIBAIO, BLK_CACHE_WRITEBACK, false },
+	{ BLK_AIO_LIBAIO, BLK_CACHE_NONE, true },
+};
+
+static void make_image(char *path, size_t len)
+{
+	int fd;
+
+	strcpy(path, "/var/tmp/minivmm-test-XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)len), 0);
+	close(fd);
+}
+
+static void image_put(const char *path, off_t off, const void *buf, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(pwrite(fd, buf, len, off), len);
+	close(fd);
+}
+
+static void image_get(const char *path, off_t off, void *buf, size_t len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(pread(fd, buf, len, off), len);
+	close(fd);
+}
+
+static void irq(void *arg)
+{
+	const uint64_t one = 1;
+
+	assert_int_equal(write(((struct disk *)arg)->call, &one, 8), 8);
+}
+
+static void broken(void *arg)
+{
+	((struct disk *)arg)->broken++;
+	irq(arg);
+}
+
+static const struct blk_queue_ops ops = { irq, broken };
+
+/* False: this host has no such engine or no O_DIRECT there. */
+static bool disk_start(struct disk *d, const struct variant *v, bool readonly, size_t len)
+{
+	struct error err = { 0 };
+	struct blk_queue_config c = { .name = "test",
+				      .file = &d->f,
+				      .aio = v->aio,
+				      .pin_ram = true,
+				      .depth = 64,
+				      .serial = "SN0123456789ABCDEFGH" };
+
+	memset(d, 0, sizeof(*d));
+	make_image(d->path, len);
+	if (blk_file_open(&d->f, d->path, readonly, v->cache, false, &err)) {
+		unlink(d->path);
+		return false;
+	}
+	assert_int_equal(ring_new(&d->r, v->event_idx), 0);
+	d->kick = eventfd(0, EFD_NONBLOCK);
+	d->call = eventfd(0, EFD_NONBLOCK);
+	c.kick_fd = d->kick;
+	c.mem = d->r.mem;
+	d->q = blk_queue_new(&c, &err);
+	if (!d->q) {
+		print_message("%s\n", err.text);
+		unlink(d->path);
+		return false;
+	}
+	blk_queue_start(d->q, &d->r.vq, false, &ops, d);
+	return true;
+}
+
+static void disk_stop(struct disk *d)
+{
+	blk_queue_stop(d->q);
+	blk_queue_free(d->q);
+	blk_file_close(&d->f);
+	unlink(d->path);
+	close(d->kick);
+	close(d->call);
+	ring_free(&d->r);
+}
+
+static void kick(struct disk *d)
+{
+	const uint64_t one = 1;
+
+	assert_int_equal(write(d->kick, &one, 8), 8);
+}
+
+/* Waits for everything offered; false when the ring broke or nothing came for 5 s. */
+static bool wait_done(struct disk *d)
+{
+	struct pollfd p = { d->call, POLLIN, 0 };
+	uint64_t n;
+
+	for (;;) {
+		d->r.used_idx = __atomic_load_n(&ring_used(&d->r)->idx, __ATOMIC_ACQUIRE);
+		if (d->r.used_idx == d->r.avail_idx)
+			return true;
+		if (d->broken)
+			return false;
+		__atomic_store_n(&ring_avail(&d->r)->ring[RING_SIZE], d->r.used_idx,
+				 __ATOMIC_RELAXED);
+		atomic_thread_fence(memory_order_seq_cst);
+		if (poll(&p, 1, 5000) != 1 || read(d->call, &n, 8) < 0)
+			return ring_used(&d->r)->idx == d->r.avail_idx;
+	}
+}
+
+static void header(struct disk *d, uint32_t type, uint64_t sector)
+{
+	struct {
+		uint32_t type, reserved;
+		uint64_t sector;
+	} h = { type, 0, sector };
+
+	memcpy(d->r.ram + HDR, &h, sizeof(h));
+	d->r.ram[STATUS] = 0x55;
+}
+
+/* One request with `len` bytes at guest address `buf`; returns the status byte. */
+static int request_at(struct disk *d, uint32_t type, uint64_t sector, uint64_t buf, uint32_t len)
+{
+	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+
+	header(d, type, sector);
+	ring_set(&d->r, 0, HDR, 16, VRING_DESC_F_NEXT, len ? 1 : 2);
+	ring_set(&d->r, 1, buf, len, (uint16_t)(VRING_DESC_F_NEXT | (in ? VRING_DESC_F_WRITE : 0)),
+		 2);
+	ring_set(&d->r, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	ring_offer(&d->r, 0);
+	kick(d);
+	assert_true(wait_done(d));
+	return d->r.ram[STATUS];
+}
+
+static int request(struct disk *d, uint32_t type, uint64_t sector, uint32_t len)
+{
+	return request_at(d, type, sector, BUF, len);
+}
+
+#define FOR_EACH_VARIANT(d, v, ro, len)                                                    \
+	for (const struct variant *v = variants; v < variants + ARRAY_SIZE(variants); v++) \
+		if (disk_start(d, v, ro, len))
+
+static uint32_t used_len(struct disk *d)
+{
+	return ring_used(&d->r)->ring[(uint16_t)(d->r.used_idx - 1) % RING_SIZE].len;
+}
+
+static void reads_and_writes(void **state)
+{
+	static struct disk d;
+	char got[4096];
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		image_put(d.path, 512 * 8, "hello", 5);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 8, 4096), VIRTIO_BLK_S_OK);
+		assert_memory_equal(d.r.ram + BUF, "hello", 5);
+		assert_int_equal(used_len(&d), 4097);
+		memset(d.r.ram + BUF, 0xab, 4096);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 2040, 4096), VIRTIO_BLK_S_OK);
+		assert_int_equal(used_len(&d), 1);
+		image_get(d.path, 2040 * 512, got, 4096);
+		assert_memory_equal(got, d.r.ram + BUF, 4096);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_FLUSH, 0, 0), VIRTIO_BLK_S_OK);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 0, 0), VIRTIO_BLK_S_OK);
+		disk_stop(&d);
+	}
+}
+
+/* Odd buffers, a buffer in two host ranges, and 512-byte requests whatever the block size. */
+static void odd_buffers(void **state)
+{
+	static struct disk d;
+	char got[8192];
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		for (unsigned i = 0; i < 8192; i++)
+			d.r.ram[BUF + 3 + i] = (char)(i * 7);
+		assert_int_equal(request_at(&d, VIRTIO_BLK_T_OUT, 16, BUF + 3, 8192), 0);
+		image_get(d.path, 16 * 512, got, 8192);
+		assert_memory_equal(got, d.r.ram + BUF + 3, 8192);
+		memset(d.r.ram + BUF, 0, 16384);
+		assert_int_equal(request_at(&d, VIRTIO_BLK_T_IN, 16, BUF + 1, 8192), 0);
+		assert_memory_equal(got, d.r.ram + BUF + 1, 8192);
+		assert_int_equal(request_at(&d, VIRTIO_BLK_T_IN, 16, RING_MEM / 2 - 1000, 8192), 0);
+		assert_memory_equal(got, d.r.ram + RING_MEM / 2 - 1000, 1000);
+		assert_memory_equal(got + 1000, d.r.ram + RING_MEM, 7192);
+		memset(d.r.ram + BUF, 0x11, 512);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 17, 512), 0);
+		image_get(d.path, 17 * 512, got, 1024);
+		assert_int_equal(got[511], 0x11);
+		assert_int_equal(got[512], (char)(1024 * 7));
+		disk_stop(&d);
+	}
+}
+
+static void bad_requests_fail(void **state)
+{
+	static struct disk d;
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, SECTORS, 512), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, SECTORS - 1, 1024),
+				 VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, UINT64_MAX, 512),
+				 VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 1ull << 55, 512),
+				 VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 0, 100), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, 77, 0, 512), VIRTIO_BLK_S_UNSUPP);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_DISCARD, 0, 15), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_DISCARD, 0, 32), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 0, 512), VIRTIO_BLK_S_OK);
+		disk_stop(&d);
+	}
+}
+
+static int range(struct disk *d, uint32_t type, uint64_t sector, uint32_t n, uint32_t flags)
+{
+	struct {
+		uint64_t sector;
+		uint32_t n, flags;
+	} r = { sector, n, flags };
+
+	memcpy(d->r.ram + BUF, &r, sizeof(r));
+	return request(d, type, 0, sizeof(r));
+}
+
+static void discards_and_zeroes(void **state)
+{
+	static struct disk d;
+	char ones[8192], got[8192];
+
+	(void)state;
+	memset(ones, 0xff, sizeof(ones));
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		image_put(d.path, 0, ones, sizeof(ones));
+		assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 1, 3, 0), 0);
+		image_get(d.path, 0, got, 8192);
+		assert_int_equal((uint8_t)got[511], 0xff);
+		assert_int_equal(got[512], 0);
+		assert_int_equal(got[2047], 0);
+		assert_int_equal((uint8_t)got[2048], 0xff);
+		assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 8, 8, 1), 0);
+		image_get(d.path, 4096, got, 4096);
+		assert_int_equal(got[0] | got[4095], 0);
+		if (d.f.discard)
+			assert_int_equal(range(&d, VIRTIO_BLK_T_DISCARD, 0, 8, 0), 0);
+		assert_int_equal(range(&d, VIRTIO_BLK_T_DISCARD, 0, 8, 1), VIRTIO_BLK_S_UNSUPP);
+		assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 2),
+				 VIRTIO_BLK_S_UNSUPP);
+		assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, SECTORS - 1, 2, 0),
+				 VIRTIO_BLK_S_IOERR);
+		assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, UINT64_MAX, 2, 0),
+				 VIRTIO_BLK_S_IOERR);
+		assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 0, UINT32_MAX, 0),
+				 VIRTIO_BLK_S_IOERR);
+		disk_stop(&d);
+	}
+}
+
+static void readonly_and_serial(void **state)
+{
+	static struct disk d;
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, true, SECTORS * 512)
+	{
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 0, 512), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 0, 1, 0), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_GET_ID, 0, 20), VIRTIO_BLK_S_OK);
+		assert_memory_equal(d.r.ram + BUF, "SN0123456789ABCDEFGH", 20);
+		disk_stop(&d);
+	}
+}
+
+/* 100 bytes into a sector: the sector counts, and what the file lacks of it is zero. */
+static void odd_size(void **state)
+{
+	static struct disk d;
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, 10 * 512 + 100)
+	{
+		memset(d.r.ram + BUF, 0x77, 4096);
+		image_put(d.path, 10 * 512, "tail", 4);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 10, 512), VIRTIO_BLK_S_OK);
+		assert_memory_equal(d.r.ram + BUF, "tail", 5);
+		assert_int_equal(d.r.ram[BUF + 511], 0);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 8, 3 * 512), VIRTIO_BLK_S_OK);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 11, 512), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 10, 512), VIRTIO_BLK_S_OK);
+		disk_stop(&d);
+	}
+}
+
+/* Somebody truncates the image: an error, not zeroes and not a hang. */
+static void truncated_image(void **state)
+{
+	static struct disk d;
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		assert_int_equal(truncate(d.path, 4096), 0);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 1024, 4096), VIRTIO_BLK_S_IOERR);
+		disk_stop(&d);
+	}
+}
+
+static void no_room_for_status(void **state)
+{
+	static struct disk d;
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		header(&d, VIRTIO_BLK_T_OUT, 0);
+		ring_set(&d.r, 0, HDR, 16, 0, 0);
+		ring_offer(&d.r, 0);
+		kick(&d);
+		assert_false(wait_done(&d));
+		assert_int_equal(d.broken, 1);
+		/* Stop, start on a fresh ring: it works again. */
+		blk_queue_stop(d.q);
+		memset(d.r.ram + RING_AVAIL, 0, 0x2000);
+		d.r.avail_idx = d.r.used_idx = 0;
+		d.broken = 0;
+		assert_int_equal(virtq_init(&d.r.vq, d.r.mem,
+					    &(struct virtq_setup){ RING_SIZE, GPA(RING_DESC),
+								   GPA(RING_AVAIL), GPA(RING_USED),
+								   false, true }),
+				 0);
+		blk_queue_start(d.q, &d.r.vq, true, &ops, &d);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 0, 512), VIRTIO_BLK_S_OK);
+		disk_stop(&d);
+	}
+}
+
+/* Stopping with requests offered: everything taken is completed, and nothing is written to guest
+ * memory afterwards. */
+static void stop_drains(void **state)
+{
+	static struct disk d;
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		header(&d, VIRTIO_BLK_T_IN, 0);
+		ring_set(&d.r, 0, HDR, 16, VRING_DESC_F_NEXT, 1);
+		ring_set(&d.r, 1, BUF, 65536, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2);
+		ring_set(&d.r, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+		for (unsigned i = 0; i < RING_SIZE; i++)
+			ring_offer(&d.r, 0);
+		kick(&d);
+		blk_queue_stop(d.q);
+		assert_int_equal(ring_used(&d.r)->idx, d.r.vq.last_avail);
+		memset(d.r.ram + BUF, 0x42, 65536);
+		usleep(2000);
+		assert_int_equal(d.r.ram[BUF], 0x42);
+		assert_int_equal(d.r.ram[BUF + 65535], 0x42);
+		disk_stop(&d);
+	}
+}
+
+static void open_errors(void **state)
+{
+	char path[64];
+	struct blk_file a, b;
+	struct error err = { 0 };
+
+	(void)state;
+	assert_int_equal(blk_file_open(&a, "/nonexistent", false, 0, false, &err), -ENOENT);
+	assert_int_equal(blk_file_open(&a, "/dev/null", false, 0, false, &err), -EINVAL);
+	make_image(path, 0);
+	assert_int_equal(blk_file_open(&a, path, false, 0, false, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "truncate"));
+	assert_int_equal(truncate(path, 1 << 20), 0);
+	/* The lock: one writer, or any number of readers. */
+	assert_int_equal(blk_file_open(&a, path, false, 0, false, &err), 0);
+	assert_int_equal(blk_file_open(&b, path, false, 0, false, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "in use"));
+	assert_int_equal(blk_file_open(&b, path, true, 0, false, &err), -EBUSY);
+	blk_file_close(&a);
+	assert_int_equal(blk_file_open(&a, path, true, 0, false, &err), 0);
+	assert_int_equal(blk_file_open(&b, path, true, 0, false, &err), 0);
+	blk_file_close(&a);
+	blk_file_close(&b);
+	/* qcow2 is refused unless raw was said. */
+	image_put(path, 0, "QFI\xfb", 4);
+	assert_int_equal(blk_file_open(&a, path, false, 0, false, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "qemu-img convert"));
+	assert_int_equal(blk_file_open(&a, path, false, 0, true, &err), 0);
+	blk_file_close(&a);
+	unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_and_writes),    cmocka_unit_test(odd_buffers),
+		cmocka_unit_test(bad_requests_fail),   cmocka_unit_test(discards_and_zeroes),
+		cmocka_unit_test(readonly_and_serial), cmocka_unit_test(odd_size),
+		cmocka_unit_test(truncated_image),     cmocka_unit_test(no_room_for_status),
+		cmocka_unit_test(stop_drains),	       cmocka_unit_test(open_errors),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
