@@ -63,6 +63,7 @@ struct vm {
 	struct virtio_blk *disk[CONFIG_MAX_DISKS];
 	struct virtio_net *net[CONFIG_MAX_NETS];
 	struct virtio_rng *rng;
+	struct virtio_console *console;
 	uint8_t next_slot; /* of 00:xx.0 */
 
 	/* Boot: one of the two. */
