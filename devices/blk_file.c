@@ -19,6 +19,10 @@
 #include "vmm/error.h"
 
 #define PROBE_SIZE 4096
+/* A killed process's io_uring lets go of its registered file a moment after the process is gone, in
+ * a kernel worker; so "in use" is believed when it lasts this long. */
+#define BUSY_TRIES   25
+#define BUSY_WAIT_US 20000
 
 static int fail(struct error *err, const char *path, const char *what)
 {
@@ -39,7 +43,12 @@ static int open_fd(struct blk_file *f, const char *path, struct error *err)
 	/* On a block device O_EXCL means: not while it is mounted or part of something else. */
 	if (f->is_blkdev && !f->readonly)
 		flags |= O_EXCL;
-	f->fd = open(path, flags | (f->direct ? O_DIRECT : 0));
+	flags |= f->direct ? O_DIRECT : 0;
+	f->fd = open(path, flags);
+	for (unsigned i = 0; f->fd < 0 && errno == EBUSY && i < BUSY_TRIES; i++) {
+		usleep(BUSY_WAIT_US);
+		f->fd = open(path, flags);
+	}
 	if (f->fd >= 0)
 		return 0;
 	if (f->direct && errno == EINVAL)
@@ -62,8 +71,13 @@ static int open_fd(struct blk_file *f, const char *path, struct error *err)
 static int lock_fd(const struct blk_file *f, const char *path, struct error *err)
 {
 	struct flock fl = { .l_type = f->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	int ret = fcntl(f->fd, F_OFD_SETLK, &fl);
 
-	if (fcntl(f->fd, F_OFD_SETLK, &fl) == 0)
+	for (unsigned i = 0; ret && (errno == EAGAIN || errno == EACCES) && i < BUSY_TRIES; i++) {
+		usleep(BUSY_WAIT_US);
+		ret = fcntl(f->fd, F_OFD_SETLK, &fl);
+	}
+	if (ret == 0)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
 		return error_set(

@@ -6,7 +6,12 @@
  * what has completed with one index update and at most one interrupt. Once the ring is empty the
  * same call also sleeps, until a completion or a kick; kicks are asked for only then. BATCH bounds
  * how long a deep queue keeps its first completions from the guest, which refills the ring while we
- * work on the rest.
+ * work on the rest. To an idle disk the first BATCH_FIRST go alone: the kernel tells the disk of a
+ * submission when it has all of it, so a disk that answers all together would be idle while the
+ * rest is prepared (depth 32, O_DIRECT: 105k requests/s with one batch, 120k with two). Buffered
+ * requests mostly complete as they are submitted, so batches of half the usual depth let the driver
+ * work at the same time (page cache, depth 32: 370k with 32, 650k with 16; with 8, 880k but 0.19
+ * system calls a request).
  *
  * A request owns its chain of host addresses from virtq_pop() to virtq_push(). The header is copied
  * out once; what the copy says is checked against the disk; the data iovec is what is left of the
@@ -29,8 +34,10 @@
 #include "vmm/error.h"
 #include "vmm/evloop.h"
 
-#define BATCH  32
-#define SECTOR 512ull
+#define BATCH	       32
+#define BATCH_FIRST    8
+#define BATCH_BUFFERED 16
+#define SECTOR	       512ull
 
 struct blk_header {
 	__le32 type;
@@ -249,9 +256,18 @@ static int take_one(struct blk_queue *q)
 	return 1;
 }
 
+static unsigned batch_max(const struct blk_queue *q)
+{
+	if (!q->cfg.file->direct)
+		return BATCH_BUFFERED;
+	return q->in_flight ? BATCH : BATCH_FIRST;
+}
+
 static void take_batch(struct blk_queue *q)
 {
-	for (unsigned i = 0; i < BATCH && vreq_room(q) && !q->dead; i++) {
+	unsigned max = batch_max(q);
+
+	for (unsigned i = 0; i < max && vreq_room(q) && !q->dead; i++) {
 		int ret = take_one(q);
 
 		if (ret == 0)
@@ -358,7 +374,7 @@ static int queue_init(void *arg, struct error *err)
 			return 0;
 		if (q->cfg.aio == BLK_AIO_URING ||
 		    (ret != -ENOSYS && ret != -EPERM && ret != -EOPNOTSUPP && ret != -ENOMEM))
-			return error_set(err, ret, "%s; aio=native does without it", why.text);
+			return error_set(err, ret, "%s; aio=libaio does without it", why.text);
 		snprintf(q->fallback, sizeof(q->fallback), "%.90s", why.text);
 	}
 	return try_engine(q, &blk_aio_ops, err);

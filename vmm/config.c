@@ -451,6 +451,7 @@ static const struct option options[] = {
 	{ "net", "tap[,...]", opt_net, 0, net_keys },
 	FLAG("rng", rng),
 	{ "serial", "TO", opt_serial, 0, NULL },
+	STRING("console", "TO", console),
 	STRING("debugcon", "FILE", debugcon),
 	STRING("pidfile", "FILE", pidfile),
 	FLAG("daemonize", daemonize),
@@ -478,7 +479,7 @@ static const char help[] =
 	"  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
 	"         [,queues=N][,serial=S]             virtio-blk on a raw file or device\n"
 	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"
-	"  --rng                                     virtio-rng\n"
+	"  --rng  --console TO                       virtio-rng, virtio-console\n"
 	"  --serial stdio|pty|file:F|unix:F|null|none  COM1, then COM2 (Ctrl-A x leaves)\n"
 	"  --debugcon FILE                           what firmware writes to port 0x402\n"
 	"process\n"
@@ -585,16 +586,21 @@ static void finish_model(struct config *c)
 
 static int check_serial(struct config *c, struct error *err)
 {
-	unsigned i, stdio = 0;
+	unsigned i, stdio = c->console && strcmp(c->console, "stdio") == 0;
 
+	if (c->console && (!serial_ok(c->console) || strcmp(c->console, "none") == 0))
+		return error_set(err, -EINVAL,
+				 "--console %s: use stdio, pty, file:PATH, unix:PATH or null",
+				 c->console);
 	if (c->n_serial == 0)
-		c->serial[c->n_serial++] = c->daemonize ? "null" : "stdio";
+		c->serial[c->n_serial++] = c->daemonize || stdio ? "null" : "stdio";
 	for (i = 0; i < c->n_serial; i++)
 		stdio += strcmp(c->serial[i], "stdio") == 0;
 	if (stdio > 1)
-		return error_set(err, -EINVAL, "--serial stdio is given twice");
+		return error_set(err, -EINVAL, "--serial or --console: stdio is given twice");
 	if (stdio && c->daemonize)
-		return error_set(err, -EINVAL, "--daemonize contradicts --serial stdio");
+		return error_set(err, -EINVAL,
+				 "--daemonize contradicts --serial or --console stdio");
 	return 0;
 }
 

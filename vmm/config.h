@@ -55,7 +55,7 @@ struct config_cpu {
 struct config {
 	enum config_action action;
 	const char *name, *pidfile, *firmware, *nvram, *kernel, *initrd, *append, *debugcon,
-		*dump_dtb;
+		*dump_dtb, *console;
 	uint64_t memory; /* bytes */
 	struct config_cpus cpus;
 	struct config_cpu cpu;

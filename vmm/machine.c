@@ -26,6 +26,7 @@
 
 #include "devices/chardev.h"
 #include "devices/virtio_blk.h"
+#include "devices/virtio_console.h"
 #include "devices/virtio_net.h"
 #include "devices/virtio_rng.h"
 #include "vmm/cleanup.h"
@@ -397,6 +398,20 @@ static void unrealize_rng(struct vm *vm)
 	virtio_rng_free(vm->rng);
 }
 
+static int realize_console(struct vm *vm, struct error *err)
+{
+	if (!vm->cfg->console)
+		return 0;
+	vm->console = virtio_console_new(&vm->pci, &vm->pci.bus, PCI_DEVFN(vm->next_slot++, 0),
+					 vm->cfg->console, machine_request_power_off, vm, err);
+	return vm->console ? 0 : error_prefix(err, "--console %s", vm->cfg->console);
+}
+
+static void unrealize_console(struct vm *vm)
+{
+	virtio_console_free(vm->console);
+}
+
 struct device_row {
 	int (*realize)(struct vm *, struct error *); /* undoes itself when it fails */
 	void (*unrealize)(struct vm *);
@@ -413,6 +428,7 @@ static const struct device_row devices[] = {
 	{ realize_nets, unrealize_nets, NULL },
 	{ realize_rng, unrealize_rng, NULL },
 	{ machine_vfio_realize, machine_vfio_unrealize, machine_vfio_reset },
+	{ realize_console, unrealize_console, NULL },
 };
 
 static int realize_devices(struct vm *vm, struct error *err)

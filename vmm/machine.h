@@ -64,7 +64,8 @@ struct vm {
 	struct virtio_net *net[CONFIG_MAX_NETS];
 	struct virtio_rng *rng;
 	struct machine_vfio *vfio; /* NULL: no --vfio */
-	uint8_t next_slot;	   /* of 00:xx.0 */
+	struct virtio_console *console;
+	uint8_t next_slot; /* of 00:xx.0 */
 
 	/* Boot: one of the two. */
 	struct fw_cfg *fw_cfg;

@@ -199,6 +199,10 @@ static void test_contradictions(void **state)
 	bad("--daemonize --serial stdio", "--daemonize");
 	bad("--serial stdio --serial stdio", "stdio");
 	bad("--serial tcp:1", "--serial");
+	bad("--console none", "--console");
+	bad("--console null --console null", "--console");
+	bad("--console stdio --serial stdio", "stdio");
+	bad("--console stdio --daemonize", "--daemonize");
 	bad("--serial file:", "--serial");
 	bad("--frobnicate", "--frobnicate");
 	bad("disk.img", "disk.img");
@@ -207,6 +211,9 @@ static void test_contradictions(void **state)
 	bad("--name=", "--name");
 	good("--kernel k --append=");
 	good("--serial none --serial unix:/tmp/x");
+	good("--console stdio");
+	assert_string_equal(c.console, "stdio");
+	assert_string_equal(c.serial[0], "null");
 }
 
 static void test_help_fits(void **state)
