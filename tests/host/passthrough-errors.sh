@@ -36,8 +36,13 @@ e1000=$(bdf e1000)
 shared=$(bdf shared-group)
 group=$(basename "$(readlink "/sys/bus/pci/devices/$edu/iommu_group")")
 bridge=$(basename "$(dirname "$(readlink -f "/sys/bus/pci/devices/$edu")")")
+for d in "$edu" "$e1000"; do # whatever a script before this one did with them
+	[ ! -e "/sys/bus/pci/devices/$d/driver" ] || echo "$d" >"/sys/bus/pci/devices/$d/driver/unbind"
+	echo >"/sys/bus/pci/devices/$d/driver_override"
+done
 refused "a device without a driver" 1 "$edu has no driver: bind it to vfio-pci: modprobe" minivmm --vfio "$edu"
 modprobe e1000
+echo "$e1000" >/sys/bus/pci/drivers_probe
 wait_for 5 test -e "/sys/bus/pci/devices/$e1000/driver"
 refused "a device with another driver" 1 "$e1000 is bound to e1000: .*driver_override.*unbind" minivmm --vfio "$e1000"
 refused "a bridge" 1 "$bridge is a bridge" minivmm --vfio "$bridge"
