@@ -240,10 +240,11 @@ static int map_vars(struct ovmf *o, const char *nvram, size_t want, struct error
 			name, (long long)st.st_size / 1024, o->code_path, want / 1024);
 	p = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, o->nvram_fd, 0);
 	if (p == MAP_FAILED)
-		return error_set(err, -errno, "variable store %s: %s%s", name, strerror(errno),
-				 errno == EINVAL || errno == ENODEV
-					 ? ": its file system has no shared mappings; keep it on a local one"
-					 : "");
+		return error_set(
+			err, -errno, "variable store %s: %s%s", name, strerror(errno),
+			errno == EINVAL || errno == ENODEV
+				? ": its file system has no shared mappings; keep it on a local one"
+				: "");
 	o->vars = p;
 	o->vars_len = (size_t)st.st_size;
 	if (fv_check(o->vars, o->vars_len, &fv_len) != FV_VARS)

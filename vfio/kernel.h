@@ -41,7 +41,8 @@ struct vfio_kernel {
 	char name[16]; /* "0000:01:00.0" */
 };
 
-/* Wraps a descriptor from VFIO_GROUP_GET_DEVICE_FD, which close() then owns. NULL: out of memory. */
+/* Wraps a descriptor from VFIO_GROUP_GET_DEVICE_FD, which close() then owns. NULL: out of memory.
+ */
 struct vfio_kernel *vfio_kernel_new(int fd, const char *bdf);
 
 #endif

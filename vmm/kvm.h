@@ -46,8 +46,8 @@ extern const struct doorbell_ops kvm_doorbell_ops;
  * safe. */
 int kvm_open(struct kvm *, struct error *);
 void kvm_close(struct kvm *);
-/* PIC, IOAPIC, LAPICs and PIT. Before the first vCPU, and after guest RAM: their creation starts an SRCU
- * grace period that a memslot behind it would wait for (5.9 against 1.4 ms to the first guest
+/* PIC, IOAPIC, LAPICs and PIT. Before the first vCPU, and after guest RAM: their creation starts an
+ * SRCU grace period that a memslot behind it would wait for (5.9 against 1.4 ms to the first guest
  * instruction of a bare program, medians of 30). */
 int kvm_create_chips(struct kvm *, struct error *);
 
