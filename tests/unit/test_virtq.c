@@ -100,16 +100,16 @@ static void too_many_available(void **state)
 static void indirect_table(void **state)
 {
 	struct ring r;
-	struct virtq_desc *t;
+	char *t; /* unaligned: bytes, not descriptors */
 
 	(void)state;
 	assert_int_equal(ring_new(&r, false), 0);
 	/* A direct descriptor may come first (§2.7.5.3.2), and the table need not be aligned. */
 	ring_set(&r, 0, RING_DATA + 0x4000, 16, NEXT, 1);
 	ring_set(&r, 1, RING_DATA + 1, 32, IND, 0);
-	t = (struct virtq_desc *)(r.ram + RING_DATA + 1);
-	memcpy(&t[0], &(struct virtq_desc){ RING_DATA + 0x5000, 8, NEXT, 1 }, 16);
-	memcpy(&t[1], &(struct virtq_desc){ RING_DATA + 0x6000, 4, IN, 0 }, 16);
+	t = (char *)r.ram + RING_DATA + 1;
+	memcpy(t, &(struct virtq_desc){ RING_DATA + 0x5000, 8, NEXT, 1 }, 16);
+	memcpy(t + 16, &(struct virtq_desc){ RING_DATA + 0x6000, 4, IN, 0 }, 16);
 	ring_offer(&r, 0);
 	assert_int_equal(virtq_pop(&r.vq, &chain), 1);
 	assert_int_equal(chain.nr_out, 2);
