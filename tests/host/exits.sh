@@ -57,8 +57,9 @@ for device in nvme xhci; do
 		fi
 	done
 	[ -n "${kernel_exits[minivmm]:-}" ] && [ -n "${kernel_exits[qemu]:-}" ] || continue
-	# Time is emulated, so a tenth of slack; the figures themselves are printed above.
-	if [ "${kernel_exits[minivmm]}" -le $((kernel_exits[qemu] * 11 / 10 + 10)) ]; then
+	# Timer ticks count too and time is emulated: the same VMM differs by a quarter from run to run (227 and 294 a pass
+	# for xHCI), so a third of slack. A trapped register would be several times as many.
+	if [ "${kernel_exits[minivmm]}" -le $((kernel_exits[qemu] * 4 / 3 + 10)) ]; then
 		ok "$device under load: no more kernel exits a pass than QEMU" "${kernel_exits[minivmm]} against ${kernel_exits[qemu]}"
 	else
 		fail "$device under load: kernel exits a pass" "${kernel_exits[minivmm]} against QEMU's ${kernel_exits[qemu]}"
