@@ -7,7 +7,7 @@
  * its LAPIC when it is created). The PIT does not reinject lost ticks: reinjection needs an exit
  * for each interrupt acknowledge and so keeps APICv/AVIC off, and no guest of this century needs
  * it. Switching it off waits for an SRCU grace period (1 to 15 ms seen), longer than all the rest
- * of the start: hence kvm_stop_reinjection(), called when the vCPUs are already running.
+ * of the start: hence kvm_stop_reinjection(), called a moment after the vCPUs have started.
  */
 #include "vmm/kvm.h"
 

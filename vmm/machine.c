@@ -278,12 +278,12 @@ static int realize_chipset(struct vm *vm, struct error *err)
 {
 	int rc;
 
+	pci_root_init(&vm->pci);
 	vm->pci.pio = vm->pio;
 	vm->pci.mmio = vm->mmio;
 	vm->pci.mem = vm->mem;
 	vm->pci.irq = vm->irq;
 	vm->pci.loop = vm->loop;
-	pthread_mutex_init(&vm->pci.lock, NULL);
 	vm->pm.power_off = machine_request_power_off;
 	vm->pm.power_off_arg = vm;
 	vm->lpc.reset = machine_request_reset;
@@ -304,7 +304,7 @@ static void unrealize_chipset(struct vm *vm)
 	ich9_lpc_destroy(&vm->lpc);
 	pci_host_destroy(&vm->host);
 	acpi_pm_destroy(&vm->pm);
-	pthread_mutex_destroy(&vm->pci.lock);
+	pci_root_destroy(&vm->pci);
 }
 
 static void reset_pci(struct vm *vm)
