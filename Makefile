@@ -31,7 +31,7 @@ BASE    = -std=gnu17 $(WARN) -I. -pthread -D_GNU_SOURCE -MMD -MP
 
 # Libraries by the name pkg-config knows; libaio and libfdt ship no .pc file on Debian.
 LIBS_PKG = liburing
-LIBS     = $(shell $(PKG) --libs $(LIBS_PKG) 2>/dev/null || echo -luring) -lfdt -laio -lnuma -pthread
+LIBS     = $(shell $(PKG) --libs $(LIBS_PKG) 2>/dev/null || echo -luring) -lfdt -laio -lnuma -ljansson -pthread
 
 ROOMS   = vmm devices vfio firmware
 SRC     = $(foreach d,$(ROOMS),$(wildcard $(d)/*.c))

@@ -626,8 +626,6 @@ int config_parse(struct config *c, int argc, char **argv, struct error *err)
 	int i = 1, n;
 
 	*c = (struct config){ 0 };
-	if (argc > 1 && strcmp(argv[1], "run") == 0)
-		i = 2;
 	for (; i < argc; i += n) {
 		n = parse_option(c, argc, argv, i, err);
 		if (n < 0)

@@ -15,12 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmm/addr.h"
 #include "vmm/cleanup.h"
+#include "vmm/command.h"
 #include "vmm/config.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
-
-#define STATUS_USAGE 2
 
 struct process {
 	const struct config *cfg;
@@ -149,7 +149,7 @@ static int run(struct config *cfg)
 	return status;
 }
 
-int main(int argc, char **argv)
+int command_run(int argc, char **argv)
 {
 	struct config cfg;
 	struct error err = { 0 };
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
 	if (config_parse(&cfg, argc, argv, &err) < 0) {
 		log_error("%s", err.text);
 		config_free(&cfg);
-		return STATUS_USAGE;
+		return COMMAND_USAGE;
 	}
 	if (cfg.verbose)
 		log_set_level(cfg.verbose > 1 ? LOG_DEBUG : LOG_INFO);
@@ -170,4 +170,21 @@ int main(int argc, char **argv)
 		status = run(&cfg);
 	config_free(&cfg);
 	return status;
+}
+
+/* Without a command word it is `run`. */
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(int argc, char **argv);
+	} commands[] = {
+		{ "run", command_run },
+	};
+	unsigned i;
+
+	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return command_run(argc, argv);
 }

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What minivmm can do beside running a machine: one word, one file, one row of the table in main.c.
+ *
+ * Each takes its own arguments, argv[0] its name, and returns the exit status: 0, 1 when it could
+ * not or the answer is no, 2 for a wrong call. One line on stderr says why. Threads: main only.
+ */
+#ifndef VMM_COMMAND_H
+#define VMM_COMMAND_H
+
+#define COMMAND_USAGE 2 /* exit status */
+
+int command_run(int argc, char **argv);
+
+#endif
