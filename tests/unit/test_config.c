@@ -52,7 +52,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.cpus.n, 1);
 	assert_int_equal(c.memory, GiB);
 	assert_string_equal(c.serial[0], "stdio");
-	good("run --daemonize");
+	good("--daemonize");
 	assert_string_equal(c.serial[0], "null");
 	good("--help --nonsense");
 	assert_int_equal(c.action, CONFIG_HELP);
