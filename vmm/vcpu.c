@@ -130,13 +130,12 @@ struct vcpus *vcpus_new(const struct vcpus_params *p, struct error *err)
 	return vs;
 }
 
-/* Stores what is wanted and gets every thread out of the guest. */
-static void want_set(struct vcpus *vs, enum want want)
+/* Gets every thread out of the guest, to read `want`, which the caller has stored: ordered before
+ * immediate_exit (see the top). */
+static void kick_all(struct vcpus *vs)
 {
 	unsigned i;
 
-	/* Pairs with the load in vcpu_gate(); ordered before immediate_exit (see the top). */
-	__atomic_store_n(&vs->want, want, __ATOMIC_SEQ_CST);
 	for (i = 0; i < vs->p.n; i++) {
 		struct vcpu *v = &vs->cpu[i];
 
@@ -148,14 +147,14 @@ static void want_set(struct vcpus *vs, enum want want)
 	}
 }
 
+/* One step from running to paused, so that a stop that comes meanwhile stays a stop. */
 void vcpus_pause_async(struct vcpus *vs)
 {
 	int run = WANT_RUN;
 
-	/* Never overrides a stop. */
 	if (__atomic_compare_exchange_n(&vs->want, &run, WANT_PAUSE, false, __ATOMIC_SEQ_CST,
 					__ATOMIC_SEQ_CST))
-		want_set(vs, WANT_PAUSE);
+		kick_all(vs);
 }
 
 void vcpus_pause(struct vcpus *vs)
@@ -179,7 +178,9 @@ void vcpus_free(struct vcpus *vs)
 
 	if (!vs)
 		return;
-	want_set(vs, WANT_STOP);
+	/* Pairs with the load in vcpu_gate(). */
+	__atomic_store_n(&vs->want, WANT_STOP, __ATOMIC_SEQ_CST);
+	kick_all(vs);
 	{
 		scoped_lock(&vs->lock);
 		pthread_cond_broadcast(&vs->changed);
