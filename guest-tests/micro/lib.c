@@ -54,6 +54,13 @@ void print_hex(uint32_t v)
 		outb(COM1, (uint8_t) "0123456789abcdef"[v >> i & 15]);
 }
 
+void print_dec(uint32_t v)
+{
+	if (v >= 10)
+		print_dec(v / 10);
+	outb(COM1, (uint8_t)('0' + v % 10));
+}
+
 void finish(uint8_t status)
 {
 	for (;;)
@@ -160,6 +167,30 @@ int pci_find(uint16_t vendor, uint16_t device)
 	for (devfn = 0; devfn < 256; devfn++)
 		if (read32(pci_ecam((unsigned)devfn)) == (vendor | (uint32_t)device << 16))
 			return devfn;
+	return -1;
+}
+
+#define PCI_CLASS_BRIDGE_PCI 0x0604
+
+int pci_find_behind_port(uint16_t vendor, uint16_t device, uint32_t base, uint32_t size)
+{
+	uint32_t port, end = base + size - 1;
+	int devfn, bus = 1, fn;
+
+	for (devfn = 0; devfn < 256; devfn++) {
+		port = pci_ecam((unsigned)devfn);
+		if (read16(port + 10) != PCI_CLASS_BRIDGE_PCI)
+			continue;
+		write32(port + 0x18, (uint32_t)(bus << 8 | bus << 16));
+		for (fn = bus << 8; fn < (bus << 8) + 8; fn++) {
+			if (read32(pci_ecam((unsigned)fn)) != (vendor | (uint32_t)device << 16))
+				continue;
+			write32(port + 0x20, base >> 16 | (end & 0xfff00000));
+			write16(port + 4, 6); /* memory, bus master */
+			return fn;
+		}
+		bus++;
+	}
 	return -1;
 }
 

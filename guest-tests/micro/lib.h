@@ -17,6 +17,7 @@ void guest_ap(void);   /* what an application processor runs; default: nothing *
 
 void print(const char *s);
 void print_hex(uint32_t v);
+void print_dec(uint32_t v);
 void finish(uint8_t status) __attribute__((noreturn));
 void skip(const char *why) __attribute__((noreturn));
 void failed(const char *file, int line, const char *what, uint32_t value) __attribute__((noreturn));
@@ -104,13 +105,16 @@ static inline uint32_t lapic_read(unsigned reg)
 extern volatile uint32_t ap_count;
 void smp_start(void);
 
-/* PCI by ECAM at 0xb0000000, where minivmm puts it for direct boot. */
+/* PCI by ECAM at 0xb0000000, where minivmm puts it for direct boot. A devfn may have a bus above it. */
 static inline uint32_t pci_ecam(unsigned devfn)
 {
 	return 0xb0000000u + (devfn << 12);
 }
 /* The devfn on bus 0 of the first device with this vendor and device; -1: none. */
 int pci_find(uint16_t vendor, uint16_t device);
+/* The same behind the root ports, which get buses from 1 on and, the one it is found at, a memory
+ * window of `size` bytes at `base` (MiB both). */
+int pci_find_behind_port(uint16_t vendor, uint16_t device, uint32_t base, uint32_t size);
 /* Places memory BAR n at addr (32 bits of it) and turns decoding and bus mastering on. */
 void pci_place_bar(int devfn, unsigned bar, uint32_t addr);
 /* Offset of the capability, starting after `from` (0: the first); 0: none. */

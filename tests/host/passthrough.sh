@@ -10,6 +10,11 @@ devices="$vf $(bdf nvme) $disk_vf $(bdf xhci) $(bdf e1000) $(bdf edu) $gpu $(sam
 # shellcheck disable=SC2086 # a list of addresses
 check "every device goes to vfio-pci" give $devices
 
+# What no guest driver does: edu's MSI, by a micro-guest.
+EDU=$(bdf edu) MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" edu |
+	sed 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /' | tee "$OUT/micro"
+grep -q '^ok' "$OUT/micro" || fail "micro-guest edu"
+
 # All devices in one guest: Linux, directly booted, drives them and says what it saw.
 # shellcheck disable=SC2046,SC2086
 minivmm --verbose --memory 1G --cpus 2 --no-reboot --serial file:"$OUT/linux" $(vfio_options $devices) \
