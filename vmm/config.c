@@ -405,6 +405,7 @@ static const struct key vfio_keys[] = {
 	{ "x-vga", KEY_FLAG, IN(config_vfio, x_vga), 0, 0, { 0 } },
 	{ "mmap", KEY_FLAG, IN(config_vfio, mmap), 0, 0, { 0 } },
 	{ "slot", KEY_NUMBER, IN(config_vfio, slot), 1, 30, { 0 } },
+	{ "p2p", KEY_CHOICE, IN(config_vfio, p2p), 0, 0, { "auto", "on", "off" } },
 	{ 0 },
 };
 
@@ -475,7 +476,7 @@ static const char help[] =
 	"  --no-reboot                               a reset ends the run\n"
 	"devices\n"
 	"  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
-	"                                            a PCI device of the host's\n"
+	"       [,p2p=auto|on|off]                   a PCI device of the host's\n"
 	"  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
 	"         [,queues=N][,serial=S]             virtio-blk on a raw file or device\n"
 	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"

@@ -18,6 +18,7 @@
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 enum config_cache { CACHE_NONE, CACHE_WRITEBACK };
 enum config_aio { AIO_AUTO, AIO_URING, AIO_LIBAIO };
+enum config_p2p { P2P_AUTO, P2P_ON, P2P_OFF };
 
 struct config_disk {
 	const char *path, *serial;
@@ -38,6 +39,7 @@ struct config_vfio {
 	char bdf[16];	     /* "0000:01:00.0" */
 	const char *romfile;
 	bool rombar, x_vga, mmap;
+	unsigned p2p;  /* enum config_p2p */
 	uint64_t slot; /* of the guest's bus 0, for the root port; 0: any */
 };
 

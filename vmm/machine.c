@@ -498,22 +498,42 @@ static int map_ram(struct vm *vm, struct error *err)
 	return 0;
 }
 
+/* What a card's legacy VGA takes over is no RAM: a hole of a PC since the first one. */
+#define VGA_BASE 0xa0000u
+#define VGA_END	 0xc0000u
+
+static bool legacy_vga(const struct config *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_vfio; i++)
+		if (c->vfio[i].x_vga)
+			return true;
+	return false;
+}
+
+static int add_ram_range(struct vm *vm, uint64_t gpa, uint64_t off, uint64_t end)
+{
+	struct mem_range r = { .gpa = gpa,
+			       .size = end - off,
+			       .host = (char *)vm->ram + off,
+			       .kind = MEM_RAM,
+			       .dma = true };
+
+	return r.size ? guest_mem_add(vm->mem, &r) : 0;
+}
+
 static int add_ram(struct vm *vm, struct error *err)
 {
-	struct mem_range low = {
-		.gpa = 0, .size = vm->low_ram, .host = vm->ram, .kind = MEM_RAM, .dma = true
-	};
-	struct mem_range high = { .gpa = MACHINE_HIGH_BASE,
-				  .size = vm->high_ram,
-				  .host = (char *)vm->ram + vm->low_ram,
-				  .kind = MEM_RAM,
-				  .dma = true };
+	bool vga = legacy_vga(vm->cfg);
 	int rc = guest_mem_listen(vm->mem, &vm->kvm.listener);
 
 	if (rc == 0)
-		rc = guest_mem_add(vm->mem, &low);
-	if (rc == 0 && high.size)
-		rc = guest_mem_add(vm->mem, &high);
+		rc = add_ram_range(vm, 0, 0, vga ? VGA_BASE : vm->low_ram);
+	if (rc == 0 && vga)
+		rc = add_ram_range(vm, VGA_END, VGA_END, vm->low_ram);
+	if (rc == 0)
+		rc = add_ram_range(vm, MACHINE_HIGH_BASE, vm->low_ram, vm->ram_size);
 	return rc < 0 ? error_set(err, rc, "giving the guest its memory: %s", strerror(-rc)) : 0;
 }
 

@@ -144,7 +144,7 @@ static int make_function(struct vm *vm, struct machine_vfio *v, unsigned i, stru
 		.x_vga = c->x_vga,
 		.mmap = c->mmap,
 		/* Only another passed-through device could read a BAR through the IOMMU. */
-		.p2p = v->n > 1,
+		.p2p = c->p2p == P2P_ON || (c->p2p == P2P_AUTO && v->n > 1),
 		.on_request = on_request,
 		.on_error = on_error,
 		.opaque = vm,

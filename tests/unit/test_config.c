@@ -145,7 +145,8 @@ static void test_net(void **state)
 static void test_vfio(void **state)
 {
 	(void)state;
-	good("--vfio 01:00.0 --vfio 0000:01:00.1,romfile=a,,b.rom,x-vga=on,mmap=off,slot=5");
+	good("--vfio 01:00.0 --vfio 0000:01:00.1,romfile=a,,b.rom,x-vga=on,mmap=off,slot=5,"
+	     "p2p=off");
 	assert_int_equal(c.n_vfio, 2);
 	assert_string_equal(c.vfio[0].bdf, "0000:01:00.0");
 	assert_true(c.vfio[0].rombar);
@@ -157,6 +158,8 @@ static void test_vfio(void **state)
 	assert_true(c.vfio[1].x_vga);
 	assert_false(c.vfio[1].mmap);
 	assert_int_equal(c.vfio[1].slot, 5);
+	assert_int_equal(c.vfio[0].p2p, P2P_AUTO);
+	assert_int_equal(c.vfio[1].p2p, P2P_OFF);
 	good("--vfio 10000:E1:00.0,rombar=off");
 	assert_string_equal(c.vfio[0].bdf, "10000:e1:00.0");
 	assert_false(c.vfio[0].rombar);
@@ -167,6 +170,7 @@ static void test_vfio(void **state)
 	bad("--vfio 01:00.0,slot=31", "slot");
 	bad("--vfio 01:00.0,slot=0", "slot");
 	bad("--vfio 01:00.0,mmap=perhaps", "mmap");
+	bad("--vfio 01:00.0,p2p=both", "p2p");
 	bad("--vfio 01:00.0,romfile=", "romfile");
 	bad("--vfio 01:00.0,romfile=r,rombar=off", "contradicts");
 	bad("--vfio 01:00.0,bus=3", "bus");
