@@ -43,6 +43,8 @@
 #define PAT_RESET	   0x0007040600070406ull
 #define LAPIC_REG_DFR	   0xe0
 #define LAPIC_REG_SVR	   0xf0
+#define LAPIC_REG_ISR	   0x100 /* eight of them, 16 bytes apart; TMR, then IRR */
+#define LAPIC_REG_IRR	   0x200
 #define LAPIC_REG_LVT_CMCI 0x2f0
 #define LAPIC_REG_LVT	   0x320 /* timer, thermal, perf, LINT0, LINT1, error: 16 bytes apart */
 #define LAPIC_LVT_LINT0	   3
@@ -302,6 +304,48 @@ static void log_code(int fd, uint64_t linear, const struct guest_mem *mem)
 	log_error("  code at 0x%llx:%s", (unsigned long long)linear, text);
 }
 
+/* The words at the stack pointer that lie in one page with it. */
+static void log_stack(int fd, uint64_t linear, const struct guest_mem *mem)
+{
+	struct kvm_translation t = { .linear_address = linear };
+	uint64_t word[16];
+	char text[17 * 16 + 1] = "";
+	unsigned i, n = (unsigned)((4096 - (linear & 4095)) / 8);
+
+	n = n < 16 ? n : 16;
+	if (ioctl(fd, KVM_TRANSLATE, &t) < 0 || !t.valid ||
+	    guest_mem_read(mem, GPA(t.physical_address), word, n * 8) < 0)
+		return;
+	for (i = 0; i < n; i++)
+		snprintf(text + 17 * i, 18, " %016llx", (unsigned long long)word[i]);
+	log_error("  stack:%s", text);
+}
+
+/* What the local APIC has pending (IRR) and in service (ISR), each 32 bits by 16 bytes; and whether
+ * the processor halts. */
+static void log_apic(int fd)
+{
+	struct kvm_mp_state mp = { 0 };
+	struct kvm_vcpu_events ev = { 0 };
+	struct kvm_lapic_state l;
+	char text[256] = "";
+	unsigned i, n = 0;
+
+	if (ioctl(fd, KVM_GET_LAPIC, &l) < 0 || ioctl(fd, KVM_GET_MP_STATE, &mp) < 0 ||
+	    ioctl(fd, KVM_GET_VCPU_EVENTS, &ev) < 0)
+		return;
+	for (i = 0; i < 512 && n < sizeof(text) - 8; i++) {
+		unsigned reg = (i < 256 ? LAPIC_REG_ISR : LAPIC_REG_IRR) + i % 256 / 32 * 16;
+
+		if (l.regs[reg + i % 32 / 8] & 1 << i % 8)
+			n += (unsigned)snprintf(text + n, sizeof(text) - n, " %s %02x",
+						i < 256 ? "isr" : "irr", i % 256);
+	}
+	log_error("  mp_state %u, shadow %u, injected %u (%02x), nmi pending %u,%s", mp.mp_state,
+		  ev.interrupt.shadow, ev.interrupt.injected, ev.interrupt.nr, ev.nmi.pending,
+		  n ? text : " no interrupt waits");
+}
+
 void vcpu_state_log(int fd, unsigned index, const struct guest_mem *mem)
 {
 	struct kvm_sregs s;
@@ -320,5 +364,7 @@ void vcpu_state_log(int fd, unsigned index, const struct guest_mem *mem)
 		  r.rbp, r.r8, r.r9, r.r10, r.r11);
 	log_error("  r12 %016llx r13 %016llx r14 %016llx r15 %016llx gdt %llx/%x idt %llx/%x",
 		  r.r12, r.r13, r.r14, r.r15, s.gdt.base, s.gdt.limit, s.idt.base, s.idt.limit);
+	log_apic(fd);
 	log_code(fd, s.cs.base + r.rip, mem);
+	log_stack(fd, r.rsp, mem);
 }

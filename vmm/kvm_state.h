@@ -18,7 +18,7 @@ struct vcpu_state_reset {
 };
 
 int vcpu_state_reset(int vcpu_fd, const struct vcpu_state_reset *);
-/* Registers and the bytes at RIP, at error level. */
+/* Registers, interrupts, the bytes at RIP and the stack's top, at error level. */
 void vcpu_state_log(int vcpu_fd, unsigned index, const struct guest_mem *);
 
 #endif

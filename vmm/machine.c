@@ -132,6 +132,16 @@ static void on_vcpu_event(void *arg, enum vcpu_event event)
 
 /* Signals */
 
+/* For a guest that hangs: what its processors do. */
+static void say_where(struct vm *vm)
+{
+	bool ran = vcpus_pause(vm->vcpus);
+
+	vcpus_log(vm->vcpus);
+	if (ran)
+		vcpus_resume(vm->vcpus);
+}
+
 static void on_signal(void *arg, int fd, uint32_t events)
 {
 	struct signalfd_siginfo si;
@@ -140,6 +150,10 @@ static void on_signal(void *arg, int fd, uint32_t events)
 	(void)events;
 	if (read(fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
 		return;
+	if (si.ssi_signo == SIGQUIT) {
+		say_where(vm);
+		return;
+	}
 	if (si.ssi_signo == SIGUSR1) /* kept for statistics */
 		return;
 	/* The first SIGTERM is the power button, where the guest listens to one. */
@@ -159,6 +173,7 @@ static int watch_signals(struct vm *vm, struct error *err)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGQUIT);
 	/* Before the first thread: all inherit the mask, so signals come to the loop only. */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);

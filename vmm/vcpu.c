@@ -148,21 +148,25 @@ static void kick_all(struct vcpus *vs)
 }
 
 /* One step from running to paused, so that a stop that comes meanwhile stays a stop. */
-void vcpus_pause_async(struct vcpus *vs)
+bool vcpus_pause_async(struct vcpus *vs)
 {
 	int run = WANT_RUN;
 
-	if (__atomic_compare_exchange_n(&vs->want, &run, WANT_PAUSE, false, __ATOMIC_SEQ_CST,
-					__ATOMIC_SEQ_CST))
-		kick_all(vs);
+	if (!__atomic_compare_exchange_n(&vs->want, &run, WANT_PAUSE, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_SEQ_CST))
+		return false;
+	kick_all(vs);
+	return true;
 }
 
-void vcpus_pause(struct vcpus *vs)
+bool vcpus_pause(struct vcpus *vs)
 {
-	vcpus_pause_async(vs);
+	bool ran = vcpus_pause_async(vs);
+
 	scoped_lock(&vs->lock);
 	while (vs->running > 0)
 		pthread_cond_wait(&vs->changed, &vs->lock);
+	return ran;
 }
 
 void vcpus_resume(struct vcpus *vs)
@@ -411,6 +415,14 @@ int vcpus_start(struct vcpus *vs, struct error *err)
 		rc = vcpu_start(&vs->cpu[i], &attr, err);
 	pthread_attr_destroy(&attr);
 	return rc;
+}
+
+void vcpus_log(struct vcpus *vs)
+{
+	unsigned i;
+
+	for (i = 0; i < vs->p.n; i++)
+		vcpu_state_log(vs->cpu[i].fd, i, vs->p.mem);
 }
 
 int vcpus_reset(struct vcpus *vs, const struct vcpu_entry *entry, bool first)

@@ -57,8 +57,12 @@ void vcpus_free(struct vcpus *);
 int vcpus_reset(struct vcpus *, const struct vcpu_entry *, bool first);
 
 int vcpus_start(struct vcpus *, struct error *);
-void vcpus_pause_async(struct vcpus *);
-void vcpus_pause(struct vcpus *); /* returns when none is in the guest or in a device callback */
+/* Both return whether they ran until now. vcpus_pause() returns when none is in the guest or in a
+ * device callback. */
+bool vcpus_pause_async(struct vcpus *);
+bool vcpus_pause(struct vcpus *);
 void vcpus_resume(struct vcpus *);
+/* Where each of them is, at error level. Paused. */
+void vcpus_log(struct vcpus *);
 
 #endif
