@@ -34,9 +34,7 @@ for device in nvme xhci; do
 		start_guest $kind "steps=bulk bulk=14" 512M "$(bdf $device)"
 		wait_for 120 grep -qsE 'BULK start|VERDICT' "$OUT/$kind"
 		if ! grep -qs 'BULK start' "$OUT/$kind"; then
-			fail "$kind, $device: bulk run" "did not start: $(tail -n 2 "$OUT/$kind" | tr '\n' ' ')"
-			kill $vmm 2>/dev/null
-			wait $vmm
+			ends "$kind, $device: bulk run starts" $vmm 0
 			continue
 		fi
 		sleep 1
@@ -44,7 +42,7 @@ for device in nvme xhci; do
 		sleep 6
 		read -r total1 user1 <<<"$(counters)"
 		if grep -qs 'BULK end' "$OUT/$kind"; then fail "$kind, $device: bulk run" "ended while it was counted"; fi
-		wait $vmm
+		ends "$kind, $device: bulk run, the guest powers off" $vmm 60
 		passes=$(sed -n 's/.*STEP bulk ok: \([0-9]*\) passes.*/\1/p' "$OUT/$kind")
 		[ "${passes:-0}" -gt 0 ] || { fail "$kind, $device: bulk run" "$(tail -n 2 "$OUT/$kind" | tr '\n' ' ')"; passes=1; }
 		# Per 8 MiB pass: the run is 14 s, the window 6 s.
@@ -74,6 +72,7 @@ for kind in minivmm qemu; do
 	# The start ends with the first KVM_RUN.
 	wait_for 120 grep -qs 'ioctl([0-9]*, KVM_RUN' "$OUT/strace.$kind"
 	pkill -KILL -P $vmm
+	wait_for 20 gone $vmm || ends "$kind under strace: killed" $vmm 0
 	wait $vmm 2>/dev/null
 	ioctls[$kind]=$(sed '/KVM_RUN/q' "$OUT/strace.$kind" | grep -cE 'ioctl\([0-9]+, (KVM_|VFIO_|_IOC\(_IOC_NONE, 0x3b)')
 done

@@ -127,6 +127,41 @@ wait_for() {
 	done
 }
 
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# diagnose PID: why a process may hang: the end of each file it writes into $OUT (the guest's serial line, its own
+# messages), and what each of its threads does in the kernel.
+diagnose() {
+	local f t
+	for f in $(readlink /proc/"$1"/fd/* | grep "^$OUT/" | sort -u); do
+		echo "-- the end of $f:"
+		tail -n 8 "$f" | tr -cd '\n -~'
+		echo
+	done
+	for t in /proc/"$1"/task/*; do
+		echo "-- thread ${t##*/} $(cat "$t/comm"): $(sed -n 's/^State:\t//p' "$t/status"), wchan $(cat "$t/wchan")," \
+			"syscall $(cat "$t/syscall")"
+		sed 's/^/   /' "$t/stack"
+	done 2>/dev/null
+}
+
+# ends TEST PID SECONDS: a VMM in the background ends in that time, with 0; a test. One that does not is diagnosed and
+# killed, so that a hanging guest costs its bound and not the script's limit. Returns the exit status.
+ends() {
+	local code=124 why="still there after $3 s; what it did is above"
+	if wait_for "$3" gone "$2"; then
+		wait "$2"
+		code=$?
+		why="exit status $code"
+	else
+		diagnose "$2"
+		kill -KILL "$2"
+		wait_for 10 gone "$2" || why="$why; SIGKILL does not end it"
+	fi
+	if [ $code -eq 0 ]; then ok "$1"; else fail "$1" "$why"; fi
+	return $code
+}
+
 # kvm_ready: KVM loaded, or the script ends.
 kvm_ready() {
 	modprobe kvm_amd 2>/dev/null

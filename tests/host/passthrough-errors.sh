@@ -96,6 +96,6 @@ vmm=$!
 wait_for 60 grep -qs HOLD "$OUT/linux"
 echo "$edu" >/sys/bus/pci/drivers/vfio-pci/unbind &
 check "the host takes a device back: minivmm lets it go" wait_for 40 test ! -e "/sys/bus/pci/devices/$edu/driver"
-check "the host takes a device back: minivmm ends with 0" wait $vmm
+ends "the host takes a device back: minivmm ends with 0" $vmm 30
 check "the host takes a device back: it is said" grep -q "$edu: the host wants it back" "$OUT/unbind"
 done_testing

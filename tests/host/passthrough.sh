@@ -23,9 +23,9 @@ minivmm --verbose --memory 1G --cpus 2 --no-reboot --serial file:"$OUT/linux" $(
 	--kernel "$KERNEL" --initrd "$GUEST_INITRD" --append "console=ttyS0 quiet hold=5 cpus=2 \
 nvme_disk=nvme,nvme-sriov steps=cpus,nvme,usb,igbvf,e1000,edu,gpu,audio,testdev" 2>"$OUT/linux.log" &
 vmm=$!
-wait_for 150 grep -qs HOLD "$OUT/linux"
+wait_for 100 grep -qs HOLD "$OUT/linux"
 picture "Linux guest: what it draws on its passed-through display" linux "colour bars"
-check "Linux guest: it powers off and minivmm ends with 0" wait $vmm
+ends "Linux guest: it powers off and minivmm ends with 0" $vmm 60
 guest_steps "$OUT/linux" "Linux guest:"
 cat "$OUT/linux.log"
 
@@ -40,7 +40,7 @@ vmm=$!
 verdicts() { [ "$(grep -acs "^VERDICT" "$OUT/reboot")" -ge 2 ] 2>/dev/null; }
 check "a guest that reboots: both boots come to a verdict" wait_for 120 verdicts
 kill -INT $vmm
-check "a guest that reboots: stopped from outside, minivmm ends with 0" wait $vmm
+ends "a guest that reboots: stopped from outside, minivmm ends with 0" $vmm 30
 guest_steps "$OUT/reboot" "a guest that reboots:"
 no_failures() { ! grep -E 'failed|cannot' "$1" | grep -v "$(bdf e1000) cannot be reset"; }
 check "a guest that reboots: every reset succeeds" no_failures "$OUT/reboot.log"
@@ -51,16 +51,16 @@ check "a guest that reboots: GPU and audio reset together" grep -q "$audio: rese
 minivmm --verbose --memory 512M --serial file:"$OUT/ovmf" $(vfio_options "$gpu" "$(same_slot "$gpu" 1)") \
 	--firmware /usr/share/OVMF/OVMF_CODE_4M.fd --nvram /tmp/vars.fd 2>"$OUT/ovmf.log" &
 vmm=$!
-wait_for 200 grep -qas 'Shell>' "$OUT/ovmf"
+wait_for 120 grep -qas 'Shell>' "$OUT/ovmf"
 if grep -qas 'Shell>' "$OUT/ovmf"; then
 	ok "OVMF guest: shell reached" "$SECONDS s into the script"
 	sleep 2
 	picture "OVMF guest: its shell on the passed-through display" ovmf-shell lit
 else
-	fail "OVMF guest" "no shell within 200 s: $(tail -n 1 "$OUT/ovmf.log")"
+	fail "OVMF guest" "no shell within 120 s: $(tail -n 1 "$OUT/ovmf.log")"
 fi
 kill -INT $vmm
-check "OVMF guest: stopped from outside, minivmm ends with 0" wait $vmm
+ends "OVMF guest: stopped from outside, minivmm ends with 0" $vmm 30
 
 # Everything is as it was: the devices answer the next user.
 # shellcheck disable=SC2086

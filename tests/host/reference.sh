@@ -14,9 +14,10 @@ check "every device goes to vfio-pci" give $devices
 # shellcheck disable=SC2046,SC2086
 $QEMU_GUEST -m 1G -smp 2 -serial file:"$OUT/linux" $(vfio_args $devices) -kernel "$KERNEL" -initrd "$GUEST_INITRD" \
 	-append "console=ttyS0 quiet steps=cpus,nvme,usb,igbvf,e1000,edu,gpu,audio,testdev cpus=2 nvme_disk=nvme,nvme-sriov hold=5" &
-wait_for 300 grep -qs HOLD "$OUT/linux"
+vmm=$!
+wait_for 150 grep -qs HOLD "$OUT/linux"
 picture "QEMU, Linux guest: what it draws on its passed-through display" linux "colour bars"
-wait
+ends "QEMU, Linux guest: it powers off and QEMU ends with 0" $vmm 60
 guest_steps "$OUT/linux" "QEMU, Linux guest:"
 
 # Stock OVMF draws its shell on the passed-through display.
@@ -26,14 +27,14 @@ $QEMU_GUEST -m 512 -serial file:"$OUT/ovmf" $(vfio_args "$gpu" "$(same_slot "$gp
 	-drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
 	-drive if=pflash,format=raw,file=/tmp/vars.fd &
 vmm=$!
-wait_for 300 grep -qas 'Shell>' "$OUT/ovmf"
+wait_for 150 grep -qas 'Shell>' "$OUT/ovmf"
 if grep -qas 'Shell>' "$OUT/ovmf"; then
 	ok "QEMU, OVMF guest: shell reached" "$SECONDS s into the script"
 	sleep 2
 	picture "QEMU, OVMF guest: its shell on the passed-through display" ovmf-shell lit
 else
-	fail "QEMU, OVMF guest" "no shell within 300 s"
+	fail "QEMU, OVMF guest" "no shell within 150 s"
 fi
 kill $vmm
-wait $vmm
+ends "QEMU, OVMF guest: stopped from outside, QEMU ends with 0" $vmm 30
 done_testing

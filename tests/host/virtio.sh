@@ -26,13 +26,13 @@ sysctl -qw kernel.io_uring_disabled=0
 for vhost in yes no; do
 	[ $vhost = yes ] || rmmod vhost_net
 	# shellcheck disable=SC2086
-	timeout 90 minivmm $guest --net tap,ifname=mv0 --serial file:"$OUT/net-$vhost" \
+	minivmm $guest --net tap,ifname=mv0 --serial file:"$OUT/net-$vhost" \
 		--append "console=ttyS0 quiet steps=virtio_net" &
 	vmm=$!
 	wait_for 5 test -e /sys/class/net/mv0
 	ip addr add 10.0.2.2/24 dev mv0
 	ip link set mv0 up
-	wait $vmm
+	ends "tap, vhost-net $vhost: the guest powers off" $vmm 60
 	guest_steps "$OUT/net-$vhost" "tap, vhost-net $vhost:"
 	if [ -e /sys/class/net/mv0 ]; then fail "tap removed at exit"; else ok "tap removed at exit, vhost-net $vhost"; fi
 done
