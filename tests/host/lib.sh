@@ -143,6 +143,18 @@ diagnose() {
 			"syscall $(cat "$t/syscall")"
 		sed 's/^/   /' "$t/stack"
 	done 2>/dev/null
+	[ "$(cat /proc/"$1"/comm)" != minivmm ] || say_where "$1"
+}
+# say_where PID: three times where minivmm's processors are, for what they do there.
+say_where() {
+	local n file
+	file=$(readlink /proc/"$1"/fd/2)
+	for n in 1 2 3; do
+		kill -QUIT "$1"
+		sleep 1
+		echo "-- processors, $n:"
+		tail -n 20 "$file" | grep '^minivmm:   ' | tail -n 14
+	done
 }
 
 # ends TEST PID SECONDS: a VMM in the background ends in that time, with 0; a test. One that does not is diagnosed and

@@ -98,4 +98,18 @@ echo "$edu" >/sys/bus/pci/drivers/vfio-pci/unbind &
 check "the host takes a device back: minivmm lets it go" wait_for 40 test ! -e "/sys/bus/pci/devices/$edu/driver"
 ends "the host takes a device back: minivmm ends with 0" $vmm 30
 check "the host takes a device back: it is said" grep -q "$edu: the host wants it back" "$OUT/unbind"
+
+# A device reports an error that cannot be corrected (PCI Express AER, injected from outside).
+aer=$(bdf aer)
+give "$aer"
+minivmm --memory 256M --serial file:"$OUT/aer-linux" --vfio "$aer" --kernel "$KERNEL" --initrd "$GUEST_INITRD" \
+	--append "console=ttyS0 quiet steps=cpus hold=60" 2>"$OUT/aer" &
+vmm=$!
+wait_for 60 grep -qs HOLD "$OUT/aer-linux"
+ask qmp '{"execute":"human-monitor-command","arguments":{"command-line":"pcie_aer_inject_error aer DLP"}}' >"$OUT/inject"
+check "a device reports a fatal error: minivmm stops the guest" wait_for 30 gone $vmm
+wait $vmm
+code=$?
+[ $code -eq 1 ] || fail "a device reports a fatal error: exit status" "$code, not 1"
+check "a device reports a fatal error: it is said" grep -q "$aer reports an error that cannot be corrected" "$OUT/aer"
 done_testing
