@@ -486,7 +486,8 @@ static const char help[] =
 	"process\n"
 	"  --name N  --pidfile FILE  --daemonize\n"
 	"  --dump-dtb FILE                           write the device tree and exit\n"
-	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n";
+	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n"
+	"beside it: minivmm import FILE|-- QEMU-COMMAND: see the manual\n";
 
 void config_help(int fd)
 {

@@ -180,6 +180,7 @@ int main(int argc, char **argv)
 		int (*run)(int argc, char **argv);
 	} commands[] = {
 		{ "run", command_run },
+		{ "import", command_import },
 	};
 	unsigned i;
 

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "vmm/addr.h"
+#include "vmm/cleanup.h"
+#include "vmm/config.h"
+#include "vmm/import.h"
+
+#define COMMANDS "tests/unit/import-commands.txt"
+
+static struct import im;
+
+/* Converts the one command in text; what it becomes is the caller's to free. */
+static char *convert(const char *text)
+{
+	struct import_script s;
+	char *out;
+
+	import_free(&im);
+	assert_int_equal(import_script(&s, text), 1);
+	assert_int_equal(import_qemu(&im, &s.command[0].words, s.command[0].pin), 0);
+	import_script_free(&s);
+	out = import_text(&im);
+	assert_non_null(out);
+	return out;
+}
+
+static bool has_note(const char *start)
+{
+	unsigned i;
+
+	for (i = 0; i < im.note.n; i++)
+		if (strncmp(im.note.word[i], start, strlen(start)) == 0)
+			return true;
+	return false;
+}
+
+static unsigned count_lost(void)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < im.note.n; i++)
+		n += strncmp(im.note.word[i], "not carried over: ", 18) == 0;
+	return n;
+}
+
+/* minivmm's own parser takes it. */
+static void check_accepted(const char *text)
+{
+	struct words w = { 0 };
+	struct config c;
+	struct error err = { 0 };
+	size_t pos = 0, start;
+
+	assert_int_equal(shell_command(text, &pos, &start, &w), 0);
+	assert_string_equal(w.word[0], "minivmm");
+	if (config_parse(&c, (int)w.n, w.word, &err) < 0)
+		fail_msg("%s: %s", text, err.text);
+	config_free(&c);
+	words_free(&w);
+}
+
+static char *read_file(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char *text = NULL;
+	size_t n = 0;
+
+	assert_non_null(f);
+	assert_true(getdelim(&text, &n, '\0', f) > 0);
+	fclose(f);
+	return text;
+}
+
+/* What the lines at p that begin with mark say, up to the next empty line. */
+static char *expected(const char *p, const char *mark)
+{
+	char *out = NULL;
+	size_t n;
+	FILE *f = open_memstream(&out, &n);
+
+	for (; *p && *p != '\n'; p += strcspn(p, "\n") + 1)
+		if (strncmp(p, mark, 3) == 0)
+			fprintf(f, "%.*s\n", (int)strcspn(p, "\n") - 3, p + 3);
+	fclose(f);
+	return out;
+}
+
+static void check_notes(const char *want)
+{
+	scoped_free char *list = strdup(want);
+	char *line, *save;
+	unsigned lost = 0;
+
+	for (line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (!has_note(line))
+			fail_msg("no note begins with '%s'", line);
+		lost += strncmp(line, "not carried over: ", 18) == 0;
+	}
+	assert_int_equal(count_lost(), lost);
+	assert_int_equal(im.lost, lost > 0);
+}
+
+/* The line'th line of text. */
+static const char *line_at(const char *text, unsigned line)
+{
+	while (--line)
+		text += strcspn(text, "\n") + 1;
+	return text;
+}
+
+static void test_tutorial(void **state)
+{
+	scoped_free char *text = read_file(COMMANDS);
+	struct import_script s;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(import_script(&s, text), 18);
+	for (i = 0; i < s.n; i++) {
+		const char *at = line_at(text, s.command[i].line);
+		scoped_free char *want = expected(at, "#> "), *notes = expected(at, "#! ");
+		scoped_free char *got = NULL;
+
+		assert_int_equal(import_qemu(&im, &s.command[i].words, s.command[i].pin), 0);
+		got = import_text(&im);
+		assert_string_equal(got, want);
+		check_notes(notes);
+		if (!strstr(got, ",pin=") && !strstr(got, ",hugepages="))
+			check_accepted(got);
+		import_free(&im);
+	}
+	import_script_free(&s);
+}
+
+/* qemu: behind the name; want: the whole result, of one line. note: how one begins, or NULL for
+ * none. */
+static void check(const char *qemu, const char *want, const char *note)
+{
+	scoped_free char *text = NULL, *all = NULL, *got = NULL;
+
+	assert_true(asprintf(&text, "qemu-system-x86_64 -nodefaults %s", qemu) > 0);
+	assert_true(asprintf(&all, "minivmm %s\n", want) > 0);
+	got = convert(text);
+	if (strcmp(got, all) != 0)
+		fail_msg("'%s' becomes '%s', not '%s'", qemu, got, all);
+	if (note ? !has_note(note) : im.note.n > 0)
+		fail_msg("'%s' says '%s', not '%s'", qemu, im.note.n ? im.note.word[0] : "",
+			 note ? note : "");
+	check_accepted(got);
+}
+
+/* The same behind a firmware, which every machine needs. */
+static void device(const char *qemu, const char *want, const char *note)
+{
+	scoped_free char *q = NULL, *w = NULL;
+
+	assert_true(asprintf(&q, "-bios f %s", qemu) > 0);
+	assert_true(asprintf(&w, "--firmware f%s%s", *want ? " " : "", want) > 0);
+	check(q, w, note);
+}
+
+static void test_machine(void **state)
+{
+	(void)state;
+	check("-bios f -smp cores=4,threads=2", "--cpus 8,cores=4,threads=2 --firmware f", NULL);
+	check("-bios f -smp 4,maxcpus=8,sockets=8", "--cpus 4 --firmware f", "changed: -smp 4");
+	check("-bios f -smp 4,dies=2,cores=2", "--cpus 4,cores=4 --firmware f", NULL);
+	check("-bios f -m 1.5G", "--memory 1536M --firmware f", NULL);
+	check("-bios f -m size=512,slots=2", "--memory 512 --firmware f",
+	      "not carried over: -m slots=2");
+	check("-bios f -cpu max,kvm=on,hv-relaxed=on,hv_time=off,hv-vendor-id=x,,y",
+	      "--cpu hv_relaxed,hv_vendor_id=x,,y --firmware f", NULL);
+	check("-bios f -cpu host,hv_stimer", "--firmware f", "not carried over: -cpu hv_stimer: ");
+	check("-bios f -cpu EPYC,+x2apic", "--firmware f", "changed: -cpu EPYC");
+	check("-bios f -cpu host,phys-bits=40", "--cpu phys_bits=40 --firmware f", NULL);
+	check("-kernel k -initrd 'a b' -append 'x=\"1 2\" $y'",
+	      "--kernel k --initrd 'a b' --append 'x=\"1 2\" $y'", NULL);
+	check("-kernel k -M pc", "--kernel k", "changed: -M pc: ");
+	check("-kernel k -M isapc", "--kernel k", "not carried over: -M isapc: ");
+	check("-kernel k -M q35,smm=on", "--kernel k", "not carried over: -M smm: ");
+	check("-kernel k -accel tcg", "--kernel k", "changed: -accel tcg: ");
+	check("-kernel k -rtc base=localtime", "--kernel k", "not carried over: -rtc base=local");
+	check("-kernel k -no-reboot -pidfile p -name guest=g,debug-threads=on -daemonize",
+	      "--kernel k --no-reboot --name g --pidfile p --daemonize", NULL);
+	check("-kernel k -bios bios-256k.bin", "--kernel k", "not carried over: -bios bios-256k");
+}
+
+/* Options that other commits bring are compared, not parsed. */
+static void becomes(const char *text, const char *want)
+{
+	scoped_free char *got = convert(text);
+
+	assert_string_equal(got, want);
+	assert_false(im.lost);
+}
+
+static void test_placement(void **state)
+{
+	(void)state;
+	becomes("sudo -E taskset -c 2,4-5 qemu-system-x86_64 -nodefaults -kernel k -smp 3",
+		"sudo -E minivmm --cpus 3,pin=2,4-5 --kernel k\n");
+	becomes("taskset -c 0-7 qemu-system-x86_64 -nodefaults -kernel k -smp 3",
+		"taskset -c 0-7 minivmm --cpus 3 --kernel k\n");
+	becomes("A=1 nice -n -5 taskset 0xf kvm -nodefaults -kernel k",
+		"A=1 nice -n -5 taskset 0xf minivmm --kernel k\n");
+	becomes("chrt -f 50 numactl -m 1 qemu-kvm -nodefaults -kernel k -m 1G",
+		"minivmm --memory 1G,nodes=1 --rt 50 --kernel k\n");
+	becomes("numactl -N 0 --membind=0 qemu-kvm -nodefaults -kernel k",
+		"numactl -N 0 --membind=0 minivmm --kernel k\n");
+	becomes("kvm -nodefaults -kernel k -overcommit mem-lock=on,cpu-pm=on",
+		"minivmm --memory 1G,lock=on --idle poll --kernel k\n");
+	becomes("kvm -nodefaults -kernel k -cpu host,-vmx,sse4.1=off",
+		"minivmm --cpu -vmx,-sse4_1 --kernel k\n");
+	becomes("kvm -nodefaults -kernel k -M q35,memory-backend=m -object memory-backend-memfd,"
+		"id=m,size=8G,hugetlb=on,hugetlbsize=1G,prealloc=on,host-nodes=0,policy=bind",
+		"minivmm --memory 8G,hugepages=1G,nodes=0,prefault=on --kernel k\n");
+	becomes("kvm -nodefaults -kernel k -m 2G -object memory-backend-file,id=a,size=1G,"
+		"mem-path=/hp,host-nodes=0 -object memory-backend-file,id=b,size=1G,mem-path=/hp,"
+		"host-nodes=1 -numa node,memdev=a -numa node,memdev=b",
+		"minivmm --memory 2G,hugepages=/hp,nodes=0,1 --kernel k\n");
+}
+
+static void test_firmware(void **state)
+{
+	scoped_free char *got = NULL;
+
+	(void)state;
+	check("-drive if=pflash,unit=1,file=v -drive if=pflash,unit=0,file=c,readonly=on",
+	      "--firmware c --nvram v", NULL);
+	check("-pflash both.fd", "--firmware both.fd", "changed: -pflash both.fd: UEFI");
+	check("-M q35,pflash0=c,pflash1=v -blockdev file,node-name=c,filename=C,read-only=on "
+	      "-blockdev raw,node-name=v,file=vf -blockdev file,node-name=vf,filename=V",
+	      "--firmware C --nvram V", NULL);
+	check("-drive if=pflash,format=qcow2,readonly=on,file=c.qcow2", "--firmware c.qcow2.raw",
+	      "changed: -drive if=pflash,format=qcow2,readonly=on,file=c.qcow2: minivmm reads raw");
+	got = convert("kvm -m 1G -hda x.img");
+	assert_string_equal(got, "minivmm --memory 1G --disk x.img\n");
+	assert_true(has_note("changed: QEMU's own firmware"));
+	assert_true(has_note("changed: QEMU's own network card"));
+	assert_true(has_note("changed: QEMU's own display"));
+	assert_false(im.lost);
+}
+
+static void test_disks(void **state)
+{
+	(void)state;
+	device("-drive file=a,,b.raw,if=virtio,format=raw,readonly=on,aio=io_uring",
+	       "--disk a,,b.raw,ro,aio=io_uring", NULL);
+	device("-drive file=x.vmdk,if=virtio", "--disk x.raw",
+	       "changed: -drive file=x.vmdk,if=virtio: minivmm reads raw images: qemu-img convert "
+	       "-O raw x.vmdk x.raw");
+	device("-drive file='my vm.img',if=virtio,format=qcow2", "--disk 'my vm.raw'",
+	       "changed: -drive file=my vm.img,if=virtio,format=qcow2: minivmm reads raw images: "
+	       "qemu-img convert -O raw 'my vm.img' 'my vm.raw'");
+	device("-drive file=$D/x.qcow2,if=virtio,cache=unsafe", "--disk $D/x.raw,cache=writeback",
+	       "changed: -drive cache=unsafe: ");
+	device("-cdrom a.iso", "--disk a.iso,ro", "changed: -cdrom a.iso: there is no CD-ROM");
+	device("-drive media=cdrom,if=none,id=c -device ide-cd,drive=c", "", NULL);
+	device("-drive file=x,if=none,id=d -device virtio-blk-pci,drive=d,num-queues=2,serial=S",
+	       "--disk x,queues=2,serial=S", NULL);
+	device("-blockdev qcow2,node-name=d,file=f,discard=unmap -blockdev driver=file,node-name=f,"
+	       "filename=x.img,cache.direct=on,aio=native -device scsi-hd,drive=d -device "
+	       "virtio-scsi-pci",
+	       "--disk x.raw,aio=libaio", "changed: -blockdev qcow2,node-name=d");
+	device("-blockdev raw,node-name=a,file=b -blockdev raw,node-name=b,file=a -device "
+	       "virtio-blk,drive=a",
+	       "", "not carried over: -blockdev raw,node-name=a,file=b: it names no file");
+	device("-device virtio-blk-pci,drive=none", "", "not carried over: -device virtio-blk-pci");
+	device("-drive file=nbd://h/x,if=virtio", "",
+	       "not carried over: -drive file=nbd://h/x,if=virtio: minivmm opens files");
+	device("-drive file=x,if=virtio,bps=100", "--disk x", "not carried over: -drive bps=100: ");
+	device("-drive file=x,if=virtio,colour=red", "--disk x",
+	       "not carried over: -drive colour=red: minivmm has no such setting");
+	device("-blockdev '{\"driver\":\"file\"}'", "", "not carried over: -blockdev {\"driver");
+	device("-drive nonsense", "", "not carried over: -drive nonsense: ");
+	device("-boot d", "", "not needed: -boot d: the firmware's");
+	device("-boot menu=on,strict=on", "", NULL);
+	device("-fda x", "", "not carried over: -fda x: there is no floppy");
+}
+
+static void test_net(void **state)
+{
+	(void)state;
+	device("-netdev tap,id=n,ifname=t0,script=no,downscript=no,vhost=on -device "
+	       "virtio-net-pci,netdev=n,mac=52:54:00:12:34:56,bus=pcie.0,addr=3",
+	       "--net tap,ifname=t0,mac=52:54:00:12:34:56", NULL);
+	device("-netdev tap,id=n -device virtio-net,netdev=n", "--net tap,ifname=tap0",
+	       "changed: -netdev tap,id=n: minivmm runs no script");
+	device("-netdev bridge,id=n,br=virbr0 -device e1000,netdev=n", "--net tap,ifname=tap0",
+	       "changed: -netdev bridge,id=n,br=virbr0: minivmm joins no bridge itself: ip tuntap "
+	       "add tap0 mode tap && ip link set tap0 up master virbr0");
+	device("-nic tap,ifname=t1,script=no,model=virtio", "--net tap,ifname=t1", NULL);
+	device("-nic none", "", NULL);
+	device("-netdev user,id=n -device virtio-net,netdev=n", "",
+	       "not carried over: -netdev user,id=n: ");
+	device("-netdev vde,id=n", "", "not carried over: -netdev vde,id=n: frames");
+	device("-device virtio-net,netdev=x", "", "not carried over: -device virtio-net,netdev=x");
+}
+
+static void test_vfio(void **state)
+{
+	(void)state;
+	device("-device vfio-pci,host=01:00.0,id=g,multifunction=on,romfile=a,,b,x-vga=true",
+	       "--vfio 01:00.0,romfile=a,,b,x-vga=on", NULL);
+	device("-device vfio-pci-nohotplug,host=0000:01:00.1,x-no-mmap=on",
+	       "--vfio 0000:01:00.1,mmap=off", NULL);
+	device("-device vfio-pci,host=01:00.0,rombar=0,romfile=x", "--vfio 01:00.0,rombar=off",
+	       NULL);
+	device("-device vfio-pci,sysfsdev=/sys/bus/pci/devices/0000:02:00.0,display=off",
+	       "--vfio 0000:02:00.0", NULL);
+	device("-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/u-u", "",
+	       "not carried over: -device vfio-pci,sysfsdev=/sys/bus/mdev/devices/u-u: mediated");
+	device("-device vfio-pci", "", "not carried over: -device vfio-pci: it names no device");
+	/* Its own slot, its root port's, one that a disk has, and a second function. */
+	device("-device vfio-pci,host=01:00.0,addr=1c.0", "--vfio 01:00.0,slot=28", NULL);
+	device("-device pcie-root-port,id=p,addr=5 -device vfio-pci,host=01:00.0,bus=p,addr=0.0",
+	       "--vfio 01:00.0,slot=5", NULL);
+	device("-device vfio-pci,host=01:00.0,addr=1 -drive file=x,if=virtio",
+	       "--disk x --vfio 01:00.0", NULL);
+	device("-device vfio-pci,host=01:00.1,addr=5.1", "--vfio 01:00.1", NULL);
+	device("-device usb-host,hostbus=2,hostport=1", "",
+	       "not carried over: -device usb-host,hostbus=2,hostport=1: single USB devices are "
+	       "not "
+	       "passed: give the guest their controller, --vfio with the PCI address in: readlink "
+	       "-f /sys/bus/usb/devices/usb2");
+	device("-device $DEV", "", "not carried over: -device $DEV: what it stands for");
+	device("-device vfio-pci,host=01:00.0,$MORE", "--vfio 01:00.0",
+	       "not carried over: -device vfio-pci,$MORE: what it stands for");
+}
+
+static void test_ports(void **state)
+{
+	(void)state;
+	device("-serial mon:stdio -serial unix:/a,server=on,wait=off -monitor none",
+	       "--serial stdio --serial unix:/a", NULL);
+	device("-serial tcp::4444,server -serial file:x", "--serial null --serial file:x",
+	       "not carried over: -serial tcp::4444,server: ");
+	device("-chardev socket,id=c,path=/s,server=on -serial chardev:c", "--serial unix:/s",
+	       NULL);
+	device("-chardev pty,id=c -device isa-serial,chardev=c", "--serial pty", NULL);
+	device("-chardev file,id=c,path=/x -device virtio-serial -device virtconsole,chardev=c",
+	       "--console file:/x", NULL);
+	device("-debugcon file:d -global isa-debugcon.iobase=0x402", "--debugcon d", NULL);
+	device("-object rng-random,id=r,filename=/dev/urandom -device virtio-rng-pci,rng=r",
+	       "--rng", NULL);
+	device("-nographic -vga none -display none -parallel none", "", NULL);
+	device("-vga 'a\nb'", "", "not carried over: -vga a?b: ");
+	device("-vga qxl", "", "not carried over: -vga qxl: the guest has no emulated display");
+	device("-monitor stdio", "", "not carried over: -monitor stdio: ");
+	device("-device frobnicator,x=y", "",
+	       "not carried over: -device frobnicator,x=y: minivmm has nothing like it");
+	device("-frobnicate hard", "", "not carried over: -frobnicate hard: not known here");
+	device("\"${ARGS[@]}\"", "", "not carried over: ${ARGS[@]}: what it stands for");
+}
+
+static void test_script(void **state)
+{
+	static const char text[] =
+		"Don't read this as shell: kvm.\n"
+		"# qemu-system-x86_64 -m 1\n"
+		"if ! sudo \\\n /usr/bin/qemu-system-x86_64 -m 2G; then exit; fi\n"
+		"qemu-system-x86_64 is a program; modprobe kvm\n"
+		"echo qemu-kvm\n"
+		"$ kvm 'x\n.img' >log 2>&1 &\n";
+	struct import_script s;
+	scoped_free char *got = NULL;
+
+	(void)state;
+	import_free(&im);
+	assert_int_equal(import_script(&s, text), 2);
+	assert_int_equal(s.command[0].line, 3);
+	assert_int_equal(s.command[1].line, 7);
+	assert_int_equal(import_qemu(&im, &s.command[0].words, NULL), 0);
+	assert_string_equal(im.line.word[0], "sudo minivmm");
+	import_free(&im);
+	assert_int_equal(import_qemu(&im, &s.command[1].words, NULL), 0);
+	got = import_text(&im);
+	assert_string_equal(got, "minivmm --disk 'x\n.img' >log 2>&1\n");
+	import_free(&im);
+	import_script_free(&s);
+	assert_int_equal(import_script(&s, "nothing of the kind\nqemu-system-x86_64 'open\n"), 0);
+	import_script_free(&s);
+}
+
+static int clean(void **state)
+{
+	(void)state;
+	import_free(&im);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tutorial),  cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_placement), cmocka_unit_test(test_firmware),
+		cmocka_unit_test(test_disks),	  cmocka_unit_test(test_net),
+		cmocka_unit_test(test_vfio),	  cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_script),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, clean);
+}
