@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
+#include <liburing.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,12 +30,19 @@ struct process {
 	int pid_fd;
 };
 
+/* libfdt, libaio and liburing before 2.4 do not tell their version. */
 static void print_version(void)
 {
+	char uring[32] = "";
+
+#ifdef IO_URING_VERSION_MAJOR
+	snprintf(uring, sizeof(uring), " %d.%d", io_uring_major_version(),
+		 io_uring_minor_version());
+#endif
 	printf("minivmm %s\n"
 	       "built with " __VERSION__ "\n"
-	       "libraries: libfdt, liburing, libaio, libnuma\n",
-	       MINIVMM_VERSION);
+	       "libraries: libfdt, liburing%s, libaio, libnuma, jansson %s\n",
+	       MINIVMM_VERSION, uring, jansson_version_str());
 }
 
 /* The lock tells a live owner from a leftover file. */
