@@ -4,39 +4,9 @@
 #include <string.h>
 
 #include "devices/msix.h"
+#include "tests/unit/fake_root.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-static int none_line(void *o, uint32_t gsi, bool level)
-{
-	(void)o, (void)gsi, (void)level;
-	return 0;
-}
-
-static int none_routes(void *o, const struct irq_backend_route *r, unsigned n)
-{
-	(void)o, (void)r, (void)n;
-	return 0;
-}
-
-static int none_add(void *o, uint32_t gsi, int fd, int resample)
-{
-	(void)o, (void)gsi, (void)fd, (void)resample;
-	return 0;
-}
-
-static int none_del(void *o, uint32_t gsi, int fd)
-{
-	(void)o, (void)gsi, (void)fd;
-	return 0;
-}
-
-static const struct irq_backend_ops ops = {
-	.set_line = none_line,
-	.set_routes = none_routes,
-	.irqfd_add = none_add,
-	.irqfd_del = none_del,
-};
 
 static void step(struct pci_device *dev, unsigned n, const uint8_t *s)
 {
@@ -73,23 +43,21 @@ static void step(struct pci_device *dev, unsigned n, const uint8_t *s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const struct pci_device_ops none;
-	struct pci_root root;
+	struct fake_root f; /* with fewer routes than vectors */
 	struct pci_device dev;
 	unsigned n = len ? data[0] % 70 + 1 : 1;
 
-	pci_root_init(&root);
-	root.irq = irq_table_new(&ops, NULL, 64); /* fewer routes than vectors */
+	fake_root_init(&f);
 	pci_device_init(&dev, "fuzz", &none, 0x1234, 0x5678, 0xff0000, 0);
 	if (msix_init(&dev, n, 0, 0x4000, NULL) == 0) {
-		dev.root = &root;
-		dev.bus = &root.bus;
+		dev.root = &f.root;
+		dev.bus = &f.root.bus;
 		for (size_t i = 1; i + 9 <= len && i < 64 * 9; i += 9)
 			step(&dev, n, data + i);
 		dev.root = NULL;
 		msix_destroy(&dev);
 	}
 	pci_device_destroy(&dev);
-	irq_table_free(root.irq);
-	pci_root_destroy(&root);
+	fake_root_free(&f);
 	return 0;
 }

@@ -14,12 +14,14 @@
 #include "devices/ich9_lpc.h"
 #include "devices/pci_host.h"
 #include "devices/root_port.h"
+#include "tests/unit/fake_root.h"
 #include "vmm/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 struct world {
-	struct pci_root root;
+	struct fake_root fake;
+	struct pci_root *root;
 	struct pci_host host;
 	struct acpi_pm pm;
 	struct ich9_lpc lpc;
@@ -27,14 +29,6 @@ struct world {
 	struct pci_device bridge, dev[2];
 	unsigned mapped;
 };
-
-static int no_line(void *opaque, uint32_t gsi, bool level)
-{
-	(void)opaque, (void)gsi, (void)level;
-	return 0;
-}
-
-static const struct irq_backend_ops irq_ops = { .set_line = no_line };
 
 static uint64_t reg_read(void *opaque, uint64_t off, unsigned size)
 {
@@ -61,7 +55,7 @@ static void make_device(struct world *w, unsigned i, struct pci_bus *bus, uint8_
 	ret |= pci_add_bar(d, 2, PCI_BAR_MEM64, true, 1ull << (i ? 37 : 14), &reg_ops, d);
 	ret |= pci_add_bar(d, 4, PCI_BAR_MEM64, false, 2 * GiB, &reg_ops, d);
 	ret |= pci_add_bar(d, PCI_ROM_BAR, PCI_BAR_MEM32, false, 0x10000, &reg_ops, d);
-	ret |= pci_add(&w->root, bus, d, devfn, NULL);
+	ret |= pci_add(w->root, bus, d, devfn, NULL);
 	ret |= pci_add_intx(d, 1 + i);
 	if (ret)
 		abort();
@@ -72,20 +66,18 @@ static void world_make(struct world *w)
 	int ret;
 
 	memset(w, 0, sizeof(*w));
-	pci_root_init(&w->root);
-	w->root.pio = bus_new(0x10000);
-	w->root.mmio = bus_new(1ull << 52);
-	w->root.irq = irq_table_new(&irq_ops, NULL, 64);
+	fake_root_init(&w->fake);
+	w->root = &w->fake.root;
 	w->host.rst_cnt = &ich9_rst_cnt_ops;
 	w->host.rst_cnt_opaque = &w->lpc;
-	ret = acpi_pm_init(&w->pm, w->root.pio, w->root.irq, NULL);
-	ret |= pci_host_init(&w->host, &w->root, NULL);
-	ret |= ich9_lpc_init(&w->lpc, &w->root, &w->pm, NULL);
-	ret |= root_port_init(&w->port, &w->root, PCI_DEVFN(2, 0), 1, 0, 0, NULL);
+	ret = acpi_pm_init(&w->pm, w->root->pio, w->root->irq, NULL);
+	ret |= pci_host_init(&w->host, w->root, NULL);
+	ret |= ich9_lpc_init(&w->lpc, w->root, &w->pm, NULL);
+	ret |= root_port_init(&w->port, w->root, PCI_DEVFN(2, 0), 1, 0, 0, NULL);
 	pci_device_init(&w->bridge, "bridge", NULL, 1, 3, 0x060400, 0);
 	ret |= pci_bridge_init(&w->bridge);
-	ret |= pci_add(&w->root, w->port.dev.secondary, &w->bridge, 0, NULL);
-	make_device(w, 0, &w->root.bus, PCI_DEVFN(1, 0));
+	ret |= pci_add(w->root, w->port.dev.secondary, &w->bridge, 0, NULL);
+	make_device(w, 0, &w->root->bus, PCI_DEVFN(1, 0));
 	make_device(w, 1, w->bridge.secondary, PCI_DEVFN(1, 0));
 	if (ret)
 		abort();
@@ -103,10 +95,7 @@ static void world_end(struct world *w)
 	ich9_lpc_destroy(&w->lpc);
 	pci_host_destroy(&w->host);
 	acpi_pm_destroy(&w->pm);
-	irq_table_free(w->root.irq);
-	bus_free(w->root.pio);
-	bus_free(w->root.mmio);
-	pci_root_destroy(&w->root);
+	fake_root_free(&w->fake);
 }
 
 static void step(struct world *w, const uint8_t *r)
@@ -118,15 +107,15 @@ static void step(struct world *w, const uint8_t *r)
 
 	switch (r[0] & 7) {
 	case 0: /* a known device, so that random input gets anywhere */
-		bus_write(w->root.pio, 0xcf8, 4,
+		bus_write(w->root->pio, 0xcf8, 4,
 			  0x80000000 | devfns[r[1] >> 6] << 8 | (off & 0xfc));
-		bus_write(w->root.pio, 0xcfc, size, val);
+		bus_write(w->root->pio, 0xcfc, size, val);
 		break;
 	case 1:
-		bus_write(w->root.pio, 0xcf8 + (off & 7), size, val);
+		bus_write(w->root->pio, 0xcf8 + (off & 7), size, val);
 		break;
 	case 2:
-		bus_read(w->root.pio, 0xcf8 + (off & 7), size);
+		bus_read(w->root->pio, 0xcf8 + (off & 7), size);
 		break;
 	case 3:
 	case 4:
@@ -134,19 +123,19 @@ static void step(struct world *w, const uint8_t *r)
 			break;
 		ecam += (uint64_t)(r[1] >> 2) << 15 | off;
 		if (r[0] & 1)
-			bus_write(w->root.mmio, ecam, size, val);
+			bus_write(w->root->mmio, ecam, size, val);
 		else
-			bus_read(w->root.mmio, ecam, size);
+			bus_read(w->root->mmio, ecam, size);
 		break;
 	case 5:
-		bus_write(w->root.mmio, (uint64_t)val << 8, size, off);
+		bus_write(w->root->mmio, (uint64_t)val << 8, size, off);
 		break;
 	case 6:
-		bus_write(w->root.pio, off, size, val);
+		bus_write(w->root->pio, off, size, val);
 		break;
 	case 7:
 		if (off == 0x5e5e)
-			pci_reset_all(&w->root);
+			pci_reset_all(w->root);
 		break;
 	}
 }
@@ -172,7 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	world_make(&w);
 	for (size_t i = 0; len - i >= 8 && i < 8 * 400; i += 8)
 		step(&w, data + i);
-	pci_each(&w.root, check, NULL);
+	pci_each(w.root, check, NULL);
 	world_end(&w);
 	return 0;
 }

@@ -8,19 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "devices/pci.h"
-
-struct irq_log {
-	bool level[32];
-};
-
-static int fake_set_line(void *opaque, uint32_t gsi, bool level)
-{
-	((struct irq_log *)opaque)->level[gsi] = level;
-	return 0;
-}
-
-static const struct irq_backend_ops fake_irq = { .set_line = fake_set_line };
+#include "tests/unit/fake_root.h"
 
 static uint64_t reg_read(void *opaque, uint64_t off, unsigned size)
 {
@@ -36,8 +24,8 @@ static void reg_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 static const struct io_region_ops reg_ops = { reg_read, reg_write, 1, 4 };
 
 struct fixture {
-	struct irq_log irqs;
-	struct pci_root root;
+	struct fake_root fake;
+	struct pci_root *root;
 	struct pci_device dev, port, below;
 	char events[64];
 	unsigned n_events;
@@ -71,25 +59,23 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	int ret;
 
-	pci_root_init(&f->root);
-	f->root.pio = bus_new(0x10000);
-	f->root.mmio = bus_new(UINT64_MAX);
-	f->root.irq = irq_table_new(&fake_irq, &f->irqs, 64);
+	fake_root_init(&f->fake);
+	f->root = &f->fake.root;
 	pci_device_init(&f->dev, "dev", &dev_ops, 0x1234, 0x5678, 0x020000, 1);
 	ret = pci_add_bar(&f->dev, 0, PCI_BAR_MEM32, false, 0x1000, &reg_ops, (void *)0x100);
 	ret |= pci_add_bar(&f->dev, 1, PCI_BAR_IO, false, 0x20, &reg_ops, (void *)0x200);
 	ret |= pci_add_bar(&f->dev, 2, PCI_BAR_MEM64, true, 2 * GiB, &reg_ops, (void *)0x300);
 	ret |= pci_add_bar(&f->dev, PCI_ROM_BAR, PCI_BAR_MEM32, false, 0x10000, &reg_ops,
 			   (void *)0x400);
-	ret |= pci_add(&f->root, &f->root.bus, &f->dev, PCI_DEVFN(3, 0), NULL);
+	ret |= pci_add(f->root, &f->root->bus, &f->dev, PCI_DEVFN(3, 0), NULL);
 	pci_device_init(&f->port, "port", NULL, 0x1b36, 0xc, 0x060400, 0);
 	ret |= pci_bridge_init(&f->port);
-	ret |= pci_add(&f->root, &f->root.bus, &f->port, PCI_DEVFN(4, 0), NULL);
+	ret |= pci_add(f->root, &f->root->bus, &f->port, PCI_DEVFN(4, 0), NULL);
 	pci_device_init(&f->below, "below", NULL, 0x1234, 1, 0x020000, 0);
 	ret |= pci_add_bar(&f->below, 0, PCI_BAR_MEM32, false, 0x1000, &reg_ops, (void *)0x500);
 	ret |= pci_add_bar(&f->below, 2, PCI_BAR_MEM64, true, 0x4000, &reg_ops, (void *)0x600);
 	ret |= pci_add_bar(&f->below, 4, PCI_BAR_IO, false, 0x10, &reg_ops, (void *)0x700);
-	ret |= pci_add(&f->root, f->port.secondary, &f->below, 0, NULL);
+	ret |= pci_add(f->root, f->port.secondary, &f->below, 0, NULL);
 	*state = f;
 	return ret;
 }
@@ -105,10 +91,7 @@ static int teardown(void **state)
 	pci_device_destroy(&f->dev);
 	pci_device_destroy(&f->below);
 	pci_device_destroy(&f->port);
-	irq_table_free(f->root.irq);
-	bus_free(f->root.pio);
-	bus_free(f->root.mmio);
-	pci_root_destroy(&f->root);
+	fake_root_free(&f->fake);
 	free(f);
 	return 0;
 }
@@ -118,12 +101,12 @@ static int teardown(void **state)
 
 static uint32_t rd(struct fixture *f, unsigned devfn, unsigned off, unsigned size)
 {
-	return pci_cfg_read(&f->root, 0, (uint8_t)devfn, off, size);
+	return pci_cfg_read(f->root, 0, (uint8_t)devfn, off, size);
 }
 
 static void wr(struct fixture *f, unsigned devfn, unsigned off, unsigned size, uint32_t v)
 {
-	pci_cfg_write(&f->root, 0, (uint8_t)devfn, off, size, v);
+	pci_cfg_write(f->root, 0, (uint8_t)devfn, off, size, v);
 }
 
 static void expect_events(struct fixture *f, const char *want)
@@ -144,7 +127,7 @@ static void test_ids_and_absent(void **state)
 	assert_int_equal(rd(f, PCI_DEVFN(9, 0), 0, 4), UINT32_MAX);
 	assert_int_equal(rd(f, PCI_DEVFN(9, 0), 0, 2), 0xffff);
 	assert_int_equal(rd(f, PCI_DEVFN(9, 0), 0, 1), 0xff);
-	assert_int_equal(pci_cfg_read(&f->root, 7, 0, 0, 4), UINT32_MAX);
+	assert_int_equal(pci_cfg_read(f->root, 7, 0, 0, 4), UINT32_MAX);
 	assert_int_equal(rd(f, DEV, 0xfff, 4), UINT32_MAX);
 	assert_int_equal(rd(f, DEV, 0x1000, 1), 0xff);
 	wr(f, DEV, 0xfff, 4, 0);
@@ -160,7 +143,7 @@ static void test_add_errors(void **state)
 	struct pci_device d;
 
 	pci_device_init(&d, "late", NULL, 1, 1, 0, 0);
-	assert_int_equal(pci_add(&f->root, &f->root.bus, &d, DEV, &err), -EBUSY);
+	assert_int_equal(pci_add(f->root, &f->root->bus, &d, DEV, &err), -EBUSY);
 	assert_non_null(strstr(err.text, "dev"));
 	assert_int_equal(pci_add_bar(&d, 0, PCI_BAR_MEM32, false, 24, NULL, NULL), -EINVAL);
 	assert_int_equal(pci_add_bar(&d, 0, PCI_BAR_MEM32, false, 8, NULL, NULL), -EINVAL);
@@ -199,7 +182,7 @@ static void test_bar_sizing(void **state)
 	wr(f, DEV, PCI_BASE_ADDRESS_3, 4, 0x38);
 	expect_events(f, "+2");
 	assert_true(f->dev.bar[2].addr == 0x3880000000);
-	assert_int_equal(bus_read(f->root.mmio, 0x3880000010, 4), 0x310);
+	assert_int_equal(bus_read(f->root->mmio, 0x3880000010, 4), 0x310);
 }
 
 static void test_bar_map_and_move(void **state)
@@ -211,14 +194,14 @@ static void test_bar_map_and_move(void **state)
 	expect_events(f, "");
 	wr(f, DEV, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	expect_events(f, "+0");
-	assert_int_equal(bus_read(f->root.mmio, 0xc0000ffc, 4), 0x10fc);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0000ffc, 4), 0x10fc);
 	wr(f, DEV, PCI_COMMAND, 1, PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
 	expect_events(f, "+1");
-	assert_int_equal(bus_read(f->root.pio, 0x6004, 4), 0x204);
+	assert_int_equal(bus_read(f->root->pio, 0x6004, 4), 0x204);
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0100000);
 	expect_events(f, "-0+0");
-	assert_int_equal(bus_read(f->root.mmio, 0xc0000000, 4), UINT32_MAX);
-	assert_int_equal(bus_read(f->root.mmio, 0xc0100000, 4), 0x100);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0000000, 4), UINT32_MAX);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0100000, 4), 0x100);
 	/* Sizing with decoding on: off, and back where it was. */
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, UINT32_MAX);
 	expect_events(f, "-0");
@@ -226,7 +209,7 @@ static void test_bar_map_and_move(void **state)
 	expect_events(f, "+0");
 	wr(f, DEV, PCI_COMMAND, 2, 0);
 	expect_events(f, "-0-1");
-	assert_int_equal(bus_read(f->root.pio, 0x6004, 4), UINT32_MAX);
+	assert_int_equal(bus_read(f->root->pio, 0x6004, 4), UINT32_MAX);
 }
 
 static void test_bar_never_on_reset_vector(void **state)
@@ -250,7 +233,7 @@ static void test_bar_conflict(void **state)
 	pci_device_init(&two, "two", NULL, 1, 1, 0, 0);
 	assert_int_equal(
 		pci_add_bar(&two, 0, PCI_BAR_MEM32, false, 0x1000, &reg_ops, (void *)0x900), 0);
-	assert_int_equal(pci_add(&f->root, &f->root.bus, &two, PCI_DEVFN(5, 0), NULL), 0);
+	assert_int_equal(pci_add(f->root, &f->root->bus, &two, PCI_DEVFN(5, 0), NULL), 0);
 	wr(f, DEV, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0000000);
 	wr(f, PCI_DEVFN(5, 0), PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
@@ -258,13 +241,13 @@ static void test_bar_conflict(void **state)
 	assert_false(two.bar[0].mapped);
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0001000);
 	assert_true(two.bar[0].mapped); /* it gets its place when the other leaves */
-	assert_int_equal(bus_read(f->root.mmio, 0xc0000000, 4), 0x900);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0000000, 4), 0x900);
 	wr(f, PCI_DEVFN(5, 0), PCI_BASE_ADDRESS_0, 4, 0xc0001000);
 	assert_false(two.bar[0].mapped);
 	pci_remove(&f->dev);
 	assert_true(two.bar[0].mapped);
 	pci_remove(&two);
-	assert_int_equal(bus_read(f->root.mmio, 0xc0001000, 4), UINT32_MAX);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0001000, 4), UINT32_MAX);
 	pci_device_destroy(&two);
 }
 
@@ -277,7 +260,7 @@ static void test_rom(void **state)
 	expect_events(f, "");
 	wr(f, DEV, PCI_ROM_ADDRESS, 4, 0xd0000001);
 	expect_events(f, "+6");
-	assert_int_equal(bus_read(f->root.mmio, 0xd0000002, 1), 0x02);
+	assert_int_equal(bus_read(f->root->mmio, 0xd0000002, 1), 0x02);
 	wr(f, DEV, PCI_ROM_ADDRESS, 4, 0xd0000000);
 	expect_events(f, "-6");
 }
@@ -294,11 +277,11 @@ static void bridge_open(struct fixture *f)
 
 static void below_place(struct fixture *f)
 {
-	pci_cfg_write(&f->root, 5, 0, PCI_BASE_ADDRESS_0, 4, 0xc1000000);
-	pci_cfg_write(&f->root, 5, 0, PCI_BASE_ADDRESS_2, 4, 0x00004000);
-	pci_cfg_write(&f->root, 5, 0, PCI_BASE_ADDRESS_3, 4, 0x38);
-	pci_cfg_write(&f->root, 5, 0, PCI_BASE_ADDRESS_4, 4, 0x7000);
-	pci_cfg_write(&f->root, 5, 0, PCI_COMMAND, 2, 3);
+	pci_cfg_write(f->root, 5, 0, PCI_BASE_ADDRESS_0, 4, 0xc1000000);
+	pci_cfg_write(f->root, 5, 0, PCI_BASE_ADDRESS_2, 4, 0x00004000);
+	pci_cfg_write(f->root, 5, 0, PCI_BASE_ADDRESS_3, 4, 0x38);
+	pci_cfg_write(f->root, 5, 0, PCI_BASE_ADDRESS_4, 4, 0x7000);
+	pci_cfg_write(f->root, 5, 0, PCI_COMMAND, 2, 3);
 }
 
 static void test_bus_numbers(void **state)
@@ -306,16 +289,16 @@ static void test_bus_numbers(void **state)
 	struct fixture *f = *state;
 	char where[8];
 
-	assert_int_equal(pci_cfg_read(&f->root, 5, 0, 0, 4), UINT32_MAX);
+	assert_int_equal(pci_cfg_read(f->root, 5, 0, 0, 4), UINT32_MAX);
 	bridge_open(f);
-	assert_int_equal(pci_cfg_read(&f->root, 5, 0, 0, 4), 0x00011234);
-	assert_int_equal(pci_cfg_read(&f->root, 6, 0, 0, 4), UINT32_MAX);
-	assert_int_equal(pci_cfg_read(&f->root, 5, 8, 0, 4), UINT32_MAX);
+	assert_int_equal(pci_cfg_read(f->root, 5, 0, 0, 4), 0x00011234);
+	assert_int_equal(pci_cfg_read(f->root, 6, 0, 0, 4), UINT32_MAX);
+	assert_int_equal(pci_cfg_read(f->root, 5, 8, 0, 4), UINT32_MAX);
 	assert_int_equal(pci_rid(&f->below), 0x500);
 	wr(f, PORT, PCI_SECONDARY_BUS, 1, 2);
 	assert_string_equal(pci_where(&f->below, where), "02:00.0");
-	assert_int_equal(pci_cfg_read(&f->root, 2, 0, 0, 4), 0x00011234);
-	assert_int_equal(pci_cfg_read(&f->root, 5, 0, 0, 4), UINT32_MAX);
+	assert_int_equal(pci_cfg_read(f->root, 2, 0, 0, 4), 0x00011234);
+	assert_int_equal(pci_cfg_read(f->root, 5, 0, 0, 4), UINT32_MAX);
 }
 
 static void test_bridge_windows(void **state)
@@ -329,7 +312,7 @@ static void test_bridge_windows(void **state)
 	assert_true(f->below.bar[0].mapped && f->below.bar[2].mapped && !f->below.bar[4].mapped);
 	wr(f, PORT, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
 	assert_true(f->below.bar[4].mapped);
-	assert_int_equal(bus_read(f->root.mmio, 0x3800004000, 4), 0x600);
+	assert_int_equal(bus_read(f->root->mmio, 0x3800004000, 4), 0x600);
 	wr(f, PORT, PCI_MEMORY_BASE, 4, 0xc2f0c200); /* the window leaves the BAR */
 	assert_true(!f->below.bar[0].mapped && f->below.bar[2].mapped);
 	wr(f, PORT, PCI_PREF_LIMIT_UPPER32, 4, 0x37); /* empty */
@@ -337,8 +320,8 @@ static void test_bridge_windows(void **state)
 	wr(f, PORT, PCI_IO_BASE, 2, 0x6070); /* base above limit reads little-endian: 70, 60 */
 	assert_false(f->below.bar[4].mapped);
 	/* A prefetchable BAR may sit in the memory window. */
-	pci_cfg_write(&f->root, 5, 0, PCI_BASE_ADDRESS_2, 4, 0xc2000000);
-	pci_cfg_write(&f->root, 5, 0, PCI_BASE_ADDRESS_3, 4, 0);
+	pci_cfg_write(f->root, 5, 0, PCI_BASE_ADDRESS_2, 4, 0xc2000000);
+	pci_cfg_write(f->root, 5, 0, PCI_BASE_ADDRESS_3, 4, 0);
 	assert_true(f->below.bar[2].mapped);
 }
 
@@ -352,8 +335,8 @@ static void test_secondary_reset(void **state)
 	assert_true(f->below.bar[0].mapped);
 	wr(f, PORT, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET);
 	assert_false(f->below.bar[0].mapped);
-	assert_int_equal(pci_cfg_read(&f->root, 5, 0, PCI_BASE_ADDRESS_0, 4), 0);
-	assert_int_equal(pci_cfg_read(&f->root, 5, 0, PCI_COMMAND, 2), 0);
+	assert_int_equal(pci_cfg_read(f->root, 5, 0, PCI_BASE_ADDRESS_0, 4), 0);
+	assert_int_equal(pci_cfg_read(f->root, 5, 0, PCI_COMMAND, 2), 0);
 	assert_int_equal(rd(f, PORT, PCI_SECONDARY_BUS, 1), 5); /* the bridge itself is not reset */
 }
 
@@ -367,10 +350,10 @@ static void test_reset_all(void **state)
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
 	wr(f, DEV, PCI_COMMAND, 2, 7);
 	wr(f, DEV, PCI_INTERRUPT_LINE, 1, 11);
-	f->root.cf8 = 0x80000000;
-	pci_reset_all(&f->root);
+	f->root->cf8 = 0x80000000;
+	pci_reset_all(f->root);
 	assert_int_equal(f->resets, 1);
-	assert_int_equal(f->root.cf8, 0);
+	assert_int_equal(f->root->cf8, 0);
 	assert_int_equal(rd(f, DEV, PCI_COMMAND, 2), 0);
 	assert_int_equal(rd(f, DEV, PCI_BASE_ADDRESS_0, 4), 0);
 	assert_int_equal(rd(f, DEV, PCI_BASE_ADDRESS_2, 4), 0xc); /* the type stays */
@@ -379,7 +362,7 @@ static void test_reset_all(void **state)
 	assert_int_equal(rd(f, PORT, PCI_MEMORY_BASE, 4), 0);
 	assert_int_equal(rd(f, PORT, PCI_PREF_MEMORY_BASE, 4), 0x00010001);
 	assert_false(f->dev.bar[0].mapped || f->below.bar[0].mapped);
-	assert_int_equal(bus_read(f->root.mmio, 0xd0000000, 4), UINT32_MAX);
+	assert_int_equal(bus_read(f->root->mmio, 0xd0000000, 4), UINT32_MAX);
 }
 
 static void test_intx(void **state)
@@ -393,15 +376,15 @@ static void test_intx(void **state)
 	assert_int_equal(f->below.intx.gsi, 16 + 4 + 1);
 	assert_int_equal(rd(f, DEV, PCI_INTERRUPT_PIN, 1), 1);
 	pci_set_intx(&f->dev, true);
-	assert_true(f->irqs.level[19]);
+	assert_true(f->fake.line[19]);
 	assert_int_equal(rd(f, DEV, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, PCI_STATUS_INTERRUPT);
 	wr(f, DEV, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
-	assert_false(f->irqs.level[19]);
+	assert_false(f->fake.line[19]);
 	assert_int_equal(rd(f, DEV, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, PCI_STATUS_INTERRUPT);
 	wr(f, DEV, PCI_COMMAND, 2, 0);
-	assert_true(f->irqs.level[19]);
+	assert_true(f->fake.line[19]);
 	pci_set_intx(&f->dev, false);
-	assert_false(f->irqs.level[19]);
+	assert_false(f->fake.line[19]);
 	assert_int_equal(rd(f, DEV, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, 0);
 }
 
@@ -431,7 +414,7 @@ static void test_multifunction(void **state)
 
 	pci_device_init(&fn1, "fn1", NULL, 1, 1, 0, 0);
 	assert_int_equal(rd(f, DEV, PCI_HEADER_TYPE, 1), 0);
-	assert_int_equal(pci_add(&f->root, &f->root.bus, &fn1, PCI_DEVFN(3, 1), NULL), 0);
+	assert_int_equal(pci_add(f->root, &f->root->bus, &fn1, PCI_DEVFN(3, 1), NULL), 0);
 	assert_int_equal(rd(f, DEV, PCI_HEADER_TYPE, 1), 0x80);
 	pci_remove(&fn1);
 	assert_int_equal(rd(f, DEV, PCI_HEADER_TYPE, 1), 0);
@@ -449,9 +432,9 @@ static void test_each_and_master(void **state)
 	struct fixture *f = *state;
 	unsigned n = 0;
 
-	assert_int_equal(pci_each(&f->root, count, &n), 42);
+	assert_int_equal(pci_each(f->root, count, &n), 42);
 	bridge_open(f);
-	pci_cfg_write(&f->root, 5, 0, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+	pci_cfg_write(f->root, 5, 0, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
 	assert_false(pci_bus_master(&f->below));
 	wr(f, PORT, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
 	assert_true(pci_bus_master(&f->below));

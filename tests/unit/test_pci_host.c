@@ -11,17 +11,11 @@
 #include "devices/acpi_pm.h"
 #include "devices/ich9_lpc.h"
 #include "devices/pci_host.h"
-
-static int no_line(void *opaque, uint32_t gsi, bool level)
-{
-	(void)opaque, (void)gsi, (void)level;
-	return 0;
-}
-
-static const struct irq_backend_ops irq_ops = { .set_line = no_line };
+#include "tests/unit/fake_root.h"
 
 struct fixture {
-	struct pci_root root;
+	struct fake_root fake;
+	struct pci_root *root;
 	struct pci_host host;
 	struct acpi_pm pm;
 	struct ich9_lpc lpc;
@@ -38,17 +32,15 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	int ret;
 
-	pci_root_init(&f->root);
-	f->root.pio = bus_new(0x10000);
-	f->root.mmio = bus_new(1ull << 52);
-	f->root.irq = irq_table_new(&irq_ops, NULL, 64);
+	fake_root_init(&f->fake);
+	f->root = &f->fake.root;
 	f->host.rst_cnt = &ich9_rst_cnt_ops;
 	f->host.rst_cnt_opaque = &f->lpc;
 	f->lpc.reset = on_reset;
 	f->lpc.reset_arg = f;
-	ret = acpi_pm_init(&f->pm, f->root.pio, f->root.irq, NULL);
-	ret |= pci_host_init(&f->host, &f->root, NULL);
-	ret |= ich9_lpc_init(&f->lpc, &f->root, &f->pm, NULL);
+	ret = acpi_pm_init(&f->pm, f->root->pio, f->root->irq, NULL);
+	ret |= pci_host_init(&f->host, f->root, NULL);
+	ret |= ich9_lpc_init(&f->lpc, f->root, &f->pm, NULL);
 	*state = f;
 	return ret;
 }
@@ -60,22 +52,19 @@ static int teardown(void **state)
 	ich9_lpc_destroy(&f->lpc);
 	pci_host_destroy(&f->host);
 	acpi_pm_destroy(&f->pm);
-	irq_table_free(f->root.irq);
-	bus_free(f->root.pio);
-	bus_free(f->root.mmio);
-	pci_root_destroy(&f->root);
+	fake_root_free(&f->fake);
 	free(f);
 	return 0;
 }
 
 static uint32_t in(struct fixture *f, unsigned port, unsigned size)
 {
-	return (uint32_t)bus_read(f->root.pio, port, size);
+	return (uint32_t)bus_read(f->root->pio, port, size);
 }
 
 static void out(struct fixture *f, unsigned port, unsigned size, uint32_t v)
 {
-	bus_write(f->root.pio, port, size, v);
+	bus_write(f->root->pio, port, size, v);
 }
 
 static void cf8_write(struct fixture *f, unsigned devfn, unsigned off, unsigned size, uint32_t v)
@@ -117,25 +106,25 @@ static void test_ecam_follows(void **state)
 	uint64_t base;
 
 	assert_int_equal(pci_host_ecam(&f->host, &base), 0);
-	assert_int_equal(bus_read(f->root.mmio, 0xb0000000, 4), UINT32_MAX);
+	assert_int_equal(bus_read(f->root->mmio, 0xb0000000, 4), UINT32_MAX);
 	cf8_write(f, 0, 0x60, 4, 0); /* as OVMF does */
 	cf8_write(f, 0, 0x64, 4, 0);
 	cf8_write(f, 0, 0x60, 4, 0xb0000001);
-	assert_int_equal(bus_read(f->root.mmio, 0xb0000000, 4), 0x29c08086);
-	assert_int_equal(bus_read(f->root.mmio, 0xb0000002, 2), 0x29c0);
-	assert_int_equal(bus_read(f->root.mmio, 0xb0000001, 2), 0xc080);
-	assert_int_equal(bus_read(f->root.mmio, 0xb00f8000, 8), 0x0000000029188086);
-	assert_int_equal(bus_read(f->root.mmio, 0xb0100000, 4), UINT32_MAX); /* bus 1 */
+	assert_int_equal(bus_read(f->root->mmio, 0xb0000000, 4), 0x29c08086);
+	assert_int_equal(bus_read(f->root->mmio, 0xb0000002, 2), 0x29c0);
+	assert_int_equal(bus_read(f->root->mmio, 0xb0000001, 2), 0xc080);
+	assert_int_equal(bus_read(f->root->mmio, 0xb00f8000, 8), 0x0000000029188086);
+	assert_int_equal(bus_read(f->root->mmio, 0xb0100000, 4), UINT32_MAX); /* bus 1 */
 	assert_int_equal(pci_host_ecam(&f->host, &base), 256 * MiB);
 	assert_int_equal(base, 0xb0000000);
 	/* Moved through itself, cut to 64 MiB. */
-	bus_write(f->root.mmio, 0xb0000060, 4, 0xe4000005);
-	assert_int_equal(bus_read(f->root.mmio, 0xb0000000, 4), UINT32_MAX);
-	assert_int_equal(bus_read(f->root.mmio, 0xe4000000, 4), 0x29c08086);
-	assert_int_equal(bus_read(f->root.mmio, 0xe8000000, 4), UINT32_MAX);
+	bus_write(f->root->mmio, 0xb0000060, 4, 0xe4000005);
+	assert_int_equal(bus_read(f->root->mmio, 0xb0000000, 4), UINT32_MAX);
+	assert_int_equal(bus_read(f->root->mmio, 0xe4000000, 4), 0x29c08086);
+	assert_int_equal(bus_read(f->root->mmio, 0xe8000000, 4), UINT32_MAX);
 	assert_int_equal(pci_host_ecam(&f->host, &base), 64 * MiB);
-	bus_write(f->root.mmio, 0xe4000060, 4, 0xe4000007); /* reserved length */
-	assert_int_equal(bus_read(f->root.mmio, 0xe4000000, 4), UINT32_MAX);
+	bus_write(f->root->mmio, 0xe4000060, 4, 0xe4000007); /* reserved length */
+	assert_int_equal(bus_read(f->root->mmio, 0xe4000000, 4), UINT32_MAX);
 	cf8_write(f, 0, 0x60, 4, 0xe0000003);
 	assert_int_equal(pci_host_ecam(&f->host, &base), 128 * MiB);
 	cf8_write(f, 0, 0x60, 4, 0x00000001); /* over RAM */
@@ -149,11 +138,11 @@ static void test_reset(void **state)
 
 	pci_host_set_ecam(&f->host, 0xe0000000);
 	ich9_lpc_set_pmbase(&f->lpc);
-	assert_int_equal(bus_read(f->root.mmio, 0xe0000000, 4), 0x29c08086);
+	assert_int_equal(bus_read(f->root->mmio, 0xe0000000, 4), 0x29c08086);
 	assert_int_equal(in(f, 0x604, 2), 1);
-	pci_reset_all(&f->root);
+	pci_reset_all(f->root);
 	assert_int_equal(pci_host_ecam(&f->host, &base), 0);
-	assert_int_equal(bus_read(f->root.mmio, 0xe0000000, 4), UINT32_MAX);
+	assert_int_equal(bus_read(f->root->mmio, 0xe0000000, 4), UINT32_MAX);
 	assert_int_equal(in(f, 0x604, 2), 0xffff);
 	assert_int_equal(cf8_read(f, PCI_DEVFN(31, 0), 0x40, 4), 1);
 	assert_int_equal(cf8_read(f, PCI_DEVFN(31, 0), 0x60, 4), 0x80808080);
@@ -172,7 +161,7 @@ static void *move_around(void *arg)
 	for (unsigned i = 0; i < 2000; i++) {
 		uint32_t to = 0xb0000000 + ((i * 7 + m->seed) % 4) * 0x10000000;
 
-		bus_write(m->f->root.mmio, 0xb0000060 + ((i + m->seed) % 4) * 0x10000000ull, 4,
+		bus_write(m->f->root->mmio, 0xb0000060 + ((i + m->seed) % 4) * 0x10000000ull, 4,
 			  to | 1);
 		out(m->f, 0xcf8, 4, 0x80000060);
 		out(m->f, 0xcfc, 4, to | (i & 1));
@@ -193,7 +182,7 @@ static void test_moved_by_many(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
 	cf8_write(f, 0, 0x60, 4, 0xe0000001);
-	assert_int_equal(bus_read(f->root.mmio, 0xe0000000, 4), 0x29c08086);
+	assert_int_equal(bus_read(f->root->mmio, 0xe0000000, 4), 0x29c08086);
 }
 
 static void test_reset_control(void **state)
@@ -208,7 +197,7 @@ static void test_reset_control(void **state)
 	out(f, 0xcf9, 1, 0x06);
 	assert_int_equal(f->resets, 1);
 	assert_int_equal(in(f, 0xcf8, 4), 0x80000600);
-	pci_reset_all(&f->root);
+	pci_reset_all(f->root);
 	out(f, 0xcf9, 1, 0x0f); /* the FADT's value */
 	assert_int_equal(f->resets, 2);
 	out(f, 0x92, 1, in(f, 0x92, 1) | 2);

@@ -8,17 +8,11 @@
 #include <cmocka.h>
 
 #include "devices/root_port.h"
-
-static int no_line(void *opaque, uint32_t gsi, bool level)
-{
-	(void)opaque, (void)gsi, (void)level;
-	return 0;
-}
-
-static const struct irq_backend_ops irq_ops = { .set_line = no_line };
+#include "tests/unit/fake_root.h"
 
 struct fixture {
-	struct pci_root root;
+	struct fake_root fake;
+	struct pci_root *root;
 	struct root_port port;
 };
 
@@ -28,12 +22,10 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	pci_root_init(&f->root);
-	f->root.pio = bus_new(0x10000);
-	f->root.mmio = bus_new(1ull << 52);
-	f->root.irq = irq_table_new(&irq_ops, NULL, 64);
+	fake_root_init(&f->fake);
+	f->root = &f->fake.root;
 	*state = f;
-	return root_port_init(&f->port, &f->root, PORT, 7, 3, 8, NULL);
+	return root_port_init(&f->port, f->root, PORT, 7, 3, 8, NULL);
 }
 
 static int teardown(void **state)
@@ -41,22 +33,19 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	root_port_destroy(&f->port);
-	irq_table_free(f->root.irq);
-	bus_free(f->root.pio);
-	bus_free(f->root.mmio);
-	pci_root_destroy(&f->root);
+	fake_root_free(&f->fake);
 	free(f);
 	return 0;
 }
 
 static uint32_t rd(struct fixture *f, unsigned off, unsigned size)
 {
-	return pci_cfg_read(&f->root, 0, PORT, off, size);
+	return pci_cfg_read(f->root, 0, PORT, off, size);
 }
 
 static void wr(struct fixture *f, unsigned off, unsigned size, uint32_t v)
 {
-	pci_cfg_write(&f->root, 0, PORT, off, size, v);
+	pci_cfg_write(f->root, 0, PORT, off, size, v);
 }
 
 /* As an OS finds it. */
@@ -98,15 +87,15 @@ static void test_presence(void **state)
 
 	assert_int_equal(rd(f, e + PCI_EXP_SLTSTA, 2) & PCI_EXP_SLTSTA_PDS, 0);
 	pci_device_init(&dev, "dev", NULL, 1, 2, 0x020000, 0);
-	assert_int_equal(pci_add(&f->root, f->port.dev.secondary, &dev, 0, NULL), 0);
+	assert_int_equal(pci_add(f->root, f->port.dev.secondary, &dev, 0, NULL), 0);
 	root_port_link_up(&f->port);
 	assert_int_equal(rd(f, e + PCI_EXP_SLTSTA, 2) & PCI_EXP_SLTSTA_PDS, PCI_EXP_SLTSTA_PDS);
 	assert_int_equal(rd(f, e + PCI_EXP_LNKSTA, 2) & PCI_EXP_LNKSTA_DLLLA, PCI_EXP_LNKSTA_DLLLA);
 	wr(f, e + PCI_EXP_LNKCTL, 2, PCI_EXP_LNKCTL_RL | PCI_EXP_LNKCTL_CCC);
 	assert_int_equal(rd(f, e + PCI_EXP_LNKCTL, 2), PCI_EXP_LNKCTL_CCC);
 	wr(f, PCI_SECONDARY_BUS, 2, 0x0101);
-	assert_int_equal(pci_cfg_read(&f->root, 1, 0, 0, 4), 0x00020001);
-	pci_reset_all(&f->root);
+	assert_int_equal(pci_cfg_read(f->root, 1, 0, 0, 4), 0x00020001);
+	pci_reset_all(f->root);
 	assert_int_equal(rd(f, e + PCI_EXP_SLTSTA, 2) & PCI_EXP_SLTSTA_PDS, PCI_EXP_SLTSTA_PDS);
 	assert_int_equal(rd(f, e + PCI_EXP_LNKCTL, 2), 0);
 	pci_remove(&dev);
@@ -119,9 +108,9 @@ static void test_errors(void **state)
 	struct error err = { 0 };
 	struct root_port p;
 
-	assert_int_equal(root_port_init(&p, &f->root, PORT, 8, 0, 0, &err), -EBUSY);
-	assert_int_equal(root_port_init(&p, &f->root, PCI_DEVFN(3, 0), 8, 6, 0, &err), -EINVAL);
-	assert_int_equal(root_port_init(&p, &f->root, PCI_DEVFN(3, 0), 8, 0, 0, &err), 0);
+	assert_int_equal(root_port_init(&p, f->root, PORT, 8, 0, 0, &err), -EBUSY);
+	assert_int_equal(root_port_init(&p, f->root, PCI_DEVFN(3, 0), 8, 6, 0, &err), -EINVAL);
+	assert_int_equal(root_port_init(&p, f->root, PCI_DEVFN(3, 0), 8, 0, 0, &err), 0);
 	root_port_destroy(&p);
 }
 

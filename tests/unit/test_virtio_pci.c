@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
-#include <linux/virtio_pci.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,14 +15,10 @@
 #include <cmocka.h>
 
 #include "devices/msix.h"
-#include "devices/pci.h"
 #include "devices/virtio_blk.h"
-#include "tests/unit/ring.h"
-#include "vmm/evloop.h"
+#include "tests/unit/fake_driver.h"
 
-#define BAR    0xe0000000u
-#define NOTIFY (BAR + 0x3000)
-#define TABLE  (BAR + 0x4000)
+#define TABLE  (FAKE_BAR + 0x4000)
 #define MSIX   0x40u
 #define HDR    RING_DATA
 #define STATUS (RING_DATA + 0x100)
@@ -33,78 +28,28 @@
 
 struct env {
 	char path[64];
-	struct ring r;
-	struct pci_root root;
+	struct fake_driver d;
 	struct virtio_blk *blk;
-	int fd_of[64]; /* irqfd by GSI */
-	bool line[64];
-	uint64_t msi_addr[64];
-	uint32_t msi_data[64];
-};
-
-static int set_line(void *arg, uint32_t gsi, bool level)
-{
-	((struct env *)arg)->line[gsi] = level;
-	return 0;
-}
-
-static int set_routes(void *arg, const struct irq_backend_route *r, unsigned n)
-{
-	struct env *e = arg;
-
-	for (unsigned i = 0; i < n; i++)
-		if (r[i].is_msi) {
-			e->msi_addr[r[i].gsi] = r[i].msi.addr;
-			e->msi_data[r[i].gsi] = r[i].msi.data;
-		}
-	return 0;
-}
-
-static int irqfd_add(void *arg, uint32_t gsi, int fd, int resample)
-{
-	(void)resample;
-	((struct env *)arg)->fd_of[gsi] = fd;
-	return 0;
-}
-
-static int irqfd_del(void *arg, uint32_t gsi, int fd)
-{
-	(void)fd;
-	((struct env *)arg)->fd_of[gsi] = -1;
-	return 0;
-}
-
-static const struct irq_backend_ops irq_ops = {
-	.set_line = set_line,
-	.set_routes = set_routes,
-	.irqfd_add = irqfd_add,
-	.irqfd_del = irqfd_del,
 };
 
 static uint32_t cfg(struct env *e, unsigned off, unsigned size)
 {
-	return pci_cfg_read(&e->root, 0, PCI_DEVFN(3, 0), off, size);
+	return pci_cfg_read(e->d.root, 0, FAKE_DEVFN, off, size);
 }
 
 static void cfg_set(struct env *e, unsigned off, unsigned size, uint32_t val)
 {
-	pci_cfg_write(&e->root, 0, PCI_DEVFN(3, 0), off, size, val);
+	pci_cfg_write(e->d.root, 0, FAKE_DEVFN, off, size, val);
 }
 
 static uint32_t reg(struct env *e, uint32_t off, unsigned size)
 {
-	return (uint32_t)bus_read(e->root.mmio, BAR + off, size);
+	return driver_reg(&e->d, off, size);
 }
 
 static void reg_set(struct env *e, uint32_t off, unsigned size, uint32_t val)
 {
-	bus_write(e->root.mmio, BAR + off, size, val);
-}
-
-static void map_bar(struct env *e)
-{
-	cfg_set(e, PCI_BASE_ADDRESS_0, 4, BAR);
-	cfg_set(e, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	driver_reg_set(&e->d, off, size, val);
 }
 
 static int setup(void **state)
@@ -119,18 +64,11 @@ static int setup(void **state)
 	assert_int_equal(ftruncate(fd, 1 << 20), 0);
 	assert_int_equal(pwrite(fd, "first sector", 12, 0), 12);
 	close(fd);
-	memset(e->fd_of, 0xff, sizeof(e->fd_of));
-	assert_int_equal(ring_memory(&e->r), 0);
-	pci_root_init(&e->root);
-	e->root.mem = e->r.mem;
-	e->root.mmio = bus_new(UINT64_MAX);
-	e->root.pio = bus_new(0x10000);
-	e->root.irq = irq_table_new(&irq_ops, e, 64);
-	e->root.loop = evloop_new();
-	e->blk = virtio_blk_new(&e->root, &e->root.bus, PCI_DEVFN(3, 0), &c, &err);
+	assert_int_equal(fake_driver_init(&e->d), 0);
+	e->blk = virtio_blk_new(e->d.root, &e->d.root->bus, FAKE_DEVFN, &c, &err);
 	if (!e->blk)
 		fail_msg("%s", err.text);
-	map_bar(e);
+	driver_map(&e->d);
 	*state = e;
 	return 0;
 }
@@ -140,44 +78,31 @@ static int teardown(void **state)
 	struct env *e = *state;
 
 	virtio_blk_free(e->blk);
-	evloop_free(e->root.loop);
-	irq_table_free(e->root.irq);
-	bus_free(e->root.mmio);
-	bus_free(e->root.pio);
-	pci_root_destroy(&e->root);
-	ring_free(&e->r);
+	fake_driver_free(&e->d);
 	unlink(e->path);
 	free(e);
 	return 0;
 }
 
-#define C(field) ((uint32_t)offsetof(struct virtio_pci_common_cfg, field))
-
 static uint8_t status(struct env *e)
 {
-	return (uint8_t)reg(e, C(device_status), 1);
+	return driver_status(&e->d);
 }
 
 static void status_set(struct env *e, uint8_t v)
 {
-	reg_set(e, C(device_status), 1, v);
+	driver_status_set(&e->d, v);
 }
 
 static void accept_features(struct env *e, uint32_t low)
 {
-	status_set(e, 0);
-	status_set(e, ACK);
-	reg_set(e, C(guest_feature_select), 4, 0);
-	reg_set(e, C(guest_feature), 4, low);
-	reg_set(e, C(guest_feature_select), 4, 1);
-	reg_set(e, C(guest_feature), 4, 1 /* VERSION_1 */);
-	status_set(e, ACK | VIRTIO_CONFIG_S_FEATURES_OK);
+	driver_accept(&e->d, low);
 }
 
 static void enable_queue(struct env *e, uint32_t desc)
 {
-	e->r.avail_idx = e->r.used_idx = 0;
-	memset(e->r.ram + RING_DESC, 0, 0x3000);
+	e->d.r.avail_idx = e->d.r.used_idx = 0;
+	memset(e->d.r.ram + RING_DESC, 0, 0x3000);
 	reg_set(e, C(queue_select), 2, 0);
 	reg_set(e, C(queue_size), 2, RING_SIZE);
 	reg_set(e, C(queue_desc_lo), 4, desc);
@@ -189,13 +114,13 @@ static void enable_queue(struct env *e, uint32_t desc)
 
 static void go(struct env *e)
 {
-	status_set(e, ACK | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+	driver_go(&e->d);
 }
 
 static void wait_used(struct env *e, uint16_t idx)
 {
 	for (unsigned i = 0; i < 5000; i++) {
-		if (__atomic_load_n(&ring_used(&e->r)->idx, __ATOMIC_ACQUIRE) == idx)
+		if (__atomic_load_n(&ring_used(&e->d.r)->idx, __ATOMIC_ACQUIRE) == idx)
 			return;
 		usleep(1000);
 	}
@@ -204,12 +129,12 @@ static void wait_used(struct env *e, uint16_t idx)
 
 static void offer_read(struct env *e)
 {
-	memset(e->r.ram + HDR, 0, 16); /* VIRTIO_BLK_T_IN, sector 0 */
-	ring_set(&e->r, 0, HDR, 16, VRING_DESC_F_NEXT, 1);
-	ring_set(&e->r, 1, BUF, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2);
-	ring_set(&e->r, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
-	ring_offer(&e->r, 0);
-	bus_write(e->root.mmio, NOTIFY, 2, 0);
+	memset(e->d.r.ram + HDR, 0, 16); /* VIRTIO_BLK_T_IN, sector 0 */
+	ring_set(&e->d.r, 0, HDR, 16, VRING_DESC_F_NEXT, 1);
+	ring_set(&e->d.r, 1, BUF, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2);
+	ring_set(&e->d.r, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	ring_offer(&e->d.r, 0);
+	driver_kick(&e->d, 0);
 }
 
 static void identity(void **state)
@@ -269,8 +194,8 @@ static void reads_a_sector(void **state)
 	go(e);
 	offer_read(e);
 	wait_used(e, 1);
-	assert_string_equal(e->r.ram + BUF, "first sector");
-	assert_int_equal(e->r.ram[STATUS], VIRTIO_BLK_S_OK);
+	assert_string_equal(e->d.r.ram + BUF, "first sector");
+	assert_int_equal(e->d.r.ram[STATUS], VIRTIO_BLK_S_OK);
 	/* Reset, then the same again. */
 	status_set(e, 0);
 	assert_int_equal(reg(e, C(queue_enable), 2), 0);
@@ -303,8 +228,8 @@ static void broken_ring_needs_reset(void **state)
 		accept_features(e, 0);
 		enable_queue(e, RING_DESC);
 		go(e);
-		ring_offer(&e->r, 200);
-		bus_write(e->root.mmio, NOTIFY, 2, 0);
+		ring_offer(&e->d.r, 200);
+		driver_kick(&e->d, 0);
 		for (unsigned i = 0; i < 5000 && !(status(e) & VIRTIO_CONFIG_S_NEEDS_RESET); i++)
 			usleep(1000);
 		assert_true(status(e) & VIRTIO_CONFIG_S_NEEDS_RESET);
@@ -319,7 +244,7 @@ static void broken_ring_needs_reset(void **state)
 static int irq_fd(struct env *e)
 {
 	for (unsigned i = 24; i < 64; i++)
-		if (e->fd_of[i] >= 0)
+		if (e->d.f.fd[i] >= 0)
 			return (int)i;
 	return -1;
 }
@@ -333,10 +258,10 @@ static bool readable(int fd)
 
 static void table_set(struct env *e, unsigned v, uint32_t data, uint32_t ctrl)
 {
-	bus_write(e->root.mmio, TABLE + v * 16, 4, 0xfee00000);
-	bus_write(e->root.mmio, TABLE + v * 16 + 4, 4, 0);
-	bus_write(e->root.mmio, TABLE + v * 16 + 8, 4, data);
-	bus_write(e->root.mmio, TABLE + v * 16 + 12, 4, ctrl);
+	bus_write(e->d.root->mmio, TABLE + v * 16, 4, 0xfee00000);
+	bus_write(e->d.root->mmio, TABLE + v * 16 + 4, 4, 0);
+	bus_write(e->d.root->mmio, TABLE + v * 16 + 8, 4, data);
+	bus_write(e->d.root->mmio, TABLE + v * 16 + 12, 4, ctrl);
 }
 
 static void msix_delivers_and_pends(void **state)
@@ -358,43 +283,29 @@ static void msix_delivers_and_pends(void **state)
 	usleep(2000);
 	assert_int_equal(irq_fd(e), -1);
 	/* Pending bit 1, one page behind the table. */
-	assert_int_equal(bus_read(e->root.mmio, TABLE + 0x1000, 4), 2);
+	assert_int_equal(bus_read(e->d.root->mmio, TABLE + 0x1000, 4), 2);
 	table_set(e, 1, 0x41, 0);
 	gsi = irq_fd(e);
 	assert_true(gsi >= 24);
-	assert_int_equal(e->msi_data[gsi], 0x41);
-	assert_int_equal(e->msi_addr[gsi], 0xfee00000);
-	assert_true(readable(e->fd_of[gsi])); /* the hypervisor would inject it */
-	assert_int_equal(bus_read(e->root.mmio, TABLE + 0x1000, 4), 0);
+	assert_int_equal(e->d.f.msi[gsi].data, 0x41);
+	assert_int_equal(e->d.f.msi[gsi].addr, 0xfee00000);
+	assert_true(readable(e->d.f.fd[gsi])); /* the hypervisor would inject it */
+	assert_int_equal(bus_read(e->d.root->mmio, TABLE + 0x1000, 4), 0);
 	/* The function mask detaches, unmasking attaches, disabling detaches. */
 	cfg_set(e, MSIX + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	assert_int_equal(irq_fd(e), -1);
 	cfg_set(e, MSIX + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	assert_int_equal(irq_fd(e), gsi);
 	table_set(e, 1, 0x42, 0);
-	assert_int_equal(e->msi_data[gsi], 0x42);
+	assert_int_equal(e->d.f.msi[gsi].data, 0x42);
 	cfg_set(e, MSIX + PCI_MSIX_FLAGS, 2, 0);
 	assert_int_equal(irq_fd(e), -1);
-}
-
-static void stop_loop(void *loop)
-{
-	evloop_stop(loop, 0);
-}
-
-static void run_loop(struct env *e)
-{
-	struct ev_timer *t = evloop_add_timer(e->root.loop, stop_loop, e->root.loop);
-
-	ev_timer_set(t, evloop_now_ns() + 2000000);
-	evloop_run(e->root.loop);
-	evloop_del_timer(t);
 }
 
 static bool any_line(const struct env *e)
 {
 	for (unsigned i = 16; i < 24; i++)
-		if (e->line[i])
+		if (e->d.f.line[i])
 			return true;
 	return false;
 }
@@ -409,7 +320,7 @@ static void intx_and_isr(void **state)
 	offer_read(e);
 	wait_used(e, 1);
 	for (unsigned i = 0; i < 1000 && !any_line(e); i++)
-		run_loop(e);
+		driver_turn(&e->d, 2);
 	assert_true(any_line(e));
 	assert_int_equal(reg(e, 0x1000, 1), 1);
 	assert_false(any_line(e));
@@ -452,11 +363,11 @@ static void bar_moves_and_machine_resets(void **state)
 	go(e);
 	cfg_set(e, PCI_COMMAND, 2, 0);
 	assert_int_equal(reg(e, C(num_queues), 2), 0xffff);
-	map_bar(e);
+	driver_map(&e->d);
 	offer_read(e); /* the doorbell is back */
 	wait_used(e, 1);
-	pci_reset_all(&e->root);
-	map_bar(e);
+	pci_reset_all(e->d.root);
+	driver_map(&e->d);
 	assert_int_equal(status(e), 0);
 }
 

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/unit/fake_driver.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+
+#include "vmm/evloop.h"
+
+#define ACK (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
+
+int fake_driver_init(struct fake_driver *d)
+{
+	memset(d, 0, sizeof(*d));
+	fake_root_init(&d->f);
+	d->root = &d->f.root;
+	if (ring_memory(&d->r))
+		return -ENOMEM;
+	d->root->mem = d->r.mem;
+	d->root->loop = evloop_new();
+	return d->root->loop ? 0 : -ENOMEM;
+}
+
+void fake_driver_free(struct fake_driver *d)
+{
+	evloop_free(d->root->loop);
+	fake_root_free(&d->f);
+	ring_free(&d->r);
+}
+
+void driver_map(struct fake_driver *d)
+{
+	pci_cfg_write(d->root, 0, FAKE_DEVFN, PCI_BASE_ADDRESS_0, 4, FAKE_BAR);
+	pci_cfg_write(d->root, 0, FAKE_DEVFN, PCI_COMMAND, 2,
+		      PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
+
+uint32_t driver_reg(struct fake_driver *d, uint32_t off, unsigned size)
+{
+	return (uint32_t)bus_read(d->root->mmio, FAKE_BAR + off, size);
+}
+
+void driver_reg_set(struct fake_driver *d, uint32_t off, unsigned size, uint32_t val)
+{
+	bus_write(d->root->mmio, FAKE_BAR + off, size, val);
+}
+
+uint8_t driver_status(struct fake_driver *d)
+{
+	return (uint8_t)driver_reg(d, C(device_status), 1);
+}
+
+void driver_status_set(struct fake_driver *d, uint8_t v)
+{
+	driver_reg_set(d, C(device_status), 1, v);
+}
+
+void driver_accept(struct fake_driver *d, uint32_t features)
+{
+	driver_status_set(d, 0);
+	driver_status_set(d, ACK);
+	driver_reg_set(d, C(guest_feature_select), 4, 0);
+	driver_reg_set(d, C(guest_feature), 4, features);
+	driver_reg_set(d, C(guest_feature_select), 4, 1);
+	driver_reg_set(d, C(guest_feature), 4, 1 /* VERSION_1 */);
+	driver_status_set(d, ACK | VIRTIO_CONFIG_S_FEATURES_OK);
+}
+
+void driver_prepare(struct fake_driver *d, unsigned queues, uint32_t features)
+{
+	uint32_t base = FAKE_QUEUE;
+
+	driver_map(d);
+	driver_accept(d, features);
+	memset(d->r.ram + FAKE_QUEUE, 0, 2 * FAKE_QUEUE);
+	d->avail_idx[0] = d->avail_idx[1] = 0;
+	for (unsigned q = 0; q < queues; q++, base += FAKE_QUEUE) {
+		driver_reg_set(d, C(queue_select), 2, q);
+		driver_reg_set(d, C(queue_size), 2, RING_SIZE);
+		driver_reg_set(d, C(queue_desc_lo), 4, base);
+		driver_reg_set(d, C(queue_avail_lo), 4, base + 0x1000);
+		driver_reg_set(d, C(queue_used_lo), 4, base + 0x2000);
+		driver_reg_set(d, C(queue_enable), 2, 1);
+	}
+}
+
+void driver_go(struct fake_driver *d)
+{
+	driver_status_set(d, ACK | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
+void driver_offer(struct fake_driver *d, unsigned q, uint16_t i, uint64_t addr, uint32_t len,
+		  uint16_t flags)
+{
+	char *base = d->r.ram + FAKE_QUEUE * (q + 1);
+	struct virtq_avail *a = (struct virtq_avail *)(base + 0x1000);
+
+	((struct virtq_desc *)base)[i] = (struct virtq_desc){ addr, len, flags, 0 };
+	a->ring[d->avail_idx[q]++ % RING_SIZE] = i;
+	__atomic_store_n(&a->idx, d->avail_idx[q], __ATOMIC_RELEASE);
+}
+
+void driver_kick(struct fake_driver *d, unsigned q)
+{
+	bus_write(d->root->mmio, FAKE_NOTIFY + 4 * q, 2, q);
+}
+
+struct virtq_used *driver_used(struct fake_driver *d, unsigned q)
+{
+	return (struct virtq_used *)(d->r.ram + FAKE_QUEUE * (q + 1) + 0x2000);
+}
+
+static void stop_loop(void *loop)
+{
+	evloop_stop(loop, 0);
+}
+
+void driver_turn(struct fake_driver *d, unsigned ms)
+{
+	struct ev_timer *t = evloop_add_timer(d->root->loop, stop_loop, d->root->loop);
+
+	ev_timer_set(t, evloop_now_ns() + ms * 1000000ull);
+	evloop_run(d->root->loop);
+	evloop_del_timer(t);
+}

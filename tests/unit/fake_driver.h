@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A guest's virtio driver, and the machine around the device that it drives, at FAKE_DEVFN. Queues'
+ * rings lie apart in its memory: queue q's at FAKE_QUEUE * (q + 1). */
+#ifndef FAKE_DRIVER_H
+#define FAKE_DRIVER_H
+
+#include <stddef.h>
+#include <linux/virtio_pci.h>
+
+#include "tests/unit/fake_root.h"
+#include "tests/unit/ring.h"
+
+#define FAKE_DEVFN  PCI_DEVFN(3, 0)
+#define FAKE_BAR    0xe0000000u
+#define FAKE_NOTIFY (FAKE_BAR + 0x3000)
+#define FAKE_QUEUE  0x4000u
+
+/* A register of the common configuration. */
+#define C(field) ((uint32_t)offsetof(struct virtio_pci_common_cfg, field))
+
+struct fake_driver {
+	struct fake_root f;
+	struct pci_root *root; /* &f.root */
+	struct ring r;	       /* its memory */
+	uint16_t avail_idx[2];
+};
+
+/* With memory and a loop. 0 or a negative errno. */
+int fake_driver_init(struct fake_driver *);
+void fake_driver_free(struct fake_driver *);
+
+/* The device's registers appear at FAKE_BAR. */
+void driver_map(struct fake_driver *);
+uint32_t driver_reg(struct fake_driver *, uint32_t off, unsigned size);
+void driver_reg_set(struct fake_driver *, uint32_t off, unsigned size, uint32_t val);
+uint8_t driver_status(struct fake_driver *);
+void driver_status_set(struct fake_driver *, uint8_t);
+/* Resets the device, acknowledges it and accepts these of features 0 to 31, and VERSION_1. */
+void driver_accept(struct fake_driver *, uint32_t features);
+/* The same on a mapped device, then empty rings for as many queues (at most 2). */
+void driver_prepare(struct fake_driver *, unsigned queues, uint32_t features);
+void driver_go(struct fake_driver *);
+
+/* Puts descriptor i into queue q's available ring. */
+void driver_offer(struct fake_driver *, unsigned q, uint16_t i, uint64_t addr, uint32_t len,
+		  uint16_t flags);
+/* The transport's doorbells need KVM; without one a write to the register kicks. */
+void driver_kick(struct fake_driver *, unsigned q);
+struct virtq_used *driver_used(struct fake_driver *, unsigned q);
+/* Runs the loop for so long. */
+void driver_turn(struct fake_driver *, unsigned ms);
+
+#endif
