@@ -69,8 +69,7 @@ struct sysfs_addr sysfs_addr(const char *bdf)
 	return a;
 }
 
-/* The file's first line without its newline; -errno, and "" in buf, when it cannot be read. */
-static int read_line(const char *path, char *buf, size_t size)
+int sysfs_read_line(const char *path, char *buf, size_t size)
 {
 	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
@@ -86,27 +85,26 @@ static int read_line(const char *path, char *buf, size_t size)
 	return 0;
 }
 
-static int attribute(const char *root, const char *bdf, const char *name, char *buf, size_t size)
+int sysfs_attribute(const char *root, const char *bdf, const char *name, char *buf, size_t size)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s" PCI_DEVICES "/%s/%s", root, bdf, name);
-	return read_line(path, buf, size);
+	return sysfs_read_line(path, buf, size);
 }
 
-static long number(const char *root, const char *bdf, const char *name, long fallback)
+long sysfs_number(const char *root, const char *bdf, const char *name, long fallback)
 {
 	char buf[32], *end;
 	long v;
 
-	if (attribute(root, bdf, name, buf, sizeof(buf)) < 0)
+	if (sysfs_attribute(root, bdf, name, buf, sizeof(buf)) < 0)
 		return fallback;
 	v = strtol(buf, &end, 0);
 	return end == buf ? fallback : v;
 }
 
-/* The last word of what the link points to; "" when there is none. */
-static void link_name(const char *root, const char *bdf, const char *name, char *buf, size_t size)
+void sysfs_link_name(const char *root, const char *bdf, const char *name, char *buf, size_t size)
 {
 	char path[PATH_MAX], target[PATH_MAX];
 	const char *slash;
@@ -128,16 +126,17 @@ int sysfs_pci_read(const char *root, const char *bdf, struct sysfs_pci *d)
 	snprintf(path, sizeof(path), "%s" PCI_DEVICES "/%s", root, bdf);
 	if (access(path, F_OK) < 0)
 		return -ENODEV;
-	d->vendor = (uint16_t)number(root, bdf, "vendor", 0xffff);
-	d->device = (uint16_t)number(root, bdf, "device", 0xffff);
-	d->class_code = (uint32_t)number(root, bdf, "class", 0) & 0xffffff;
-	d->numa_node = (int)number(root, bdf, "numa_node", -1);
-	d->has_methods = attribute(root, bdf, "reset_method", d->methods, sizeof(d->methods)) == 0;
-	link_name(root, bdf, "driver", d->driver, sizeof(d->driver));
-	link_name(root, bdf, "iommu_group", group, sizeof(group));
+	d->vendor = (uint16_t)sysfs_number(root, bdf, "vendor", 0xffff);
+	d->device = (uint16_t)sysfs_number(root, bdf, "device", 0xffff);
+	d->class_code = (uint32_t)sysfs_number(root, bdf, "class", 0) & 0xffffff;
+	d->numa_node = (int)sysfs_number(root, bdf, "numa_node", -1);
+	d->has_methods = sysfs_attribute(root, bdf, "reset_method", d->methods,
+					 sizeof(d->methods)) == 0;
+	sysfs_link_name(root, bdf, "driver", d->driver, sizeof(d->driver));
+	sysfs_link_name(root, bdf, "iommu_group", group, sizeof(group));
 	if (group[0])
 		d->group = atoi(group);
-	link_name(root, bdf, "physfn", group, sizeof(group));
+	sysfs_link_name(root, bdf, "physfn", group, sizeof(group));
 	d->virtfn = group[0] != '\0';
 	return 0;
 }
@@ -182,20 +181,6 @@ static bool in_the_way(const struct sysfs_pci *d)
 }
 
 /* ---- what is wrong ---- */
-
-/* The commands that bring a device to vfio-pci. */
-static void bind_commands(const struct sysfs_pci *d, char *buf, size_t size)
-{
-	int n = snprintf(buf, size,
-			 "modprobe vfio-pci; cd " PCI_DEVICES
-			 "/%s; echo vfio-pci >driver_override; ",
-			 d->bdf);
-
-	if (d->driver[0] && (size_t)n < size)
-		n += snprintf(buf + n, size - (size_t)n, "echo %s >driver/unbind; ", d->bdf);
-	if ((size_t)n < size)
-		snprintf(buf + n, size - (size_t)n, "echo %s >/sys/bus/pci/drivers_probe", d->bdf);
-}
 
 static bool is_amd(const char *root)
 {
@@ -249,30 +234,30 @@ static int explain_no_iommu(const char *root, const char *bdf, struct error *err
 
 static int explain_driver(const struct sysfs_pci *d, struct error *err)
 {
-	char how[320];
-
-	bind_commands(d, how, sizeof(how));
 	if (!d->driver[0])
-		return error_set(err, -EBUSY, "%s has no driver: bind it to vfio-pci: %s", d->bdf,
-				 how);
-	return error_set(err, -EBUSY, "%s is bound to %s: bind it to vfio-pci: %s", d->bdf,
-			 d->driver, how);
+		return error_set(err, -EBUSY,
+				 "%s has no driver: bind it to vfio-pci: minivmm bind %s", d->bdf,
+				 d->bdf);
+	return error_set(err, -EBUSY, "%s is bound to %s: bind it to vfio-pci: minivmm bind %s",
+			 d->bdf, d->driver, d->bdf);
 }
 
-int sysfs_check(const char *root, const char *bdf, struct sysfs_pci *d, struct error *err)
+int sysfs_look(const char *root, const char *bdf, struct sysfs_pci *d, struct error *err)
 {
 	if (sysfs_pci_read(root, bdf, d) < 0)
 		return error_set(err, -ENODEV,
 				 "%s: this host has no such PCI device: lspci -D lists them", bdf);
 	if (d->class_code >> 16 == CLASS_BRIDGE)
-		return error_set(err, -EINVAL,
-				 "%s is a bridge: give the devices behind it, each with a --vfio",
+		return error_set(err, -EINVAL, "%s is a bridge: give the devices behind it instead",
 				 bdf);
-	if (d->group < 0)
-		return explain_no_iommu(root, bdf, err);
-	if (!sysfs_driver_is_vfio(d->driver))
-		return explain_driver(d, err);
-	return 0;
+	return d->group < 0 ? explain_no_iommu(root, bdf, err) : 0;
+}
+
+int sysfs_check(const char *root, const char *bdf, struct sysfs_pci *d, struct error *err)
+{
+	int rc = sysfs_look(root, bdf, d, err);
+
+	return rc < 0 || sysfs_driver_is_vfio(d->driver) ? rc : explain_driver(d, err);
 }
 
 struct group_text {
@@ -296,7 +281,6 @@ static int add_to_text(void *arg, const struct sysfs_pci *d)
 int sysfs_explain_group(const char *root, unsigned group, struct error *err)
 {
 	struct group_text t = { .n = 0 };
-	char how[320], more[32] = "";
 
 	sysfs_group_each(root, group, add_to_text, &t);
 	if (t.n == 0)
@@ -304,68 +288,105 @@ int sysfs_explain_group(const char *root, unsigned group, struct error *err)
 				 "IOMMU group %u is in use by the host: every device of "
 				 "/sys/kernel/iommu_groups/%u/devices must be bound to vfio-pci",
 				 group, group);
-	bind_commands(&t.first, how, sizeof(how));
-	return error_set(
-		err, -EBUSY,
-		"it shares IOMMU group %u with %s (%s)%s%s, and a group goes to the guest as "
-		"a whole: bind %s to vfio-pci too: %s",
-		group, t.first.bdf, t.first.driver, t.second, more, t.n > 1 ? "them" : "that", how);
+	return error_set(err, -EBUSY,
+			 "it shares IOMMU group %u with %s (%s)%s%s, and a group goes to the guest "
+			 "as a whole: bind %s to vfio-pci too: minivmm bind %s%s",
+			 group, t.first.bdf, t.first.driver, t.second, t.n > 2 ? ", ..." : "",
+			 t.n > 1 ? "them" : "that", t.first.bdf, t.n > 1 ? " --group" : "");
 }
 
 /* ---- who holds a group ---- */
 
-/* Whether one of the process's descriptors is open on path. */
-static bool has_open(const char *root, const char *pid, const char *path)
+int sysfs_each(const char *dir, int (*fn)(void *, const char *name), void *arg)
 {
-	char dir[PATH_MAX], target[PATH_MAX];
+	DIR *d = opendir(dir);
 	struct dirent *e;
-	bool found = false;
-	ssize_t n;
-	DIR *d;
+	int rc = 0;
 
-	snprintf(dir, sizeof(dir), "%s/proc/%s/fd", root, pid);
-	d = opendir(dir);
-	while (d && !found && (e = readdir(d))) {
-		n = readlinkat(dirfd(d), e->d_name, target, sizeof(target) - 1);
-		target[n < 0 ? 0 : n] = '\0';
-		found = strcmp(target, path) == 0;
-	}
+	while (d && rc == 0 && (e = readdir(d)))
+		rc = e->d_name[0] == '.' ? 0 : fn(arg, e->d_name);
 	if (d)
 		closedir(d);
-	return found;
+	return rc;
 }
 
-/* Copies the process id to pid, or "" there. */
-static void find_holder(const char *root, const char *path, char pid[16])
-{
-	char dir[PATH_MAX];
-	struct dirent *e;
-	DIR *d;
+struct holder {
+	const char *root, *path;
+	char dir[PATH_MAX]; /* of the process's descriptors */
+	char *who;
+	size_t size;
+};
 
-	pid[0] = '\0';
+static int is_it(void *arg, const char *fd)
+{
+	struct holder *h = arg;
+	char link[PATH_MAX + 256], target[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "%s/%s", h->dir, fd);
+	n = readlink(link, target, sizeof(target) - 1);
+	target[n < 0 ? 0 : n] = '\0';
+	return strcmp(target, h->path) == 0;
+}
+
+static int holds(void *arg, const char *pid)
+{
+	struct holder *h = arg;
+	char path[PATH_MAX], comm[32];
+
+	if (!isdigit((unsigned char)pid[0]))
+		return 0;
+	snprintf(h->dir, sizeof(h->dir), "%s/proc/%s/fd", h->root, pid);
+	if (!sysfs_each(h->dir, is_it, h))
+		return 0;
+	snprintf(path, sizeof(path), "%s/proc/%s/comm", h->root, pid);
+	sysfs_read_line(path, comm, sizeof(comm));
+	snprintf(h->who, h->size, "%s (%s)", pid, comm[0] ? comm : "no name");
+	return 1;
+}
+
+bool sysfs_holder(const char *root, const char *path, char *who, size_t size)
+{
+	struct holder h = { .root = root, .path = path, .who = who, .size = size };
+	char dir[PATH_MAX];
+
 	snprintf(dir, sizeof(dir), "%s/proc", root);
-	d = opendir(dir);
-	while (d && !pid[0] && (e = readdir(d)))
-		if (isdigit((unsigned char)e->d_name[0]) && strlen(e->d_name) < 16 &&
-		    has_open(root, e->d_name, path))
-			memcpy(pid, e->d_name, strlen(e->d_name) + 1);
-	if (d)
-		closedir(d);
+	return sysfs_each(dir, holds, &h) != 0;
+}
+
+static int explain_holder(const char *who, const char *path, struct error *err)
+{
+	return error_set(err, -EBUSY, "process %s has %s open: end it first", who, path);
 }
 
 int sysfs_explain_busy(const char *root, unsigned group, struct error *err)
 {
-	char path[64], pid[16], comm_path[PATH_MAX], comm[32];
+	char path[64], who[64];
 
 	snprintf(path, sizeof(path), "/dev/vfio/%u", group);
-	find_holder(root, path, pid);
-	if (!pid[0])
-		return error_set(err, -EBUSY,
-				 "another process has %s open: end it first (fuser -v %s names it "
-				 "to root)",
-				 path, path);
-	snprintf(comm_path, sizeof(comm_path), "%s/proc/%s/comm", root, pid);
-	read_line(comm_path, comm, sizeof(comm));
-	return error_set(err, -EBUSY, "process %s (%s) has %s open: end it first", pid,
-			 comm[0] ? comm : "no name", path);
+	if (sysfs_holder(root, path, who, sizeof(who)))
+		return explain_holder(who, path, err);
+	return error_set(err, -EBUSY,
+			 "another process has %s open: end it first (fuser -v %s names it to root)",
+			 path, path);
+}
+
+static int first_name(void *buf, const char *name)
+{
+	snprintf(buf, 64, "/dev/vfio/devices/%.32s", name);
+	return 1;
+}
+
+/* The group's file for a container's user, the device's own for an iommufd's. */
+int sysfs_check_idle(const char *root, const struct sysfs_pci *d, struct error *err)
+{
+	char dir[PATH_MAX], path[64], who[64];
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", d->group);
+	if (sysfs_holder(root, path, who, sizeof(who)))
+		return explain_holder(who, path, err);
+	snprintf(dir, sizeof(dir), "%s" PCI_DEVICES "/%s/vfio-dev", root, d->bdf);
+	if (sysfs_each(dir, first_name, path) && sysfs_holder(root, path, who, sizeof(who)))
+		return explain_holder(who, path, err);
+	return 0;
 }

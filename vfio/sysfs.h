@@ -10,6 +10,7 @@
 #define VFIO_SYSFS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "vmm/error.h"
@@ -42,16 +43,35 @@ int sysfs_pci_read(const char *root, const char *bdf, struct sysfs_pci *);
  * returns that. -ENOENT: no such group. */
 int sysfs_group_each(const char *root, unsigned group, int (*fn)(void *, const struct sysfs_pci *),
 		     void *arg);
-/* True for what the kernel counts as not in the way: vfio drivers, bridges' and none. */
+/* vfio-pci and its variants. */
 bool sysfs_driver_is_vfio(const char *driver);
 
-/* All that can be said before anything is opened: exists, no bridge, an IOMMU, bound to vfio-pci.
- * Fills *dev. Each failure is one sentence with what to do. */
+/* What could be given to a guest: exists, no bridge, an IOMMU. Fills *dev. Each failure is one
+ * sentence with what to do. */
+int sysfs_look(const char *root, const char *bdf, struct sysfs_pci *dev, struct error *);
+/* All that can be said before anything is opened: as sysfs_look(), and bound to vfio-pci. */
 int sysfs_check(const char *root, const char *bdf, struct sysfs_pci *dev, struct error *);
 /* The sentence for a group that is not viable: names the devices in the way. Returns err->code. */
 int sysfs_explain_group(const char *root, unsigned group, struct error *);
 /* The sentence for a group that another process has open: names the process where it can. Returns
  * err->code. */
 int sysfs_explain_busy(const char *root, unsigned group, struct error *);
+/* -EBUSY, with that sentence, when a process is seen to have the device or its group open. */
+int sysfs_check_idle(const char *root, const struct sysfs_pci *, struct error *);
+
+/* The pieces that the above is made of. */
+
+/* The file's first line without its newline; -errno, and "" in buf, when it cannot be read. */
+int sysfs_read_line(const char *path, char *buf, size_t size);
+/* A device's attribute, likewise. */
+int sysfs_attribute(const char *root, const char *bdf, const char *name, char *buf, size_t size);
+long sysfs_number(const char *root, const char *bdf, const char *name, long fallback);
+/* The last word of what a device's link points to; "" when there is none. */
+void sysfs_link_name(const char *root, const char *bdf, const char *name, char *buf, size_t size);
+/* "4711 (qemu)" for a process that has this file of /dev open; false: none that is seen. */
+bool sysfs_holder(const char *root, const char *path, char *who, size_t size);
+/* Calls fn for each name in the folder, dot files left out, until it returns non-zero; returns
+ * that. A folder that is not there is empty. */
+int sysfs_each(const char *dir, int (*fn)(void *, const char *name), void *arg);
 
 #endif

@@ -8,60 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tree.h"
 #include "vfio/layout.h"
 #include "vfio/sysfs.h"
 #include "vmm/addr.h"
 
-static char root[64];
 static struct error err;
-
-static void make_dirs(char *path)
-{
-	char *slash;
-
-	for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		mkdir(path, 0755);
-		*slash = '/';
-	}
-}
-
-static void put(const char *text, const char *fmt, ...)
-{
-	char path[300], name[200];
-	va_list ap;
-	FILE *f;
-
-	va_start(ap, fmt);
-	vsnprintf(name, sizeof(name), fmt, ap);
-	va_end(ap);
-	snprintf(path, sizeof(path), "%s/%s", root, name);
-	make_dirs(path);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static void put_link(const char *target, const char *fmt, ...)
-{
-	char path[300], name[200];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(name, sizeof(name), fmt, ap);
-	va_end(ap);
-	snprintf(path, sizeof(path), "%s/%s", root, name);
-	make_dirs(path);
-	unlink(path);
-	assert_int_equal(symlink(target, path), 0);
-}
 
 #define DEV "sys/bus/pci/devices/"
 
@@ -109,9 +65,7 @@ static int make_tree(void **state)
 {
 	unsigned i;
 
-	(void)state;
-	snprintf(root, sizeof(root), "/tmp/test_vfio_sysfs.XXXXXX");
-	assert_non_null(mkdtemp(root));
+	make_root();
 	for (i = 0; i < ARRAY_SIZE(host); i++)
 		record(&host[i]);
 	put_link("../0000:02:00.0", DEV "0000:02:10.0/physfn");
@@ -121,16 +75,8 @@ static int make_tree(void **state)
 	put_link("/dev/null", "proc/4711/fd/0");
 	put_link("/dev/vfio/14", "proc/4711/fd/11");
 	put_link("/dev/vfio/1", "proc/4712/fd/3");
-	return 0;
-}
-
-static int remove_tree(void **state)
-{
-	char command[128];
-
 	(void)state;
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	return system(command);
+	return 0;
 }
 
 static void says(const char *text)
@@ -232,7 +178,7 @@ static void test_groups(void **state)
 	assert_true(sysfs_explain_group(root, 17, &err) < 0);
 	says("0000:05:00.1 (nvme)");
 	says("0000:05:00.2 (xhci_hcd)");
-	says("driver_override");
+	says("minivmm bind 0000:05:00.1 --group");
 	assert_null(strstr(err.text, "05:00.0"));
 	/* The bridge's driver is not in the way. */
 	assert_true(sysfs_explain_group(root, 8, &err) < 0);
@@ -256,10 +202,9 @@ static void test_refuses(void **state)
 	refuses("0000:09:00.0", "no such PCI device");
 	refuses("0000:00:1c.0", "bridge");
 	refuses("0000:01:00.0", "bound to nouveau");
-	says("echo 0000:01:00.0 >driver/unbind");
-	says("modprobe vfio-pci");
+	says("minivmm bind 0000:01:00.0");
 	refuses("0000:03:00.0", "no driver");
-	assert_null(strstr(err.text, "unbind"));
+	says("minivmm bind 0000:03:00.0");
 	refuses("0000:04:00.0", "does not look after");
 }
 
@@ -285,6 +230,24 @@ static void test_holder(void **state)
 	says("qemu-system-x86");
 	assert_true(sysfs_explain_busy(root, 16, &err) < 0);
 	says("another process");
+}
+
+static void test_idle(void **state)
+{
+	struct sysfs_pci d;
+
+	(void)state;
+	assert_int_equal(sysfs_pci_read(root, "0000:02:10.0", &d), 0);
+	assert_int_equal(sysfs_check_idle(root, &d, &err), -EBUSY);
+	says("process 4711 (qemu-system-x86) has /dev/vfio/14 open");
+	/* By way of an iommufd. */
+	assert_int_equal(sysfs_pci_read(root, "0000:05:00.0", &d), 0);
+	assert_int_equal(sysfs_check_idle(root, &d, &err), 0);
+	put("", DEV "0000:05:00.0/vfio-dev/vfio3/dev");
+	assert_int_equal(sysfs_check_idle(root, &d, &err), 0);
+	put_link("/dev/vfio/devices/vfio3", "proc/4711/fd/12");
+	assert_int_equal(sysfs_check_idle(root, &d, &err), -EBUSY);
+	says("process 4711");
 }
 
 /* ---- layout ---- */
@@ -341,12 +304,13 @@ static void test_layout_slots(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_reads),
-		cmocka_unit_test(test_groups),	      cmocka_unit_test(test_accepts),
-		cmocka_unit_test(test_refuses),	      cmocka_unit_test(test_no_iommu),
-		cmocka_unit_test(test_holder),	      cmocka_unit_test(test_layout),
-		cmocka_unit_test(test_layout_lowest), cmocka_unit_test(test_layout_slots),
+		cmocka_unit_test(test_addresses),    cmocka_unit_test(test_reads),
+		cmocka_unit_test(test_groups),	     cmocka_unit_test(test_accepts),
+		cmocka_unit_test(test_refuses),	     cmocka_unit_test(test_no_iommu),
+		cmocka_unit_test(test_holder),	     cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_layout),	     cmocka_unit_test(test_layout_lowest),
+		cmocka_unit_test(test_layout_slots),
 	};
 
-	return cmocka_run_group_tests(tests, make_tree, remove_tree);
+	return cmocka_run_group_tests(tests, make_tree, remove_root);
 }
