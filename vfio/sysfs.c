@@ -24,8 +24,7 @@
 #include "vmm/addr.h"
 #include "vmm/cleanup.h"
 
-#define CLASS_BRIDGE 0x06
-#define PCI_DEVICES  "/sys/bus/pci/devices"
+#define PCI_DEVICES "/sys/bus/pci/devices"
 
 /* Two to `max` hex digits at *s, then `end`; moves *s behind them. */
 static bool hex_field(const char **s, unsigned min, unsigned max, char end, unsigned *out)
@@ -247,7 +246,7 @@ int sysfs_look(const char *root, const char *bdf, struct sysfs_pci *d, struct er
 	if (sysfs_pci_read(root, bdf, d) < 0)
 		return error_set(err, -ENODEV,
 				 "%s: this host has no such PCI device: lspci -D lists them", bdf);
-	if (d->class_code >> 16 == CLASS_BRIDGE)
+	if (d->class_code >> 16 == SYSFS_CLASS_BRIDGE)
 		return error_set(err, -EINVAL, "%s is a bridge: give the devices behind it instead",
 				 bdf);
 	return d->group < 0 ? explain_no_iommu(root, bdf, err) : 0;

@@ -15,7 +15,8 @@
 
 #include "vmm/error.h"
 
-#define VFIO_BDF_SIZE 16
+#define VFIO_BDF_SIZE	   16
+#define SYSFS_CLASS_BRIDGE 0x06 /* class_code >> 16 */
 
 struct sysfs_pci {
 	char bdf[VFIO_BDF_SIZE]; /* "0000:01:00.0" */
