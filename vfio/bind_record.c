@@ -72,7 +72,7 @@ int bind_record_lock(const char *root, struct error *err)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s" BIND_RECORD_DIR, root);
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+	if ((mkdir(path, 0755) < 0 && errno != EEXIST) || access(path, W_OK) < 0)
 		return record_error(path, err);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || flock(fd, LOCK_EX) < 0) {

@@ -75,7 +75,7 @@ static int parse_number(const char *s, uint64_t unit, uint64_t *out)
 	return __builtin_mul_overflow(*out, unit ? unit : 1, out) ? -ERANGE : 0;
 }
 
-static int parse_mac(const char *s, uint8_t mac[6])
+int config_parse_mac(const char *s, uint8_t mac[6])
 {
 	int n = 0;
 
@@ -140,7 +140,7 @@ static int set_key(struct config *c, const struct key *k, void *base, const char
 	case KEY_CHOICE:
 		return choose(k, val, field);
 	case KEY_MAC:
-		return parse_mac(val, field);
+		return config_parse_mac(val, field);
 	}
 	return -EINVAL;
 }
@@ -448,6 +448,7 @@ static const struct option options[] = {
 	STRING("initrd", "FILE", initrd),
 	STRING("append", "STRING", append),
 	{ "vfio", "BDF[,...]", opt_vfio, 0, vfio_keys },
+	FLAG("bind", bind),
 	{ "disk", "PATH[,...]", opt_disk, 0, disk_keys },
 	{ "net", "tap[,...]", opt_net, 0, net_keys },
 	FLAG("rng", rng),
@@ -476,7 +477,7 @@ static const char help[] =
 	"  --no-reboot                               a reset ends the run\n"
 	"devices\n"
 	"  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
-	"       [,p2p=auto|on|off]                   a PCI device of the host's\n"
+	"       [,p2p=auto|on|off]  [--bind]         a PCI device (bound for the run)\n"
 	"  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
 	"         [,queues=N][,serial=S]             virtio-blk on a raw file or device\n"
 	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"
@@ -487,7 +488,7 @@ static const char help[] =
 	"  --name N  --pidfile FILE  --daemonize\n"
 	"  --dump-dtb FILE                           write the device tree and exit\n"
 	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n"
-	"beside it: minivmm import FILE|-- QEMU-COMMAND: see the manual\n";
+	"beside: minivmm bind|restore BDF..., import FILE|-- QEMU-COMMAND: see the manual\n";
 
 void config_help(int fd)
 {
@@ -610,6 +611,8 @@ static int check(struct config *c, struct error *err)
 {
 	if (c->initrd && !c->kernel)
 		return error_set(err, -EINVAL, "--initrd needs --kernel");
+	if (c->bind && !c->n_vfio)
+		return error_set(err, -EINVAL, "--bind needs a --vfio: it is about these devices");
 	if (c->append && !c->kernel)
 		return error_set(err, -EINVAL, "--append needs --kernel");
 	if (c->nvram && c->kernel && !c->firmware)

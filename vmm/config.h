@@ -66,7 +66,7 @@ struct config {
 	struct config_vfio vfio[CONFIG_MAX_VFIO];
 	const char *serial[CONFIG_MAX_SERIAL];
 	unsigned n_disks, n_nets, n_vfio, n_serial;
-	bool daemonize, no_reboot, rng;
+	bool daemonize, no_reboot, rng, bind;
 	unsigned verbose;
 	/* derived */
 	struct cpu_topology topo;
@@ -80,6 +80,8 @@ struct config {
  * config_free() in either case. */
 int config_parse(struct config *, int argc, char **argv, struct error *);
 void config_free(struct config *);
+/* A unicast address like 52:54:00:12:34:56. -EINVAL: none. */
+int config_parse_mac(const char *s, uint8_t mac[6]);
 /* At most 24 lines of 80 columns. */
 void config_help(int fd);
 

@@ -23,6 +23,7 @@
 #include "vmm/config.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/main_bind.h"
 
 struct process {
 	const struct config *cfg;
@@ -140,6 +141,7 @@ static int background(struct process *p)
 static int run(struct config *cfg)
 {
 	struct process p = { .cfg = cfg, .ready_fd = -1, .pid_fd = -1 };
+	struct main_bind bind;
 	struct error err = { 0 };
 	int status;
 
@@ -147,6 +149,8 @@ static int run(struct config *cfg)
 		log_error("--daemonize: %s", strerror(errno));
 		return 1;
 	}
+	if (main_bind_start(&bind, cfg, p.ready_fd) < 0)
+		return 1;
 	if (cfg->name)
 		prctl(PR_SET_NAME, cfg->name);
 	/* One heap: per-thread arenas would be most of our memory. */
@@ -154,6 +158,8 @@ static int run(struct config *cfg)
 	status = machine_run(cfg, on_ready, &p, &err);
 	if (err.code)
 		log_error("%s", err.text);
+	if (main_bind_end(&bind) < 0 && status == 0)
+		status = 1;
 	pidfile_remove(&p);
 	return status;
 }
@@ -189,6 +195,8 @@ int main(int argc, char **argv)
 		int (*run)(int argc, char **argv);
 	} commands[] = {
 		{ "run", command_run },
+		{ "bind", command_bind },
+		{ "restore", command_restore },
 		{ "import", command_import },
 	};
 	unsigned i;

@@ -40,16 +40,16 @@ for d in "$edu" "$e1000"; do # whatever a script before this one did with them
 	[ ! -e "/sys/bus/pci/devices/$d/driver" ] || echo "$d" >"/sys/bus/pci/devices/$d/driver/unbind"
 	echo >"/sys/bus/pci/devices/$d/driver_override"
 done
-refused "a device without a driver" 1 "$edu has no driver: bind it to vfio-pci: modprobe" minivmm --vfio "$edu"
+refused "a device without a driver" 1 "$edu has no driver: bind it to vfio-pci: minivmm bind" minivmm --vfio "$edu"
 modprobe e1000
 echo "$e1000" >/sys/bus/pci/drivers_probe
 wait_for 5 test -e "/sys/bus/pci/devices/$e1000/driver"
-refused "a device with another driver" 1 "$e1000 is bound to e1000: .*driver_override.*unbind" minivmm --vfio "$e1000"
+refused "a device with another driver" 1 "$e1000 is bound to e1000: .*minivmm bind $e1000" minivmm --vfio "$e1000"
 refused "a bridge" 1 "$bridge is a bridge" minivmm --vfio "$bridge"
 
-# The commands of the message do what it says.
+# The command of the message does what it says.
 minivmm --vfio "$edu" --kernel "$KERNEL" --serial null 2>&1 | sed -n 's/.*bind it to vfio-pci: //p' >/tmp/bind
-check "the commands that the refusal names bind the device" bash -e /tmp/bind
+check "the command that the refusal names binds the device" bash -e /tmp/bind
 [ "$(driver_of "$edu")" = vfio-pci ] || fail "after them $edu" "is with $(driver_of "$edu")"
 give "$e1000" "$shared"
 before=$(host_state)

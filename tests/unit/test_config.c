@@ -175,6 +175,12 @@ static void test_vfio(void **state)
 	bad("--vfio 01:00.0,romfile=r,rombar=off", "contradicts");
 	bad("--vfio 01:00.0,bus=3", "bus");
 	bad("--vfio ,slot=3", "BDF");
+	good("--vfio 01:00.0");
+	assert_false(c.bind);
+	good("--bind --vfio 01:00.0");
+	assert_true(c.bind);
+	bad("--bind", "--bind needs a --vfio");
+	bad("--bind=on --vfio 01:00.0", "takes no value");
 }
 
 static void test_cpu(void **state)
