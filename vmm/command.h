@@ -13,6 +13,7 @@
 int command_run(int argc, char **argv);
 int command_bind(int argc, char **argv);
 int command_restore(int argc, char **argv);
+int command_vf(int argc, char **argv);
 /* import -- WORD... or import FILE: a QEMU command line as minivmm's. 1: something is lost. */
 int command_import(int argc, char **argv);
 

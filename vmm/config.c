@@ -488,7 +488,7 @@ static const char help[] =
 	"  --name N  --pidfile FILE  --daemonize\n"
 	"  --dump-dtb FILE                           write the device tree and exit\n"
 	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n"
-	"beside: minivmm bind|restore BDF..., import FILE|-- QEMU-COMMAND: see the manual\n";
+	"beside: minivmm bind|restore BDF..., vf PF [COUNT], import FILE|-- QEMU-COMMAND\n";
 
 void config_help(int fd)
 {

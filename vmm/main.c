@@ -197,6 +197,7 @@ int main(int argc, char **argv)
 		{ "run", command_run },
 		{ "bind", command_bind },
 		{ "restore", command_restore },
+		{ "vf", command_vf },
 		{ "import", command_import },
 	};
 	unsigned i;
