@@ -1,0 +1,157 @@
+# Devices are taken from the host's drivers and given back: by minivmm bind and restore, for a run, however that ends,
+# and as VFs. What the host uses is refused.
+. /project/tests/host/lib.sh
+kvm_ready
+
+e1000=$(bdf e1000) nvme=$(bdf nvme) sriov=$(bdf nvme-sriov) igb=$(bdf igb) edu=$(bdf edu)
+
+# said NAME STATUS TEXT COMMAND...: ends with the status, and its output has the text (a regexp); what failed has said
+# it in one line.
+said() {
+	local name=$1 status=$2 text=$3 got why=
+	shift 3
+	timeout 40 "$@" </dev/null >"$OUT/said" 2>&1
+	got=$?
+	[ $got -eq "$status" ] || why="exit status $got, not $status; "
+	[ $got -eq 0 ] || [ "$(wc -l <"$OUT/said")" -eq 1 ] || why="$why$(wc -l <"$OUT/said") lines; "
+	grep -qE -- "$text" "$OUT/said" || why="${why}no '$text'; "
+	if [ -z "$why" ]; then ok "$name" "$(head -n 1 "$OUT/said")"; else fail "$name" "$why$(cat "$OUT/said")"; fi
+}
+nic_of() { ls "/sys/bus/pci/devices/$1/net" 2>/dev/null; }
+# state BDF: its driver, its override, its record.
+state() {
+	local d=/sys/bus/pci/devices/$1
+	echo "driver=$(basename "$(readlink "$d/driver")") override=$(cat "$d/driver_override") $(ls -d "/run/minivmm/bind-$1" 2>/dev/null)"
+}
+has_driver() { case $(state "$1") in "driver=$2 "*) return 0 ;; *) return 1 ;; esac; }
+is_native() { [ "$(state "$1")" = "driver=$2 override=(null) " ]; }
+# native NAME BDF DRIVER: it is as it was before anyone took it.
+native() {
+	if wait_for 10 is_native "$2" "$3"; then ok "$1" "$2 ${3:-no driver}"; else fail "$1" "$2 $(state "$2")"; fi
+}
+net_up() {
+	wait_for 10 nic_of "$1" >/dev/null
+	ip addr replace 10.0.2.15/24 dev "$(nic_of "$1")"
+	ip link set "$(nic_of "$1")" up
+}
+net_down() {
+	ip addr flush dev "$(nic_of "$1")"
+	ip link set "$(nic_of "$1")" down
+}
+# pings NAME BDF: the host reaches its network by this card.
+pings() {
+	net_up "$2"
+	if ping -q -c 1 -w 15 -I "$(nic_of "$2")" 10.0.2.2 >"$OUT/ping" 2>&1; then
+		ok "$1" "$(tail -n 1 "$OUT/ping")"
+	else
+		fail "$1" "$(tail -n 2 "$OUT/ping")"
+	fi
+	net_down "$2"
+}
+disk_of() { # of an NVMe function; nvme0c0n1 is one path of nvme0n1
+	local n
+	for n in "/sys/bus/pci/devices/$1"/nvme/nvme*/nvme*n*; do
+		echo "${n##*/}" | sed 's/c[0-9]*n/n/'
+		return
+	done
+}
+
+modprobe -a e1000 nvme igb bridge 2>/dev/null
+for d in "$e1000 e1000" "$nvme nvme" "$sriov nvme" "$igb igb"; do # whatever a script before this one did
+	# shellcheck disable=SC2086
+	wait_for 10 has_driver $d || fail "the host's own drivers" "$d"
+done
+wait_for 10 test -b "/dev/$(disk_of "$sriov")" || fail "the disk $sriov" "is not there"
+
+# What is wrong is said, and nothing is changed.
+before=$(for d in /sys/bus/pci/devices/*; do state "${d##*/}"; done)
+said "nothing to restore" 0 "nothing to restore" minivmm restore
+said "restore without a record" 1 "$edu: there is no record" minivmm restore "$edu"
+said "bind nothing" 2 "usage: minivmm bind" minivmm bind
+said "bind what is not there" 1 "no such PCI device" minivmm bind 0000:7f:1f.7 "$e1000"
+said "bind a bridge" 1 "is a bridge" minivmm bind "$(basename "$(dirname "$(readlink -f "/sys/bus/pci/devices/$edu")")")"
+said "bind as nobody" 1 "run as root" setpriv --reuid 65534 --regid 65534 --clear-groups minivmm bind "$edu"
+net_up "$e1000"
+ip route add default via 10.0.2.2 dev "$(nic_of "$e1000")"
+said "the default route's NIC is refused" 1 "$e1000 carries .*default route.*--force" minivmm bind "$nvme" "$e1000"
+said "and --bind does, too" 1 "$e1000 carries .*default route" minivmm --bind --vfio "$e1000" --kernel "$KERNEL"
+net_down "$e1000"
+ip link add br0 type bridge && ip link set "$(nic_of "$e1000")" master br0 && ip link set br0 up &&
+	ip addr add 10.0.2.15/24 dev br0 && ip link set "$(nic_of "$e1000")" up && ip route add default via 10.0.2.2 dev br0
+said "one below a bridge with it, too" 1 "$e1000 carries .*default route .br0" minivmm bind "$e1000"
+ip link del br0
+net_down "$e1000"
+disk=/dev/$(disk_of "$sriov")
+mkswap "$disk" >/dev/null && swapon "$disk"
+said "a disk with swap is refused" 1 "$disk, which is swap" minivmm bind "$sriov"
+swapoff "$disk"
+mkfs.ext4 -q "$disk" && mkdir -p /tmp/mnt && mount "$disk" /tmp/mnt
+said "a mounted disk is refused" 1 "$disk, mounted on /tmp/mnt" minivmm bind "$sriov"
+after=$(for d in /sys/bus/pci/devices/*; do state "${d##*/}"; done)
+check "no refusal changed anything" [ "$before" = "$after" ]
+said "--force takes a mounted disk" 0 "$sriov: nvme -> vfio-pci" minivmm bind --force "$sriov"
+umount /tmp/mnt
+said "and restore brings it back" 0 "$sriov: vfio-pci -> nvme" minivmm restore "$sriov"
+native "its driver has it again" "$sriov" nvme
+
+# Bound by one command, given back by another.
+said "bind" 0 "$e1000: e1000 -> vfio-pci" minivmm bind "$e1000" "$nvme"
+said "bind twice" 0 "$e1000: is with vfio-pci already" minivmm bind "$e1000"
+said "bind one without a driver, with its group" 0 "$edu: no driver -> vfio-pci" minivmm bind "$edu" --group
+said "restore" 0 "$edu: vfio-pci -> no driver" minivmm restore "$e1000" "$edu"
+native "restored: the NIC" "$e1000" e1000
+native "restored: what had no driver" "$edu" ""
+pings "the restored NIC pings" "$e1000"
+
+# VFs, and a run that binds for itself what is not bound.
+said "vf: a count above the limit" 1 "$igb has at most 7 VFs, not 8" minivmm vf "$igb" 8
+said "vf: no SR-IOV" 1 "$edu has no SR-IOV" minivmm vf "$edu" 1
+said "vf: made" 0 "$igb: 2 of 7 VFs \(igb, $(nic_of "$igb")\)" minivmm vf "$igb" 2 --mac 52:54:00:00:01:77
+vf=$(sed -n 's/minivmm --bind --vfio \([^ ]*\).*/\1/p' "$OUT/said" | head -n 1)
+said "bind a function with VFs" 1 "$igb has 2 VFs: remove them" minivmm bind --force "$igb"
+modprobe igbvf
+minivmm --bind --memory 256M --serial file:"$OUT/run" --vfio "$vf" --vfio "$e1000" --vfio "$nvme" --kernel "$KERNEL" \
+	--initrd "$GUEST_INITRD" --append "console=ttyS0 quiet hold=3 steps=igbvf,e1000,nvme" 2>"$OUT/run.log" &
+vmm=$!
+wait_for 60 grep -qs HOLD "$OUT/run"
+said "no restore under a running guest" 1 "process $vmm \(minivmm\) has /dev/vfio" minivmm restore "$nvme"
+said "no VF removed under a running guest" 1 "process $vmm \(minivmm\) has /dev/vfio" minivmm vf "$igb" 0
+check "run --bind: the guest ends, minivmm with 0" wait $vmm
+check "run --bind: back when minivmm ends" is_native "$e1000" e1000
+guest_steps "$OUT/run" "run --bind:"
+check "run --bind: the guest has the MAC that vf was given" grep -qa "52:54:00:00:01:77" "$OUT/run"
+check "run --bind: what was bound before stays" has_driver "$nvme" vfio-pci
+native "run --bind: the VF as before" "$vf" ""
+pings "run --bind: the NIC pings" "$e1000"
+said "restore all on record" 0 "$nvme: vfio-pci -> nvme" minivmm restore
+native "restored: the disk" "$nvme" nvme
+wait_for 10 test -b "/dev/$(disk_of "$nvme")"
+check "the restored disk reads" dd if="/dev/$(disk_of "$nvme")" of=/dev/null bs=1M count=4 status=none
+said "vf: listed" 0 "minivmm --bind --vfio $vf" minivmm vf "$igb"
+said "vf: removed" 0 "$igb: 0 of 7 VFs" minivmm vf "$igb" 0
+check "vf: the host's setting is back" grep -qx 1 "/sys/bus/pci/devices/$igb/sriov_drivers_autoprobe"
+
+# However a run ends. The devices are open once the machine stands, which its pid file says.
+stands() { [ -s /tmp/pid ] && has_driver "$e1000" vfio-pci; }
+start() {
+	rm -f /tmp/pid
+	minivmm --bind --memory 128M --vfio "$e1000" --kernel "$KERNEL" --pidfile /tmp/pid "$@" 2>>"$OUT/ends.log" &
+	vmm=$!
+	wait_for 20 stands || fail "run --bind" "does not start"
+}
+start --serial null
+kill -TERM $vmm
+check "SIGTERM: minivmm ends with 0" wait $vmm
+check "SIGTERM: given back" is_native "$e1000" e1000
+start --serial null
+kill -KILL $vmm
+wait $vmm 2>/dev/null
+native "kill -9: given back" "$e1000" e1000
+start --daemonize
+check "--daemonize: the first process ends" wait $vmm
+kill -KILL "$(cat /tmp/pid)"
+native "kill -9 in the background: given back" "$e1000" e1000
+pings "after all of them the NIC pings" "$e1000"
+said "a machine that cannot be" 1 "/etc/passwd" minivmm --bind --vfio "$nvme" --kernel /etc/passwd
+check "a machine that cannot be: given back" is_native "$nvme" nvme
+done_testing
