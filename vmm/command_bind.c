@@ -100,6 +100,7 @@ static int restore_one(void *arg, const char *bdf)
 	struct restore_call *c = arg;
 	struct error err = { 0 };
 	struct bind_record was;
+	struct sysfs_pci now;
 	int rc = bind_restore(&host_here, bdf, &was, &err);
 
 	c->n++;
@@ -109,7 +110,8 @@ static int restore_one(void *arg, const char *bdf)
 	} else if (rc == 1) {
 		printf("%s: this host has it no more: its record is removed\n", bdf);
 	} else {
-		printf("%s: vfio-pci -> %s\n", bdf, or_none(was.driver));
+		sysfs_pci_read("", bdf, &now);
+		printf("%s: vfio-pci -> %s\n", bdf, or_none(now.driver));
 	}
 	return 0;
 }

@@ -65,8 +65,10 @@ static void wait_for_end(int fd, int machine)
 	struct pollfd p = { .fd = machine, .events = POLLIN };
 	char closed;
 
-	if (read(fd, &closed, 1) != 1)
-		poll(&p, 1, -1);
+	if (read(fd, &closed, 1) == 1)
+		return;
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
 }
 
 static _Noreturn void keep(const struct config *cfg, int fd, int machine)

@@ -4,6 +4,7 @@
 kvm_ready
 
 e1000=$(bdf e1000) nvme=$(bdf nvme) sriov=$(bdf nvme-sriov) igb=$(bdf igb) edu=$(bdf edu)
+shared=$(bdf shared-group) rng=$(same_slot "$(bdf shared-group)" 1)
 
 # said NAME STATUS TEXT COMMAND...: ends with the status, and its output has the text (a regexp); what failed has said
 # it in one line.
@@ -98,7 +99,9 @@ native "its driver has it again" "$sriov" nvme
 said "bind" 0 "$e1000: e1000 -> vfio-pci" minivmm bind "$e1000" "$nvme"
 said "bind twice" 0 "$e1000: is with vfio-pci already" minivmm bind "$e1000"
 said "bind one without a driver, with its group" 0 "$edu: no driver -> vfio-pci" minivmm bind "$edu" --group
-said "restore" 0 "$edu: vfio-pci -> no driver" minivmm restore "$e1000" "$edu"
+said "bind a whole group" 0 "$rng: virtio-pci -> vfio-pci" minivmm bind "$shared" --group
+said "restore" 0 "$edu: vfio-pci -> no driver" minivmm restore "$e1000" "$edu" "$rng" "$shared"
+native "restored: the other one of the group" "$rng" virtio-pci
 native "restored: the NIC" "$e1000" e1000
 native "restored: what had no driver" "$edu" ""
 pings "the restored NIC pings" "$e1000"
@@ -107,6 +110,12 @@ pings "the restored NIC pings" "$e1000"
 said "vf: a count above the limit" 1 "$igb has at most 7 VFs, not 8" minivmm vf "$igb" 8
 said "vf: no SR-IOV" 1 "$edu has no SR-IOV" minivmm vf "$edu" 1
 said "vf: made" 0 "$igb: 2 of 7 VFs \(igb, $(nic_of "$igb")\)" minivmm vf "$igb" 2 --mac 52:54:00:00:01:77
+said "vf: a VLAN for those that are there" 0 "2 of 7" minivmm vf "$igb" 2 --vlan 7
+vfs_have() { [ "$(ip link show "$(nic_of "$igb")" | grep -c "$1")" -eq "$2" ]; }
+check "vf: they are in that VLAN" vfs_have "vlan 7" 2
+said "vf: and out of it" 0 "2 of 7" minivmm vf "$igb" 2 --vlan 0
+check "vf: they are in none" vfs_have "vlan" 0
+check "vf: the first one has the MAC that was given" vfs_have "vf 0.*52:54:00:00:01:77" 1
 vf=$(sed -n 's/minivmm --bind --vfio \([^ ]*\).*/\1/p' "$OUT/said" | head -n 1)
 said "bind a function with VFs" 1 "$igb has 2 VFs: remove them" minivmm bind --force "$igb"
 modprobe igbvf
@@ -119,7 +128,7 @@ said "no VF removed under a running guest" 1 "process $vmm \(minivmm\) has /dev/
 check "run --bind: the guest ends, minivmm with 0" wait $vmm
 check "run --bind: back when minivmm ends" is_native "$e1000" e1000
 guest_steps "$OUT/run" "run --bind:"
-check "run --bind: the guest has the MAC that vf was given" grep -qa "52:54:00:00:01:77" "$OUT/run"
+check "run --bind: the guest sees that MAC" grep -qa "52:54:00:00:01:77" "$OUT/run"
 check "run --bind: what was bound before stays" has_driver "$nvme" vfio-pci
 native "run --bind: the VF as before" "$vf" ""
 pings "run --bind: the NIC pings" "$e1000"
