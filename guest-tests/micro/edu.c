@@ -122,6 +122,9 @@ void guest_main(void)
 	write16(cap + 2, MSI_ENABLE);
 
 	test_dma(irq_count[OTHER]);
+	print("COUNT device-interrupt ");
+	print_dec(best);
+	print("\n");
 	print_dec(ROUNDS * 2);
 	print(" MSIs, the best in ");
 	print_dec(best);

@@ -38,3 +38,4 @@ $(HOST)/debian.raw: $(guest_parts) $(wildcard guest-tests/debian/*) $(HOST)/tree
 .PHONY: l1
 l1: $(HOST)/tree.ok
 	$(Q)$(IN_TREE) make -s BUILD=$(BUILD)/l1 CC=gcc all
+	$(Q)$(IN_TREE) tests/bench/count-build $(BUILD)/l1/count

@@ -1,0 +1,34 @@
+# Instructions, counted: on a machine whose TSC counts them (machine `count`), the same work by minivmm and by QEMU.
+# One line a figure: COUNT NAME VMM INSTRUCTIONS. tests/bench/count-compare judges them. The guest counts
+# with the TSC; what it counts is everything that ran: guest, kernel, VMM.
+. /project/tests/host/lib.sh
+kvm_ready
+bin=/tmp/bin
+cp -r /project/build/l1/count $bin # from memory: the project's file system answers in real time, not in counted
+cp "$(command -v minivmm)" $bin/minivmm
+PATH=$bin:$PATH
+truncate -s 1M /tmp/disk
+qemu="$QEMU_GUEST -m 64 -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4"
+
+# micro VMM GUEST COMMAND...: the micro-guest's own COUNT lines.
+micro() {
+	local vmm=$1
+	shift
+	timeout 600 "$@" 2>"$OUT/micro.$vmm.log" </dev/null | tr -d '\r' | sed -n "s/^COUNT \([^ ]*\) \([0-9]*\)$/COUNT \1 $vmm \2/p" |
+		tee -a "$OUT/counts"
+}
+
+: >"$OUT/counts"
+echo "VERSION gcc $(gcc -dumpfullversion)" >>"$OUT/counts"
+echo "VERSION kernel $(uname -r)" >>"$OUT/counts"
+echo "VERSION qemu $(qemu-system-x86_64 --version | sed -n '1s/.*(\(.*\))/\1/p')" >>"$OUT/counts"
+
+give "$(bdf nvme)" "$(bdf edu)" || fail "devices to vfio-pci"
+micro minivmm minivmm --kernel $bin/count.elf --memory 64M --serial stdio --disk /tmp/disk --vfio "$(bdf nvme)"
+# shellcheck disable=SC2046,SC2086
+micro qemu-q35 $qemu -kernel $bin/count.elf -drive file=/tmp/disk,format=raw,if=none,id=d -object iothread,id=t \
+	-device virtio-blk-pci,drive=d,disable-legacy=on,iothread=t $(vfio_args "$(bdf nvme)")
+micro minivmm minivmm --kernel $bin/edu.elf --memory 64M --serial stdio --vfio "$(bdf edu)"
+# shellcheck disable=SC2046,SC2086
+micro qemu-q35 $qemu -kernel $bin/edu.elf $(vfio_args "$(bdf edu)")
+done_testing
