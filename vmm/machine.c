@@ -620,6 +620,8 @@ static int build(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = watch_signals(vm, err);
 	if (rc == 0)
+		rc = machine_vfio_look(vm, err);
+	if (rc == 0)
 		rc = map_ram(vm, err);
 	if (rc == 0)
 		rc = add_ram(vm, err);

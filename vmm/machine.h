@@ -97,7 +97,12 @@ void machine_request_power_off(void *vm);
 void machine_stop(struct vm *, int status);
 
 /* machine_vfio.c: passed-through devices. All of them do nothing without a --vfio. */
-int machine_vfio_open(struct vm *, struct error *); /* machine_vfio_close() in either case */
+/* Finds the devices in sysfs and refuses what cannot work; opens nothing. machine_vfio_close() in
+ * either case. */
+int machine_vfio_look(struct vm *, struct error *);
+/* The host's NUMA node of the first device that has one; -1: none, or no --vfio. */
+int machine_vfio_node(const struct vm *);
+int machine_vfio_open(struct vm *, struct error *);
 void machine_vfio_close(struct vm *);
 /* Physical address bits for the guest: as asked (0: the host's), bounded by the IOMMU's. */
 unsigned machine_vfio_phys_bits(const struct vm *, unsigned asked);

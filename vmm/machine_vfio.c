@@ -112,18 +112,30 @@ static int open_all(struct vm *vm, struct machine_vfio *v, struct error *err)
 	return 0;
 }
 
-int machine_vfio_open(struct vm *vm, struct error *err)
+int machine_vfio_look(struct vm *vm, struct error *err)
 {
-	int rc;
-
 	if (!vm->cfg->n_vfio)
 		return 0;
 	vm->vfio = calloc(1, sizeof(*vm->vfio));
 	if (!vm->vfio)
 		return error_set(err, -ENOMEM, "no memory for --vfio");
 	vm->vfio->n = vm->cfg->n_vfio;
-	rc = look(vm, vm->vfio, err);
-	return rc < 0 ? rc : open_all(vm, vm->vfio, err);
+	return look(vm, vm->vfio, err);
+}
+
+int machine_vfio_node(const struct vm *vm)
+{
+	unsigned i;
+
+	for (i = 0; vm->vfio && i < vm->vfio->n; i++)
+		if (vm->vfio->fn[i].host.numa_node >= 0)
+			return vm->vfio->fn[i].host.numa_node;
+	return -1;
+}
+
+int machine_vfio_open(struct vm *vm, struct error *err)
+{
+	return vm->vfio ? open_all(vm, vm->vfio, err) : 0;
 }
 
 unsigned machine_vfio_phys_bits(const struct vm *vm, unsigned asked)
