@@ -72,7 +72,8 @@ static int fill_acpi(struct vm *vm, struct acpi_config *a)
 	if (!vm->acpi_cpus)
 		return -ENOMEM;
 	for (i = 0; i < n; i++)
-		vm->acpi_cpus[i].apic_id = cpu_apic_id(&vm->cfg->topo, i);
+		vm->acpi_cpus[i] = (struct acpi_cpu){ cpu_apic_id(&vm->cfg->topo, i),
+						      machine_memory_cpu_node(vm, i) };
 	*a = (struct acpi_config){
 		.cpus = vm->acpi_cpus,
 		.n_cpus = n,
@@ -86,6 +87,13 @@ static int fill_acpi(struct vm *vm, struct acpi_config *a)
 		.rtc = true,
 	};
 	mmio64_window(vm, &a->mmio64_base, &a->mmio64_size);
+	if (vm->numa) {
+		a->n_nodes = vm->numa->n;
+		a->memory = vm->numa->memory;
+		a->n_memory = vm->numa->n_memory;
+		a->distance = vm->numa->distance;
+		a->pci_node = vm->numa->pci_node;
+	}
 	return 0;
 }
 
