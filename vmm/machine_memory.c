@@ -82,6 +82,10 @@ static int decide(struct vm *vm, struct error *err)
 	if (want.pages != RAM_PLAIN || want.nodes || want.prefault)
 		ram_look("", &want, &host);
 	rc = ram_decide(&want, &host, &vm->ram_plan, err);
+	/* Reserving huge pages counts the host's: a node that has run out would end a running
+	 * guest, and they are nobody else's anyway. */
+	if (vm->cfg->ram.prefault == CONFIG_AUTO && vm->ram_plan.hugetlb && want.nodes)
+		vm->ram_plan.prefault = true;
 	if (rc < 0 || (want.pages == RAM_PLAIN && !want.nodes))
 		return rc;
 	ram_describe(&vm->ram_plan, &host, line, sizeof(line));
