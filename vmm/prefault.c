@@ -6,8 +6,7 @@
  * are held up do less and a stop takes effect soon. The kernel holds the address space's lock for
  * reading over a piece: the smaller it is, the shorter the main thread's own mmap() waits. Threads
  * are made under a gate and let go together: making one takes that lock for writing. They may move
- * among the node's cores: each tied to one was a fifth slower where other processes had work, and
- * no faster where they had not.
+ * among the node's cores: each tied to one was a fifth slower on a host that had other work.
  *
  * A page that cannot be had is an error of madvise(), never a SIGBUS. Kernels without
  * MADV_POPULATE_WRITE read a byte of /dev/zero into each page instead: the copy fails with EFAULT
