@@ -216,7 +216,7 @@ static bool interrupted(const struct vm *vm)
 	struct signalfd_siginfo si;
 
 	while (read(vm->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
-		if (si.ssi_signo != SIGUSR1)
+		if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT || si.ssi_signo == SIGHUP)
 			return true;
 	return false;
 }
