@@ -44,7 +44,7 @@ placed() {
 }
 
 placed "1 GiB pages on node 0" 1G,hugepages=1G,nodes=0,prefault=on 1048576 1 0
-placed "1 GiB pages on node 1" 2G,hugepages=1G,nodes=1,prefault=on 1048576 0 2
+placed "1 GiB pages on node 1" 1G,hugepages=1G,nodes=1 1048576 0 1
 placed "2 MiB pages on node 0" 512M,hugepages=2M,nodes=0,prefault=on 2048 256 0
 placed "2 MiB pages on both nodes" 512M,hugepages=2M,nodes=0,1,prefault=on 2048 128 128
 placed "4 KiB pages on node 1" 256M,hugepages=off,nodes=1,prefault=on 4 0 65536
@@ -52,6 +52,10 @@ mkdir -p /tmp/huge
 mount -t hugetlbfs -o pagesize=2M none /tmp/huge
 placed "2 MiB pages of a mounted hugetlbfs on node 1" 256M,hugepages=/tmp/huge,nodes=1,prefault=on 2048 0 128
 check "no file stays there" test -z "$(ls /tmp/huge)"
+
+start --memory 256M,lock=on
+check "lock=on locks what comes" grep -q 'VmLck:.* 262144 kB' /proc/$vmm/status
+stop
 
 # auto: the device's node, the largest pages that are free there, and how to get larger ones.
 placed "a device on node 1 pulls memory there: 1 GiB pages" 1G 1048576 0 1 --vfio "$nvme"
