@@ -78,9 +78,28 @@ static uint64_t read_list(const char *root, const char *name)
 	return numa_parse_list(text, NUMA_MAX_NODES, &mask) == 0 ? mask : 0;
 }
 
+/* A cpuset may keep us off some. */
+static uint64_t allowed_nodes(const char *root)
+{
+	char path[PATH_MAX], line[256], list[192];
+	uint64_t mask = UINT64_MAX;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/proc/self/status", root);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Mems_allowed_list: %191s", list) == 1 &&
+		    numa_parse_list(list, NUMA_MAX_NODES, &mask) < 0)
+			mask = UINT64_MAX;
+	if (f)
+		fclose(f);
+	return mask;
+}
+
 struct numa_nodes numa_nodes(const char *root)
 {
-	return (struct numa_nodes){ read_list(root, "online"), read_list(root, "has_memory") };
+	return (struct numa_nodes){ read_list(root, "online"),
+				    read_list(root, "has_memory") & allowed_nodes(root) };
 }
 
 static uint64_t read_number(const char *root, const char *dir, const char *name)
@@ -167,7 +186,7 @@ uint64_t numa_available(const char *root, int node)
 /* Row `from` of the table; its columns are the online nodes, in order. */
 uint8_t numa_distance(const char *root, unsigned from, unsigned to)
 {
-	uint64_t online = numa_nodes(root).online;
+	uint64_t online = read_list(root, "online");
 	char path[PATH_MAX], text[512], *s = text, *end;
 	unsigned i;
 	long d;

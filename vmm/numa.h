@@ -20,7 +20,7 @@
 int numa_parse_list(const char *, unsigned max, uint64_t *bits);
 
 struct numa_nodes {
-	uint64_t online, memory; /* masks: the nodes there are, those with memory */
+	uint64_t online, memory; /* masks: the nodes there are, those with memory for us */
 };
 /* A host without sysfs nodes (a kernel without NUMA) has none. */
 struct numa_nodes numa_nodes(const char *root);

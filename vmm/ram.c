@@ -251,8 +251,9 @@ static int check_nodes(const struct ram_want *w, const struct ram_host *h, struc
 		return 0;
 	if (h->nodes.online >> node & 1)
 		return error_set(err, -ENODEV,
-				 "--memory nodes=: node %u has no memory (cat "
-				 "/sys/devices/system/node/has_memory lists those that do)",
+				 "--memory nodes=: node %u has no memory for this process (see "
+				 "/sys/devices/system/node/has_memory, and Mems_allowed_list in "
+				 "/proc/self/status)",
 				 node);
 	return error_set(err, -ENODEV,
 			 "--memory nodes=: this host has no node %u (cat "
@@ -260,16 +261,9 @@ static int check_nodes(const struct ram_want *w, const struct ram_host *h, struc
 			 node);
 }
 
-int ram_decide(const struct ram_want *w, const struct ram_host *h, struct ram_plan *p,
-	       struct error *err)
+static int decide(const struct ram_want *w, const struct ram_host *h, struct ram_plan *p,
+		  struct error *err)
 {
-	int rc = check_nodes(w, h, err);
-
-	*p = (struct ram_plan){ .size = w->size,
-				.prefault = w->prefault,
-				.chosen = w->pages == RAM_AUTO };
-	if (rc < 0)
-		return rc;
 	switch (w->pages) {
 	case RAM_AUTO:
 		if (try_huge(w, h, GiB, p, NULL) == 0 || try_huge(w, h, HUGE, p, NULL) == 0)
@@ -288,6 +282,22 @@ int ram_decide(const struct ram_want *w, const struct ram_host *h, struct ram_pl
 		return try_huge(w, h, w->path_page, p, err);
 	}
 	return -EINVAL;
+}
+
+int ram_decide(const struct ram_want *asked, const struct ram_host *h, struct ram_plan *p,
+	       struct error *err)
+{
+	struct ram_want w = *asked;
+	int rc;
+
+	/* A device may be near processors only, or near memory that we may not have. */
+	if (w.nodes_auto)
+		w.nodes &= h->nodes.memory;
+	*p = (struct ram_plan){ .size = w.size,
+				.prefault = w.prefault,
+				.chosen = w.pages == RAM_AUTO };
+	rc = check_nodes(&w, h, err);
+	return rc < 0 ? rc : decide(&w, h, p, err);
 }
 
 void ram_describe(const struct ram_plan *p, const struct ram_host *h, char *buf, size_t len)
@@ -321,7 +331,7 @@ static int open_path(const char *dir, struct error *err)
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
 	char name[256];
 
-	/* hugetlbfs has had O_TMPFILE since Linux 5.1 only where it was not left out. */
+	/* Older kernels' hugetlbfs has no O_TMPFILE. */
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
 		snprintf(name, sizeof(name), "%s/minivmm.XXXXXX", dir);
 		fd = mkostemp(name, O_CLOEXEC);
@@ -405,9 +415,7 @@ static int bind_parts(const struct ram_plan *p, void *ram, struct error *err)
 		rc = numa_bind((char *)ram + part->offset, part->size, (unsigned)part->node,
 			       part->preferred);
 		if (rc < 0)
-			return error_set(err, rc,
-					 "--memory: node %d: %s (cpusets forbid it? grep "
-					 "Mems_allowed_list /proc/self/status)",
+			return error_set(err, rc, "--memory: memory cannot be bound to node %d: %s",
 					 part->node, strerror(-rc));
 	}
 	return 0;

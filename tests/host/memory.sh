@@ -101,11 +101,12 @@ refused "a node that runs out" "node 1 has run out .* of 256 MiB" \
 
 # A prefault on a terminal shows a bar; Ctrl-C ends it, also where the console has made the terminal raw.
 command="exec minivmm --memory 2G,hugepages=off,nodes=0,1,prefault=on --kernel $KERNEL"
+rm -f /tmp/typescript
 (
-	sleep 2
+	wait_for 20 grep -qs 'memory \[' /tmp/typescript
 	printf '\003'
 	sleep 1
-) | script -qec "$command" /tmp/typescript >/dev/null
+) | script -qfec "$command" /tmp/typescript >/dev/null
 status=$?
 tr '\r' '\n' </tmp/typescript >"$OUT/terminal"
 check "Ctrl-C ends a start, status 1" test $status -eq 1

@@ -101,6 +101,12 @@ static void test_nodes(void **state)
 	(void)state;
 	assert_int_equal(n.online, 7);
 	assert_int_equal(n.memory, 5);
+	/* In a cpuset without node 0. */
+	put("proc/self/status", "Name:\tx\nMems_allowed:\t6\nMems_allowed_list:\t1-2\n");
+	n = numa_nodes(root);
+	assert_int_equal(n.online, 7);
+	assert_int_equal(n.memory, 4);
+	put("proc/self/status", "Mems_allowed_list:\t0-2\n");
 	n = numa_nodes("/nonexistent");
 	assert_int_equal(n.online | n.memory, 0);
 }

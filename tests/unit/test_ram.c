@@ -156,6 +156,10 @@ static void test_nodes_that_are_none(void **state)
 	says("node 2 has no memory");
 	assert_int_equal(DECIDE(&h, .size = GiB, .nodes = 1ull << 63), -ENODEV);
 	says("no node 63");
+	/* Our own choice is no demand. */
+	assert_int_equal(DECIDE(&h, .size = GiB, .pages = RAM_AUTO, .nodes = 4, .nodes_auto = true),
+			 0);
+	assert_int_equal(p.part[0].node, NUMA_ANY);
 }
 
 static void test_shares(void **state)
