@@ -237,8 +237,10 @@ static int wait_prefault(struct vm *vm, struct error *err)
 			shown = true;
 		}
 	}
-	if (shown)
-		(void)!write(STDERR_FILENO, "\r\033[K", 4);
+	if (shown) {
+		show(vm, since);
+		(void)!write(STDERR_FILENO, "\n", 1);
+	}
 	if (restore)
 		terminal_signals(false);
 	if (!stop)
