@@ -29,9 +29,10 @@ LDFLAGS += -fsanitize=address,undefined
 endif
 BASE    = -std=gnu17 $(WARN) -I. -pthread -D_GNU_SOURCE -MMD -MP
 
-# Libraries by the name pkg-config knows; libaio and libfdt ship no .pc file on Debian.
+# Libraries by the name pkg-config knows; libaio and libfdt ship no .pc file on Debian. Of libnuma only the header is
+# used: see vmm/numa.c.
 LIBS_PKG = liburing
-LIBS     = $(shell $(PKG) --libs $(LIBS_PKG) 2>/dev/null || echo -luring) -lfdt -laio -lnuma -ljansson -pthread
+LIBS     = $(shell $(PKG) --libs $(LIBS_PKG) 2>/dev/null || echo -luring) -lfdt -laio -ljansson -pthread
 
 ROOMS   = vmm devices vfio firmware
 SRC     = $(foreach d,$(ROOMS),$(wildcard $(d)/*.c))

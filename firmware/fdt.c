@@ -71,7 +71,16 @@ static void cells(struct tree *t, const char *name, const uint32_t *v, unsigned 
 #define HI(v) ((uint32_t)((v) >> 32))
 #define LO(v) ((uint32_t)(v))
 
-static void memory(struct tree *t, uint64_t base, uint64_t size)
+/* numa-node-id (Linux' Documentation/devicetree/bindings/numa.txt); NO_NODE: says nothing. */
+#define NO_NODE UINT32_MAX
+
+static void numa_id(struct tree *t, uint32_t id)
+{
+	if (id != NO_NODE)
+		u32(t, "numa-node-id", id);
+}
+
+static void memory(struct tree *t, uint64_t base, uint64_t size, uint32_t id)
 {
 	char name[32];
 
@@ -81,6 +90,40 @@ static void memory(struct tree *t, uint64_t base, uint64_t size)
 	node(t, name);
 	str(t, "device_type", "memory");
 	cells(t, "reg", (uint32_t[]){ HI(base), LO(base), HI(size), LO(size) }, 4);
+	numa_id(t, id);
+	end(t);
+}
+
+static void memories(struct tree *t, const struct fdt_machine *m)
+{
+	unsigned i;
+
+	if (!m->n_nodes) {
+		memory(t, 0, m->low_ram, NO_NODE);
+		memory(t, m->high_base, m->high_ram, NO_NODE);
+	}
+	for (i = 0; m->n_nodes && i < m->n_memory; i++)
+		memory(t, m->memory[i].base, m->memory[i].size, m->memory[i].node);
+}
+
+static void distances(struct tree *t, const struct fdt_machine *m)
+{
+	unsigned i, k, n = m->n_nodes;
+	fdt32_t *to;
+
+	if (!n)
+		return;
+	node(t, "distance-map");
+	str(t, "compatible", "numa-distance-map-v1");
+	step(t, fdt_property_placeholder(t->fdt, "distance-matrix", (int)(n * n * 3 * sizeof(*to)),
+					 (void **)&to));
+	for (i = 0; i < n && t->rc == 0; i++) {
+		for (k = 0; k < n; k++) {
+			*to++ = cpu_to_fdt32(i);
+			*to++ = cpu_to_fdt32(k);
+			*to++ = cpu_to_fdt32(m->distance[i * n + k]);
+		}
+	}
 	end(t);
 }
 
@@ -99,6 +142,7 @@ static void cpus(struct tree *t, const struct fdt_machine *m)
 		node(t, name);
 		str(t, "device_type", "cpu");
 		u32(t, "reg", id);
+		numa_id(t, m->n_nodes ? m->cpu_node(m->node_arg, i) : NO_NODE);
 		end(t);
 	}
 	end(t);
@@ -144,6 +188,7 @@ static void pci(struct tree *t, const struct fdt_machine *m)
 	      4);
 	cells(t, "bus-range", (uint32_t[]){ 0, LO(m->ecam_size >> 20) - 1 }, 2);
 	cells(t, "ranges", ranges, m->mmio64_size ? 21 : 14);
+	numa_id(t, m->pci_node < m->n_nodes ? m->pci_node : NO_NODE);
 	end(t);
 }
 
@@ -200,8 +245,8 @@ static int build(const struct fdt_machine *m, void *blob, int size)
 	u32(&t, "#address-cells", 2);
 	u32(&t, "#size-cells", 2);
 	chosen(&t, m);
-	memory(&t, 0, m->low_ram);
-	memory(&t, m->high_base, m->high_ram);
+	memories(&t, m);
+	distances(&t, m);
 	cpus(&t, m);
 	pci(&t, m);
 	isa(&t, m);

@@ -21,6 +21,16 @@ struct fdt_machine {
 	unsigned n_serial;
 	const char *bootargs; /* NULL: none */
 	uint64_t initrd_base, initrd_size;
+	/* NUMA: none when n_nodes is 0; then memory is low_ram and high_ram. */
+	unsigned n_nodes, n_memory;
+	const struct fdt_memory {
+		uint64_t base, size;
+		uint32_t node;
+	} * memory;
+	uint32_t (*cpu_node)(const void *arg, unsigned i); /* node_arg */
+	const void *node_arg;
+	const uint8_t *distance; /* n_nodes * n_nodes, row by row */
+	uint32_t pci_node;	 /* n_nodes or more: none */
 };
 
 /* A new blob, the caller's to free(). */

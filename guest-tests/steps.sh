@@ -11,6 +11,8 @@
 #   cpus=N            CPUs that must be online
 #   net=10.0.2.50     address of the interface under test, /24; gw=: whom to ping (default: .2)
 #   nvme_disk=A,B     names of the test disks that must be there (make-disk); usb_disk= likewise
+#   numa=N            nodes there must be; numa_cpus=0-1,2-3: their CPUs; numa_distance=21: from node 0 to 1;
+#                     numa_pci=N: the node of PCI devices
 #   edu_bits=28       DMA address bits of the edu device;  membar=MIB: size pci-testdev must have
 #   then=, hold=      what follows the verdict; read by the caller
 #
@@ -185,6 +187,32 @@ step_cpus() {
 	want=$(word_value cpus "$@")
 	[ "${want:-$online}" = "$online" ] || fail "$online online, expected $want"
 	add "$online online"
+}
+
+# numa_is WORD VALUE NAME [WORD ...]: VALUE is what WORD says, if it says anything.
+numa_is() {
+	key=$1 have=$2 what=$3
+	shift 3
+	want=$(word_value "$key" "$@")
+	[ "${want:-$have}" = "$have" ] || fail "$what: $have, expected $want"
+}
+
+step_numa() {
+	nodes=/sys/devices/system/node
+	count=0 cpus='' mib='' on=''
+	for d in "$nodes"/node[0-9]*; do
+		count=$((count + 1))
+		cpus=$cpus${cpus:+,}$(cat "$d/cpulist")
+		mib=$mib${mib:+,}$(awk '/MemTotal/ { printf "%d", $4 / 1024 }' "$d/meminfo")
+	done
+	numa_is numa "$count" nodes "$@"
+	numa_is numa_cpus "$cpus" "CPUs of the nodes" "$@"
+	numa_is numa_distance "$(cut -d' ' -f2 "$nodes/node0/distance")" "distance of node 1" "$@"
+	for d in "$pci"/*; do
+		on=$(cat "$d/numa_node")
+		numa_is numa_pci "$on" "node of ${d##*/}" "$@"
+	done
+	add "$count nodes of $mib MiB, CPUs $cpus, distances $(cat "$nodes"/node*/distance | tr '\n' ';') PCI on $on"
 }
 
 # nvme_block ADDRESS: block device of the first namespace; "nvme0c1n1" is one path of "nvme0n1".
@@ -596,7 +624,7 @@ irq_judge() {
 
 # --- running them -----------------------------------------------------------------------------
 
-all_steps="boot cpus nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net bulk reload irqmove"
+all_steps="boot cpus numa nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net bulk reload irqmove"
 
 present_steps() {
 	list="boot cpus"

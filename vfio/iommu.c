@@ -2,10 +2,11 @@
 /*
  * The VM's I/O address space: groups, and guest memory in it with IOVA = GPA.
  *
- * Memory is looked at twice. iommu_attach_memory() first checks every range against the addresses
- * that the IOMMU has and against the memlock limit, so that what cannot work is said in a sentence
- * and nothing is pinned; then it listens to guest memory, which maps each range in one call (the
- * kernel pins all of it there: 80 % of the time of that is clearing pages) and follows changes.
+ * Memory is looked at twice. iommu_check_memory() checks every range against the addresses that the
+ * IOMMU has and against the memlock limit, so that what cannot work is said in a sentence, before
+ * memory is prefaulted and before it is pinned; iommu_attach_memory() listens to guest memory,
+ * which maps each range in one call (the kernel pins all of it there: 80 % of the time of that is
+ * clearing pages, where they were not prefaulted) and follows changes.
  *
  * Groups join before memory is mapped, each registered with KVM first, because KVM asks the groups
  * it knows whether DMA is coherent when it sets up its page tables.
@@ -31,6 +32,7 @@
 #include "vfio/sysfs.h"
 #include "vmm/cleanup.h"
 #include "vmm/log.h"
+#include "vmm/memlock.h"
 
 #define FILES_WANTED 65536 /* an eventfd or two a vector: 2048 vectors a device */
 #define MAP_TRIES    10
@@ -75,38 +77,6 @@ static void raise_files(void)
 	setrlimit(RLIMIT_NOFILE, &want);
 }
 
-/* CAP_IPC_LOCK frees us from RLIMIT_MEMLOCK. In a user namespace the bit says nothing; then the
- * mapping itself fails, with the same sentence. */
-static bool may_lock_all(void)
-{
-	unsigned long long caps = 0;
-	char line[128];
-	FILE *f = fopen("/proc/self/status", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "CapEff: %llx", &caps) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return caps >> 14 & 1;
-}
-
-static int raise_memlock(uint64_t need, struct error *err)
-{
-	struct rlimit now, want;
-	enum memlock_plan plan;
-
-	if (getrlimit(RLIMIT_MEMLOCK, &now) < 0)
-		return 0;
-	plan = memlock_plan(need, &now);
-	if (plan == MEMLOCK_ENOUGH)
-		return 0;
-	want = (struct rlimit){ need, plan == MEMLOCK_RAISE_BOTH ? need : now.rlim_max };
-	if (setrlimit(RLIMIT_MEMLOCK, &want) == 0 || may_lock_all())
-		return 0;
-	return memlock_error(need, &now, err);
-}
-
 /* ---- mapping ---- */
 
 static int map_once(struct iommu *m, uint64_t iova, void *host, uint64_t size, bool write)
@@ -140,11 +110,8 @@ int iommu_unmap(struct iommu *m, iova_t iova, uint64_t size)
 
 static int explain_map(const struct mem_range *r, int rc, struct error *err)
 {
-	struct rlimit now = { 0, 0 };
-
-	getrlimit(RLIMIT_MEMLOCK, &now);
-	if (rc == -ENOMEM && !may_lock_all())
-		return memlock_error(r->size, &now, err);
+	if (rc == -ENOMEM && memlock_explain(r->size, err) < 0)
+		return rc;
 	return error_set(
 		err, rc, "guest memory at 0x%llx, %llu MiB, cannot be mapped for DMA: %s%s",
 		(unsigned long long)r->gpa, (unsigned long long)(r->size >> 20), strerror(-rc),
@@ -205,7 +172,7 @@ static int check_range(void *arg, const struct mem_range *r)
 			 (unsigned long long)bad);
 }
 
-int iommu_attach_memory(struct iommu *m, struct guest_mem *mem, struct error *err)
+int iommu_check_memory(struct iommu *m, struct guest_mem *mem, struct error *err)
 {
 	struct attach_check c = { .m = m, .err = err };
 	int rc = learn_limits(m);
@@ -220,7 +187,13 @@ int iommu_attach_memory(struct iommu *m, struct guest_mem *mem, struct error *er
 				 "the kernel allows %u DMA mappings: echo 65535 "
 				 ">/sys/module/vfio_iommu_type1/parameters/dma_entry_limit",
 				 m->limits.maps_left);
-	rc = raise_memlock(c.total, err);
+	return memlock_raise(c.total, err);
+}
+
+int iommu_attach_memory(struct iommu *m, struct guest_mem *mem, struct error *err)
+{
+	int rc = iommu_check_memory(m, mem, err);
+
 	if (rc < 0)
 		return rc;
 	m->listener = (struct mem_listener){ .add = range_add, .del = range_del };

@@ -34,9 +34,11 @@ struct vfio_kernel *iommu_open_device(struct iommu *, const char *bdf, struct er
 /* The descriptor of a group of ours, for a hot reset; -ENOENT: not ours. */
 int iommu_group_fd(const struct iommu *, unsigned group);
 
-/* Maps every dma range of guest memory, now and as it changes: checks them against the IOMMU's
- * valid IOVA ranges and the memlock limit *before* mapping; a failure names the range, or the limit
- * and the command that raises it. */
+/* Checks every dma range of guest memory against the IOMMU's valid IOVA ranges and the memlock
+ * limit, which it raises; a failure names the range, or the limit and the command that raises it.
+ * Once all groups have joined. */
+int iommu_check_memory(struct iommu *, struct guest_mem *, struct error *err);
+/* Maps every dma range, now and as they change; checks them first. */
 int iommu_attach_memory(struct iommu *, struct guest_mem *, struct error *err);
 void iommu_detach_memory(struct iommu *);
 

@@ -8,8 +8,6 @@
 #ifndef VFIO_IOMMU_BACKEND_H
 #define VFIO_IOMMU_BACKEND_H
 
-#include <sys/resource.h>
-
 #include "vfio/iommu.h"
 
 #define IOMMU_MAX_RANGES 64
@@ -45,11 +43,5 @@ int iommu_limits_parse(const void *info, size_t len, struct iommu_limits *);
 /* True when [iova, iova + size) may be mapped; else the first byte that may not is in *bad. */
 bool iommu_limits_allow(const struct iommu_limits *, uint64_t iova, uint64_t size, uint64_t *bad);
 unsigned iommu_limits_bits(const struct iommu_limits *);
-
-/* What to do about RLIMIT_MEMLOCK so that `need` bytes can be locked. */
-enum memlock_plan { MEMLOCK_ENOUGH, MEMLOCK_RAISE_SOFT, MEMLOCK_RAISE_BOTH };
-enum memlock_plan memlock_plan(uint64_t need, const struct rlimit *now);
-/* The sentence for a limit that could not be raised; returns err->code. */
-int memlock_error(uint64_t need, const struct rlimit *now, struct error *err);
 
 #endif

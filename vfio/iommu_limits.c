@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Decisions about an I/O address space: which addresses it has, and whether the process may lock
- * the memory that is to be mapped. No system calls, no state.
+ * Decisions about an I/O address space: which addresses it has. No system calls, no state.
  *
  * The holes that matter: the MSI doorbell at 0xfee00000 on every x86, 0xfd00000000-0xffffffffff on
  * AMD (HyperTransport), and whatever firmware reserved for a device (RMRR).
@@ -96,27 +95,4 @@ unsigned iommu_limits_bits(const struct iommu_limits *l)
 	uint64_t last = l->n ? l->range[l->n - 1].last : 0;
 
 	return last ? 64 - (unsigned)__builtin_clzll(last) : 0;
-}
-
-enum memlock_plan memlock_plan(uint64_t need, const struct rlimit *now)
-{
-	if (now->rlim_cur == RLIM_INFINITY || need <= now->rlim_cur)
-		return MEMLOCK_ENOUGH;
-	if (now->rlim_max == RLIM_INFINITY || need <= now->rlim_max)
-		return MEMLOCK_RAISE_SOFT;
-	return MEMLOCK_RAISE_BOTH;
-}
-
-int memlock_error(uint64_t need, const struct rlimit *now, struct error *err)
-{
-	unsigned long long kib = (need + 1023) / 1024;
-
-	return error_set(err, -ENOMEM,
-			 "the guest's memory (%llu MiB) must be locked for the devices, and this "
-			 "process may lock %llu KiB (RLIMIT_MEMLOCK, hard limit %llu): as root: "
-			 "prlimit --pid $$ --memlock=%llu in the shell that starts minivmm, or a "
-			 "line '* hard memlock %llu' in /etc/security/limits.conf",
-			 (unsigned long long)(need >> 20),
-			 (unsigned long long)(now->rlim_cur / 1024),
-			 (unsigned long long)(now->rlim_max / 1024), kib * 1024, kib);
 }

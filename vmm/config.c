@@ -14,12 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "vfio/sysfs.h"
 #include "vmm/addr.h"
+#include "vmm/ram.h"
 
-enum key_kind { KEY_STRING, KEY_FLAG, KEY_NUMBER, KEY_CHOICE, KEY_MAC };
+enum key_kind { KEY_STRING, KEY_FLAG, KEY_NUMBER, KEY_CHOICE, KEY_MAC, KEY_LIST };
 
 /* One `key=value`. The first row of a table is what stands without a key in front. */
 struct key {
@@ -132,6 +134,7 @@ static int set_key(struct config *c, const struct key *k, void *base, const char
 		return -EINVAL;
 	switch (k->kind) {
 	case KEY_STRING:
+	case KEY_LIST:
 		return set_string(c, k, val, field);
 	case KEY_FLAG:
 		return set_flag(val, field);
@@ -165,6 +168,15 @@ static char *next_item(char **rest)
 	return item;
 }
 
+/* A list's commas are its own: what follows and starts with a digit belongs to it. */
+static void join_list(const char *item, char **rest)
+{
+	while (*rest && **rest >= '0' && **rest <= '9' && item + strlen(item) + 1 == *rest) {
+		(*rest)[-1] = ',';
+		next_item(rest);
+	}
+}
+
 static const struct key *find_key(const struct key *keys, const char *name, size_t len)
 {
 	for (; keys->name; keys++)
@@ -195,6 +207,8 @@ static int bad_value(const struct option *o, const struct key *k, struct error *
 			 (unsigned long long)k->min, (unsigned long long)k->max);
 	else if (k->kind == KEY_FLAG)
 		snprintf(want, sizeof(want), "on or off");
+	else if (k->kind == KEY_LIST)
+		snprintf(want, sizeof(want), "a list like 0,2-3");
 	else if (k->kind == KEY_MAC)
 		snprintf(want, sizeof(want), "a unicast address like 52:54:00:12:34:56");
 	else if (k->kind == KEY_STRING && k->max)
@@ -226,6 +240,8 @@ static int parse_keys(struct config *c, const struct option *o, const char *arg,
 		if (!first)
 			val = eq ? eq + 1 : NULL;
 		first = false;
+		if (k->kind == KEY_LIST)
+			join_list(item, &rest);
 		if (set_key(c, k, base, val) < 0)
 			return bad_value(o, k, err);
 	}
@@ -272,15 +288,54 @@ static int opt_action(struct config *c, const struct option *o, const char *arg,
 #define MEMORY_MIN (16 * MiB)
 #define MEMORY_MAX (16384 * GiB)
 
+/* hugepages= and nodes= as they are meant. */
+static int finish_ram(struct config_ram *r)
+{
+	static const char *const names[] = {
+		[RAM_AUTO] = "auto", [RAM_4K] = "off", [RAM_2M] = "2M", [RAM_1G] = "1G"
+	};
+	unsigned i;
+
+	for (i = 0; r->hugepages && i < ARRAY_SIZE(names); i++)
+		if (names[i] && strcasecmp(r->hugepages, names[i]) == 0)
+			r->pages = i;
+	if (r->hugepages && r->hugepages[0] == '/') {
+		r->pages = RAM_PATH;
+		r->path = r->hugepages;
+	}
+	r->nodes_auto = r->node_list && strcmp(r->node_list, "auto") == 0;
+	if (r->hugepages && r->pages == RAM_PLAIN)
+		return -EINVAL;
+	return r->node_list && !r->nodes_auto
+		       ? numa_parse_list(r->node_list, NUMA_MAX_NODES, &r->nodes)
+		       : 0;
+}
+
 static int opt_memory(struct config *c, const struct option *o, const char *arg, struct error *err)
 {
+	uint64_t page = 1;
+	int rc;
+
 	if (c->memory)
 		return error_set(err, -EINVAL, "--%s is given twice", o->name);
-	if (parse_number(arg, MiB, &c->memory) < 0 || c->memory < MEMORY_MIN ||
+	rc = parse_keys(c, o, arg, &c->ram, true, err);
+	if (rc < 0)
+		return rc;
+	if (parse_number(c->ram.size, MiB, &c->memory) < 0 || c->memory < MEMORY_MIN ||
 	    c->memory > MEMORY_MAX || c->memory % MiB)
 		return error_set(err, -EINVAL,
 				 "--%s %s: use whole MiB from 16M to 16T, like 512M or 4G", o->name,
-				 arg);
+				 c->ram.size);
+	if (finish_ram(&c->ram) < 0)
+		return error_set(err, -EINVAL,
+				 "--%s %s: hugepages= is 1G, 2M, off, auto or the path of a "
+				 "hugetlbfs; nodes= is auto or a list like 0,2-3",
+				 o->name, arg);
+	if (c->ram.pages == RAM_2M || c->ram.pages == RAM_1G)
+		page = c->ram.pages == RAM_2M ? 2 * MiB : GiB;
+	if (c->memory % page)
+		return error_set(err, -EINVAL, "--%s %s: with hugepages=%s it is a multiple of %s",
+				 o->name, arg, c->ram.hugepages, c->ram.hugepages);
 	return 0;
 }
 
@@ -409,6 +464,15 @@ static const struct key vfio_keys[] = {
 	{ 0 },
 };
 
+static const struct key memory_keys[] = {
+	{ "SIZE", KEY_STRING, IN(config_ram, size), 0, 0, { 0 } },
+	{ "hugepages", KEY_STRING, IN(config_ram, hugepages), 0, 0, { 0 } },
+	{ "nodes", KEY_LIST, IN(config_ram, node_list), 0, 0, { 0 } },
+	{ "prefault", KEY_CHOICE, IN(config_ram, prefault), 0, 0, { "auto", "on", "off" } },
+	{ "lock", KEY_FLAG, IN(config_ram, lock), 0, 0, { 0 } },
+	{ 0 },
+};
+
 static const struct key cpus_keys[] = {
 	{ "N", KEY_NUMBER, IN(config_cpus, n), 1, CONFIG_MAX_CPUS, { 0 } },
 	{ "sockets", KEY_NUMBER, IN(config_cpus, sockets), 1, CONFIG_MAX_CPUS, { 0 } },
@@ -441,7 +505,7 @@ static const struct option options[] = {
 	STRING("name", "N", name),
 	{ "cpus", "N[,sockets=,cores=,threads=]", opt_cpus, 0, cpus_keys },
 	{ "cpu", "K=V,...", opt_cpu, 0, cpu_keys },
-	{ "memory", "SIZE", opt_memory, 0, NULL },
+	{ "memory", "SIZE[,...]", opt_memory, 0, memory_keys },
 	STRING("firmware", "FILE", firmware),
 	STRING("nvram", "FILE", nvram),
 	STRING("kernel", "FILE", kernel),
@@ -470,7 +534,7 @@ static const char help[] =
 	"  --cpus N[,sockets=S,cores=C,threads=T]    1 to 255 processors (1)\n"
 	"  --cpu kvm=off,phys_bits=N,hv_time,hv_relaxed,hv_vapic,hv_spinlocks=N,\n"
 	"        hv_vendor_id=S                      what CPUID says\n"
-	"  --memory SIZE                             like 512M or 4G (1G)\n"
+	"  --memory SIZE[,hugepages=1G|2M|off|DIR][,nodes=0,1][,prefault=on][,lock=on]\n"
 	"boot\n"
 	"  --firmware FILE  --nvram FILE             OVMF code, and its variables (kept)\n"
 	"  --kernel FILE [--initrd FILE] [--append S]  bzImage or PVH ELF, no firmware\n"
@@ -539,11 +603,14 @@ static int parse_option(struct config *c, int argc, char **argv, int i, struct e
 /* Fills in what was left out, in the order people mean it: cores, then sockets, then threads. */
 static int finish_topology(struct config *c, struct error *err)
 {
+	uint64_t given, nodes = (uint64_t)__builtin_popcountll(c->ram.nodes);
 	struct config_cpus *p = &c->cpus;
-	uint64_t given;
 
 	p->n = p->n ? p->n : 1;
 	p->threads = p->threads ? p->threads : 1;
+	/* A node of the guest's is a socket, unless it is said otherwise. */
+	if (!p->sockets && !p->cores && nodes > 1 && p->n % (nodes * p->threads) == 0)
+		p->sockets = nodes;
 	given = p->threads * (p->sockets ? p->sockets : 1) * (p->cores ? p->cores : 1);
 	if (p->n % given == 0) {
 		if (!p->cores)

@@ -43,6 +43,18 @@ struct config_vfio {
 	uint64_t slot; /* of the guest's bus 0, for the root port; 0: any */
 };
 
+enum config_choice { CONFIG_AUTO, CONFIG_ON, CONFIG_OFF };
+
+/* --memory beside the size. */
+struct config_ram {
+	const char *size, *hugepages, *node_list; /* as given */
+	unsigned pages;				  /* enum ram_pages */
+	const char *path;			  /* of a hugetlbfs */
+	uint64_t nodes;				  /* mask; 0: none asked for */
+	bool nodes_auto, lock;
+	unsigned prefault; /* enum config_choice */
+};
+
 struct config_cpus {
 	uint64_t n, sockets, cores, threads; /* 0: not given, until config_parse() returns */
 };
@@ -59,6 +71,7 @@ struct config {
 	const char *name, *pidfile, *firmware, *nvram, *kernel, *initrd, *append, *debugcon,
 		*dump_dtb, *console;
 	uint64_t memory; /* bytes */
+	struct config_ram ram;
 	struct config_cpus cpus;
 	struct config_cpu cpu;
 	struct config_disk disk[CONFIG_MAX_DISKS];

@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -31,8 +30,6 @@
 #include "devices/virtio_rng.h"
 #include "vmm/cleanup.h"
 #include "vmm/log.h"
-
-#define HUGE (2 * MiB)
 
 void machine_stop(struct vm *vm, int status)
 {
@@ -487,32 +484,6 @@ static int reset_machine(struct vm *vm, struct error *err)
 
 /* The frame: memory, buses, interrupts, processors */
 
-static int map_ram(struct vm *vm, struct error *err)
-{
-	uint64_t size = vm->cfg->memory, slack;
-	char *p;
-
-	vm->low_ram = size < MACHINE_LOW_RAM_MAX ? size : MACHINE_LOW_RAM_MAX;
-	vm->high_ram = size - vm->low_ram;
-	/* Aligned to huge pages, and one block: what is contiguous for the guest is so for us. */
-	p = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return error_set(err, -errno, "--memory %llu MiB: %s",
-				 (unsigned long long)(size >> 20), strerror(errno));
-	slack = -(uintptr_t)p & (HUGE - 1);
-	if (slack)
-		munmap(p, slack);
-	if (slack < HUGE)
-		munmap(p + slack + size, HUGE - slack);
-	vm->ram = p + slack;
-	vm->ram_size = size;
-	/* Not the first and the last huge page: a start touches a few bytes there, and clearing
-	 * 4 MiB for them was half of the time to the first instruction (21 against 10 ms). */
-	madvise(p + slack + HUGE, size - 2 * HUGE, MADV_HUGEPAGE);
-	return 0;
-}
-
 /* What a card's legacy VGA takes over is no RAM: a hole of a PC since the first one. */
 #define VGA_BASE 0xa0000u
 #define VGA_END	 0xc0000u
@@ -611,7 +582,8 @@ static int build_cpus(struct vm *vm, struct error *err)
 	return vm->vcpus ? 0 : err->code;
 }
 
-static int build(struct vm *vm, struct error *err)
+/* Everything that needs no device and no memory in place. */
+static int build_base(struct vm *vm, struct error *err)
 {
 	int rc = kvm_open(&vm->kvm, err);
 
@@ -620,25 +592,45 @@ static int build(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = watch_signals(vm, err);
 	if (rc == 0)
-		rc = map_ram(vm, err);
+		rc = machine_vfio_look(vm, err);
+	phase_mark(&vm->phases, "frame");
+	if (rc == 0)
+		rc = machine_memory_open(vm, err);
 	if (rc == 0)
 		rc = add_ram(vm, err);
+	phase_mark(&vm->phases, "memory");
+	return rc;
+}
+
+static int build(struct vm *vm, struct error *err)
+{
+	int rc = build_base(vm, err);
+
 	if (rc == 0)
 		rc = kvm_create_chips(&vm->kvm, err);
+	phase_mark(&vm->phases, "frame");
 	if (rc == 0)
 		rc = machine_vfio_open(vm, err);
 	if (rc == 0)
 		rc = build_cpus(vm, err);
+	phase_mark(&vm->phases, "cpus");
 	if (rc == 0)
 		rc = realize_devices(vm, err);
+	phase_mark(&vm->phases, "devices");
 	if (rc == 0)
 		rc = machine_boot_prepare(vm, err);
+	phase_mark(&vm->phases, "firmware");
+	if (rc == 0)
+		rc = machine_memory_finish(vm, err);
+	if (rc == 0)
+		rc = machine_vfio_map(vm, err);
 	return rc;
 }
 
 static void take_down(struct vm *vm)
 {
 	/* Threads first: nothing calls into a device that goes. */
+	machine_memory_stop(vm);
 	vcpus_free(vm->vcpus);
 	machine_boot_release(vm);
 	unrealize_devices(vm);
@@ -648,8 +640,7 @@ static void take_down(struct vm *vm)
 	bus_free(vm->mmio);
 	kvm_close(&vm->kvm);
 	guest_mem_free(vm->mem);
-	if (vm->ram)
-		munmap(vm->ram, vm->ram_size);
+	machine_memory_close(vm);
 	evloop_free(vm->loop);
 	cleanup_close(&vm->signal_fd);
 }
@@ -666,6 +657,7 @@ static int start(struct vm *vm, struct error *err)
 	if (rc < 0)
 		return error_set(err, rc, "the processors: %s", strerror(-rc));
 	rc = irq_commit(vm->irq);
+	phase_mark(&vm->phases, "firmware");
 	return rc < 0 ? error_set(err, rc, "interrupt routing: %s", strerror(-rc)) : 0;
 }
 
@@ -691,6 +683,17 @@ static int stop_reinjection_soon(struct vm *vm, struct error *err)
 	return 0;
 }
 
+static void log_phases(struct vm *vm)
+{
+	char line[480];
+
+	phase_mark(&vm->phases, "cpus");
+	if (!log_enabled(LOG_INFO))
+		return;
+	phase_text(&vm->phases, line, sizeof(line));
+	log_info("%s", line);
+}
+
 static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, struct error *err)
 {
 	int rc = build(vm, err);
@@ -707,6 +710,7 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 		rc = vcpus_start(vm->vcpus, err);
 	if (rc < 0)
 		return rc;
+	log_phases(vm);
 	evloop_run(vm->loop);
 	return 0;
 }
@@ -721,6 +725,7 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 		error_set(err, -ENOMEM, "no memory");
 		return 1;
 	}
+	phase_begin(&vm->phases);
 	vm->cfg = cfg;
 	vm->kvm.dev = vm->kvm.vm = vm->kvm.vfio = vm->kernel_fd = vm->initrd_fd = vm->signal_fd =
 		-1;

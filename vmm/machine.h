@@ -19,6 +19,8 @@
 #include "vmm/config.h"
 #include "vmm/evloop.h"
 #include "vmm/kvm.h"
+#include "vmm/phase.h"
+#include "vmm/ram.h"
 #include "vmm/vcpu.h"
 
 #ifndef MINIVMM_VERSION
@@ -34,8 +36,18 @@
 #define MACHINE_MMIO32_BASE 0xc0000000u
 #define MACHINE_MMIO32_END  0xfc000000u
 
+/* The guest's nodes, when it has several: guest node i is the i-th of the host's that RAM lies on.
+ */
+struct machine_numa {
+	unsigned n, n_memory;
+	struct acpi_memory memory[NUMA_MAX_NODES + 1]; /* one node lies on both sides of the hole */
+	uint8_t distance[NUMA_MAX_NODES * NUMA_MAX_NODES]; /* n * n of it */
+	uint32_t pci_node;				   /* ACPI_NO_NODE: none of them */
+};
+
 struct vm {
 	struct config *cfg;
+	struct phase_clock phases; /* of the start */
 	struct evloop *loop;
 	struct kvm kvm;
 	struct kvm_doorbells pio_bells, mmio_bells;
@@ -48,6 +60,9 @@ struct vm {
 
 	void *ram; /* low and high RAM, contiguous */
 	uint64_t ram_size, low_ram, high_ram;
+	struct ram_plan ram_plan;
+	struct prefault *prefault; /* at work; NULL: none, or done */
+	struct machine_numa *numa; /* NULL: the guest has no nodes */
 
 	/* Devices: realized in the order of the table in machine.c, the first n_realized of it. */
 	unsigned n_realized;
@@ -96,12 +111,30 @@ void machine_request_power_off(void *vm);
 /* Ends the run with this exit status. Main loop. */
 void machine_stop(struct vm *, int status);
 
+/* machine_memory.c: RAM mapped and, where wanted, being prefaulted. machine_memory_close() in
+ * either case. */
+int machine_memory_open(struct vm *, struct error *);
+/* Waits until all of RAM is in place, with a bar on a terminal; -EINTR: a signal wants the end.
+ * Then locks it, where that is asked for. */
+int machine_memory_finish(struct vm *, struct error *);
+void machine_memory_stop(struct vm *); /* the prefault's threads */
+void machine_memory_close(struct vm *);
+/* The guest node of a vCPU. */
+unsigned machine_memory_cpu_node(const struct vm *, unsigned cpu);
+
 /* machine_vfio.c: passed-through devices. All of them do nothing without a --vfio. */
-int machine_vfio_open(struct vm *, struct error *); /* machine_vfio_close() in either case */
+/* Finds the devices in sysfs and refuses what cannot work; opens nothing. machine_vfio_close() in
+ * either case. */
+int machine_vfio_look(struct vm *, struct error *);
+/* The host's NUMA node of the first device that has one; -1: none, or no --vfio. */
+int machine_vfio_node(const struct vm *);
+int machine_vfio_open(struct vm *, struct error *);
 void machine_vfio_close(struct vm *);
 /* Physical address bits for the guest: as asked (0: the host's), bounded by the IOMMU's. */
 unsigned machine_vfio_phys_bits(const struct vm *, unsigned asked);
 int machine_vfio_realize(struct vm *, struct error *);
+/* Guest memory comes within the devices' reach: once it is all there. */
+int machine_vfio_map(struct vm *, struct error *);
 void machine_vfio_unrealize(struct vm *);
 void machine_vfio_reset(struct vm *);
 /* Bytes of 64-bit PCI window that their BARs need. */

@@ -72,7 +72,8 @@ static int fill_acpi(struct vm *vm, struct acpi_config *a)
 	if (!vm->acpi_cpus)
 		return -ENOMEM;
 	for (i = 0; i < n; i++)
-		vm->acpi_cpus[i].apic_id = cpu_apic_id(&vm->cfg->topo, i);
+		vm->acpi_cpus[i] = (struct acpi_cpu){ cpu_apic_id(&vm->cfg->topo, i),
+						      machine_memory_cpu_node(vm, i) };
 	*a = (struct acpi_config){
 		.cpus = vm->acpi_cpus,
 		.n_cpus = n,
@@ -86,6 +87,13 @@ static int fill_acpi(struct vm *vm, struct acpi_config *a)
 		.rtc = true,
 	};
 	mmio64_window(vm, &a->mmio64_base, &a->mmio64_size);
+	if (vm->numa) {
+		a->n_nodes = vm->numa->n;
+		a->memory = vm->numa->memory;
+		a->n_memory = vm->numa->n_memory;
+		a->distance = vm->numa->distance;
+		a->pci_node = vm->numa->pci_node;
+	}
 	return 0;
 }
 
@@ -147,6 +155,30 @@ static void linux_params(const struct vm *vm, const struct e820_map *m, struct l
 	};
 }
 
+static uint32_t node_of(const void *arg, unsigned i)
+{
+	return machine_memory_cpu_node(arg, i);
+}
+
+static void dtb_numa(const struct vm *vm, struct fdt_machine *m, struct fdt_memory *memory)
+{
+	const struct machine_numa *n = vm->numa;
+	unsigned i;
+
+	if (!n)
+		return;
+	for (i = 0; i < n->n_memory; i++)
+		memory[i] = (struct fdt_memory){ n->memory[i].base, n->memory[i].size,
+						 n->memory[i].node };
+	m->n_nodes = n->n;
+	m->n_memory = n->n_memory;
+	m->memory = memory;
+	m->cpu_node = node_of;
+	m->node_arg = vm;
+	m->distance = n->distance;
+	m->pci_node = n->pci_node;
+}
+
 static int build_dtb(struct vm *vm, struct error *err)
 {
 	static const uint16_t port[] = { SERIAL_COM1, SERIAL_COM2 };
@@ -165,11 +197,13 @@ static int build_dtb(struct vm *vm, struct error *err)
 		.mmio32_size = MACHINE_MMIO32_END - MACHINE_MMIO32_BASE,
 		.bootargs = vm->cfg->append,
 	};
+	struct fdt_memory memory[ARRAY_SIZE(((struct machine_numa *)0)->memory)];
 	struct linux_boot b;
 	struct e820_map map;
 	unsigned i;
 	int rc = 0;
 
+	dtb_numa(vm, &m, memory);
 	mmio64_window(vm, &m.mmio64_base, &m.mmio64_size);
 	for (i = 0; i < vm->cfg->n_serial; i++) {
 		if (strcmp(vm->cfg->serial[i], "none") == 0)

@@ -5,7 +5,8 @@
  * Opened before the processors are made, because the IOMMU's address width bounds the guest's;
  * plugged with the other devices. In between, in this order: all options are looked at before the
  * first device is opened, so a refusal leaves nothing changed; groups join the IOMMU and KVM;
- * devices are made quiet and reset; only then is guest memory within their reach.
+ * devices are made quiet and reset; only then, and once it is all there, is guest memory within
+ * their reach.
  *
  * Threads: main loop. A device's requests (the host wants it back, it failed) come there, too.
  */
@@ -112,18 +113,39 @@ static int open_all(struct vm *vm, struct machine_vfio *v, struct error *err)
 	return 0;
 }
 
-int machine_vfio_open(struct vm *vm, struct error *err)
+int machine_vfio_look(struct vm *vm, struct error *err)
 {
-	int rc;
-
 	if (!vm->cfg->n_vfio)
 		return 0;
 	vm->vfio = calloc(1, sizeof(*vm->vfio));
 	if (!vm->vfio)
 		return error_set(err, -ENOMEM, "no memory for --vfio");
 	vm->vfio->n = vm->cfg->n_vfio;
-	rc = look(vm, vm->vfio, err);
-	return rc < 0 ? rc : open_all(vm, vm->vfio, err);
+	return look(vm, vm->vfio, err);
+}
+
+int machine_vfio_node(const struct vm *vm)
+{
+	unsigned i;
+
+	for (i = 0; vm->vfio && i < vm->vfio->n; i++)
+		if (vm->vfio->fn[i].host.numa_node >= 0)
+			return vm->vfio->fn[i].host.numa_node;
+	return -1;
+}
+
+int machine_vfio_open(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	if (!vm->vfio)
+		return 0;
+	rc = open_all(vm, vm->vfio, err);
+	/* What it would refuse it refuses now, not when all of memory is there. */
+	if (rc == 0 && iommu_check_memory(vm->vfio->iommu, vm->mem, err) < 0)
+		rc = error_prefix(err, "--vfio");
+	phase_mark(&vm->phases, "vfio");
+	return rc;
 }
 
 unsigned machine_vfio_phys_bits(const struct vm *vm, unsigned asked)
@@ -284,17 +306,26 @@ int machine_vfio_realize(struct vm *vm, struct error *err)
 		rc = make_function(vm, v, i, err);
 	if (rc == 0)
 		rc = plan_reset(v, err);
+	phase_mark(&vm->phases, "devices");
 	if (rc == 0) {
 		vfio_reset_all(v->reset, true);
-		rc = iommu_attach_memory(v->iommu, vm->mem, err);
-		if (rc < 0)
-			error_prefix(err, "--vfio");
-	}
-	if (rc == 0)
+		phase_mark(&vm->phases, "reset");
 		rc = plug_all(vm, v, err);
+	}
 	if (rc < 0)
 		machine_vfio_unrealize(vm);
 	return rc;
+}
+
+int machine_vfio_map(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	if (!vm->vfio)
+		return 0;
+	rc = iommu_attach_memory(vm->vfio->iommu, vm->mem, err);
+	phase_mark(&vm->phases, "map");
+	return rc < 0 ? error_prefix(err, "--vfio") : 0;
 }
 
 void machine_vfio_reset(struct vm *vm)

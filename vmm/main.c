@@ -42,7 +42,7 @@ static void print_version(void)
 #endif
 	printf("minivmm %s\n"
 	       "built with " __VERSION__ "\n"
-	       "libraries: libfdt, liburing%s, libaio, libnuma, jansson %s\n",
+	       "libraries: libfdt, liburing%s, libaio, jansson %s\n",
 	       MINIVMM_VERSION, uring, jansson_version_str());
 }
 

@@ -14,4 +14,5 @@ bench:
 	$(Q)tests/deps fio qemu-system-common qemu-system-x86 strace
 	$(Q)$(MAKE) -s all bench-bins
 	$(Q)tests/bench/start-bench $(O)/minivmm
+	$(Q)tests/bench/prefault-bench $(O)/minivmm $(O)/bench/prefault_bench
 	$(Q)O=$(O) tests/bench/blk-bench

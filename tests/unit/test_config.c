@@ -10,6 +10,7 @@
 
 #include "vmm/addr.h"
 #include "vmm/config.h"
+#include "vmm/ram.h"
 
 #define MAX_WORDS 16
 
@@ -58,6 +59,52 @@ static void test_defaults(void **state)
 	assert_int_equal(c.action, CONFIG_HELP);
 	good("--version");
 	assert_int_equal(c.action, CONFIG_VERSION);
+}
+
+static void test_memory_keys(void **state)
+{
+	(void)state;
+	good("--memory 4G");
+	assert_int_equal(c.ram.pages, RAM_PLAIN);
+	assert_int_equal(c.ram.nodes, 0);
+	assert_int_equal(c.ram.prefault, CONFIG_AUTO);
+	good("--memory 4G,hugepages=1g,nodes=1,prefault=off,lock=on");
+	assert_int_equal(c.ram.pages, RAM_1G);
+	assert_int_equal(c.ram.nodes, 2);
+	assert_int_equal(c.ram.prefault, CONFIG_OFF);
+	assert_true(c.ram.lock);
+	assert_int_equal(c.topo.sockets, 1);
+	good("--memory 4G,nodes=0,2-3,hugepages=2M");
+	assert_int_equal(c.ram.nodes, 13);
+	assert_int_equal(c.ram.pages, RAM_2M);
+	/* Told twice as a comma, as everywhere. */
+	good("--memory 4G,nodes=0,,1");
+	assert_int_equal(c.ram.nodes, 3);
+	good("--memory 1G,nodes=auto,hugepages=auto");
+	assert_true(c.ram.nodes_auto && c.ram.pages == RAM_AUTO && !c.ram.nodes);
+	good("--memory 1G,hugepages=off");
+	assert_int_equal(c.ram.pages, RAM_4K);
+	good("--memory 1G,hugepages=/dev/huge,,pages");
+	assert_string_equal(c.ram.path, "/dev/huge,pages");
+	/* A socket a node, if it was not said otherwise. */
+	good("--cpus 4 --memory 1G,nodes=0,1");
+	assert_int_equal(c.topo.sockets, 2);
+	good("--memory 1G,nodes=0,1 --cpus 4,cores=4");
+	assert_int_equal(c.topo.sockets, 1);
+	good("--memory 1G,nodes=0,1 --cpus 3");
+	assert_int_equal(c.topo.sockets, 1);
+	bad("--memory 1G,hugepages=4M", "hugepages=");
+	bad("--memory 1G,hugepages=1M", "hugepages=");
+	bad("--memory 1G,hugepages", "hugepages");
+	bad("--memory 1536M,hugepages=1G", "multiple of 1G");
+	bad("--memory 1G,nodes=64", "nodes=");
+	bad("--memory 1G,nodes=a", "nodes=");
+	bad("--memory 1G,nodes=0,x", "'x'");
+	bad("--memory 1G,nodes=0,1x", "nodes=");
+	bad("--memory 1G,2", "'2'");
+	bad("--memory 1G,prefault=maybe", "prefault");
+	bad("--memory 1G,lock=maybe", "lock");
+	bad("--memory hugepages=2M", "--memory");
 }
 
 static void test_memory(void **state)
@@ -257,11 +304,11 @@ static int clean(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_cpus),	  cmocka_unit_test(test_disk),
-		cmocka_unit_test(test_net),	  cmocka_unit_test(test_vfio),
-		cmocka_unit_test(test_cpu),	  cmocka_unit_test(test_contradictions),
-		cmocka_unit_test(test_help_fits),
+		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_memory_keys),    cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_disk),	       cmocka_unit_test(test_net),
+		cmocka_unit_test(test_vfio),	       cmocka_unit_test(test_cpu),
+		cmocka_unit_test(test_contradictions), cmocka_unit_test(test_help_fits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, clean);

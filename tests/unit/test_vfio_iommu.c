@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "vfio/iommu_backend.h"
+#include "vmm/memlock.h"
 
 #define MAX_MAPS 8
 
