@@ -117,15 +117,17 @@ static void put_bits(uint32_t *reg, unsigned lo, unsigned n, uint32_t v)
 	*reg = (*reg & ~mask) | (v << lo & mask);
 }
 
-/* Leaf 1: counts (a full byte is the limit of the field), HTT, hypervisor, TSC deadline. */
+/* Leaf 1: how many APIC ids the package takes (AMD: how many threads it has) in a field that ends
+ * at 255, HTT, hypervisor, TSC deadline. */
 static void set_leaf1(struct cpuid_table *t, const struct kvm *k, const struct cpu_model *m)
 {
 	struct kvm_cpuid_entry2 *e = find(t, 1, 0);
 	unsigned per_package = t->topo.cores * t->topo.threads;
+	unsigned count = cpuid_is_intel(t) ? 1u << package_bits(&t->topo) : per_package;
 
 	if (!e)
 		return;
-	put_bits(&e->ebx, 16, 8, per_package > 255 ? 255 : 1u << package_bits(&t->topo));
+	put_bits(&e->ebx, 16, 8, count > 255 ? 255 : count);
 	put_bits(&e->edx, 28, 1, per_package > 1);
 	put_bits(&e->ecx, 31, 1, !m->hide_hypervisor);
 	put_bits(&e->ecx, 24, 1, k->tsc_deadline);
@@ -200,6 +202,8 @@ static void set_amd_topology(struct cpuid_table *t)
 		put_bits(&e->ecx, 12, 4, package_bits(&t->topo));
 	}
 	set_caches(t, 0x8000001d);
+	/* The successor of leaf 0xB there; what KVM has in it is the host's. */
+	drop(t, 0x80000026, 0x80000026);
 }
 
 static void cap_phys_bits(struct cpuid_table *t, unsigned max)
@@ -273,6 +277,48 @@ static void set_hypervisor(struct cpuid_table *t, const struct cpu_model *m)
 	add_hv_leaves(t, m);
 }
 
+/* KVM_FEATURE leaf, EDX bit 0 (kernel doc virt/kvm/x86/cpuid.rst): spin, do not yield. */
+static void set_hints(struct cpuid_table *t, const struct cpu_model *m)
+{
+	struct kvm_cpuid_entry2 *e = find(t, HV_BASE + 1, 0);
+
+	if (e && m->dedicated)
+		put_bits(&e->edx, 0, 1, 1);
+}
+
+static int set_feature(struct cpuid_table *t, const struct cpu_feature *f, int want,
+		       struct error *err)
+{
+	struct kvm_cpuid_entry2 *e = find(t, f->leaf, f->sub), none = { 0 };
+	uint32_t *reg[4];
+
+	e = e ? e : &none;
+	reg[CPUID_EAX] = &e->eax;
+	reg[CPUID_EBX] = &e->ebx;
+	reg[CPUID_ECX] = &e->ecx;
+	reg[CPUID_EDX] = &e->edx;
+	if (want > 0 && !(*reg[f->reg] >> f->bit & 1))
+		return error_set(err, -EOPNOTSUPP,
+				 "--cpu +%s: this host's processor and KVM cannot give it: leave "
+				 "it out",
+				 f->name);
+	if (want < 0)
+		put_bits(reg[f->reg], f->bit, 1, 0);
+	return 0;
+}
+
+/* Last, so that what we set ourselves can be asked for and taken away, too. */
+static int set_features(struct cpuid_table *t, const struct cpu_model *m, struct error *err)
+{
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; cpu_feature(i) && rc == 0; i++)
+		if (m->feature[i])
+			rc = set_feature(t, cpu_feature(i), m->feature[i], err);
+	return rc;
+}
+
 struct cpuid_table *cpuid_new(const struct kvm *k, const struct cpu_topology *topo,
 			      const struct cpu_model *model, struct error *err)
 {
@@ -296,7 +342,12 @@ struct cpuid_table *cpuid_new(const struct kvm *k, const struct cpu_topology *to
 	else
 		set_amd_topology(t);
 	cap_phys_bits(t, model->max_phys_bits);
+	set_hints(t, model);
 	set_hypervisor(t, model);
+	if (set_features(t, model, err) < 0) {
+		free(t);
+		return NULL;
+	}
 	return t;
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/cpu_features.h"
 #include "vmm/error.h"
 
 struct kvm;
@@ -29,11 +30,15 @@ struct cpu_model {
 	uint32_t hv_spinlocks;	/* retries before the guest tells us; ~0: never */
 	char hv_vendor_id[13];	/* empty: "Microsoft Hv" */
 	unsigned max_phys_bits; /* 0: the host's */
+	bool dedicated; /* its processors are never preempted for long: KVM_HINTS_REALTIME */
+	signed char
+		feature[CPU_FEATURES_MAX]; /* 1: must be there; -1: must not; 0: as KVM has it */
 };
 
 /* APIC id of vCPU i: each level takes a power of two, as CPUID leaf 0xB wants it. */
 uint32_t cpu_apic_id(const struct cpu_topology *, unsigned i);
 
+/* Fails when KVM cannot give a feature that must be there. */
 struct cpuid_table *cpuid_new(const struct kvm *, const struct cpu_topology *,
 			      const struct cpu_model *, struct error *);
 void cpuid_free(struct cpuid_table *);
