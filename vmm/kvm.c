@@ -123,6 +123,24 @@ int kvm_create_chips(struct kvm *k, struct error *err)
 	return 0;
 }
 
+int kvm_disable_exits(struct kvm *k, struct error *err)
+{
+	const int wanted = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_MWAIT |
+			   KVM_X86_DISABLE_EXITS_PAUSE;
+	int can = kvm_cap(k, KVM_CAP_X86_DISABLE_EXITS);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS };
+
+	if (!(can & KVM_X86_DISABLE_EXITS_HLT))
+		return error_set(err, -EOPNOTSUPP,
+				 "this host's KVM cannot let a guest halt without an exit "
+				 "(KVM_CAP_X86_DISABLE_EXITS is %d): use --idle halt",
+				 can);
+	cap.args[0] = (unsigned)(can & wanted);
+	if (ioctl(k->vm, KVM_ENABLE_CAP, &cap) < 0)
+		return error_set(err, -errno, "KVM_CAP_X86_DISABLE_EXITS: %s", strerror(errno));
+	return 0;
+}
+
 void kvm_stop_reinjection(struct kvm *k)
 {
 	struct kvm_reinject_control c = { .pit_reinject = 0 };

@@ -51,6 +51,10 @@ void kvm_close(struct kvm *);
  * instruction of a bare program, medians of 30). */
 int kvm_create_chips(struct kvm *, struct error *);
 
+/* The guest halts, waits and spins without leaving: its CPUs are busy, its wake-ups immediate.
+ * Before the first vCPU. -EOPNOTSUPP: KVM cannot do it here. */
+int kvm_disable_exits(struct kvm *, struct error *);
+
 /* The PIT stops making up for lost ticks. Takes milliseconds; vCPUs may run meanwhile. */
 void kvm_stop_reinjection(struct kvm *);
 

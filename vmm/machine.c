@@ -570,47 +570,6 @@ static int build_frame(struct vm *vm, struct error *err)
 	return 0;
 }
 
-/* Enough for RAM and for 1 TiB of BARs, and not more: bookworm's OVMF maps all that the processor
- * addresses with 2 MiB pages (at 46 bits it takes 45 s to its shell in the test host, newer ones
- * 13). */
-static unsigned default_phys_bits(const struct vm *vm)
-{
-	unsigned bits = 42;
-
-	while (bits < 52 && vm->cfg->memory > 1ull << (bits - 2))
-		bits++;
-	return bits;
-}
-
-static int build_cpus(struct vm *vm, struct error *err)
-{
-	struct cpu_model model = vm->cfg->model;
-	struct vcpus_params p = {
-		.kvm = &vm->kvm,
-		.pio = vm->pio,
-		.mmio = vm->mmio,
-		.mem = vm->mem,
-		.topo = &vm->cfg->topo,
-		.n = (unsigned)vm->cfg->cpus.n,
-		.event = on_vcpu_event,
-		.opaque = vm,
-	};
-
-	if (p.n > vm->kvm.max_vcpus)
-		return error_set(err, -EINVAL, "--cpus %u: this host's KVM has at most %u", p.n,
-				 vm->kvm.max_vcpus);
-	if (!model.max_phys_bits)
-		model.max_phys_bits = default_phys_bits(vm);
-	model.max_phys_bits = machine_vfio_phys_bits(vm, model.max_phys_bits);
-	p.cpuid = cpuid_new(&vm->kvm, &vm->cfg->topo, &model, err);
-	if (!p.cpuid)
-		return err->code;
-	vm->phys_bits = cpuid_phys_bits(p.cpuid);
-	vm->vcpus = vcpus_new(&p, err);
-	cpuid_free(p.cpuid);
-	return vm->vcpus ? 0 : err->code;
-}
-
 static int build(struct vm *vm, struct error *err)
 {
 	int rc = kvm_open(&vm->kvm, err);
@@ -628,7 +587,7 @@ static int build(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = machine_vfio_open(vm, err);
 	if (rc == 0)
-		rc = build_cpus(vm, err);
+		rc = machine_cpus_build(vm, on_vcpu_event, err);
 	if (rc == 0)
 		rc = realize_devices(vm, err);
 	if (rc == 0)

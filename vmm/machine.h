@@ -44,6 +44,7 @@ struct vm {
 	struct irq_table *irq;
 	struct cpuid_table *cpuid;
 	struct vcpus *vcpus;
+	unsigned pin[CONFIG_MAX_CPUS]; /* the host's CPU for each of ours, with pin= */
 	unsigned phys_bits;
 
 	void *ram; /* low and high RAM, contiguous */
@@ -96,11 +97,17 @@ void machine_request_power_off(void *vm);
 /* Ends the run with this exit status. Main loop. */
 void machine_stop(struct vm *, int status);
 
+/* machine_cpus.c: makes the processors, and leaves the CPUs they are pinned to: threads started
+ * from now on run elsewhere. */
+int machine_cpus_build(struct vm *, void (*event)(void *, enum vcpu_event), struct error *);
+
 /* machine_vfio.c: passed-through devices. All of them do nothing without a --vfio. */
 int machine_vfio_open(struct vm *, struct error *); /* machine_vfio_close() in either case */
 void machine_vfio_close(struct vm *);
 /* Physical address bits for the guest: as asked (0: the host's), bounded by the IOMMU's. */
 unsigned machine_vfio_phys_bits(const struct vm *, unsigned asked);
+/* The host's NUMA node of the first device; -1: none, or not known. */
+int machine_vfio_node(const struct vm *);
 int machine_vfio_realize(struct vm *, struct error *);
 void machine_vfio_unrealize(struct vm *);
 void machine_vfio_reset(struct vm *);

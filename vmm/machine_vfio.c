@@ -133,6 +133,11 @@ unsigned machine_vfio_phys_bits(const struct vm *vm, unsigned asked)
 	return bits && (!asked || bits < asked) ? bits : asked;
 }
 
+int machine_vfio_node(const struct vm *vm)
+{
+	return vm->vfio ? vm->vfio->fn[0].host.numa_node : -1;
+}
+
 /* ---- making the guest's devices ---- */
 
 static int make_function(struct vm *vm, struct machine_vfio *v, unsigned i, struct error *err)

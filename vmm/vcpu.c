@@ -33,6 +33,7 @@
 #include "vmm/kvm.h"
 #include "vmm/log.h"
 #include "vmm/mem.h"
+#include "vmm/pin.h"
 #include "vmm/kvm_state.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -381,10 +382,33 @@ static void *vcpu_main(void *arg)
 	return NULL;
 }
 
-static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr, struct error *err)
+/* The thread is where it belongs before it runs: what it touches first lies in its node. */
+static int vcpu_place(struct vcpu *v, pthread_attr_t *attr)
 {
-	int rc;
+	const struct vcpus_params *p = &v->all->p;
+	struct sched_param sp = { .sched_priority = p->rt };
+	struct pin_mask m = { 0 };
+	int rc = 0;
 
+	if (p->pin) {
+		pin_add(&m, p->pin[v->index]);
+		rc = pthread_attr_setaffinity_np(attr, sizeof(m), m.s);
+	}
+	if (rc == 0 && p->rt) {
+		pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
+		pthread_attr_setschedpolicy(attr, SCHED_FIFO);
+		rc = pthread_attr_setschedparam(attr, &sp);
+	}
+	return rc;
+}
+
+static int vcpu_start(struct vcpu *v, pthread_attr_t *attr, struct error *err)
+{
+	int rc = vcpu_place(v, attr);
+
+	if (rc)
+		return error_set(err, -rc, "placing the thread of vCPU %u: %s", v->index,
+				 strerror(rc));
 	{
 		scoped_lock(&v->all->lock);
 		v->all->running++;

@@ -42,6 +42,8 @@ struct vcpus_params {
 	struct cpuid_table *cpuid;
 	const struct cpu_topology *topo;
 	unsigned n;
+	const unsigned *pin; /* the host's CPU for each; NULL: any. The caller keeps it. */
+	int rt;		     /* SCHED_FIFO priority; 0: none */
 	/* Called on the vCPU's thread; must not wait for vCPUs. */
 	void (*event)(void *opaque, enum vcpu_event);
 	void *opaque;
