@@ -638,6 +638,7 @@ static void stop_reinjection(void *arg)
 	struct vm *vm = arg;
 
 	kvm_stop_reinjection(&vm->kvm);
+	machine_cpus_settle(vm);
 }
 
 static int stop_reinjection_soon(struct vm *vm, struct error *err)

@@ -100,6 +100,10 @@ void machine_stop(struct vm *, int status);
 /* machine_cpus.c: makes the processors, and leaves the CPUs they are pinned to: threads started
  * from now on run elsewhere. */
 int machine_cpus_build(struct vm *, void (*event)(void *, enum vcpu_event), struct error *);
+/* A moment after the processors have started: KVM makes a thread of its own on the first entry (NX
+ * huge page recovery), which inherits the processor's CPU and priority. It goes where the main
+ * thread is. */
+void machine_cpus_settle(const struct vm *);
 
 /* machine_vfio.c: passed-through devices. All of them do nothing without a --vfio. */
 int machine_vfio_open(struct vm *, struct error *); /* machine_vfio_close() in either case */

@@ -8,8 +8,11 @@
  *
  * Threads: main.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -123,6 +126,44 @@ static int place(struct vm *vm, struct error *err)
 	if (rc == 0)
 		log_places(vm);
 	return rc;
+}
+
+static bool is_vcpu(const char *tid)
+{
+	char path[64], name[16] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", tid);
+	f = fopen(path, "re");
+	if (f) {
+		(void)!fgets(name, sizeof(name), f);
+		fclose(f);
+	}
+	return strncmp(name, "vcpu", 4) == 0;
+}
+
+void machine_cpus_settle(const struct vm *vm)
+{
+	struct sched_param normal = { 0 };
+	struct pin_mask here = { 0 };
+	struct dirent *e;
+	DIR *d;
+
+	if ((vm->cfg->pin_kind == PIN_NONE && !vm->cfg->rt) ||
+	    sched_getaffinity(0, sizeof(here), here.s) < 0)
+		return;
+	d = opendir("/proc/self/task");
+	while (d && (e = readdir(d))) {
+		pid_t tid = atoi(e->d_name);
+
+		if (tid <= 0 || is_vcpu(e->d_name))
+			continue;
+		/* Of no consequence for what the guest computes, so not checked. */
+		sched_setaffinity(tid, sizeof(here), here.s);
+		sched_setscheduler(tid, SCHED_OTHER, &normal);
+	}
+	if (d)
+		closedir(d);
 }
 
 /* ---- what they are ---- */
