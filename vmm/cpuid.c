@@ -35,6 +35,8 @@ struct cpuid_list {
 static_assert(offsetof(struct cpuid_list, entries) == sizeof(struct kvm_cpuid2), "UAPI layout");
 
 struct cpuid_table {
+	const struct kvm *kvm;
+	int rc; /* of asking */
 	struct cpu_topology topo;
 	struct cpuid_list c;
 };
@@ -319,23 +321,30 @@ static int set_features(struct cpuid_table *t, const struct cpu_model *m, struct
 	return rc;
 }
 
-struct cpuid_table *cpuid_new(const struct kvm *k, const struct cpu_topology *topo,
-			      const struct cpu_model *model, struct error *err)
+struct cpuid_table *cpuid_new(const struct kvm *k)
 {
 	struct cpuid_table *t = calloc(1, sizeof(*t));
 
-	if (!t) {
-		error_set(err, -ENOMEM, "no memory for the CPUID table");
-		return NULL;
-	}
-	t->topo = *topo;
+	if (t)
+		t->kvm = k;
+	return t;
+}
+
+void cpuid_ask(void *arg)
+{
+	struct cpuid_table *t = arg;
+
 	t->c.nent = CPUID_MAX_ENTRIES;
-	if (ioctl(k->dev, KVM_GET_SUPPORTED_CPUID, &t->c) < 0) {
-		error_set(err, -errno, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
-		free(t);
-		return NULL;
-	}
-	set_leaf1(t, k, model);
+	t->rc = ioctl(t->kvm->dev, KVM_GET_SUPPORTED_CPUID, &t->c) < 0 ? -errno : 0;
+}
+
+int cpuid_make(struct cpuid_table *t, const struct cpu_topology *topo,
+	       const struct cpu_model *model, struct error *err)
+{
+	if (t->rc < 0)
+		return error_set(err, t->rc, "KVM_GET_SUPPORTED_CPUID: %s", strerror(-t->rc));
+	t->topo = *topo;
+	set_leaf1(t, t->kvm, model);
 	set_extended_topology(t);
 	if (cpuid_is_intel(t))
 		set_caches(t, 4);
@@ -344,11 +353,7 @@ struct cpuid_table *cpuid_new(const struct kvm *k, const struct cpu_topology *to
 	cap_phys_bits(t, model->max_phys_bits);
 	set_hints(t, model);
 	set_hypervisor(t, model);
-	if (set_features(t, model, err) < 0) {
-		free(t);
-		return NULL;
-	}
-	return t;
+	return set_features(t, model, err);
 }
 
 void cpuid_free(struct cpuid_table *t)
@@ -356,9 +361,8 @@ void cpuid_free(struct cpuid_table *t)
 	free(t);
 }
 
-static void patch(struct cpuid_table *t, struct kvm_cpuid_entry2 *e, unsigned i)
+static void patch(const struct cpu_topology *p, struct kvm_cpuid_entry2 *e, unsigned i)
 {
-	const struct cpu_topology *p = &t->topo;
 	uint32_t id = cpu_apic_id(p, i);
 
 	switch (e->function) {
@@ -377,11 +381,12 @@ static void patch(struct cpuid_table *t, struct kvm_cpuid_entry2 *e, unsigned i)
 	}
 }
 
-int cpuid_apply(struct cpuid_table *t, int vcpu_fd, unsigned i)
+int cpuid_apply(const struct cpuid_table *t, int vcpu_fd, unsigned i)
 {
+	struct cpuid_list c = t->c;
 	unsigned n;
 
-	for (n = 0; n < t->c.nent; n++)
-		patch(t, &t->c.entries[n], i);
-	return ioctl(vcpu_fd, KVM_SET_CPUID2, &t->c) < 0 ? -errno : 0;
+	for (n = 0; n < c.nent; n++)
+		patch(&t->topo, &c.entries[n], i);
+	return ioctl(vcpu_fd, KVM_SET_CPUID2, &c) < 0 ? -errno : 0;
 }

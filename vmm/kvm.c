@@ -96,7 +96,7 @@ static int probe(struct kvm *k, struct error *err)
 	return 0;
 }
 
-static int create_vm(struct kvm *k, struct error *err)
+int kvm_create(struct kvm *k, struct error *err)
 {
 	do {
 		k->vm = ioctl(k->dev, KVM_CREATE_VM, 0);
@@ -250,11 +250,7 @@ int kvm_open(struct kvm *k, struct error *err)
 		.dev = -1, .vm = -1, .vfio = -1, .listener = { .add = slot_add, .del = slot_del }
 	};
 	rc = open_dev(k, err);
-	if (rc == 0)
-		rc = probe(k, err);
-	if (rc == 0)
-		rc = create_vm(k, err);
-	return rc;
+	return rc < 0 ? rc : probe(k, err);
 }
 
 void kvm_close(struct kvm *k)

@@ -570,9 +570,18 @@ static int build_frame(struct vm *vm, struct error *err)
 	return 0;
 }
 
-static int build(struct vm *vm, struct error *err)
+static int open_kvm(struct vm *vm, struct error *err)
 {
 	int rc = kvm_open(&vm->kvm, err);
+
+	if (rc == 0)
+		rc = machine_cpus_open(vm, err);
+	return rc < 0 ? rc : kvm_create(&vm->kvm, err);
+}
+
+static int build(struct vm *vm, struct error *err)
+{
+	int rc = open_kvm(vm, err);
 
 	if (rc == 0)
 		rc = build_frame(vm, err);
@@ -587,7 +596,7 @@ static int build(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = machine_vfio_open(vm, err);
 	if (rc == 0)
-		rc = machine_cpus_build(vm, on_vcpu_event, err);
+		rc = machine_cpus_begin(vm, on_vcpu_event, err);
 	if (rc == 0)
 		rc = realize_devices(vm, err);
 	if (rc == 0)
@@ -598,7 +607,7 @@ static int build(struct vm *vm, struct error *err)
 static void take_down(struct vm *vm)
 {
 	/* Threads first: nothing calls into a device that goes. */
-	vcpus_free(vm->vcpus);
+	machine_cpus_free(vm);
 	machine_boot_release(vm);
 	unrealize_devices(vm);
 	machine_vfio_close(vm);
@@ -621,11 +630,14 @@ static int start(struct vm *vm, struct error *err)
 	rc = machine_boot_load(vm, &entry, err);
 	if (rc < 0)
 		return rc;
-	rc = vcpus_reset(vm->vcpus, &entry, true);
-	if (rc < 0)
-		return error_set(err, rc, "the processors: %s", strerror(-rc));
 	rc = irq_commit(vm->irq);
-	return rc < 0 ? error_set(err, rc, "interrupt routing: %s", strerror(-rc)) : 0;
+	if (rc < 0)
+		return error_set(err, rc, "interrupt routing: %s", strerror(-rc));
+	rc = machine_cpus_finish(vm, err);
+	if (rc < 0)
+		return rc;
+	rc = vcpus_reset(vm->vcpus, &entry, true);
+	return rc < 0 ? error_set(err, rc, "the processors: %s", strerror(-rc)) : 0;
 }
 
 /* KVM_REINJECT_CONTROL waits for the grace periods that the start left behind, and a vCPU's first

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "vmm/helper.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/pin.h"
@@ -142,7 +143,7 @@ static bool is_vcpu(const char *tid)
 	return strncmp(name, "vcpu", 4) == 0;
 }
 
-void machine_cpus_settle(const struct vm *vm)
+static void leave_cpus(const struct vm *vm)
 {
 	struct sched_param normal = { 0 };
 	struct pin_mask here = { 0 };
@@ -166,6 +167,13 @@ void machine_cpus_settle(const struct vm *vm)
 		closedir(d);
 }
 
+void machine_cpus_settle(struct vm *vm)
+{
+	helper_free(vm->helper);
+	vm->helper = NULL;
+	leave_cpus(vm);
+}
+
 /* ---- what they are ---- */
 
 /* Enough for RAM and for 1 TiB of BARs, and not more: bookworm's OVMF maps all that the processor
@@ -180,40 +188,84 @@ static unsigned default_phys_bits(const struct vm *vm)
 	return bits;
 }
 
-int machine_cpus_build(struct vm *vm, void (*event)(void *, enum vcpu_event), struct error *err)
+int machine_cpus_open(struct vm *vm, struct error *err)
+{
+	vm->helper = helper_new();
+	vm->cpuid = cpuid_new(&vm->kvm);
+	if (!vm->cpuid)
+		return error_set(err, -ENOMEM, "no memory for the CPUID table");
+	helper_run(vm->helper, cpuid_ask, vm->cpuid);
+	return 0;
+}
+
+static int make_cpuid(struct vm *vm, struct error *err)
 {
 	struct cpu_model model = vm->cfg->model;
-	struct vcpus_params p = {
+	int rc;
+
+	model.dedicated = vm->cfg->idle && vm->cfg->pin_kind != PIN_NONE;
+	if (!model.max_phys_bits)
+		model.max_phys_bits = default_phys_bits(vm);
+	model.max_phys_bits = machine_vfio_phys_bits(vm, model.max_phys_bits);
+	helper_wait(vm->helper);
+	rc = cpuid_make(vm->cpuid, &vm->cfg->topo, &model, err);
+	if (rc == 0)
+		vm->phys_bits = cpuid_phys_bits(vm->cpuid);
+	return rc;
+}
+
+/* On the helper. */
+static void make_vcpus(void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->vcpus = vcpus_new(&vm->vcpus_params, &vm->vcpus_error);
+}
+
+int machine_cpus_begin(struct vm *vm, void (*event)(void *, enum vcpu_event), struct error *err)
+{
+	unsigned n = (unsigned)vm->cfg->cpus.n;
+	int rc;
+
+	if (n > vm->kvm.max_vcpus)
+		return error_set(err, -EINVAL, "--cpus %u: this host's KVM has at most %u", n,
+				 vm->kvm.max_vcpus);
+	rc = place(vm, err);
+	if (rc == 0 && vm->cfg->idle)
+		rc = kvm_disable_exits(&vm->kvm, err);
+	if (rc == 0)
+		rc = make_cpuid(vm, err);
+	if (rc < 0)
+		return rc;
+	vm->vcpus_params = (struct vcpus_params){
 		.kvm = &vm->kvm,
 		.pio = vm->pio,
 		.mmio = vm->mmio,
 		.mem = vm->mem,
+		.cpuid = vm->cpuid,
 		.topo = &vm->cfg->topo,
-		.n = (unsigned)vm->cfg->cpus.n,
+		.n = n,
 		.pin = vm->cfg->pin_kind == PIN_NONE ? NULL : vm->pin,
 		.rt = (int)vm->cfg->rt,
 		.event = event,
 		.opaque = vm,
 	};
-	int rc;
+	helper_run(vm->helper, make_vcpus, vm);
+	return 0;
+}
 
-	if (p.n > vm->kvm.max_vcpus)
-		return error_set(err, -EINVAL, "--cpus %u: this host's KVM has at most %u", p.n,
-				 vm->kvm.max_vcpus);
-	rc = place(vm, err);
-	if (rc == 0 && vm->cfg->idle)
-		rc = kvm_disable_exits(&vm->kvm, err);
-	if (rc < 0)
-		return rc;
-	model.dedicated = vm->cfg->idle && p.pin;
-	if (!model.max_phys_bits)
-		model.max_phys_bits = default_phys_bits(vm);
-	model.max_phys_bits = machine_vfio_phys_bits(vm, model.max_phys_bits);
-	p.cpuid = cpuid_new(&vm->kvm, &vm->cfg->topo, &model, err);
-	if (!p.cpuid)
-		return err->code;
-	vm->phys_bits = cpuid_phys_bits(p.cpuid);
-	vm->vcpus = vcpus_new(&p, err);
-	cpuid_free(p.cpuid);
+int machine_cpus_finish(struct vm *vm, struct error *err)
+{
+	helper_wait(vm->helper);
+	if (!vm->vcpus)
+		*err = vm->vcpus_error;
 	return vm->vcpus ? 0 : err->code;
+}
+
+void machine_cpus_free(struct vm *vm)
+{
+	helper_free(vm->helper);
+	vm->helper = NULL;
+	vcpus_free(vm->vcpus);
+	cpuid_free(vm->cpuid);
 }

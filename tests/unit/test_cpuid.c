@@ -107,9 +107,14 @@ static int build(bool is_amd, unsigned sockets, unsigned cores, unsigned threads
 	host = is_amd ? amd : intel;
 	n_host = is_amd ? ARRAY_SIZE(amd) : ARRAY_SIZE(intel);
 	err = (struct error){ 0 };
-	t = cpuid_new(&k, &topo, &model, &err);
-	if (!t)
-		return err.code;
+	t = cpuid_new(&k);
+	assert_non_null(t);
+	cpuid_ask(t);
+	rc = cpuid_make(t, &topo, &model, &err);
+	if (rc < 0) {
+		cpuid_free(t);
+		return rc;
+	}
 	assert_int_equal(cpuid_is_intel(t), !is_amd);
 	rc = cpuid_apply(t, VCPU, i);
 	cpuid_free(t);
