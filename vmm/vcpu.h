@@ -2,8 +2,8 @@
 /*
  * Virtual CPUs: one named thread each, started, paused, reset and joined together.
  *
- * Threads: everything here is the main loop's, but for vcpus_pause_async(), which any thread and
- * any device callback may use.
+ * Threads: vcpus_new() any one; everything else here is the main loop's, but for
+ * vcpus_pause_async(), which any thread and any device callback may use.
  */
 #ifndef VMM_VCPU_H
 #define VMM_VCPU_H
