@@ -97,13 +97,16 @@ static void warn_unpinned(const struct vm *vm)
 static int try_rt(const struct vm *vm, struct error *err)
 {
 	int prio = (int)vm->cfg->rt;
-	struct sched_param sp = { .sched_priority = prio }, normal = { 0 };
+	struct sched_param sp = { .sched_priority = prio }, before = { 0 };
 	struct rlimit limit = { 0 };
+	int policy;
 
 	if (!prio)
 		return 0;
+	policy = sched_getscheduler(0);
+	sched_getparam(0, &before);
 	if (sched_setscheduler(0, SCHED_FIFO, &sp) == 0)
-		return sched_setscheduler(0, SCHED_OTHER, &normal) < 0
+		return sched_setscheduler(0, policy, &before) < 0
 			       ? error_set(err, -errno, "sched_setscheduler: %s", strerror(errno))
 			       : 0;
 	getrlimit(RLIMIT_RTPRIO, &limit);
@@ -145,13 +148,13 @@ static bool is_vcpu(const char *tid)
 
 static void leave_cpus(const struct vm *vm)
 {
-	struct sched_param normal = { 0 };
 	struct pin_mask here = { 0 };
+	struct sched_param ours;
 	struct dirent *e;
 	DIR *d;
 
 	if ((vm->cfg->pin_kind == PIN_NONE && !vm->cfg->rt) ||
-	    sched_getaffinity(0, sizeof(here), here.s) < 0)
+	    sched_getaffinity(0, sizeof(here), here.s) < 0 || sched_getparam(0, &ours) < 0)
 		return;
 	d = opendir("/proc/self/task");
 	while (d && (e = readdir(d))) {
@@ -161,7 +164,7 @@ static void leave_cpus(const struct vm *vm)
 			continue;
 		/* Of no consequence for what the guest computes, so not checked. */
 		sched_setaffinity(tid, sizeof(here), here.s);
-		sched_setscheduler(tid, SCHED_OTHER, &normal);
+		sched_setscheduler(tid, sched_getscheduler(0), &ours);
 	}
 	if (d)
 		closedir(d);
