@@ -164,19 +164,24 @@ static void on_signal(void *arg, int fd, uint32_t events)
 	machine_stop(vm, 0);
 }
 
+/* Before the first thread: all inherit the mask, so signals come to the loop only. */
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+	sigaddset(set, SIGQUIT);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
 static int watch_signals(struct vm *vm, struct error *err)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGQUIT);
-	/* Before the first thread: all inherit the mask, so signals come to the loop only. */
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	block_signals(&set);
 	vm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (vm->signal_fd < 0 || !evloop_add_fd(vm->loop, vm->signal_fd, EPOLLIN, on_signal, vm))
 		return error_set(err, -errno, "signalfd: %s", strerror(errno));
@@ -573,7 +578,9 @@ static int build_frame(struct vm *vm, struct error *err)
 static int open_kvm(struct vm *vm, struct error *err)
 {
 	int rc = kvm_open(&vm->kvm, err);
+	sigset_t set;
 
+	block_signals(&set);
 	if (rc == 0)
 		rc = machine_cpus_open(vm, err);
 	return rc < 0 ? rc : kvm_create(&vm->kvm, err);
