@@ -2,7 +2,6 @@
 /* See helper.h. One job is held at most: giving a second one waits for the first. */
 #include "vmm/helper.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -52,6 +51,11 @@ struct helper *helper_new(void)
 		return NULL;
 	}
 	return h;
+}
+
+pthread_t helper_thread(const struct helper *h)
+{
+	return h->thread;
 }
 
 void helper_wait(struct helper *h)

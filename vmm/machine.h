@@ -42,7 +42,8 @@ struct vm {
 	struct guest_mem *mem;
 	struct bus *pio, *mmio;
 	struct irq_table *irq;
-	struct helper *helper; /* until a moment after the start */
+	struct helper *helper; /* then vCPU 0's thread */
+	bool cpus_made;
 	struct cpuid_table *cpuid;
 	struct vcpus_params vcpus_params;
 	struct error vcpus_error;
@@ -108,10 +109,10 @@ int machine_cpus_open(struct vm *, struct error *);
 int machine_cpus_begin(struct vm *, void (*event)(void *, enum vcpu_event), struct error *);
 int machine_cpus_finish(struct vm *, struct error *);
 void machine_cpus_free(struct vm *);
-/* A moment after the processors have started: the helper goes. KVM makes a thread of its own on the
+/* A moment after the processors have started: KVM makes a thread of its own on the
  * first entry (NX huge page recovery), which inherits the processor's CPU and priority. It goes
  * where the main thread is. */
-void machine_cpus_settle(struct vm *);
+void machine_cpus_settle(const struct vm *);
 
 /* machine_vfio.c: passed-through devices. All of them do nothing without a --vfio. */
 int machine_vfio_open(struct vm *, struct error *); /* machine_vfio_close() in either case */

@@ -146,7 +146,7 @@ static bool is_vcpu(const char *tid)
 	return strncmp(name, "vcpu", 4) == 0;
 }
 
-static void leave_cpus(const struct vm *vm)
+void machine_cpus_settle(const struct vm *vm)
 {
 	struct pin_mask here = { 0 };
 	struct sched_param ours;
@@ -168,13 +168,6 @@ static void leave_cpus(const struct vm *vm)
 	}
 	if (d)
 		closedir(d);
-}
-
-void machine_cpus_settle(struct vm *vm)
-{
-	helper_free(vm->helper);
-	vm->helper = NULL;
-	leave_cpus(vm);
 }
 
 /* ---- what they are ---- */
@@ -250,6 +243,7 @@ int machine_cpus_begin(struct vm *vm, void (*event)(void *, enum vcpu_event), st
 		.n = n,
 		.pin = vm->cfg->pin_kind == PIN_NONE ? NULL : vm->pin,
 		.rt = (int)vm->cfg->rt,
+		.helper = vm->helper,
 		.event = event,
 		.opaque = vm,
 	};
@@ -260,6 +254,7 @@ int machine_cpus_begin(struct vm *vm, void (*event)(void *, enum vcpu_event), st
 int machine_cpus_finish(struct vm *vm, struct error *err)
 {
 	helper_wait(vm->helper);
+	vm->cpus_made = true;
 	if (!vm->vcpus)
 		*err = vm->vcpus_error;
 	return vm->vcpus ? 0 : err->code;
@@ -267,8 +262,10 @@ int machine_cpus_finish(struct vm *vm, struct error *err)
 
 void machine_cpus_free(struct vm *vm)
 {
-	helper_free(vm->helper);
-	vm->helper = NULL;
+	/* It may still make the processors, or be one. */
+	if (!vm->cpus_made)
+		helper_wait(vm->helper);
 	vcpus_free(vm->vcpus);
+	helper_free(vm->helper);
 	cpuid_free(vm->cpuid);
 }

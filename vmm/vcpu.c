@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@
 
 #include "vmm/bus.h"
 #include "vmm/cleanup.h"
+#include "vmm/helper.h"
 #include "vmm/kvm.h"
 #include "vmm/log.h"
 #include "vmm/mem.h"
@@ -52,6 +54,7 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	pthread_t thread;
+	struct helper *helper; /* whose thread it is; NULL: its own */
 	bool started;
 };
 
@@ -177,6 +180,14 @@ void vcpus_resume(struct vcpus *vs)
 	pthread_cond_broadcast(&vs->changed);
 }
 
+static void vcpu_join(struct vcpu *v)
+{
+	if (v->helper)
+		helper_wait(v->helper);
+	else if (v->started)
+		pthread_join(v->thread, NULL);
+}
+
 void vcpus_free(struct vcpus *vs)
 {
 	unsigned i;
@@ -191,8 +202,7 @@ void vcpus_free(struct vcpus *vs)
 		pthread_cond_broadcast(&vs->changed);
 	}
 	for (i = 0; i < vs->p.n; i++)
-		if (vs->cpu[i].started)
-			pthread_join(vs->cpu[i].thread, NULL);
+		vcpu_join(&vs->cpu[i]);
 	for (i = 0; i < vs->p.n; i++)
 		vcpu_destroy(&vs->cpu[i]);
 	pthread_cond_destroy(&vs->changed);
@@ -370,50 +380,63 @@ static bool vcpu_gate(struct vcpu *v)
 	}
 }
 
-static void *vcpu_main(void *arg)
+/* On the thread itself, before it touches anything: what it touches first lies in its node. Both
+ * have been tried before, so a failure here is an accident. */
+static void vcpu_place(struct vcpu *v)
+{
+	const struct vcpus_params *p = &v->all->p;
+	struct sched_param sp = { .sched_priority = p->rt };
+	struct pin_mask m = { 0 };
+
+	if (p->pin)
+		pin_add(&m, p->pin[v->index]);
+	if ((!p->pin || sched_setaffinity(0, sizeof(m), m.s) == 0) &&
+	    (!p->rt || sched_setscheduler(0, SCHED_FIFO, &sp) == 0))
+		return;
+	log_error("vCPU %u cannot be placed: %s", v->index, strerror(errno));
+	vcpu_event(v, VCPU_FAILED);
+}
+
+static void vcpu_job(void *arg)
 {
 	struct vcpu *v = arg;
 	char name[16];
 
 	snprintf(name, sizeof(name), "vcpu%u", v->index);
 	pthread_setname_np(pthread_self(), name);
+	vcpu_place(v);
 	while (vcpu_gate(v))
 		vcpu_enter(v);
+}
+
+static void *vcpu_main(void *arg)
+{
+	vcpu_job(arg);
 	return NULL;
 }
 
-/* The thread is where it belongs before it runs: what it touches first lies in its node. */
-static int vcpu_place(struct vcpu *v, pthread_attr_t *attr)
+/* Returns an errno value, as pthreads do. */
+static int vcpu_thread(struct vcpu *v, const pthread_attr_t *attr)
 {
-	const struct vcpus_params *p = &v->all->p;
-	struct sched_param sp = { .sched_priority = p->rt };
-	struct pin_mask m = { 0 };
-	int rc = 0;
+	struct helper *h = v->index == 0 ? v->all->p.helper : NULL;
 
-	if (p->pin) {
-		pin_add(&m, p->pin[v->index]);
-		rc = pthread_attr_setaffinity_np(attr, sizeof(m), m.s);
-	}
-	if (rc == 0 && p->rt) {
-		pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
-		pthread_attr_setschedpolicy(attr, SCHED_FIFO);
-		rc = pthread_attr_setschedparam(attr, &sp);
-	}
-	return rc;
+	if (!h)
+		return pthread_create(&v->thread, attr, vcpu_main, v);
+	v->thread = helper_thread(h);
+	v->helper = h;
+	helper_run(h, vcpu_job, v);
+	return 0;
 }
 
-static int vcpu_start(struct vcpu *v, pthread_attr_t *attr, struct error *err)
+static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr, struct error *err)
 {
-	int rc = vcpu_place(v, attr);
+	int rc;
 
-	if (rc)
-		return error_set(err, -rc, "placing the thread of vCPU %u: %s", v->index,
-				 strerror(rc));
 	{
 		scoped_lock(&v->all->lock);
 		v->all->running++;
 	}
-	rc = pthread_create(&v->thread, attr, vcpu_main, v);
+	rc = vcpu_thread(v, attr);
 	if (rc == 0) {
 		__atomic_store_n(&v->started, true, __ATOMIC_RELEASE);
 		return 0;

@@ -16,6 +16,7 @@
 
 struct bus;
 struct guest_mem;
+struct helper;
 struct kvm;
 struct vcpus;
 
@@ -44,6 +45,8 @@ struct vcpus_params {
 	unsigned n;
 	const unsigned *pin; /* the host's CPU for each; NULL: any. The caller keeps it. */
 	int rt;		     /* SCHED_FIFO priority; 0: none */
+	/* Becomes the thread of vCPU 0, until vcpus_free(); NULL: it gets one of its own. */
+	struct helper *helper;
 	/* Called on the vCPU's thread; must not wait for vCPUs. */
 	void (*event)(void *opaque, enum vcpu_event);
 	void *opaque;
