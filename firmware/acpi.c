@@ -450,14 +450,12 @@ static bool config_ok(const struct acpi_config *c)
 	return true;
 }
 
-int acpi_build(struct acpi_blobs *b, const struct acpi_config *c)
+/* Into blobs that are zero, from a config that is right. */
+static int build(struct acpi_blobs *b, const struct acpi_config *c)
 {
 	struct builder bld = { .b = b, .a = { .buf = b->tables, .cap = sizeof(b->tables) } };
 	uint32_t facs, dsdt, rsdt, xsdt;
 
-	if (!config_ok(c))
-		return -EINVAL;
-	memset(b, 0, sizeof(*b));
 	bld.script_full |= !loader_allocate(b, ACPI_FILE_RSDP, 16, true);
 	bld.script_full |= !loader_allocate(b, ACPI_FILE_TABLES, 64, false);
 	facs = build_facs(&bld);
@@ -477,19 +475,30 @@ int acpi_build(struct acpi_blobs *b, const struct acpi_config *c)
 	return bld.a.overflow || bld.script_full ? -ENOSPC : 0;
 }
 
+int acpi_build(struct acpi_blobs *b, const struct acpi_config *c)
+{
+	if (!config_ok(c))
+		return -EINVAL;
+	memset(b, 0, sizeof(*b));
+	return build(b, c);
+}
+
+/* Touches the pages that tables are in and no others, here and in the guest: clearing and copying
+ * all of them was a twelfth of the time to the first instruction. */
 int acpi_install(struct guest_mem *mem, const struct acpi_config *c, gpa_t tables, gpa_t rsdp)
 {
-	scoped_free struct acpi_blobs *b = malloc(sizeof(*b));
+	scoped_free struct acpi_blobs *b = calloc(1, sizeof(*b));
 	int ret;
 
 	if (!b)
 		return -ENOMEM;
-	if (!range_ok(tables.v, ACPI_TABLES_SIZE, 4 * GiB) || tables.v % 64 || rsdp.v % 16)
+	if (!config_ok(c) || !range_ok(tables.v, ACPI_TABLES_SIZE, 4 * GiB) || tables.v % 64 ||
+	    rsdp.v % 16)
 		return -EINVAL;
-	ret = acpi_build(b, c);
+	ret = build(b, c);
 	if (!ret)
 		ret = loader_run(b, tables.v, rsdp.v);
 	if (!ret)
-		ret = guest_mem_write(mem, tables, b->tables, sizeof(b->tables));
+		ret = guest_mem_write(mem, tables, b->tables, b->tables_len);
 	return ret ? ret : guest_mem_write(mem, rsdp, b->rsdp, sizeof(b->rsdp));
 }

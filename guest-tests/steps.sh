@@ -9,6 +9,9 @@
 #   steps=a,b,c       default: boot, cpus and whatever hardware is present
 #   limit=60          seconds a step may take before it counts as hung
 #   cpus=N            CPUs that must be online
+#   topology=S,C,T    sockets, cores of one, threads of one that must be there
+#   flags=F,G         words of /proc/cpuinfo that must be there; noflags=: must not
+#   kvm=0             no KVM may be seen
 #   net=10.0.2.50     address of the interface under test, /24; gw=: whom to ping (default: .2)
 #   nvme_disk=A,B     names of the test disks that must be there (make-disk); usb_disk= likewise
 #   numa=N            nodes there must be; numa_cpus=0-1,2-3: their CPUs; numa_distance=21: from node 0 to 1;
@@ -182,11 +185,37 @@ step_boot() {
 	add "Linux $(uname -r)$name, up $up s"
 }
 
+# distinct FILE: how many different lines the CPUs' topology/FILE have
+distinct() {
+	cat /sys/devices/system/cpu/cpu[0-9]*/topology/"$1" | sort -u | wc -l
+}
+
+has_flag() {
+	grep -qE "^flags.* $1( |\$)" /proc/cpuinfo
+}
+
 step_cpus() {
 	online=$(grep -c '^processor' /proc/cpuinfo)
 	want=$(word_value cpus "$@")
 	[ "${want:-$online}" = "$online" ] || fail "$online online, expected $want"
-	add "$online online"
+	sockets=$(distinct physical_package_id)
+	cores=$(distinct thread_siblings_list)
+	topology=$sockets,$((cores / sockets)),$((online / cores))
+	want=$(word_value topology "$@")
+	[ "${want:-$topology}" = "$topology" ] || fail "topology is $topology, expected $want"
+	# The kernel compares APIC ids of CPUID and MADT, and says so.
+	bug=$(dmesg | grep -iE 'firmware bug.*(apic|cpu)|apic id mismatch' | head -n 1)
+	[ -z "$bug" ] || fail "$bug"
+	for f in $(word_value flags "$@" | tr , ' '); do
+		has_flag "$f" || fail "/proc/cpuinfo lacks $f"
+	done
+	for f in $(word_value noflags "$@" | tr , ' '); do
+		! has_flag "$f" || fail "/proc/cpuinfo has $f"
+	done
+	if [ "$(word_value kvm "$@")" = 0 ] && dmesg | grep -q 'Hypervisor detected'; then
+		fail "$(dmesg | grep 'Hypervisor detected')"
+	fi
+	add "$online online: $topology sockets, cores, threads; APIC ids $(awk '/^apicid/ { printf "%s%s", s, $3; s = "," }' /proc/cpuinfo)"
 }
 
 # numa_is WORD VALUE NAME [WORD ...]: VALUE is what WORD says, if it says anything.

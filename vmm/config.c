@@ -148,6 +148,18 @@ static int set_key(struct config *c, const struct key *k, void *base, const char
 	return -EINVAL;
 }
 
+/* No key begins with a digit: such an item goes on with the list before it. */
+static int extend_list(struct config *c, const struct key *k, void *base, const char *item)
+{
+	const char **field = (const char **)((char *)base + k->offset);
+	char *longer = NULL;
+
+	if (asprintf(&longer, "%s,%s", *field, item) < 0)
+		return -ENOMEM;
+	*field = keep(c, longer);
+	return *field ? 0 : -ENOMEM;
+}
+
 /* Cuts the next comma-separated item off *rest, in place; ",," stands for one comma. */
 static char *next_item(char **rest)
 {
@@ -166,15 +178,6 @@ static char *next_item(char **rest)
 	}
 	*to = '\0';
 	return item;
-}
-
-/* A list's commas are its own: what follows and starts with a digit belongs to it. */
-static void join_list(const char *item, char **rest)
-{
-	while (*rest && **rest >= '0' && **rest <= '9' && item + strlen(item) + 1 == *rest) {
-		(*rest)[-1] = ',';
-		next_item(rest);
-	}
 }
 
 static const struct key *find_key(const struct key *keys, const char *name, size_t len)
@@ -219,33 +222,42 @@ static int bad_value(const struct option *o, const struct key *k, struct error *
 	return error_set(err, -EINVAL, "--%s: %s takes %s", o->name, k->name, want);
 }
 
+/* One item; *last is the key before it, NULL at first, and becomes its own. */
+static int parse_item(struct config *c, const struct option *o, const char *item, void *base,
+		      bool positional, const struct key **last, struct error *err)
+{
+	const char *eq = strchr(item, '='), *val = eq ? eq + 1 : NULL;
+	const struct key *k = *last;
+	size_t len = eq ? (size_t)(eq - item) : strlen(item);
+	int rc;
+
+	if (k && k->kind == KEY_LIST && *item >= '0' && *item <= '9')
+		return extend_list(c, k, base, item);
+	if (positional && !k) {
+		k = o->keys;
+		val = item;
+	} else {
+		k = find_key(o->keys + positional, item, len);
+	}
+	if (!k)
+		return bad_key(o, item, err);
+	*last = k;
+	rc = set_key(c, k, base, val);
+	return rc < 0 ? bad_value(o, k, err) : 0;
+}
+
 /* Parses `first,key=value,flag,...` into base. An option whose argument starts with a key has its
  * first row's place taken by one. */
 static int parse_keys(struct config *c, const struct option *o, const char *arg, void *base,
 		      bool positional, struct error *err)
 {
 	char *rest = keep(c, strdup(arg)), *item;
-	const struct key *k;
-	bool first = positional;
+	const struct key *last = NULL;
+	int rc = 0;
 
-	while ((item = next_item(&rest))) {
-		char *eq = strchr(item, '=');
-		char *val = item;
-
-		k = first ? o->keys
-			  : find_key(o->keys + positional, item,
-				     eq ? (size_t)(eq - item) : strlen(item));
-		if (!k)
-			return bad_key(o, item, err);
-		if (!first)
-			val = eq ? eq + 1 : NULL;
-		first = false;
-		if (k->kind == KEY_LIST)
-			join_list(item, &rest);
-		if (set_key(c, k, base, val) < 0)
-			return bad_value(o, k, err);
-	}
-	return 0;
+	while (rc == 0 && (item = next_item(&rest)))
+		rc = parse_item(c, o, item, base, positional, &last, err);
+	return rc;
 }
 
 static int opt_string(struct config *c, const struct option *o, const char *arg, struct error *err)
@@ -346,9 +358,27 @@ static int opt_cpus(struct config *c, const struct option *o, const char *arg, s
 	return parse_keys(c, o, arg, &c->cpus, true, err);
 }
 
+/* `host` in front is what it is anyway; people are used to say so. */
 static int opt_cpu(struct config *c, const struct option *o, const char *arg, struct error *err)
 {
-	return parse_keys(c, o, arg, &c->cpu, false, err);
+	char *rest = keep(c, strdup(arg)), *item = next_item(&rest);
+	const struct key *last = NULL;
+	int rc = 0;
+
+	if (item && strcmp(item, "host") == 0)
+		item = next_item(&rest);
+	for (; item && rc == 0; item = next_item(&rest))
+		rc = *item == '+' || *item == '-'
+			     ? config_cpu_feature(&c->cpu, item, err)
+			     : parse_item(c, o, item, &c->cpu, false, &last, err);
+	return rc;
+}
+
+static int opt_one_key(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	const struct key *k = o->keys;
+
+	return set_key(c, k, c, arg) < 0 ? bad_value(o, k, err) : 0;
 }
 
 static int opt_disk(struct config *c, const struct option *o, const char *arg, struct error *err)
@@ -478,6 +508,7 @@ static const struct key cpus_keys[] = {
 	{ "sockets", KEY_NUMBER, IN(config_cpus, sockets), 1, CONFIG_MAX_CPUS, { 0 } },
 	{ "cores", KEY_NUMBER, IN(config_cpus, cores), 1, CONFIG_MAX_CPUS, { 0 } },
 	{ "threads", KEY_NUMBER, IN(config_cpus, threads), 1, CONFIG_MAX_CPUS, { 0 } },
+	{ "pin", KEY_LIST, IN(config_cpus, pin), 0, 0, { 0 } },
 	{ 0 },
 };
 
@@ -492,6 +523,10 @@ static const struct key cpu_keys[] = {
 	{ 0 },
 };
 
+/* Options that are one key. */
+static const struct key rt_key = { "it", KEY_NUMBER, IN(config, rt), 1, 99, { 0 } };
+static const struct key idle_key = { "it", KEY_CHOICE, IN(config, idle), 0, 0, { "halt", "poll" } };
+
 #define STRING(n, a, f)                               \
 	{                                             \
 		n, a, opt_string, IN(config, f), NULL \
@@ -503,8 +538,10 @@ static const struct key cpu_keys[] = {
 
 static const struct option options[] = {
 	STRING("name", "N", name),
-	{ "cpus", "N[,sockets=,cores=,threads=]", opt_cpus, 0, cpus_keys },
+	{ "cpus", "N[,sockets=,cores=,threads=,pin=]", opt_cpus, 0, cpus_keys },
 	{ "cpu", "K=V,...", opt_cpu, 0, cpu_keys },
+	{ "rt", "PRIO", opt_one_key, 0, &rt_key },
+	{ "idle", "poll|halt", opt_one_key, 0, &idle_key },
 	{ "memory", "SIZE[,...]", opt_memory, 0, memory_keys },
 	STRING("firmware", "FILE", firmware),
 	STRING("nvram", "FILE", nvram),
@@ -531,9 +568,9 @@ static const struct option options[] = {
 static const char help[] =
 	"usage: minivmm [run] OPTION...           a Linux/KVM machine for PCI devices\n"
 	"machine\n"
-	"  --cpus N[,sockets=S,cores=C,threads=T]    1 to 255 processors (1)\n"
-	"  --cpu kvm=off,phys_bits=N,hv_time,hv_relaxed,hv_vapic,hv_spinlocks=N,\n"
-	"        hv_vendor_id=S                      what CPUID says\n"
+	"  --cpus N[,sockets=S,cores=C,threads=T][,pin=LIST|auto]  --rt PRIO  --idle poll\n"
+	"  --cpu +FEATURE,-FEATURE,kvm=off,phys_bits=N,hv_time,hv_relaxed,hv_vapic,\n"
+	"        hv_spinlocks=N,hv_vendor_id=S       what CPUID says\n"
 	"  --memory SIZE[,hugepages=1G|2M|off|DIR][,nodes=0,1][,prefault=on][,lock=on]\n"
 	"boot\n"
 	"  --firmware FILE  --nvram FILE             OVMF code, and its variables (kept)\n"
@@ -600,60 +637,6 @@ static int parse_option(struct config *c, int argc, char **argv, int i, struct e
 	return rc < 0 ? rc : used;
 }
 
-/* Fills in what was left out, in the order people mean it: cores, then sockets, then threads. */
-static int finish_topology(struct config *c, struct error *err)
-{
-	uint64_t given, nodes = (uint64_t)__builtin_popcountll(c->ram.nodes);
-	struct config_cpus *p = &c->cpus;
-
-	p->n = p->n ? p->n : 1;
-	p->threads = p->threads ? p->threads : 1;
-	/* A node of the guest's is a socket, unless it is said otherwise. */
-	if (!p->sockets && !p->cores && nodes > 1 && p->n % (nodes * p->threads) == 0)
-		p->sockets = nodes;
-	given = p->threads * (p->sockets ? p->sockets : 1) * (p->cores ? p->cores : 1);
-	if (p->n % given == 0) {
-		if (!p->cores)
-			p->cores = p->n / given;
-		else if (!p->sockets)
-			p->sockets = p->n / given;
-	}
-	p->sockets = p->sockets ? p->sockets : 1;
-	p->cores = p->cores ? p->cores : 1;
-	if (p->sockets * p->cores * p->threads != p->n)
-		return error_set(err, -EINVAL,
-				 "--cpus %llu: sockets, cores and threads make %llu, not %llu",
-				 (unsigned long long)p->n,
-				 (unsigned long long)(p->sockets * p->cores * p->threads),
-				 (unsigned long long)p->n);
-	c->topo = (struct cpu_topology){ (unsigned)p->sockets, (unsigned)p->cores,
-					 (unsigned)p->threads };
-	if (cpu_apic_id(&c->topo, (unsigned)p->n - 1) > 254)
-		return error_set(
-			err, -EINVAL,
-			"--cpus %llu: with this topology APIC ids pass 254: use a power of "
-			"two of cores and threads",
-			(unsigned long long)p->n);
-	return 0;
-}
-
-static void finish_model(struct config *c)
-{
-	const struct config_cpu *u = &c->cpu;
-
-	c->model = (struct cpu_model){
-		.hide_kvm = u->kvm == 1,
-		.hv_time = u->hv_time,
-		.hv_relaxed = u->hv_relaxed,
-		.hv_vapic = u->hv_vapic,
-		.hv_spinlocks_set = u->hv_spinlocks != 0,
-		.hv_spinlocks = (uint32_t)u->hv_spinlocks,
-		.max_phys_bits = (unsigned)u->phys_bits,
-	};
-	if (u->hv_vendor_id)
-		memcpy(c->model.hv_vendor_id, u->hv_vendor_id, strlen(u->hv_vendor_id) + 1);
-}
-
 static int check_serial(struct config *c, struct error *err)
 {
 	unsigned i, stdio = c->console && strcmp(c->console, "stdio") == 0;
@@ -689,7 +672,6 @@ static int check(struct config *c, struct error *err)
 			"--firmware the firmware starts the kernel");
 	if (!c->memory)
 		c->memory = GiB;
-	finish_model(c);
 	return check_serial(c, err);
 }
 
@@ -705,7 +687,7 @@ int config_parse(struct config *c, int argc, char **argv, struct error *err)
 		if (c->action != CONFIG_RUN)
 			return 0;
 	}
-	n = finish_topology(c, err);
+	n = config_cpus_finish(c, err);
 	return n < 0 ? n : check(c, err);
 }
 

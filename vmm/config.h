@@ -17,6 +17,7 @@
 
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 enum config_cache { CACHE_NONE, CACHE_WRITEBACK };
+enum config_pin { PIN_NONE, PIN_LIST, PIN_AUTO };
 enum config_aio { AIO_AUTO, AIO_URING, AIO_LIBAIO };
 enum config_p2p { P2P_AUTO, P2P_ON, P2P_OFF };
 
@@ -57,10 +58,12 @@ struct config_ram {
 
 struct config_cpus {
 	uint64_t n, sockets, cores, threads; /* 0: not given, until config_parse() returns */
+	const char *pin;
 };
 
 struct config_cpu {
-	unsigned kvm; /* 0 on, 1 off */
+	signed char feature[CPU_FEATURES_MAX]; /* as in struct cpu_model */
+	unsigned kvm;			       /* 0 on, 1 off */
 	bool hv_time, hv_relaxed, hv_vapic;
 	uint64_t hv_spinlocks, phys_bits;
 	const char *hv_vendor_id;
@@ -81,7 +84,11 @@ struct config {
 	unsigned n_disks, n_nets, n_vfio, n_serial;
 	bool daemonize, no_reboot, rng, bind;
 	unsigned verbose;
+	uint64_t rt;   /* SCHED_FIFO priority of the vCPUs' threads; 0: none */
+	unsigned idle; /* 0 halt, 1 poll */
 	/* derived */
+	enum config_pin pin_kind;
+	unsigned pin[CONFIG_MAX_CPUS]; /* PIN_LIST: the host's CPU for each of ours */
 	struct cpu_topology topo;
 	struct cpu_model model;
 	/* config's own: what config_free() frees */
@@ -95,6 +102,11 @@ int config_parse(struct config *, int argc, char **argv, struct error *);
 void config_free(struct config *);
 /* A unicast address like 52:54:00:12:34:56. -EINVAL: none. */
 int config_parse_mac(const char *s, uint8_t mac[6]);
+/* config_cpus.c: the processors' part of config_parse(): fills in the topology, checks the CPU
+ * list. */
+int config_cpus_finish(struct config *, struct error *);
+/* --cpu +name and -name. */
+int config_cpu_feature(struct config_cpu *, const char *word, struct error *);
 /* At most 24 lines of 80 columns. */
 void config_help(int fd);
 

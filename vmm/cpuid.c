@@ -35,6 +35,8 @@ struct cpuid_list {
 static_assert(offsetof(struct cpuid_list, entries) == sizeof(struct kvm_cpuid2), "UAPI layout");
 
 struct cpuid_table {
+	const struct kvm *kvm;
+	int rc; /* of asking */
 	struct cpu_topology topo;
 	struct cpuid_list c;
 };
@@ -117,15 +119,17 @@ static void put_bits(uint32_t *reg, unsigned lo, unsigned n, uint32_t v)
 	*reg = (*reg & ~mask) | (v << lo & mask);
 }
 
-/* Leaf 1: counts (a full byte is the limit of the field), HTT, hypervisor, TSC deadline. */
+/* Leaf 1: how many APIC ids the package takes (AMD: how many threads it has) in a field that ends
+ * at 255, HTT, hypervisor, TSC deadline. */
 static void set_leaf1(struct cpuid_table *t, const struct kvm *k, const struct cpu_model *m)
 {
 	struct kvm_cpuid_entry2 *e = find(t, 1, 0);
 	unsigned per_package = t->topo.cores * t->topo.threads;
+	unsigned count = cpuid_is_intel(t) ? 1u << package_bits(&t->topo) : per_package;
 
 	if (!e)
 		return;
-	put_bits(&e->ebx, 16, 8, per_package > 255 ? 255 : 1u << package_bits(&t->topo));
+	put_bits(&e->ebx, 16, 8, count > 255 ? 255 : count);
 	put_bits(&e->edx, 28, 1, per_package > 1);
 	put_bits(&e->ecx, 31, 1, !m->hide_hypervisor);
 	put_bits(&e->ecx, 24, 1, k->tsc_deadline);
@@ -200,6 +204,8 @@ static void set_amd_topology(struct cpuid_table *t)
 		put_bits(&e->ecx, 12, 4, package_bits(&t->topo));
 	}
 	set_caches(t, 0x8000001d);
+	/* The successor of leaf 0xB there; what KVM has in it is the host's. */
+	drop(t, 0x80000026, 0x80000026);
 }
 
 static void cap_phys_bits(struct cpuid_table *t, unsigned max)
@@ -273,31 +279,81 @@ static void set_hypervisor(struct cpuid_table *t, const struct cpu_model *m)
 	add_hv_leaves(t, m);
 }
 
-struct cpuid_table *cpuid_new(const struct kvm *k, const struct cpu_topology *topo,
-			      const struct cpu_model *model, struct error *err)
+/* KVM_FEATURE leaf, EDX bit 0 (kernel doc virt/kvm/x86/cpuid.rst): spin, do not yield. */
+static void set_hints(struct cpuid_table *t, const struct cpu_model *m)
+{
+	struct kvm_cpuid_entry2 *e = find(t, HV_BASE + 1, 0);
+
+	if (e && m->dedicated)
+		put_bits(&e->edx, 0, 1, 1);
+}
+
+static int set_feature(struct cpuid_table *t, const struct cpu_feature *f, int want,
+		       struct error *err)
+{
+	struct kvm_cpuid_entry2 *e = find(t, f->leaf, f->sub), none = { 0 };
+	uint32_t *reg[4];
+
+	e = e ? e : &none;
+	reg[CPUID_EAX] = &e->eax;
+	reg[CPUID_EBX] = &e->ebx;
+	reg[CPUID_ECX] = &e->ecx;
+	reg[CPUID_EDX] = &e->edx;
+	if (want > 0 && !(*reg[f->reg] >> f->bit & 1))
+		return error_set(err, -EOPNOTSUPP,
+				 "--cpu +%s: this host's processor and KVM cannot give it: leave "
+				 "it out",
+				 f->name);
+	if (want < 0)
+		put_bits(reg[f->reg], f->bit, 1, 0);
+	return 0;
+}
+
+/* Last, so that what we set ourselves can be asked for and taken away, too. */
+static int set_features(struct cpuid_table *t, const struct cpu_model *m, struct error *err)
+{
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; cpu_feature(i) && rc == 0; i++)
+		if (m->feature[i])
+			rc = set_feature(t, cpu_feature(i), m->feature[i], err);
+	return rc;
+}
+
+struct cpuid_table *cpuid_new(const struct kvm *k)
 {
 	struct cpuid_table *t = calloc(1, sizeof(*t));
 
-	if (!t) {
-		error_set(err, -ENOMEM, "no memory for the CPUID table");
-		return NULL;
-	}
-	t->topo = *topo;
+	if (t)
+		t->kvm = k;
+	return t;
+}
+
+void cpuid_ask(void *arg)
+{
+	struct cpuid_table *t = arg;
+
 	t->c.nent = CPUID_MAX_ENTRIES;
-	if (ioctl(k->dev, KVM_GET_SUPPORTED_CPUID, &t->c) < 0) {
-		error_set(err, -errno, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
-		free(t);
-		return NULL;
-	}
-	set_leaf1(t, k, model);
+	t->rc = ioctl(t->kvm->dev, KVM_GET_SUPPORTED_CPUID, &t->c) < 0 ? -errno : 0;
+}
+
+int cpuid_make(struct cpuid_table *t, const struct cpu_topology *topo,
+	       const struct cpu_model *model, struct error *err)
+{
+	if (t->rc < 0)
+		return error_set(err, t->rc, "KVM_GET_SUPPORTED_CPUID: %s", strerror(-t->rc));
+	t->topo = *topo;
+	set_leaf1(t, t->kvm, model);
 	set_extended_topology(t);
 	if (cpuid_is_intel(t))
 		set_caches(t, 4);
 	else
 		set_amd_topology(t);
 	cap_phys_bits(t, model->max_phys_bits);
+	set_hints(t, model);
 	set_hypervisor(t, model);
-	return t;
+	return set_features(t, model, err);
 }
 
 void cpuid_free(struct cpuid_table *t)
@@ -305,9 +361,8 @@ void cpuid_free(struct cpuid_table *t)
 	free(t);
 }
 
-static void patch(struct cpuid_table *t, struct kvm_cpuid_entry2 *e, unsigned i)
+static void patch(const struct cpu_topology *p, struct kvm_cpuid_entry2 *e, unsigned i)
 {
-	const struct cpu_topology *p = &t->topo;
 	uint32_t id = cpu_apic_id(p, i);
 
 	switch (e->function) {
@@ -326,11 +381,12 @@ static void patch(struct cpuid_table *t, struct kvm_cpuid_entry2 *e, unsigned i)
 	}
 }
 
-int cpuid_apply(struct cpuid_table *t, int vcpu_fd, unsigned i)
+int cpuid_apply(const struct cpuid_table *t, int vcpu_fd, unsigned i)
 {
+	struct cpuid_list c = t->c;
 	unsigned n;
 
-	for (n = 0; n < t->c.nent; n++)
-		patch(t, &t->c.entries[n], i);
-	return ioctl(vcpu_fd, KVM_SET_CPUID2, &t->c) < 0 ? -errno : 0;
+	for (n = 0; n < c.nent; n++)
+		patch(&t->topo, &c.entries[n], i);
+	return ioctl(vcpu_fd, KVM_SET_CPUID2, &c) < 0 ? -errno : 0;
 }

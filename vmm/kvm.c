@@ -96,7 +96,7 @@ static int probe(struct kvm *k, struct error *err)
 	return 0;
 }
 
-static int create_vm(struct kvm *k, struct error *err)
+int kvm_create(struct kvm *k, struct error *err)
 {
 	do {
 		k->vm = ioctl(k->dev, KVM_CREATE_VM, 0);
@@ -120,6 +120,24 @@ int kvm_create_chips(struct kvm *k, struct error *err)
 		return error_set(err, -errno, "KVM_CREATE_IRQCHIP: %s", strerror(errno));
 	if (ioctl(k->vm, KVM_CREATE_PIT2, &pit) < 0)
 		return error_set(err, -errno, "KVM_CREATE_PIT2: %s", strerror(errno));
+	return 0;
+}
+
+int kvm_disable_exits(struct kvm *k, struct error *err)
+{
+	const int wanted = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_MWAIT |
+			   KVM_X86_DISABLE_EXITS_PAUSE;
+	int can = kvm_cap(k, KVM_CAP_X86_DISABLE_EXITS);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS };
+
+	if (!(can & KVM_X86_DISABLE_EXITS_HLT))
+		return error_set(err, -EOPNOTSUPP,
+				 "this host's KVM cannot let a guest halt without an exit "
+				 "(KVM_CAP_X86_DISABLE_EXITS is %d): use --idle halt",
+				 can);
+	cap.args[0] = (unsigned)(can & wanted);
+	if (ioctl(k->vm, KVM_ENABLE_CAP, &cap) < 0)
+		return error_set(err, -errno, "KVM_CAP_X86_DISABLE_EXITS: %s", strerror(errno));
 	return 0;
 }
 
@@ -232,11 +250,7 @@ int kvm_open(struct kvm *k, struct error *err)
 		.dev = -1, .vm = -1, .vfio = -1, .listener = { .add = slot_add, .del = slot_del }
 	};
 	rc = open_dev(k, err);
-	if (rc == 0)
-		rc = probe(k, err);
-	if (rc == 0)
-		rc = create_vm(k, err);
-	return rc;
+	return rc < 0 ? rc : probe(k, err);
 }
 
 void kvm_close(struct kvm *k)

@@ -42,14 +42,19 @@ struct kvm_doorbells {
 extern const struct irq_backend_ops kvm_irq_ops; /* opaque: struct kvm */
 extern const struct doorbell_ops kvm_doorbell_ops;
 
-/* Opens /dev/kvm, checks what is needed, creates an empty machine. After an error kvm_close() is
- * safe. */
+/* Opens /dev/kvm and checks what is needed. After an error kvm_close() is safe. */
 int kvm_open(struct kvm *, struct error *);
+/* An empty machine. */
+int kvm_create(struct kvm *, struct error *);
 void kvm_close(struct kvm *);
 /* PIC, IOAPIC, LAPICs and PIT. Before the first vCPU, and after guest RAM: their creation starts an
  * SRCU grace period that a memslot behind it would wait for (5.9 against 1.4 ms to the first guest
  * instruction of a bare program, medians of 30). */
 int kvm_create_chips(struct kvm *, struct error *);
+
+/* The guest halts, waits and spins without leaving: its CPUs are busy, its wake-ups immediate.
+ * Before the first vCPU. -EOPNOTSUPP: KVM cannot do it here. */
+int kvm_disable_exits(struct kvm *, struct error *);
 
 /* The PIT stops making up for lost ticks. Takes milliseconds; vCPUs may run meanwhile. */
 void kvm_stop_reinjection(struct kvm *);

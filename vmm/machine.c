@@ -161,19 +161,24 @@ static void on_signal(void *arg, int fd, uint32_t events)
 	machine_stop(vm, 0);
 }
 
+/* Before the first thread: all inherit the mask, so signals come to the loop only. */
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+	sigaddset(set, SIGQUIT);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
 static int watch_signals(struct vm *vm, struct error *err)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGQUIT);
-	/* Before the first thread: all inherit the mask, so signals come to the loop only. */
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	block_signals(&set);
 	vm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (vm->signal_fd < 0 || !evloop_add_fd(vm->loop, vm->signal_fd, EPOLLIN, on_signal, vm))
 		return error_set(err, -errno, "signalfd: %s", strerror(errno));
@@ -541,51 +546,21 @@ static int build_frame(struct vm *vm, struct error *err)
 	return 0;
 }
 
-/* Enough for RAM and for 1 TiB of BARs, and not more: bookworm's OVMF maps all that the processor
- * addresses with 2 MiB pages (at 46 bits it takes 45 s to its shell in the test host, newer ones
- * 13). */
-static unsigned default_phys_bits(const struct vm *vm)
+static int open_kvm(struct vm *vm, struct error *err)
 {
-	unsigned bits = 42;
+	int rc = kvm_open(&vm->kvm, err);
+	sigset_t set;
 
-	while (bits < 52 && vm->cfg->memory > 1ull << (bits - 2))
-		bits++;
-	return bits;
-}
-
-static int build_cpus(struct vm *vm, struct error *err)
-{
-	struct cpu_model model = vm->cfg->model;
-	struct vcpus_params p = {
-		.kvm = &vm->kvm,
-		.pio = vm->pio,
-		.mmio = vm->mmio,
-		.mem = vm->mem,
-		.topo = &vm->cfg->topo,
-		.n = (unsigned)vm->cfg->cpus.n,
-		.event = on_vcpu_event,
-		.opaque = vm,
-	};
-
-	if (p.n > vm->kvm.max_vcpus)
-		return error_set(err, -EINVAL, "--cpus %u: this host's KVM has at most %u", p.n,
-				 vm->kvm.max_vcpus);
-	if (!model.max_phys_bits)
-		model.max_phys_bits = default_phys_bits(vm);
-	model.max_phys_bits = machine_vfio_phys_bits(vm, model.max_phys_bits);
-	p.cpuid = cpuid_new(&vm->kvm, &vm->cfg->topo, &model, err);
-	if (!p.cpuid)
-		return err->code;
-	vm->phys_bits = cpuid_phys_bits(p.cpuid);
-	vm->vcpus = vcpus_new(&p, err);
-	cpuid_free(p.cpuid);
-	return vm->vcpus ? 0 : err->code;
+	block_signals(&set);
+	if (rc == 0)
+		rc = machine_cpus_open(vm, err);
+	return rc < 0 ? rc : kvm_create(&vm->kvm, err);
 }
 
 /* Everything that needs no device and no memory in place. */
 static int build_base(struct vm *vm, struct error *err)
 {
-	int rc = kvm_open(&vm->kvm, err);
+	int rc = open_kvm(vm, err);
 
 	if (rc == 0)
 		rc = build_frame(vm, err);
@@ -612,8 +587,7 @@ static int build(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = machine_vfio_open(vm, err);
 	if (rc == 0)
-		rc = build_cpus(vm, err);
-	phase_mark(&vm->phases, "cpus");
+		rc = machine_cpus_begin(vm, on_vcpu_event, err);
 	if (rc == 0)
 		rc = realize_devices(vm, err);
 	phase_mark(&vm->phases, "devices");
@@ -631,7 +605,7 @@ static void take_down(struct vm *vm)
 {
 	/* Threads first: nothing calls into a device that goes. */
 	machine_memory_stop(vm);
-	vcpus_free(vm->vcpus);
+	machine_cpus_free(vm);
 	machine_boot_release(vm);
 	unrealize_devices(vm);
 	machine_vfio_close(vm);
@@ -653,12 +627,18 @@ static int start(struct vm *vm, struct error *err)
 	rc = machine_boot_load(vm, &entry, err);
 	if (rc < 0)
 		return rc;
-	rc = vcpus_reset(vm->vcpus, &entry, true);
-	if (rc < 0)
-		return error_set(err, rc, "the processors: %s", strerror(-rc));
 	rc = irq_commit(vm->irq);
 	phase_mark(&vm->phases, "firmware");
-	return rc < 0 ? error_set(err, rc, "interrupt routing: %s", strerror(-rc)) : 0;
+	if (rc < 0)
+		return error_set(err, rc, "interrupt routing: %s", strerror(-rc));
+	rc = machine_cpus_finish(vm, err);
+	if (rc == 0) {
+		rc = vcpus_reset(vm->vcpus, &entry, true);
+		if (rc < 0)
+			error_set(err, rc, "the processors: %s", strerror(-rc));
+	}
+	phase_mark(&vm->phases, "cpus");
+	return rc;
 }
 
 /* KVM_REINJECT_CONTROL waits for the grace periods that the start left behind, and a vCPU's first
@@ -671,6 +651,7 @@ static void stop_reinjection(void *arg)
 	struct vm *vm = arg;
 
 	kvm_stop_reinjection(&vm->kvm);
+	machine_cpus_settle(vm);
 }
 
 static int stop_reinjection_soon(struct vm *vm, struct error *err)

@@ -54,8 +54,13 @@ struct vm {
 	struct guest_mem *mem;
 	struct bus *pio, *mmio;
 	struct irq_table *irq;
+	struct helper *helper; /* then vCPU 0's thread */
+	bool cpus_made;
 	struct cpuid_table *cpuid;
+	struct vcpus_params vcpus_params;
+	struct error vcpus_error;
 	struct vcpus *vcpus;
+	unsigned pin[CONFIG_MAX_CPUS]; /* the host's CPU for each of ours, with pin= */
 	unsigned phys_bits;
 
 	void *ram; /* low and high RAM, contiguous */
@@ -121,6 +126,18 @@ void machine_memory_stop(struct vm *); /* the prefault's threads */
 void machine_memory_close(struct vm *);
 /* The guest node of a vCPU. */
 unsigned machine_memory_cpu_node(const struct vm *, unsigned cpu);
+/* machine_cpus.c. The processors are made by the helper beside the rest of the machine: KVM is
+ * asked what it supports from machine_cpus_open() on; machine_cpus_begin() leaves the CPUs they are
+ * pinned to (threads started from then on run elsewhere) and starts to make them; they are there
+ * when machine_cpus_finish() has returned 0. */
+int machine_cpus_open(struct vm *, struct error *);
+int machine_cpus_begin(struct vm *, void (*event)(void *, enum vcpu_event), struct error *);
+int machine_cpus_finish(struct vm *, struct error *);
+void machine_cpus_free(struct vm *);
+/* A moment after the processors have started: KVM makes a thread of its own on the
+ * first entry (NX huge page recovery), which inherits the processor's CPU and priority. It goes
+ * where the main thread is. */
+void machine_cpus_settle(const struct vm *);
 
 /* machine_vfio.c: passed-through devices. All of them do nothing without a --vfio. */
 /* Finds the devices in sysfs and refuses what cannot work; opens nothing. machine_vfio_close() in

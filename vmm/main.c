@@ -194,10 +194,8 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{ "run", command_run },
-		{ "bind", command_bind },
-		{ "restore", command_restore },
-		{ "vf", command_vf },
+		{ "run", command_run },		{ "bind", command_bind },
+		{ "restore", command_restore }, { "vf", command_vf },
 		{ "import", command_import },
 	};
 	unsigned i;

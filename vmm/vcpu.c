@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,9 +31,11 @@
 
 #include "vmm/bus.h"
 #include "vmm/cleanup.h"
+#include "vmm/helper.h"
 #include "vmm/kvm.h"
 #include "vmm/log.h"
 #include "vmm/mem.h"
+#include "vmm/pin.h"
 #include "vmm/kvm_state.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -51,6 +54,7 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	pthread_t thread;
+	struct helper *helper; /* whose thread it is; NULL: its own */
 	bool started;
 };
 
@@ -176,6 +180,14 @@ void vcpus_resume(struct vcpus *vs)
 	pthread_cond_broadcast(&vs->changed);
 }
 
+static void vcpu_join(struct vcpu *v)
+{
+	if (v->helper)
+		helper_wait(v->helper);
+	else if (v->started)
+		pthread_join(v->thread, NULL);
+}
+
 void vcpus_free(struct vcpus *vs)
 {
 	unsigned i;
@@ -190,8 +202,7 @@ void vcpus_free(struct vcpus *vs)
 		pthread_cond_broadcast(&vs->changed);
 	}
 	for (i = 0; i < vs->p.n; i++)
-		if (vs->cpu[i].started)
-			pthread_join(vs->cpu[i].thread, NULL);
+		vcpu_join(&vs->cpu[i]);
 	for (i = 0; i < vs->p.n; i++)
 		vcpu_destroy(&vs->cpu[i]);
 	pthread_cond_destroy(&vs->changed);
@@ -369,16 +380,52 @@ static bool vcpu_gate(struct vcpu *v)
 	}
 }
 
-static void *vcpu_main(void *arg)
+/* On the thread itself, before it touches anything: what it touches first lies in its node. Both
+ * have been tried before, so a failure here is an accident. */
+static void vcpu_place(struct vcpu *v)
+{
+	const struct vcpus_params *p = &v->all->p;
+	struct sched_param sp = { .sched_priority = p->rt };
+	struct pin_mask m = { 0 };
+
+	if (p->pin)
+		pin_add(&m, p->pin[v->index]);
+	if ((!p->pin || sched_setaffinity(0, sizeof(m), m.s) == 0) &&
+	    (!p->rt || sched_setscheduler(0, SCHED_FIFO, &sp) == 0))
+		return;
+	log_error("vCPU %u cannot be placed: %s", v->index, strerror(errno));
+	vcpu_event(v, VCPU_FAILED);
+}
+
+static void vcpu_job(void *arg)
 {
 	struct vcpu *v = arg;
 	char name[16];
 
 	snprintf(name, sizeof(name), "vcpu%u", v->index);
 	pthread_setname_np(pthread_self(), name);
+	vcpu_place(v);
 	while (vcpu_gate(v))
 		vcpu_enter(v);
+}
+
+static void *vcpu_main(void *arg)
+{
+	vcpu_job(arg);
 	return NULL;
+}
+
+/* Returns an errno value, as pthreads do. */
+static int vcpu_thread(struct vcpu *v, const pthread_attr_t *attr)
+{
+	struct helper *h = v->index == 0 ? v->all->p.helper : NULL;
+
+	if (!h)
+		return pthread_create(&v->thread, attr, vcpu_main, v);
+	v->thread = helper_thread(h);
+	v->helper = h;
+	helper_run(h, vcpu_job, v);
+	return 0;
 }
 
 static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr, struct error *err)
@@ -389,7 +436,7 @@ static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr, struct error *
 		scoped_lock(&v->all->lock);
 		v->all->running++;
 	}
-	rc = pthread_create(&v->thread, attr, vcpu_main, v);
+	rc = vcpu_thread(v, attr);
 	if (rc == 0) {
 		__atomic_store_n(&v->started, true, __ATOMIC_RELEASE);
 		return 0;

@@ -2,8 +2,8 @@
 /*
  * Virtual CPUs: one named thread each, started, paused, reset and joined together.
  *
- * Threads: everything here is the main loop's, but for vcpus_pause_async(), which any thread and
- * any device callback may use.
+ * Threads: vcpus_new() any one; everything else here is the main loop's, but for
+ * vcpus_pause_async(), which any thread and any device callback may use.
  */
 #ifndef VMM_VCPU_H
 #define VMM_VCPU_H
@@ -16,6 +16,7 @@
 
 struct bus;
 struct guest_mem;
+struct helper;
 struct kvm;
 struct vcpus;
 
@@ -42,6 +43,10 @@ struct vcpus_params {
 	struct cpuid_table *cpuid;
 	const struct cpu_topology *topo;
 	unsigned n;
+	const unsigned *pin; /* the host's CPU for each; NULL: any. The caller keeps it. */
+	int rt;		     /* SCHED_FIFO priority; 0: none */
+	/* Becomes the thread of vCPU 0, until vcpus_free(); NULL: it gets one of its own. */
+	struct helper *helper;
 	/* Called on the vCPU's thread; must not wait for vCPUs. */
 	void (*event)(void *opaque, enum vcpu_event);
 	void *opaque;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "vmm/config.h"
+#include "vmm/pin.h"
 
 #define MAX_WORDS 64
 
@@ -29,6 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rc == 0 && c.action == CONFIG_RUN) {
 		if (c.topo.sockets * c.topo.cores * c.topo.threads != c.cpus.n || c.n_serial == 0 ||
 		    c.memory == 0 || c.n_disks > CONFIG_MAX_DISKS)
+			abort();
+		if (c.pin_kind == PIN_LIST && (!c.cpus.pin || c.pin[c.cpus.n - 1] >= PIN_CPUS))
 			abort();
 		if (c.n_disks && !c.disk[c.n_disks - 1].path)
 			abort();

@@ -231,7 +231,7 @@ static void test_bad_configs(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(acpi_install(f->mem, &f->c, GPA(RAM - 4096), GPA(RSDP)), -EFAULT);
+	assert_int_equal(acpi_install(f->mem, &f->c, GPA(RAM - 64), GPA(RSDP)), -EFAULT);
 	assert_int_equal(acpi_install(f->mem, &f->c, GPA(TABLES + 4), GPA(RSDP)), -EINVAL);
 	assert_int_equal(acpi_install(f->mem, &f->c, GPA(4 * GiB), GPA(RSDP)), -EINVAL);
 	f->c.mmio32_base = f->c.mmio32_end + 1;

@@ -148,6 +148,49 @@ static void test_cpus(void **state)
 	bad("--cpus 255,cores=3,threads=5", "APIC");
 }
 
+static void test_pin(void **state)
+{
+	(void)state;
+	good("--cpus 4");
+	assert_int_equal(c.pin_kind, PIN_NONE);
+	good("--cpus 8,pin=auto,threads=2");
+	assert_int_equal(c.pin_kind, PIN_AUTO);
+	assert_int_equal(c.topo.threads, 2);
+	/* A list has commas; what follows it is a key again. */
+	good("--cpus 5,pin=2-4,10,7,sockets=5");
+	assert_int_equal(c.pin_kind, PIN_LIST);
+	assert_int_equal(c.pin[0], 2);
+	assert_int_equal(c.pin[3], 10);
+	assert_int_equal(c.pin[4], 7);
+	assert_int_equal(c.topo.sockets, 5);
+	good("--cpus 255,pin=256-510");
+	assert_int_equal(c.pin[254], 510);
+	bad("--cpus 4,pin=0-2", "3 CPUs, and 4");
+	bad("--cpus 2,pin=0-8191", "8192 CPUs, and 2");
+	bad("--cpus 3,pin=1,2,1", "CPU 1 is in it twice");
+	bad("--cpus 2,pin=a-b", "a-b");
+	bad("--cpus 2,pin=3-2", "3-2");
+	bad("--cpus 2,pin=auto,3", "auto,3");
+	bad("--cpus 2,pin", "pin");
+	bad("--cpus 2,pin=", "pin");
+	bad("--cpus 2,sockets=1,3", "'3' is not known");
+}
+
+static void test_scheduling(void **state)
+{
+	(void)state;
+	good("--rt 50 --idle poll");
+	assert_int_equal(c.rt, 50);
+	assert_int_equal(c.idle, 1);
+	good("--idle halt");
+	assert_int_equal(c.idle, 0);
+	assert_int_equal(c.rt, 0);
+	bad("--rt 0", "--rt: it takes a number from 1 to 99");
+	bad("--rt 100", "--rt");
+	bad("--rt high", "--rt");
+	bad("--idle mwait", "--idle: it takes halt or poll");
+}
+
 static void test_disk(void **state)
 {
 	(void)state;
@@ -246,6 +289,25 @@ static void test_cpu(void **state)
 	bad("--cpu turbo", "turbo");
 }
 
+static void test_cpu_features(void **state)
+{
+	(void)state;
+	good("--cpu host");
+	good("--cpu host,-avx2,+sse4.1,kvm=off,-sse4a,+sse4a --cpu -smap");
+	assert_true(c.model.hide_kvm);
+	assert_int_equal(c.model.feature[cpu_feature_find("avx2")], -1);
+	assert_int_equal(c.model.feature[cpu_feature_find("sse4_1")], 1);
+	assert_int_equal(c.model.feature[cpu_feature_find("sse4a")], 1);
+	assert_int_equal(c.model.feature[cpu_feature_find("smap")], -1);
+	assert_int_equal(c.model.feature[cpu_feature_find("avx")], 0);
+	bad("--cpu +avx22", "there is avx, avx2");
+	bad("--cpu -xyzzyxyzzy", "no such feature");
+	bad("--cpu +", "no such feature");
+	bad("--cpu kvm=off,host", "host");
+	bad("--cpu EPYC", "EPYC");
+	bad("--cpu host,", "--cpu");
+}
+
 static void test_contradictions(void **state)
 {
 	(void)state;
@@ -304,11 +366,13 @@ static int clean(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_memory_keys),    cmocka_unit_test(test_cpus),
-		cmocka_unit_test(test_disk),	       cmocka_unit_test(test_net),
-		cmocka_unit_test(test_vfio),	       cmocka_unit_test(test_cpu),
-		cmocka_unit_test(test_contradictions), cmocka_unit_test(test_help_fits),
+		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_memory_keys),  cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_disk),	     cmocka_unit_test(test_net),
+		cmocka_unit_test(test_vfio),	     cmocka_unit_test(test_cpu),
+		cmocka_unit_test(test_pin),	     cmocka_unit_test(test_scheduling),
+		cmocka_unit_test(test_cpu_features), cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_help_fits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, clean);
