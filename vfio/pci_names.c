@@ -159,11 +159,13 @@ void pci_names_find(const struct pci_names *n, uint32_t class_code, uint16_t ven
 void pci_names_text(const struct pci_name *n, uint32_t class_code, uint16_t vendor, uint16_t device,
 		    char *buf, size_t size)
 {
-	char what[sizeof(n->class_name)], whose[sizeof(n->vendor)], which[sizeof(n->device)];
+	char what[sizeof(n->class_name)], which[sizeof(n->device)];
 
 	snprintf(what, sizeof(what), "class %04x", class_code >> 8);
-	snprintf(whose, sizeof(whose), "vendor %04x", vendor);
-	snprintf(which, sizeof(which), "device %04x", device);
-	snprintf(buf, size, "%s: %s %s", n->class_name[0] ? n->class_name : what,
-		 n->vendor[0] ? n->vendor : whose, n->device[0] ? n->device : which);
+	if (n->vendor[0])
+		snprintf(which, sizeof(which), "device %04x", device);
+	else
+		snprintf(which, sizeof(which), "%04x:%04x", vendor, device);
+	snprintf(buf, size, "%s: %s%s%s", n->class_name[0] ? n->class_name : what, n->vendor,
+		 n->vendor[0] ? " " : "", n->device[0] ? n->device : which);
 }

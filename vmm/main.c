@@ -199,6 +199,7 @@ int main(int argc, char **argv)
 		{ "restore", command_restore },
 		{ "vf", command_vf },
 		{ "import", command_import },
+		{ "groups", command_groups },
 	};
 	unsigned i;
 

@@ -82,7 +82,10 @@ static void test_text(void **state)
 				 "[GeForce GTX 1050 Ti]");
 	n = find(sample, 0xff0000, 0x1234, 0x1111);
 	pci_names_text(&n, 0xff0000, 0x1234, 0x1111, buf, sizeof(buf));
-	assert_string_equal(buf, "class ff00: vendor 1234 device 1111");
+	assert_string_equal(buf, "class ff00: 1234:1111");
+	n = find(sample, 0x038000, 0x8086, 0x1c83);
+	pci_names_text(&n, 0x038000, 0x8086, 0x1c83, buf, sizeof(buf));
+	assert_string_equal(buf, "Display controller: Intel Corporation device 1c83");
 }
 
 static void test_broken(void **state)
