@@ -17,5 +17,6 @@ int command_vf(int argc, char **argv);
 /* import -- WORD... or import FILE: a QEMU command line as minivmm's. 1: something is lost. */
 int command_import(int argc, char **argv);
 int command_groups(int argc, char **argv);
+int command_check(int argc, char **argv);
 
 #endif

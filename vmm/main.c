@@ -200,6 +200,7 @@ int main(int argc, char **argv)
 		{ "vf", command_vf },
 		{ "import", command_import },
 		{ "groups", command_groups },
+		{ "check", command_check },
 	};
 	unsigned i;
 
