@@ -176,14 +176,16 @@ static bool bus_resets(const struct given *g)
 	return true;
 }
 
-/* As vfio/reset.c decides: the kernel's first choice, but a bus reset before power management. */
+/* As vfio/reset.c decides: the kernel's first choice, but a bus reset before power management. The
+ * kernel lists "bus" by what was there when it found the device, often before its neighbours. */
 static void check_reset(const struct given *g)
 {
-	bool pm = strncmp(g->d->methods, "pm", 2) == 0;
+	const char *methods = g->d->methods;
+	bool pm = strncmp(methods, "pm", 2) == 0, bus = strncmp(methods, "bus", 3) == 0;
 	char first[32];
 
-	snprintf(first, sizeof(first), "%.*s", (int)strcspn(g->d->methods, " "), g->d->methods);
-	if (first[0] && !pm)
+	snprintf(first, sizeof(first), "%.*s", (int)strcspn(methods, " "), methods);
+	if (first[0] && !pm && !bus)
 		preflight_say(g->p, PREFLIGHT_RESET_OK, first);
 	else if (bus_resets(g))
 		preflight_say(g->p, PREFLIGHT_RESET_BUS);

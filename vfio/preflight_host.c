@@ -249,7 +249,7 @@ static int count_one(void *n, const char *name)
 static void check_iommu(struct preflight *p, const struct cpu *c)
 {
 	struct iommu_units u = { .root = p->root, .what = "an IOMMU" };
-	char count[16], width[40] = "";
+	char count[24], width[40] = "";
 	unsigned groups = 0;
 
 	hostfs_each(p->root, count_one, &groups, "/sys/kernel/iommu_groups");
@@ -260,7 +260,7 @@ static void check_iommu(struct preflight *p, const struct cpu *c)
 	}
 	hostfs_each(p->root, add_unit, &u, "/sys/class/iommu");
 	p->iommu_bits = u.bits;
-	snprintf(count, sizeof(count), "%u", groups);
+	snprintf(count, sizeof(count), "%u group%s", groups, groups == 1 ? "" : "s");
 	if (u.bits)
 		snprintf(width, sizeof(width), ", %u address bits", u.bits);
 	preflight_say(p, PREFLIGHT_IOMMU_OK, u.what, count, width);

@@ -25,7 +25,7 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 	[PREFLIGHT_KVM_LACKS] = { "kvm-lacks", "kvm", PROBLEM, "{1}",
 				  "dmesg | grep -i kvm says more" },
 
-	[PREFLIGHT_IOMMU_OK] = { "iommu-ok", "iommu", OK, "{1}, {2} groups{3}", NULL },
+	[PREFLIGHT_IOMMU_OK] = { "iommu-ok", "iommu", OK, "{1}, {2}{3}", NULL },
 	[PREFLIGHT_IOMMU_ARGUMENT] = { "iommu-argument", "iommu", PROBLEM,
 				       "the kernel was told not to use the IOMMU: {1}",
 				       "take {1} out of " GRUB },
@@ -150,7 +150,7 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 				 "give all functions of its bus to one guest, then the bus is "
 				 "reset" },
 	[PREFLIGHT_RESET_NONE] = { "reset-none", "reset", WARNING,
-				   "none: it will not survive a guest's reboot{1}",
+				   "none: it will not survive a guest's reboot",
 				   "power the guest off instead of rebooting; if the device then "
 				   "fails, reboot the host" },
 

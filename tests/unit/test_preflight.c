@@ -149,7 +149,7 @@ static void test_good(void **state)
 	assert_int_equal(preflight_count(&p, PREFLIGHT_PROBLEM), 0);
 	assert_int_equal(preflight_count(&p, PREFLIGHT_WARNING), 0);
 	says("kvm-ok", "Intel VT-x with nested paging, with APICv", NULL);
-	says("iommu-ok", "Intel VT-d, 1 groups, 48 address bits", NULL);
+	says("iommu-ok", "Intel VT-d, 1 group, 48 address bits", NULL);
 	says("memlock-ok", "no limit", NULL);
 	says("hugepages-ok", "node0: 500 of 512 x 2 MiB free", NULL);
 	says("reset-ok", "by flr", NULL);
@@ -472,9 +472,9 @@ static void test_no_acs(void **state)
 	     "", "05:00.0 04:00.0",
 	     "kvm-ok iommu-ok remapping-ok vfio-ok memlock-ok hugepages-none cpus-shared | "
 	     "driver-ok group-blocked group-no-acs reset-bus bars-ok rom-none | "
-	     "driver-other group-shared group-no-acs use-net reset-ok bars-ok");
+	     "driver-other group-shared group-no-acs use-net reset-bus bars-ok");
 	says("kvm-ok", "with AVIC", NULL);
-	says("iommu-ok", "AMD-Vi, 1 groups, 64 address bits", NULL);
+	says("iommu-ok", "AMD-Vi, 1 group, 64 address bits", NULL);
 	says("group-blocked", "0000:04:00.0 (r8169)", NULL);
 	says("group-no-acs", "slots 0000:04:00, 0000:05:00:", NULL);
 	says("use-net", "eth0", "ip link set eth0 down");
@@ -561,6 +561,8 @@ static void test_reset(void **state)
 	     "pci 06:00.1 class=020000 id=1:2 group=17 driver=vfio-pci under=00:02.0\n" \
 	     "file /dev/vfio/17\n"
 	host(OTHER, DEV("under=00:02.0"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-none bars-ok");
+	host(OTHER, DEV("reset=bus under=00:02.0"), "06:00.0",
 	     GOOD_HOST " | driver-ok group-alone reset-none bars-ok");
 	host(OTHER, DEV("under=00:02.0"), "06:00.0 06:00.1",
 	     GOOD_HOST " | driver-ok group-alone reset-bus bars-ok"
