@@ -30,7 +30,8 @@ static const char *value_of(const struct preflight *p, const char *pattern,
 	return text[pattern[1] - '1'] ? text[pattern[1] - '1'] : "";
 }
 
-/* Too long is cut. */
+/* Too long is cut. Names of processes and mount points are their users' choice, and this goes to a
+ * terminal: control characters stay out. */
 static void fill_in(const struct preflight *p, const char *pattern, const char *const text[],
 		    char *buf, size_t size)
 {
@@ -44,8 +45,8 @@ static void fill_in(const struct preflight *p, const char *pattern, const char *
 			continue;
 		}
 		len = strnlen(v, size - 1 - n);
-		memcpy(buf + n, v, len);
-		n += len;
+		for (; len > 0; len--, v++)
+			buf[n++] = (unsigned char)*v < ' ' || *v == 0x7f ? '?' : *v;
 		pattern = strchr(pattern, '}') + 1;
 	}
 	buf[n] = '\0';

@@ -14,7 +14,7 @@
 #include "vfio/preflight.h"
 #include "vfio/preflight_parts.h"
 
-#define MAX_NODES 32
+#define MAX_NODES 64
 
 struct use {
 	struct preflight *p;
@@ -24,6 +24,12 @@ struct use {
 	char node[MAX_NODES][48]; /* files in /dev */
 	unsigned n_nodes;
 };
+
+static void add_node(struct use *u, const char *folder, const char *name)
+{
+	if (u->n_nodes < MAX_NODES)
+		snprintf(u->node[u->n_nodes++], sizeof(u->node[0]), "%s/%.24s", folder, name);
+}
 
 static bool is_ours(const struct use *u, const char *name)
 {
@@ -107,6 +113,7 @@ static int check_disk(void *arg, const char *name)
 	if (!is_ours(u, name))
 		return 0;
 	u->disk = name;
+	add_node(u, "/dev", name);
 	hostfs_each_line(root, check_mount, u, "/proc/self/mounts");
 	hostfs_each_line(root, check_swap, u, "/proc/swaps");
 	hostfs_each(root, check_stacked, u, "/sys/class/block/%s/holders", name);
@@ -148,12 +155,6 @@ static int iomem_line(void *arg, const char *line)
 }
 
 /* ---- processes ---- */
-
-static void add_node(struct use *u, const char *folder, const char *name)
-{
-	if (u->n_nodes < MAX_NODES)
-		snprintf(u->node[u->n_nodes++], sizeof(u->node[0]), "%s/%.24s", folder, name);
-}
 
 static int add_drm(void *arg, const char *name)
 {

@@ -106,11 +106,10 @@ void output_row(struct output_table *t, unsigned columns, const char *const *cel
 	char **grown = realloc(t->cell, (t->n + columns) * sizeof(*grown));
 	unsigned i;
 
-	if (!grown) {
-		t->failed = true;
+	t->failed |= !grown || columns > OUTPUT_MAX_COLUMNS;
+	t->cell = grown ? grown : t->cell;
+	if (t->failed)
 		return;
-	}
-	t->cell = grown;
 	t->columns = columns;
 	for (i = 0; i < columns; i++) {
 		grown[t->n] = strdup(cells[i]);

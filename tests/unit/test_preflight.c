@@ -26,7 +26,7 @@ static bool seen[PREFLIGHT_FINDINGS];
 #define GOOD                                                                                   \
 	"file /proc/cpuinfo vendor_id\t: GenuineIntel|flags\t\t: fpu vmx|address sizes\t: 46 " \
 	"bits "                                                                                \
-	"physical, 48 bits virtual||vendor_id : never read\n"                                  \
+	"physical, 48 bits virtual||vendor_id : AuthenticAMD\n"                                \
 	"file /proc/cmdline BOOT_IMAGE=/vmlinuz root=/dev/sda1 intel_iommu=on\n"               \
 	"file /sys/firmware/acpi/tables/DMAR x\n"                                              \
 	"file /dev/kvm\n"                                                                      \
@@ -52,7 +52,7 @@ static bool seen[PREFLIGHT_FINDINGS];
 #define GOOD_HOST "kvm-ok iommu-ok remapping-ok vfio-ok memlock-ok hugepages-ok cpus-ok"
 #define GOOD_PCI                                                                             \
 	GOOD "pci 03:00.0 class=020000 id=8086:1521 group=13 driver=vfio-pci reset=flr,bus " \
-	     "bar0=100000 bar2=20i\n"                                                        \
+	     "bar0=100000 bar2=20i bar8=100000!\n"                                           \
 	     "file /dev/vfio/13\n"
 #define GOOD_NIC " | driver-ok group-alone reset-ok bars-ok"
 
@@ -468,6 +468,7 @@ static void test_no_acs(void **state)
 	     "pci 05:00.0 class=030000 id=1002:67df group=15 under=03:00.0 driver=vfio-pci\n"
 	     "pci 05:00.1 class=040300 id=1002:aaf0 group=15 under=03:00.0 driver=vfio-pci\n"
 	     "class net/eth0 04:00.0\nfile /sys/class/net/eth0/flags 0x1003\n"
+	     "class net/eth1 04:00.0\nfile /sys/class/net/eth1/flags 0x1002\n"
 	     "file /dev/vfio/15",
 	     "", "05:00.0 04:00.0",
 	     "kvm-ok iommu-ok remapping-ok vfio-ok memlock-ok hugepages-none cpus-shared | "
@@ -504,6 +505,9 @@ static void test_sriov(void **state)
 	says("use-group", "process 4711 (qemu-system-x86) has /dev/vfio/32 open", "kill 4711");
 	says("driver-none", "no driver", "minivmm bind 0000:3b:02.2");
 	assert_int_equal(pass_of(&p.pci, "0000:3b:02.0"), GROUP_PASS_ALONE);
+	/* Part of a GPU: no ROM is expected. */
+	host(GOOD_PCI, "pci 3b:02.0 class=030000 id=10de:20b0 of=03:00.0 reset=flr", "3b:02.0",
+	     GOOD_HOST " | driver-none device-no-iommu reset-ok bars-ok");
 	/* By the device's own file, as iommufd's users open it. */
 	host(GOOD_PCI,
 	     "dir /sys/bus/pci/devices/0000:03:00.0/vfio-dev/vfio7\n"
@@ -522,10 +526,14 @@ static void test_disks(void **state)
 	     "dir /sys/class/block/nvme0n1p3/holders/dm-0\n"
 	     "file /proc/self/mounts /dev/nvme0n1p1 / ext4 rw 0 0|/dev/sda1 /srv ext4 rw 0 0|"
 	     "/dev/nvme0n1p10 /not ext4 rw 0 0|/dev/nvme0n1p1 /mnt ext4 rw 0 0\n"
-	     "file /proc/swaps Filename Type Size|/dev/nvme0n1p2 partition 1 0 -2",
+	     "file /proc/swaps Filename Type Size|/dev/nvme0n1p2 partition 1 0 -2\n"
+	     "file /proc/77/comm \033[2Jdd\nlink /proc/77/fd/3 /dev/nvme0n1\n"
+	     "link /proc/78/fd/3 /dev/nvme0",
 	     "04:00.0",
-	     GOOD_HOST " | driver-other group-alone use-disk use-disk use-disk use-disk reset-ok "
-		       "bars-ok");
+	     GOOD_HOST " | driver-other group-alone use-disk use-disk use-disk use-disk "
+		       "use-process reset-ok bars-ok");
+	/* The name that a process gave itself does not clear a screen. */
+	says("use-process", "process 77 (?[2Jdd) has /dev/nvme0n1 open", NULL);
 	says("use-disk", "nvme0n1p1: mounted on /", "the host runs from it");
 	says_nth(1, "use-disk", "mounted on /mnt", "umount /mnt");
 	says_nth(2, "use-disk", "nvme0n1p2: swap", "swapoff /dev/nvme0n1p2");
