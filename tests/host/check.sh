@@ -92,6 +92,10 @@ finds "this host is ready" 0 "kvm-ok iommu-ok remapping-ok vfio-ok memlock-ok hu
 	minivmm check
 finds "a device without a driver" 1 driver-none minivmm check "$edu"
 agrees "no driver" 1 -- "$edu"
+minivmm check "$edu" | sed -n 's/.*-> \(minivmm bind .*\)/\1/p' >/tmp/remedy
+check "the remedy that check names binds it" sh -e /tmp/remedy
+finds "a device after its remedy" 0 driver-ok minivmm check "$edu"
+minivmm restore "$edu"
 modprobe e1000
 echo "$e1000" >/sys/bus/pci/drivers_probe
 wait_for 5 test -e "$dev/$e1000/net"
