@@ -166,6 +166,11 @@ int sysfs_group_each(const char *root, unsigned group, int (*fn)(void *, const s
 	return rc;
 }
 
+bool sysfs_is_bridge(const struct sysfs_pci *d)
+{
+	return d->class_code >> 16 == SYSFS_CLASS_BRIDGE;
+}
+
 /* vfio-pci and its variants: mlx5_vfio_pci, nvgrace_gpu_vfio_pci, ... */
 bool sysfs_driver_is_vfio(const char *driver)
 {
@@ -173,7 +178,7 @@ bool sysfs_driver_is_vfio(const char *driver)
 }
 
 /* A bridge's port driver and pci-stub leave DMA alone, and so does no driver at all. */
-static bool in_the_way(const struct sysfs_pci *d)
+bool sysfs_in_the_way(const struct sysfs_pci *d)
 {
 	return d->driver[0] && !sysfs_driver_is_vfio(d->driver) &&
 	       strcmp(d->driver, "pcieport") != 0 && strcmp(d->driver, "pci-stub") != 0;
@@ -181,7 +186,7 @@ static bool in_the_way(const struct sysfs_pci *d)
 
 /* ---- what is wrong ---- */
 
-static bool is_amd(const char *root)
+bool sysfs_cpu_is_amd(const char *root)
 {
 	char path[PATH_MAX], line[128];
 	bool amd = false;
@@ -197,7 +202,7 @@ static bool is_amd(const char *root)
 	return amd;
 }
 
-static bool any_group(const char *root)
+bool sysfs_any_group(const char *root)
 {
 	char path[PATH_MAX];
 	struct dirent **list;
@@ -214,12 +219,12 @@ static bool any_group(const char *root)
 
 static int explain_no_iommu(const char *root, const char *bdf, struct error *err)
 {
-	if (any_group(root))
+	if (sysfs_any_group(root))
 		return error_set(err, -ENODEV,
 				 "%s: the IOMMU does not look after this device: choose another "
 				 "slot or device",
 				 bdf);
-	if (is_amd(root))
+	if (sysfs_cpu_is_amd(root))
 		return error_set(err, -ENODEV,
 				 "%s: this host runs without an IOMMU: enable it (IOMMU, AMD-Vi, "
 				 "SVM) in the machine's setup, and boot without amd_iommu=off "
@@ -268,7 +273,7 @@ struct group_text {
 static int add_to_text(void *arg, const struct sysfs_pci *d)
 {
 	struct group_text *t = arg;
-	if (!in_the_way(d))
+	if (!sysfs_in_the_way(d))
 		return 0;
 	if (++t->n == 1)
 		t->first = *d;

@@ -46,6 +46,14 @@ int sysfs_group_each(const char *root, unsigned group, int (*fn)(void *, const s
 		     void *arg);
 /* vfio-pci and its variants. */
 bool sysfs_driver_is_vfio(const char *driver);
+/* Whether it keeps its group from a guest, as the kernel counts: not vfio drivers, nor bridges',
+ * nor none. */
+bool sysfs_in_the_way(const struct sysfs_pci *);
+/* Bridges of any kind: they stay with the host. */
+bool sysfs_is_bridge(const struct sysfs_pci *);
+bool sysfs_cpu_is_amd(const char *root);
+/* The kernel drives an IOMMU. */
+bool sysfs_any_group(const char *root);
 
 /* What could be given to a guest: exists, no bridge, an IOMMU. Fills *dev. Each failure is one
  * sentence with what to do. */

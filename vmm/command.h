@@ -16,5 +16,7 @@ int command_restore(int argc, char **argv);
 int command_vf(int argc, char **argv);
 /* import -- WORD... or import FILE: a QEMU command line as minivmm's. 1: something is lost. */
 int command_import(int argc, char **argv);
+int command_groups(int argc, char **argv);
+int command_check(int argc, char **argv);
 
 #endif

@@ -589,7 +589,7 @@ static const char help[] =
 	"  --name N  --pidfile FILE  --daemonize\n"
 	"  --dump-dtb FILE                           write the device tree and exit\n"
 	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n"
-	"beside: minivmm bind|restore BDF..., vf PF [COUNT], import FILE|-- QEMU-COMMAND\n";
+	"beside: minivmm check|bind|restore [BDF...], groups, vf PF [N], import FILE\n";
 
 void config_help(int fd)
 {

@@ -197,6 +197,8 @@ int main(int argc, char **argv)
 		{ "run", command_run },		{ "bind", command_bind },
 		{ "restore", command_restore }, { "vf", command_vf },
 		{ "import", command_import },
+		{ "groups", command_groups },
+		{ "check", command_check },
 	};
 	unsigned i;
 

@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Hosts of several shapes as recorded text, what the preflight finds on each, and what goes
+ * together on them. The last test: every finding of the table has been seen.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "tests/unit/fake_host.h"
+#include "vfio/groups.h"
+#include "vfio/preflight.h"
+#include "vmm/addr.h"
+
+static char root[64];
+static struct preflight p;
+static bool seen[PREFLIGHT_FINDINGS];
+
+/* A host that lacks nothing: a workstation with VT-d. */
+#define GOOD                                                                                   \
+	"file /proc/cpuinfo vendor_id\t: GenuineIntel|flags\t\t: fpu vmx|address sizes\t: 46 " \
+	"bits "                                                                                \
+	"physical, 48 bits virtual||vendor_id : AuthenticAMD\n"                                \
+	"file /proc/cmdline BOOT_IMAGE=/vmlinuz root=/dev/sda1 intel_iommu=on\n"               \
+	"file /sys/firmware/acpi/tables/DMAR x\n"                                              \
+	"file /dev/kvm\n"                                                                      \
+	"file /sys/module/kvm_intel/parameters/ept Y\n"                                        \
+	"file /sys/module/kvm_intel/parameters/enable_apicv Y\n"                               \
+	"file /sys/class/iommu/dmar0/intel-iommu/cap d2008c222f0606\n"                         \
+	"file /sys/class/iommu/dmar0/intel-iommu/ecap f00f4a\n"                                \
+	"file /proc/interrupts  CPU0|  0: 9 IR-IO-APIC 2-edge timer|  24: 0 DMAR-MSI 0-edge "  \
+	"dmar0\n"                                                                              \
+	"file /proc/sys/kernel/osrelease 6.1.0-18-amd64\n"                                     \
+	"file /lib/modules/6.1.0-18-amd64/modules.dep kernel/drivers/vfio/pci/vfio-pci.ko: "   \
+	"kernel/drivers/vfio/vfio.ko|kernel/drivers/vfio/vfio_iommu_type1.ko.xz:\n"            \
+	"dir /sys/module/vfio_pci\n"                                                           \
+	"file /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts N\n"             \
+	"file /dev/vfio/vfio\n"                                                                \
+	"file /proc/self/limits Max open files 1024 1024 files|"                               \
+	"Max locked memory         8388608              8388608              bytes\n"          \
+	"file /proc/self/status Name: x|CapEff:\t000001ffffffffff\n"                           \
+	"file /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages 512\n"    \
+	"file /sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages 500\n"  \
+	"file /sys/devices/system/cpu/isolated 2-5\n"                                          \
+	"file /sys/devices/system/cpu/nohz_full 2-5\n"
+#define GOOD_HOST "kvm-ok iommu-ok remapping-ok vfio-ok memlock-ok hugepages-ok cpus-ok"
+#define GOOD_PCI                                                                             \
+	GOOD "pci 03:00.0 class=020000 id=8086:1521 group=13 driver=vfio-pci reset=flr,bus " \
+	     "bar0=100000 bar2=20i bar8=100000!\n"                                           \
+	     "file /dev/vfio/13\n"
+#define GOOD_NIC " | driver-ok group-alone reset-ok bars-ok"
+
+/* ---- finding ---- */
+
+static void forget(void)
+{
+	if (!root[0])
+		return;
+	preflight_free(&p);
+	fake_host_remove(root);
+	root[0] = '\0';
+}
+
+static void look_at(const char *devices)
+{
+	char bdf[8][VFIO_BDF_SIZE], words[128], *w;
+	size_t n = 0;
+
+	preflight_init(&p, root);
+	preflight_host(&p);
+	snprintf(words, sizeof(words), "%s", devices);
+	for (w = strtok(words, " "); w; w = strtok(NULL, " "))
+		assert_int_equal(sysfs_parse_bdf(w, bdf[n++]), 0);
+	preflight_devices(&p, bdf, n);
+	assert_false(p.failed);
+}
+
+/* The ids in their order, " | " before each device. */
+static void found(char *ids, size_t size)
+{
+	size_t i, n = 0;
+
+	ids[0] = '\0';
+	for (i = 0; i < p.n; i++) {
+		const struct preflight_line *l = &p.line[i];
+		bool first = i == 0 || strcmp(l->bdf, p.line[i - 1].bdf) != 0;
+
+		n += (size_t)snprintf(ids + n, size - n, "%s%s",
+				      n == 0  ? ""
+				      : first ? " | "
+					      : " ",
+				      preflight_table[l->what].id);
+		seen[l->what] = true;
+		/* Every text is complete, and what is not ok has a remedy. */
+		assert_null(strchr(l->text, '{'));
+		assert_null(strchr(l->remedy, '{'));
+		assert_true(l->text[0]);
+		assert_int_equal(!l->remedy[0], preflight_table[l->what].level == PREFLIGHT_OK);
+		assert_true(strlen(l->remedy) < sizeof(l->remedy) - 1);
+	}
+}
+
+/* The host is the lines of text, the later ones instead of the earlier ones. */
+static void host(const char *text, const char *changes, const char *devices, const char *want)
+{
+	char ids[1024];
+
+	forget();
+	fake_host_make(root);
+	fake_host_add(root, text);
+	fake_host_add(root, changes);
+	look_at(devices);
+	found(ids, sizeof(ids));
+	assert_string_equal(ids, want);
+}
+
+/* The finding's text and remedy; of the n-th one. */
+static void says_nth(unsigned n, const char *id, const char *text, const char *remedy)
+{
+	size_t i;
+
+	for (i = 0; i < p.n; i++)
+		if (strcmp(preflight_table[p.line[i].what].id, id) == 0 && n-- == 0)
+			break;
+	assert_true(i < p.n);
+	if (!strstr(p.line[i].text, text))
+		fail_msg("%s: '%s' does not say '%s'", id, p.line[i].text, text);
+	if (remedy && !strstr(p.line[i].remedy, remedy))
+		fail_msg("%s: '%s' does not say '%s'", id, p.line[i].remedy, remedy);
+}
+
+static void says(const char *id, const char *text, const char *remedy)
+{
+	says_nth(0, id, text, remedy);
+}
+
+/* ---- the host ---- */
+
+static void test_good(void **state)
+{
+	(void)state;
+	host(GOOD_PCI, "", "03:00.0", GOOD_HOST GOOD_NIC);
+	assert_int_equal(preflight_count(&p, PREFLIGHT_PROBLEM), 0);
+	assert_int_equal(preflight_count(&p, PREFLIGHT_WARNING), 0);
+	says("kvm-ok", "Intel VT-x with nested paging, with APICv", NULL);
+	says("iommu-ok", "Intel VT-d, 1 group, 48 address bits", NULL);
+	says("memlock-ok", "no limit", NULL);
+	says("hugepages-ok", "node0: 500 of 512 x 2 MiB free", NULL);
+	says("reset-ok", "by flr", NULL);
+	says("bars-ok", "1 MiB", NULL);
+}
+
+static void test_kvm(void **state)
+{
+#define REST " iommu-ok remapping-ok vfio-ok memlock-ok hugepages-ok cpus-ok"
+	(void)state;
+	host(GOOD_PCI, "rm /dev/kvm", "", "kvm-not-loaded" REST);
+	says("kvm-not-loaded", "/dev/kvm", "modprobe kvm_intel");
+	host(GOOD_PCI, "rm /dev/kvm\nfile /proc/cpuinfo vendor_id : AuthenticAMD|flags : svm", "",
+	     "kvm-not-loaded" REST);
+	says("kvm-not-loaded", "/dev/kvm", "modprobe kvm_amd");
+	host(GOOD_PCI, "rm /dev/kvm\nfile /proc/cpuinfo vendor_id : GenuineIntel|flags : vmxx", "",
+	     "kvm-no-virtualisation" REST);
+	host(GOOD_PCI, "file /sys/module/kvm_intel/parameters/ept N", "",
+	     "kvm-no-nested-paging" REST);
+	says("kvm-no-nested-paging", "Intel VT-x", "modprobe kvm_intel ept=1");
+	host(GOOD_PCI,
+	     "rm /sys/module/kvm_intel\nfile /sys/module/kvm_amd/parameters/npt 1\n"
+	     "file /sys/module/kvm_amd/parameters/avic 0",
+	     "", "kvm-ok" REST);
+	says("kvm-ok", "AMD-V with nested paging, without AVIC", NULL);
+}
+
+/* Files that are there and may not be opened: as root, with another effective user. */
+static void test_access(void **state)
+{
+	uid_t me = geteuid();
+	char ids[1024];
+
+	(void)state;
+	forget();
+	fake_host_make(root);
+	fake_host_add(root, GOOD_PCI "mode /dev/kvm 0\nmode /dev/vfio/vfio 0\nmode /dev/vfio/13 0");
+	assert_int_equal(me == 0 ? seteuid(65534) : 0, 0);
+	look_at("03:00.0");
+	assert_int_equal(seteuid(me), 0);
+	found(ids, sizeof(ids));
+	assert_string_equal(ids, "kvm-access iommu-ok remapping-ok vfio-access memlock-ok "
+				 "hugepages-ok cpus-ok | driver-ok group-alone group-access "
+				 "reset-ok bars-ok");
+	says("kvm-access", "Permission denied", "usermod -aG kvm");
+	says("vfio-access", "Permission denied", "chmod 666 /dev/vfio/vfio");
+	says("group-access", "/dev/vfio/13", "chown");
+	host(GOOD_PCI, "rm /dev/vfio/vfio\nrm /dev/vfio/13", "03:00.0",
+	     "kvm-ok iommu-ok remapping-ok vfio-access memlock-ok hugepages-ok cpus-ok | "
+	     "driver-ok group-alone group-access reset-ok bars-ok");
+}
+
+#undef REST
+#define REST " vfio-ok memlock-ok hugepages-ok cpus-ok"
+#define NONE "rm /sys/kernel/iommu_groups\nrm /sys/class/iommu\n"
+
+static void no_iommu(const char *changes, const char *id)
+{
+	char want[256], all[512];
+
+	snprintf(want, sizeof(want), "kvm-ok %s" REST, id);
+	snprintf(all, sizeof(all), NONE "%s", changes);
+	host(GOOD_PCI, all, "", want);
+}
+
+static void test_no_iommu(void **state)
+{
+	(void)state;
+	no_iommu("", "iommu-failed");
+	says("iommu-failed", "drives none", "dmesg");
+	no_iommu("file /proc/cmdline quiet", "iommu-intel-off");
+	says("iommu-intel-off", "VT-d",
+	     "intel_iommu=on to GRUB_CMDLINE_LINUX in /etc/default/grub");
+	says("iommu-intel-off", "VT-d", "update-grub");
+	no_iommu("file /proc/cmdline quiet intel_iommu=off", "iommu-argument");
+	says("iommu-argument", "intel_iommu=off", "take intel_iommu=off out of");
+	no_iommu("rm /sys/firmware/acpi", "iommu-no-dmar");
+	says("iommu-no-dmar", "DMAR", "VT-d in the machine's setup");
+	no_iommu("rm /sys/firmware/acpi\nfile /proc/cpuinfo vendor_id : AuthenticAMD|flags : svm",
+		 "iommu-no-ivrs");
+	says("iommu-no-ivrs", "IVRS", "amd_iommu=off");
+	no_iommu("rm /sys/firmware/acpi\nfile /sys/firmware/acpi/tables/IVRS\n"
+		 "file /proc/cmdline amd_iommu=off quiet",
+		 "iommu-argument");
+	says("iommu-argument", "amd_iommu=off", "take amd_iommu=off out of");
+	no_iommu("rm /sys/firmware/acpi\nfile /proc/cpuinfo flags : svm hypervisor",
+		 "iommu-virtual");
+	/* Then a device cannot go, and is not blamed for it. */
+	host(GOOD_PCI, NONE "rm /sys/devices/pci0000:00/0000:03:00.0/iommu_group", "03:00.0",
+	     "kvm-ok iommu-failed" REST " | driver-ok reset-ok bars-ok");
+}
+
+static void test_remapping(void **state)
+{
+#define OFF "file /proc/interrupts 0: 9 IO-APIC 2-edge timer\n"
+	(void)state;
+	host(GOOD_PCI, OFF, "", "kvm-ok iommu-ok remapping-off" REST);
+	host(GOOD_PCI, OFF "file /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts Y",
+	     "", "kvm-ok iommu-ok remapping-unsafe" REST);
+	/* Nobody says: the IOMMU's capabilities do, or nothing is said. */
+	host(GOOD_PCI, "rm /proc/interrupts", "", "kvm-ok iommu-ok" REST);
+	host(GOOD_PCI,
+	     "rm /proc/interrupts\nfile /sys/class/iommu/dmar1/intel-iommu/cap c0000020660462\n"
+	     "file /sys/class/iommu/dmar1/intel-iommu/ecap f0a2",
+	     "", "kvm-ok iommu-ok remapping-off" REST);
+	says("iommu-ok", "39 address bits", NULL);
+}
+
+#undef REST
+#define REST " memlock-ok hugepages-ok cpus-ok"
+
+static void test_no_vfio(void **state)
+{
+	(void)state;
+	host(GOOD_PCI, "rm /sys/module/vfio_pci\nrm /sys/module/vfio_iommu_type1\nrm /dev/vfio",
+	     "03:00.0",
+	     "kvm-ok iommu-ok remapping-ok vfio-not-loaded" REST
+	     " | driver-ok group-alone group-access reset-ok bars-ok");
+	says("vfio-not-loaded", "vfio-pci vfio_iommu_type1",
+	     "modprobe -a vfio-pci vfio_iommu_type1");
+	host(GOOD_PCI, "rm /sys/module/vfio_iommu_type1", "",
+	     "kvm-ok iommu-ok remapping-ok vfio-not-loaded" REST);
+	says("vfio-not-loaded", "vfio_iommu_type1", "modprobe -a vfio_iommu_type1");
+	/* One that only others need is not there: the name behind the colon. */
+	host(GOOD_PCI,
+	     "rm /sys/module/vfio_pci\nfile /lib/modules/6.1.0-18-amd64/modules.dep "
+	     "kernel/x/other.ko: kernel/drivers/vfio/pci/vfio-pci.ko",
+	     "", "kvm-ok iommu-ok remapping-ok vfio-missing" REST);
+	says("vfio-missing", "6.1.0-18-amd64) does not have: vfio-pci", "linux-image-amd64");
+}
+
+static void test_memlock(void **state)
+{
+#define USER	    "file /proc/self/status CapEff:\t0000000000000000\n"
+#define LIMIT(hard) "file /proc/self/limits Max locked memory  65536  " hard "  bytes"
+	(void)state;
+#undef REST
+#define REST "kvm-ok iommu-ok remapping-ok vfio-ok "
+	host(GOOD_PCI, USER LIMIT("65536"), "", REST "memlock-low hugepages-ok cpus-ok");
+	says("memlock-low", "64 KiB", "prlimit --pid");
+	host(GOOD_PCI, USER LIMIT("1073741823"), "", REST "memlock-low hugepages-ok cpus-ok");
+	host(GOOD_PCI, USER LIMIT("1073741824"), "", REST "memlock-ok hugepages-ok cpus-ok");
+	host(GOOD_PCI, USER LIMIT("1610612736"), "", REST "memlock-ok hugepages-ok cpus-ok");
+	says("memlock-ok", "1.5 GiB", NULL);
+	host(GOOD_PCI, USER LIMIT("unlimited"), "", REST "memlock-ok hugepages-ok cpus-ok");
+	says("memlock-ok", "no limit", NULL);
+	/* CAP_IPC_LOCK alone. */
+	host(GOOD_PCI, LIMIT("65536") "\nfile /proc/self/status CapEff: 4000", "",
+	     REST "memlock-ok hugepages-ok cpus-ok");
+}
+
+static void test_cpus(void **state)
+{
+#undef REST
+#define REST "kvm-ok iommu-ok remapping-ok vfio-ok memlock-ok "
+	(void)state;
+	host(GOOD_PCI, "file /sys/devices/system/cpu/isolated", "",
+	     REST "hugepages-ok cpus-shared");
+	host(GOOD_PCI, "file /sys/devices/system/cpu/nohz_full (null)", "",
+	     REST "hugepages-ok cpus-tick");
+	says("cpus-tick", "2-5", "nohz_full=2-5");
+	host(GOOD_PCI, "rm /sys/devices/system/node/node0/hugepages", "",
+	     REST "hugepages-none cpus-ok");
+}
+
+/* Two nodes, hugepages of two sizes on the first; a device on the second. */
+static void test_numa(void **state)
+{
+#define PAGES "/sys/devices/system/node/node"
+	(void)state;
+	host(GOOD_PCI,
+	     "file " PAGES "0/hugepages/hugepages-1048576kB/nr_hugepages 4\n"
+	     "file " PAGES "0/hugepages/hugepages-1048576kB/free_hugepages 3\n"
+	     "file " PAGES "1/hugepages/hugepages-2048kB/nr_hugepages 0\n"
+	     "file " PAGES "1/hugepages/hugepages-2048kB/free_hugepages 0\n"
+	     "dir /sys/devices/system/node/power\n"
+	     "pci 81:00.0 class=030200 id=10de:20b0 group=40 driver=vfio-pci reset=flr node=1 "
+	     "bar1=1000000000p rom=80000\n"
+	     "file /dev/vfio/40",
+	     "81:00.0",
+	     REST "hugepages-ok cpus-ok | driver-ok group-alone reset-ok bars-ok rom-ok "
+		  "node-no-hugepages");
+	says("hugepages-ok", "node0: 3 of 4 x 1 GiB free, 500 of 512 x 2 MiB free", NULL);
+	says("node-no-hugepages", "node 1", "node/node1/hugepages");
+	says("bars-ok", "64 GiB", NULL);
+	host(GOOD_PCI,
+	     "file " PAGES "1/hugepages/hugepages-2048kB/nr_hugepages 8\n"
+	     "file " PAGES "1/hugepages/hugepages-2048kB/free_hugepages 8\n"
+	     "pci 81:00.0 class=010802 id=144d:a808 group=40 driver=vfio-pci reset=flr node=1\n"
+	     "file /dev/vfio/40",
+	     "81:00.0",
+	     REST "hugepages-ok hugepages-ok cpus-ok | driver-ok group-alone reset-ok bars-ok");
+	says_nth(1, "hugepages-ok", "node1: 8 of 8", NULL);
+	says("bars-ok", "no BAR", NULL);
+}
+
+/* ---- devices ---- */
+
+static void test_which(void **state)
+{
+	(void)state;
+	host(GOOD_PCI,
+	     "pci 00:1c.0 class=060400 id=8086:a110 group=8 driver=pcieport\n"
+	     "pci 00:0f.0 class=0c0330 id=8086:a12f driver=vfio-pci reset=flr",
+	     "03:00.0 07:00.0 00:1c.0 00:0f.0",
+	     GOOD_HOST GOOD_NIC " | device-missing | device-bridge | driver-ok device-no-iommu "
+				"reset-ok bars-ok");
+}
+
+/* A desktop: the card's two functions share a group with the root port above them, the host's
+ * desktop runs on it, and its firmware's screen is still there. */
+#define DESKTOP                                                                                  \
+	GOOD "pci 00:00.0 class=060000 id=8086:191f group=0\n"                                   \
+	     "pci 00:01.0 class=060400 id=8086:1901 group=1 driver=pcieport\n"                   \
+	     "pci 00:1f.0 class=060100 id=8086:a145 group=7\n"                                   \
+	     "pci 00:1f.4 class=0c0500 id=8086:a123 group=7 driver=i801_smbus\n"                 \
+	     "pci 01:00.0 class=030000 id=10de:1c82 group=1 driver=nouveau under=00:01.0 "       \
+	     "reset=pm,bus bar0=1000000 bar1=10000000p rom=80000 boot_vga=1\n"                   \
+	     "pci 01:00.1 class=040300 id=10de:0fb9 group=1 driver=snd_hda_intel under=00:01.0 " \
+	     "bar0=4000\n"                                                                       \
+	     "class drm/card0 01:00.0\nclass drm/renderD128 01:00.0\n"                           \
+	     "class sound/card1 01:00.1\nclass sound/controlC1 01:00.1\n"                        \
+	     "file /proc/iomem e0000000-f1ffffff : PCI Bus 0000:01|"                             \
+	     "  e0000000-efffffff : 0000:01:00.0|    e0000000-e02fffff : BOOTFB|"                \
+	     "  f0000000-f0ffffff : 0000:01:00.1\n"                                              \
+	     "file /proc/812/comm Xorg\nlink /proc/812/fd/0 /dev/null\n"                         \
+	     "link /proc/812/fd/9 /dev/dri/card0\nlink /proc/812/fd/10 /dev/dri/renderD128\n"    \
+	     "file /proc/900/comm pipewire\nlink /proc/900/fd/20 /dev/snd/controlC1\n"
+
+static void test_desktop(void **state)
+{
+	(void)state;
+	host(DESKTOP, "", "01:00.0 01:00.1",
+	     GOOD_HOST " | driver-other group-blocked use-screen use-process reset-bus bars-ok "
+		       "rom-boot | driver-other group-blocked use-process reset-bus bars-ok");
+	says("driver-other", "nouveau has it", "minivmm bind 0000:01:00.0");
+	says("group-blocked", "group 1 also holds 0000:01:00.1 (snd_hda_intel),",
+	     "minivmm bind 0000:01:00.0 --group");
+	says("use-process", "process 812 (Xorg) has /dev/dri/", "end it");
+	says_nth(1, "use-process", "process 900 (pipewire) has /dev/snd/controlC1", NULL);
+	says("use-screen", "BOOTFB", "sysfb_init");
+	says("rom-boot", "display", "--vfio 0000:01:00.0,romfile=");
+	says("bars-ok", "16 MiB, 256 MiB", NULL);
+	/* Bound as the remedy says, desktop and screen gone. */
+	host(DESKTOP,
+	     "link /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/driver ../drivers/vfio-pci\n"
+	     "link /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.1/driver ../drivers/vfio-pci\n"
+	     "rm /proc/812\nrm /proc/900\nrm /proc/iomem\nfile /dev/vfio/1\n"
+	     "file /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/boot_vga 0",
+	     "01:00.0", GOOD_HOST " | driver-ok group-shared reset-bus bars-ok rom-ok");
+	says("group-shared", "group 1 with 0000:01:00.1", NULL);
+	assert_int_equal(preflight_count(&p, PREFLIGHT_PROBLEM), 0);
+}
+
+/* A screen that lies elsewhere is nobody's here. */
+static void test_screen(void **state)
+{
+	(void)state;
+	host(GOOD_PCI,
+	     "file /proc/iomem e0000000-efffffff : PCI Bus 0000:01|  e0000000-e00fffff : "
+	     "0000:03:00.0|  e1000000-e10fffff : BOOTFB|  e2000000-e20fffff : 0000:04:00.0|"
+	     "    e2000000-e20fffff : efifb|no resource",
+	     "03:00.0", GOOD_HOST GOOD_NIC);
+}
+
+static enum group_pass pass_of(const struct pci_list *l, const char *bdf)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (strcmp(l->dev[i].bdf, bdf) == 0)
+			return groups_pass(l, i);
+	fail_msg("%s is not listed", bdf);
+	return GROUP_PASS_NO_IOMMU;
+}
+
+static void test_groups(void **state)
+{
+	struct pci_list *l = &p.pci;
+
+	(void)state;
+	host(DESKTOP, "pci 00:0e.0 class=010802 id=144d:a808", "", GOOD_HOST);
+	assert_int_equal(l->n, 7);
+	assert_string_equal(l->dev[1].bdf, "0000:00:01.0");
+	assert_string_equal(l->dev[6].bdf, "0000:00:0e.0");
+	assert_int_equal(pass_of(l, "0000:00:01.0"), GROUP_PASS_BRIDGE);
+	assert_int_equal(pass_of(l, "0000:01:00.0"), GROUP_PASS_TOGETHER);
+	assert_string_equal(groups_other(l, 2, 0)->bdf, "0000:01:00.1");
+	assert_null(groups_other(l, 2, 1));
+	/* A bridge that nothing holds does not count, one with a driver of the host's does. */
+	assert_int_equal(pass_of(l, "0000:00:1f.4"), GROUP_PASS_ALONE);
+	assert_int_equal(pass_of(l, "0000:00:0e.0"), GROUP_PASS_NO_IOMMU);
+	host(DESKTOP, "link /sys/devices/pci0000:00/0000:00:1f.0/driver ../drivers/lpc_ich", "",
+	     GOOD_HOST);
+	assert_int_equal(pass_of(&p.pci, "0000:00:1f.4"), GROUP_PASS_TOGETHER);
+	forget();
+	fake_host_make(root);
+	assert_true(groups_read(root, &p.pci) < 0);
+}
+
+/* A board whose chipset's ports have no ACS: two slots and the NIC of the board in one group. */
+static void test_no_acs(void **state)
+{
+	(void)state;
+	host("file /proc/cpuinfo vendor_id : AuthenticAMD|flags : svm|address sizes : 48 bits "
+	     "physical, 48 bits virtual|\n"
+	     "file /dev/kvm\nfile /sys/module/kvm_amd/parameters/npt 1\n"
+	     "file /sys/module/kvm_amd/parameters/avic 1\n"
+	     "file /sys/class/iommu/ivhd0/amd-iommu/features 58f77ef22294ade:0\n"
+	     "file /proc/interrupts 0: 1 IR-IO-APIC 2-edge timer\n"
+	     "dir /sys/module/vfio_pci\ndir /sys/module/vfio_iommu_type1\nfile /dev/vfio/vfio\n"
+	     "pci 02:00.0 class=060400 id=1022:43c6 group=15 driver=pcieport\n"
+	     "pci 03:00.0 class=060400 id=1022:43c7 group=15 under=02:00.0 driver=pcieport\n"
+	     "pci 04:00.0 class=020000 id=10ec:8168 group=15 under=03:00.0 driver=r8169 "
+	     "reset=bus\n"
+	     "pci 05:00.0 class=030000 id=1002:67df group=15 under=03:00.0 driver=vfio-pci\n"
+	     "pci 05:00.1 class=040300 id=1002:aaf0 group=15 under=03:00.0 driver=vfio-pci\n"
+	     "class net/eth0 04:00.0\nfile /sys/class/net/eth0/flags 0x1003\n"
+	     "class net/eth1 04:00.0\nfile /sys/class/net/eth1/flags 0x1002\n"
+	     "file /dev/vfio/15",
+	     "", "05:00.0 04:00.0",
+	     "kvm-ok iommu-ok remapping-ok vfio-ok memlock-ok hugepages-none cpus-shared | "
+	     "driver-ok group-blocked group-no-acs reset-bus bars-ok rom-none | "
+	     "driver-other group-shared group-no-acs use-net reset-bus bars-ok");
+	says("kvm-ok", "with AVIC", NULL);
+	says("iommu-ok", "AMD-Vi, 1 group, 64 address bits", NULL);
+	says("group-blocked", "0000:04:00.0 (r8169)", NULL);
+	says("group-no-acs", "slots 0000:04:00, 0000:05:00:", NULL);
+	says("use-net", "eth0", "ip link set eth0 down");
+	says("rom-none", "none", "romfile=FILE");
+}
+
+/* A server's NIC: the physical function stays, each virtual one has a group of its own. One is in
+ * a guest already. */
+static void test_sriov(void **state)
+{
+	(void)state;
+	host(GOOD,
+	     "pci 3a:00.0 class=060400 id=8086:2030 group=20 driver=pcieport\n"
+	     "pci 3b:00.0 class=020000 id=8086:1572 group=30 driver=i40e under=3a:00.0 reset=flr\n"
+	     "pci 3b:02.0 class=020000 id=8086:154c group=31 driver=vfio-pci under=3a:00.0 "
+	     "of=3b:00.0 reset=flr bar0=10000p bar3=4000p\n"
+	     "pci 3b:02.1 class=020000 id=8086:154c group=32 driver=vfio-pci under=3a:00.0 "
+	     "of=3b:00.0 reset=flr\n"
+	     "pci 3b:02.2 class=020000 id=8086:154c group=33 under=3a:00.0 of=3b:00.0 reset=flr\n"
+	     "file /dev/vfio/31\nfile /dev/vfio/32\n"
+	     "file /proc/4711/comm qemu-system-x86\nlink /proc/4711/fd/30 /dev/vfio/32\n"
+	     "link /proc/4712/fd/30 /dev/vfio/3",
+	     "3b:02.0 3b:02.1 3b:02.2",
+	     GOOD_HOST " | driver-ok group-alone reset-ok bars-ok"
+		       " | driver-ok group-alone use-group reset-ok bars-ok"
+		       " | driver-none group-alone reset-ok bars-ok");
+	says("use-group", "process 4711 (qemu-system-x86) has /dev/vfio/32 open", "kill 4711");
+	says("driver-none", "no driver", "minivmm bind 0000:3b:02.2");
+	assert_int_equal(pass_of(&p.pci, "0000:3b:02.0"), GROUP_PASS_ALONE);
+	/* Part of a GPU: no ROM is expected. */
+	host(GOOD_PCI, "pci 3b:02.0 class=030000 id=10de:20b0 of=03:00.0 reset=flr", "3b:02.0",
+	     GOOD_HOST " | driver-none device-no-iommu reset-ok bars-ok");
+	/* By the device's own file, as iommufd's users open it. */
+	host(GOOD_PCI,
+	     "dir /sys/bus/pci/devices/0000:03:00.0/vfio-dev/vfio7\n"
+	     "file /proc/5000/comm crosvm\nlink /proc/5000/fd/7 /dev/vfio/devices/vfio7",
+	     "03:00.0", GOOD_HOST " | driver-ok group-alone use-group reset-ok bars-ok");
+}
+
+static void test_disks(void **state)
+{
+	(void)state;
+	host(GOOD_PCI,
+	     "pci 04:00.0 class=010802 id=144d:a808 group=14 driver=nvme reset=flr\n"
+	     "class block/nvme0n1 04:00.0\nclass block/nvme0n1p1 04:00.0\n"
+	     "class block/nvme0n1p2 04:00.0\nclass block/nvme0n1p3 04:00.0\n"
+	     "class block/sda1 03:00.0\n"
+	     "dir /sys/class/block/nvme0n1p3/holders/dm-0\n"
+	     "file /proc/self/mounts /dev/nvme0n1p1 / ext4 rw 0 0|/dev/sda1 /srv ext4 rw 0 0|"
+	     "/dev/nvme0n1p10 /not ext4 rw 0 0|/dev/nvme0n1p1 /mnt ext4 rw 0 0\n"
+	     "file /proc/swaps Filename Type Size|/dev/nvme0n1p2 partition 1 0 -2\n"
+	     "file /proc/77/comm \033[2Jdd\nlink /proc/77/fd/3 /dev/nvme0n1\n"
+	     "link /proc/78/fd/3 /dev/nvme0",
+	     "04:00.0",
+	     GOOD_HOST " | driver-other group-alone use-disk use-disk use-disk use-disk "
+		       "use-process reset-ok bars-ok");
+	/* The name that a process gave itself does not clear a screen. */
+	says("use-process", "process 77 (?[2Jdd) has /dev/nvme0n1 open", NULL);
+	says("use-disk", "nvme0n1p1: mounted on /", "the host runs from it");
+	says_nth(1, "use-disk", "mounted on /mnt", "umount /mnt");
+	says_nth(2, "use-disk", "nvme0n1p2: swap", "swapoff /dev/nvme0n1p2");
+	says_nth(3, "use-disk", "dm-0 lies on it", "lsblk");
+}
+
+static void test_reset(void **state)
+{
+#define DEV(more) \
+	"pci 06:00.0 class=020000 id=1:2 group=16 driver=vfio-pci " more "\nfile /dev/vfio/16\n"
+	static const char *const line[] = {
+		DEV(""),
+		DEV("reset=pm"),
+		DEV("reset=pm under=00:02.0"),
+		DEV("under=00:02.0"),
+		DEV("reset= under=00:02.0"),
+		DEV("reset=device_specific,flr"),
+	};
+	static const char *const id[] = { "none", "pm", "bus", "bus", "bus", "ok" };
+	char want[256];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(line); i++) {
+		snprintf(want, sizeof(want), GOOD_HOST " | driver-ok group-alone reset-%s bars-ok",
+			 id[i]);
+		host(GOOD "pci 00:02.0 class=060400 id=1:1 group=2 driver=pcieport\n", line[i],
+		     "06:00.0", want);
+	}
+	/* The other function of its bus goes elsewhere, or along. */
+#define OTHER                                                                           \
+	GOOD "pci 00:02.0 class=060400 id=1:1 group=2\n"                                \
+	     "pci 06:00.1 class=020000 id=1:2 group=17 driver=vfio-pci under=00:02.0\n" \
+	     "file /dev/vfio/17\n"
+	host(OTHER, DEV("under=00:02.0"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-none bars-ok");
+	host(OTHER, DEV("reset=bus under=00:02.0"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-none bars-ok");
+	host(OTHER, DEV("under=00:02.0"), "06:00.0 06:00.1",
+	     GOOD_HOST " | driver-ok group-alone reset-bus bars-ok"
+		       " | driver-ok group-alone reset-bus bars-ok");
+	/* Linux before 5.15: there is a reset, and no list of them. */
+	host(GOOD, DEV("") "file /sys/bus/pci/devices/0000:06:00.0/reset", "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-ok bars-ok");
+}
+
+static void test_bars(void **state)
+{
+	(void)state;
+	host(GOOD, DEV("reset=flr bar1=10000000p!"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-ok bars-unplaced");
+	says("bars-unplaced", "BAR 1 (256 MiB)", "Above 4G");
+	/* 256 GiB fit into 42 bits and not into the 39 of a small IOMMU. */
+	host(GOOD, DEV("reset=flr bar1=4000000000p"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-ok bars-ok");
+	host(GOOD,
+	     DEV("reset=flr bar1=4000000000p") "file /sys/class/iommu/dmar1/intel-iommu/cap "
+					       "c0000020660462\n"
+					       "file /sys/class/iommu/dmar1/intel-iommu/ecap "
+					       "f0a2ff",
+	     "06:00.0", GOOD_HOST " | driver-ok group-alone reset-ok bars-wide");
+	says("bars-wide", "256 GiB: too much for the 39 address bits", "Resizable BAR");
+}
+
+/* ---- all of the table ---- */
+
+static void test_every_finding(void **state)
+{
+	unsigned i, j;
+
+	(void)state;
+	for (i = 0; i < PREFLIGHT_FINDINGS; i++) {
+		const struct preflight_row *r = &preflight_table[i];
+
+		assert_non_null(r->id);
+		for (j = 0; j < i; j++)
+			assert_string_not_equal(r->id, preflight_table[j].id);
+		/* These come from KVM itself and from the firmware's finder: tests/host/check.sh.
+		 */
+		if (i == PREFLIGHT_KVM_LACKS || i == PREFLIGHT_FIRMWARE_OK ||
+		    i == PREFLIGHT_FIRMWARE_MISSING)
+			continue;
+		if (!seen[i])
+			fail_msg("no host here has %s", r->id);
+	}
+}
+
+static int tidy(void **state)
+{
+	(void)state;
+	forget();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),	      cmocka_unit_test(test_kvm),
+		cmocka_unit_test(test_access),	      cmocka_unit_test(test_no_iommu),
+		cmocka_unit_test(test_remapping),     cmocka_unit_test(test_no_vfio),
+		cmocka_unit_test(test_memlock),	      cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_numa),	      cmocka_unit_test(test_which),
+		cmocka_unit_test(test_desktop),	      cmocka_unit_test(test_screen),
+		cmocka_unit_test(test_groups),	      cmocka_unit_test(test_no_acs),
+		cmocka_unit_test(test_sriov),	      cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_reset),	      cmocka_unit_test(test_bars),
+		cmocka_unit_test(test_every_finding),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, tidy);
+}
