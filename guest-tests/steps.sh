@@ -586,6 +586,8 @@ rebind() {
 	wait_for 10 unbound "$1" || fail "$1: ${drv##*/} did not let go"
 	echo "$1" >"$drv/bind" || fail "$1: ${drv##*/} does not bind again$(complaint "$1")"
 	wait_for 10 bound "$1" || fail "$1: ${drv##*/} did not take it again$(complaint "$1")"
+	# Where there is udev, it gives an interface its name only now.
+	! command -v udevadm >/dev/null || udevadm settle --timeout=10
 }
 
 step_reload() {
