@@ -21,7 +21,7 @@ minivmm --verbose --memory 1G --cpus 2 --disk /tmp/debian.raw --nvram /tmp/debia
 vmm=$!
 if says $vmm 240 'BOOT 1' "$OUT/debian"; then
 	picture "Debian guest: its console on the passed-through display" debian lit
-	ends "Debian guest: it powers off and minivmm ends with 0" $vmm 300
+	ends "Debian guest: it powers off and minivmm ends with 0" $vmm 400
 else
 	ends "Debian guest: it boots" $vmm 0
 fi

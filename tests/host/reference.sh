@@ -10,7 +10,7 @@ $QEMU_GUEST -m 1G -smp 2 -serial file:"$OUT/linux" $(vfio_args $devices) -kernel
 	-append "console=ttyS0 quiet steps=cpus,nvme,usb,igbvf,e1000,edu,fio,netbulk,gpu,audio,testdev cpus=2 \
 nvme_disk=nvme,nvme-sriov netbulk=$(net_sum) hold=5" &
 vmm=$!
-says $vmm 150 HOLD "$OUT/linux"
+says $vmm 300 HOLD "$OUT/linux"
 picture "QEMU, Linux guest: what it draws on its passed-through display" linux "colour bars"
 ends "QEMU, Linux guest: it powers off and QEMU ends with 0" $vmm 60
 guest_steps "$OUT/linux" "QEMU, Linux guest:"
