@@ -17,6 +17,9 @@
 #   numa=N            nodes there must be; numa_cpus=0-1,2-3: their CPUs; numa_distance=21: from node 0 to 1;
 #                     numa_pci=N: the node of PCI devices
 #   edu_bits=28       DMA address bits of the edu device;  membar=MIB: size pci-testdev must have
+#   netbulk=MD5       of what the host sends to whoever connects to port 7000 of .100 of that network
+#   irqmove=200       how often irqmove moves the interrupts under load
+#   load=nvme,igbvf   what bulk works with, one after the other, bulk=12 seconds each
 #   then=, hold=      what follows the verdict; read by the caller
 #
 # Devices are found by PCI id or class, never by address. Only the modules a step needs are loaded:
@@ -313,37 +316,43 @@ step_usb() {
 	disk_step usb "$@"
 }
 
-# Load for whoever counts exits outside: BULK lines around `bulk` seconds (default 12) of reading every disk and
-# pinging by one NIC, nothing else. One step a kind would interleave the counts.
-step_bulk() {
-	seconds=$(word_value bulk "$@")
-	disks=''
-	for kind in nvme usb; do
-		[ -n "$(devices_of "$kind")" ] || continue
-		need "$kind"
-		for a in $devices; do
-			wait_for 20 has_block "$kind" "$a" || fail "no disk behind $a"
-			disks="$disks $("$kind"_block "$a")"
-		done
-	done
-	[ -n "$disks" ] || fail "no disk to read"
-	up=$(uptime_seconds)
-	end=$((up + ${seconds:-12}))
-	passes=0
-	echo "BULK start" >/dev/ttyS0
-	while [ "$(uptime_seconds)" -lt "$end" ]; do
-		for dev in $disks; do
-			dd if="$dev" of=/dev/null bs=256k count=32 iflag=direct 2>"$work/dd" || fail "$dev: $(cat "$work/dd")"
-		done
-		passes=$((passes + 1))
-	done
-	echo "BULK end" >/dev/ttyS0
-	add "$passes passes of 8 MiB over$disks"
+# fio_on DEV OPTION ...: fio on the scratch half of a test disk, once that has proved to be one; prints what it did.
+fio_on() {
+	fio_dev=$1
+	shift
+	blkcheck -r "$fio_dev" >"$work/fio" || fail "${fio_dev##*/}: $(cat "$work/fio")"
+	read -r sectors <"/sys/class/block/${fio_dev##*/}/size"
+	fio_out=$work/fio.${fio_dev##*/}
+	rm -f "$fio_out"
+	fio --name=t --filename="$fio_dev" --offset="$((sectors / 4096 + 2))m" --size=4m --bs=4k --iodepth=16 --direct=1 \
+		--ioengine=libaio --thread --randrepeat=0 --output-format=terse --terse-version=3 --output="$fio_out" "$@" \
+		2>"$fio_out.err" || fail "fio: $(grep -v 'no version information' "$fio_out.err" | head -n 1)"
+	# fio(1), terse output version 3: error, KiB read, KiB written, slowest read and write in us
+	awk -F ';' 'NF > 56 { if ($5 != 0) exit 1
+			slowest = $15 > $56 ? $15 : $56
+			printf "%d KiB written, %d KiB read back at depth 16, slowest %.0f ms\n", $47, $6, slowest / 1000; done = 1 }
+		END { if (!done) exit 1 }' "$fio_out" || fail "fio: $(cat "$fio_out" "$fio_out.err" | head -n 1)"
 }
 
-uptime_seconds() {
+# Random writes, then each block read back and its checksum compared; new data at every run.
+step_fio() {
+	need nvme
+	for a in $devices; do
+		! holds_root "$a" || continue
+		wait_for 20 has_block nvme "$a" || fail "no disk behind $a$(complaint "$a")"
+		dev=$(nvme_block "$a")
+		out=$(fio_on "$dev" --rw=randwrite --verify=crc32c --verify_fatal=1) || fail "$a ${dev##*/}: $out"
+		case $out in
+		"4096 KiB written, 4096 KiB read"*) add "$a ${dev##*/}: $out" ;;
+		*) fail "$a ${dev##*/}: only $out" ;;
+		esac
+	done
+	[ -n "$detail" ] || fail "no disk that may be written"
+}
+
+uptime_ms() {
 	read -r now _ </proc/uptime
-	echo "${now%.*}"
+	echo "${now%.*}${now#*.}0"
 }
 
 step_virtio_blk() {
@@ -428,6 +437,47 @@ step_virtio_net() {
 	nic_step virtio_net "$@"
 }
 
+# receive: what the host sends to whoever connects to its port
+receive() {
+	if command -v nc >/dev/null; then
+		nc "${net%.*}.100" 7000 </dev/null
+	else
+		bash -c "exec cat </dev/tcp/${net%.*}.100/7000"
+	fi
+}
+
+# received SUM: a whole transfer, compared; prints its bytes.
+received() {
+	receive >"$work/bulk.$1" || fail "the connection failed after $(wc -c <"$work/bulk.$1") bytes"
+	got=$(md5sum <"$work/bulk.$1")
+	[ "${got%% *}" = "$1" ] || fail "$(wc -c <"$work/bulk.$1") bytes with MD5 ${got%% *}, expected $1"
+	wc -c <"$work/bulk.$1"
+}
+
+step_netbulk() {
+	net_words "$@"
+	sum=$(word_value netbulk "$@")
+	[ -n "$sum" ] || fail "netbulk=MD5 is missing: the sum of what the host sends"
+	for kind in igbvf e1000 e1000e virtio_net; do
+		[ -n "$(devices_of "$kind")" ] || continue
+		need "$kind"
+		for a in $devices; do
+			wait_for 10 has_nic "$a" || fail "no interface at $a$(complaint "$a")"
+			for ifname in $(nic_names "$a"); do
+				net_up "$ifname" || { net_down "$ifname"; fail "$a $ifname: no carrier"; }
+				begin=$(uptime_ms)
+				out=$(received "$sum")
+				rc=$?
+				ms=$(($(uptime_ms) - begin))
+				net_down "$ifname"
+				[ $rc = 0 ] || fail "$a $ifname: $out"
+				add "$a $ifname: $((out >> 20)) MiB as sent, $((out / 1049 / ms)).$((out / 105 / ms % 10)) MiB/s"
+			done
+		done
+	done
+	[ -n "$detail" ] || fail "no network interface"
+}
+
 step_edu() {
 	need_plain edu
 	bits=$(word_value edu_bits "$@")
@@ -495,6 +545,61 @@ step_audio() {
 	done
 }
 
+# --- load, for whoever counts exits outside ---------------------------------------------------
+
+# load_on KIND DEVICE: one unit of work with the device that load_ready found
+load_on() {
+	case $1 in
+	nvme | usb) dd if="$2" of=/dev/null bs=256k count=8 iflag=direct 2>"$work/load" ;;
+	gpu) fbbars "$2" >"$work/load" ;;
+	*) received "$sum" >"$work/load" ;;
+	esac || fail "$2: $(cat "$work/load")"
+}
+
+# load_ready KIND: prints what load_on works with, on the first device of that kind, and what a unit is
+load_ready() {
+	need "$1"
+	a=${devices%%[!0-9a-f:.]*}
+	case $1 in
+	nvme | usb)
+		wait_for 20 has_block "$1" "$a" || fail "no disk behind $a"
+		echo "$("$1"_block "$a") 2-MiB-reads" ;;
+	gpu)
+		wait_for 10 has_card "$a" graphics/fb || fail "no framebuffer at $a"
+		echo "/dev/$(cd "$pci/$a/graphics" && echo fb*) pictures" ;;
+	*)
+		wait_for 10 has_nic "$a" || fail "no interface at $a"
+		echo "$(nic_names "$a") transfers" ;;
+	esac
+}
+
+# For each kind in turn, around `bulk` seconds of work and nothing else: "BULK kind start", "BULK kind end: N units in
+# M ms".
+step_bulk() {
+	net_words "$@"
+	sum=$(word_value netbulk "$@")
+	seconds=$(word_value bulk "$@")
+	for kind in $(word_value load "$@" | tr , ' '); do
+		out=$(load_ready "$kind") || fail "$kind: $out"
+		case $kind in
+		igbvf | e1000*) net_up "${out% *}" || fail "${out% *}: no carrier" ;;
+		esac
+		echo "BULK $kind start" >/dev/ttyS0
+		sleep 0.5 # until the line is out
+		begin=$(uptime_ms) units=0
+		while [ $(($(uptime_ms) - begin)) -lt $((${seconds:-12} * 1000)) ]; do
+			load_on "$kind" "${out% *}"
+			units=$((units + 1))
+		done
+		echo "BULK $kind end: $units ${out#* } in $(($(uptime_ms) - begin)) ms" >/dev/ttyS0
+		case $kind in
+		igbvf | e1000*) net_down "${out% *}" ;;
+		esac
+		add "$kind $units ${out#* }"
+	done
+	[ -n "$detail" ] || fail "load=KIND,... is missing"
+}
+
 # --- steps that go over the other devices -----------------------------------------------------
 
 with_driver="nvme usb igbvf e1000 e1000e gpu audio"
@@ -510,6 +615,8 @@ rebind() {
 	wait_for 10 unbound "$1" || fail "$1: ${drv##*/} did not let go"
 	echo "$1" >"$drv/bind" || fail "$1: ${drv##*/} does not bind again$(complaint "$1")"
 	wait_for 10 bound "$1" || fail "$1: ${drv##*/} did not take it again$(complaint "$1")"
+	# Where there is udev, it gives an interface its name only now.
+	! command -v udevadm >/dev/null || udevadm settle --timeout=10
 }
 
 step_reload() {
@@ -539,9 +646,9 @@ irqs_of() {
 	fi
 }
 
-# irq_counts IRQ ...: one "irq count-on-cpu0 count-on-cpu1" line each
+# irq_counts IRQ ...: one "irq count-on-cpu0 count-on-cpu1 name" line each
 irq_counts() {
-	awk -v want=" $* " '{ sub(":", "", $1) } index(want, " " $1 " ") { print $1, $2, $3 }' \
+	awk -v want=" $* " '{ sub(":", "", $1) } index(want, " " $1 " ") { print $1, $2, $3, $NF }' \
 		/proc/interrupts
 }
 
@@ -596,38 +703,98 @@ step_irqmove() {
 	for n in $nics; do
 		net_up "$n" || fail "$n: no carrier"
 	done
-	# Only now: an interface has its interrupts while it is up.
+	# Only now: an interface has its interrupts while it is up. Audio has no work here: its interrupts come in bursts, as
+	# it goes to sleep, and say nothing about moves.
+	audio=$(devices_of audio)
 	for d in "$pci"/*; do
-		irqs="$irqs $(irqs_of "${d##*/}")"
+		case "$audio" in
+		*"${d##*/}"*) ;;
+		*) irqs="$irqs $(irqs_of "${d##*/}")" ;;
+		esac
 	done
 	irqs=$(echo "$irqs" | tr ' ' '\n' | sort -un | grep -v '^0*$')
 
 	# shellcheck disable=SC2086 # a list
 	irq_counts $irqs >"$work/before"
-	# Reading goes on in the background while the interrupts wander.
-	readers=
-	for dev in $disks; do
-		blkcheck -r -n 40 "$dev" >"$work/reader.${dev##*/}" &
-		readers="$readers $dev=$!"
-	done
+	irqs_complaints >"$work/complaints"
+	want=$(word_value irqmove "$@")
+	loads_start "$(word_value netbulk "$@")"
 	rounds=0
-	while [ $rounds -lt 8 ]; do
+	while [ $rounds -lt "${want:-200}" ]; do
 		irqs_move $((rounds % 2))
-		[ -n "$moved" ] || break
-		stir $((rounds % 2))
 		rounds=$((rounds + 1))
+		sleep 0.03 # a move takes effect at the next interrupt
 	done
-	for r in $readers; do
-		wait "${r#*=}" || fail "${r%=*} while moving: $(cat "$work/reader.$(basename "${r%=*}")")"
+	loads_end
+	# And without load each of them still comes, on either CPU.
+	for cpu in 0 1 0 1; do
+		irqs_move $cpu
+		stir $cpu
 	done
+	# shellcheck disable=SC2086 # a list
+	irq_counts $irqs >"$work/after"
 	for n in $nics; do
 		net_down "$n"
 	done
 	[ -n "$moved" ] || fail "no interrupt can be moved"
-	# shellcheck disable=SC2086 # a list
-	irq_counts $irqs >"$work/after"
+	irqs_complaints | diff "$work/complaints" - >"$work/new" || fail "the kernel complains: $(tail -n 1 "$work/new")"
 	irq_judge "$moved" || exit 1
-	add "$out, $rounds times, $pinned pinned by their drivers"
+	add "$out, in $rounds rounds under load, $pinned pinned by their drivers; $loads"
+}
+
+# What the kernel says when an interrupt did not come or came to the wrong place.
+irqs_complaints() {
+	dmesg | grep -E 'imeout|timed out|polled|aborting|reset .*USB device|No irq handler|nobody cared'
+}
+
+# repeat COMMAND ...: until the loads end; prints how often, or fails with what the command said
+repeat() {
+	count=0
+	while :; do
+		said=$("$@") || fail "$said"
+		count=$((count + 1))
+		[ ! -e "$work/loads-end" ] || break
+	done
+	echo "$count times"
+}
+
+# loads_start MD5: reading and verifying by every disk and the NIC in the background, NVMe also with many requests in
+# flight. A lost interrupt shows as a request that times out, which is to happen before the step does.
+loads_start() {
+	jobs=''
+	rm -f "$work/loads-end"
+	for dev in $disks; do
+		name=${dev##*/}
+		case $name in
+		nvme*)
+			echo 10000 >"/sys/block/$name/queue/io_timeout"
+			repeat fio_on "$dev" --rw=randread --time_based --runtime=2 >"$work/load.$name-fio" &
+			job "$name-fio" ;;
+		sd*) echo 10 >"/sys/block/$name/device/timeout" ;;
+		esac
+		repeat blkcheck -r -n 4 "$dev" >"$work/load.$name" &
+		job "$name"
+	done
+	for name in ${1:+$nics}; do
+		repeat received "$1" >"$work/load.$name" &
+		job "$name"
+	done
+}
+
+# job NAME: the last process in the background is a load; whoever moves interrupts comes first.
+job() {
+	jobs="$jobs $1=$!"
+	renice -n 19 -p $! >/dev/null
+}
+
+# Sets $loads to what they did.
+loads_end() {
+	loads=
+	: >"$work/loads-end"
+	for job in $jobs; do
+		wait "${job#*=}" || fail "${job%=*} while interrupts moved: $(cat "$work/load.${job%=*}")"
+		loads="$loads${loads:+, }${job%=*} $(cat "$work/load.${job%=*}")"
+	done
 }
 
 # irq_judge MOVED: a busy interrupt seen on one CPU only did not follow its affinity.
@@ -639,7 +806,7 @@ irq_judge() {
 			n++
 			if (d0 && d1) both++
 			if (d0 + d1 >= 16 && !(d0 && d1))
-				bad = "interrupt " $1 " stayed on one CPU: " d0 " on 0, " d1 " on 1"
+				bad = "interrupt " $1 " (" $4 ") stayed on one CPU: " d0 " on 0, " d1 " on 1"
 		}
 		END {
 			if (!bad && !(s0 && s1)) bad = "interrupts: " s0 + 0 " on CPU 0, " s1 + 0 " on CPU 1"
@@ -653,7 +820,7 @@ irq_judge() {
 
 # --- running them -----------------------------------------------------------------------------
 
-all_steps="boot cpus numa nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net bulk reload irqmove"
+all_steps="boot cpus numa nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net fio netbulk bulk reload irqmove"
 
 present_steps() {
 	list="boot cpus"

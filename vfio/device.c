@@ -259,9 +259,10 @@ void vfio_pci_free(struct vfio_pci *v)
 		return;
 	if (v->plugged) {
 		log_info("%s: %u memslots set, %u removed; %llu BAR accesses trapped; %u "
-			 "SET_IRQS",
+			 "SET_IRQS; %u vectors masked, %u unmasked",
 			 v->k->name, v->counts.bar_maps, v->counts.bar_unmaps,
-			 (unsigned long long)vfio_pci_counts(v).trapped, v->counts.set_irqs);
+			 (unsigned long long)vfio_pci_counts(v).trapped, v->counts.set_irqs,
+			 v->counts.masks, v->counts.unmasks);
 		vfio_pci_quiesce(v);
 		loop_leave(v);
 		pci_remove(&v->dev);

@@ -100,6 +100,10 @@ igb_vfs() {
 nvme_vf() {
 	local pf dev
 	pf=$(bdf nvme-sriov)
+	if [ -e "/sys/bus/pci/devices/$pf/virtfn0" ]; then # a script before this one made it
+		basename "$(readlink -f "/sys/bus/pci/devices/$pf/virtfn0")"
+		return
+	fi
 	modprobe nvme
 	wait_for 10 test -e "/sys/bus/pci/devices/$pf/nvme" || return 1
 	dev=/dev/$(ls "/sys/bus/pci/devices/$pf/nvme")
@@ -117,6 +121,22 @@ nvme_vf() {
 	basename "$(readlink -f "/sys/bus/pci/devices/$pf/virtfn0")"
 }
 
+# all_devices: a VF of the NIC and of the NVMe, and every other device, given to vfio-pci: a test. Sets $devices, and
+# $vf, $disk_vf, $gpu and $audio of them.
+# shellcheck disable=SC2034 # for the scripts
+all_devices() {
+	vf=$(igb_vfs 1)
+	disk_vf=$(nvme_vf) || fail "an NVMe VF online" "$(tail -n 1 "$OUT/nvme_vf.log")"
+	gpu=$(bdf gpu)
+	audio=$(same_slot "$gpu" 1)
+	devices="$vf $(bdf nvme) $disk_vf $(bdf xhci) $(bdf e1000) $(bdf edu) $gpu $audio $(bdf testdev)"
+	# shellcheck disable=SC2086 # a list of addresses
+	check "every device goes to vfio-pci" give $devices
+}
+
+# net_sum: MD5 of what the user-mode networks send to whoever connects to 10.0.2.100 port 7000
+net_sum() { head -c 8M "$HOST_BUILD/disks/net-16.img" | md5sum | cut -d' ' -f1; }
+
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
 	local end=$((SECONDS + $1))
@@ -129,15 +149,29 @@ wait_for() {
 
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# says PID SECONDS REGEXP FILE: the guest of that VMM writes it on its serial line in time; false, too, once the VMM is
+# gone.
+says() {
+	local end=$((SECONDS + $2))
+	until grep -qasE "$3" "$4"; do
+		if [ $SECONDS -ge $end ] || gone "$1"; then return 1; fi
+		sleep 0.3
+	done
+}
+
 # diagnose PID: why a process may hang: the end of each file it writes into $OUT (the guest's serial line, its own
-# messages), and what each of its threads does in the kernel.
+# messages), which of KVM's counters move, and what each of its threads does in the kernel.
 diagnose() {
-	local f t
+	local f t counters
 	for f in $(readlink /proc/"$1"/fd/* | grep "^$OUT/" | sort -u); do
 		echo "-- the end of $f:"
 		tail -n 8 "$f" | tr -cd '\n -~'
 		echo
 	done
+	counters=$(grep -s . /sys/kernel/debug/kvm/"$1"-*/*)
+	sleep 1
+	echo "-- KVM's counters now, where they were others a second ago:" \
+		"$(grep -s . /sys/kernel/debug/kvm/"$1"-*/* | grep -vxFe "$counters" | sed 's|.*/||' | tr '\n' ' ')"
 	for t in /proc/"$1"/task/*; do
 		echo "-- thread ${t##*/} $(cat "$t/comm"): $(sed -n 's/^State:\t//p' "$t/status"), wchan $(cat "$t/wchan")," \
 			"syscall $(cat "$t/syscall")"

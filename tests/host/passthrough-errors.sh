@@ -93,7 +93,7 @@ fi
 minivmm --memory 256M --serial file:"$OUT/linux" --vfio "$edu" --kernel "$KERNEL" --initrd "$GUEST_INITRD" \
 	--append "console=ttyS0 quiet steps=edu hold=60" 2>"$OUT/unbind" &
 vmm=$!
-wait_for 60 grep -qs HOLD "$OUT/linux"
+says $vmm 60 HOLD "$OUT/linux"
 echo "$edu" >/sys/bus/pci/drivers/vfio-pci/unbind &
 check "the host takes a device back: minivmm lets it go" wait_for 40 test ! -e "/sys/bus/pci/devices/$edu/driver"
 ends "the host takes a device back: minivmm ends with 0" $vmm 30

@@ -90,6 +90,8 @@ static void test_msix_enable_noresize(void **state)
 	ORDER(x, "irqfd-25", "routes", "irqfd+25");
 	assert_int_equal(COUNT(x, "set"), 0);
 	assert_int_equal(COUNT(x, "routes"), 1);
+	assert_int_equal(vfio_pci_counts(x->v).masks, 1);
+	assert_int_equal(vfio_pci_counts(x->v).unmasks, 3);
 	fake_log_clear(&x->m.log);
 	flags(x, 0);
 	ORDER(x, "irqfd-24", "irqfd-25", "off:2", "set:0:0:1:F");
