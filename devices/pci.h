@@ -98,6 +98,7 @@ struct pci_root {
 	struct guest_mem *mem;
 	struct irq_table *irq;
 	struct evloop *loop;
+	struct stats *stats;  /* NULL: none are kept */
 	pthread_mutex_t lock; /* configuration space of all devices */
 	struct pci_bus bus;
 	uint32_t cf8; /* CONFIG_ADDRESS */
