@@ -542,6 +542,7 @@ static int build_frame(struct vm *vm, struct error *err)
 	vm->irq = irq_table_new(&kvm_irq_ops, &vm->kvm, vm->kvm.max_gsi);
 	if (!vm->irq)
 		return error_set(err, -ENOMEM, "no memory for the machine");
+	irq_table_add_stats(vm->irq, vm->stats);
 	vm->pio_bells = (struct kvm_doorbells){ &vm->kvm, true };
 	vm->mmio_bells = (struct kvm_doorbells){ &vm->kvm, false };
 	bus_set_doorbell_ops(vm->pio, &kvm_doorbell_ops, &vm->pio_bells);

@@ -45,8 +45,8 @@ double stats_quantile(const json_t *histogram, double part)
 	{
 		below += json_number_value(v);
 		if (all > 0 && below >= part * all)
-			return i ? end : 0;
-		end *= i ? 2 : 1;
+			return end;
+		end *= 2;
 	}
 	return 0;
 }
@@ -251,7 +251,7 @@ static void print_device(FILE *f, const json_t *d)
 		fputs(" idle", f);
 	json_object_foreach(json_object_get(d, "histograms"), name, value)
 	{
-		if (stats_quantile(value, 1) > 0)
+		if (json_array_size(value))
 			fprintf(f, "\n      %s: half below %.0f, 99 %% below %.0f", name,
 				stats_quantile(value, 0.5), stats_quantile(value, 0.99));
 	}
