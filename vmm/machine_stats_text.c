@@ -17,21 +17,18 @@ double stats_number(const json_t *object, const char *key)
 	return n > 0 ? n : 0;
 }
 
+unsigned long long stats_offset(const json_t *object, const char *key)
+{
+	json_int_t n = json_integer_value(json_object_get(object, key));
+
+	return n > 0 ? (unsigned long long)n : 0;
+}
+
 const char *stats_string(const json_t *object, const char *key)
 {
 	const char *s = json_string_value(json_object_get(object, key));
 
 	return s ? s : "";
-}
-
-double stats_sum(const json_t *object)
-{
-	const json_t *value;
-	const char *name;
-	double sum = 0;
-
-	json_object_foreach((json_t *)object, name, value) sum += stats_number(object, name);
-	return sum;
 }
 
 double stats_quantile(const json_t *histogram, double part)
@@ -168,11 +165,12 @@ static void print_kernel(FILE *f, const struct rates *r, const json_t *vcpus)
 /* "0x2f00", "0x2000-0x240c, most at 0x2f00 (98 %)" */
 static void print_range(FILE *f, const json_t *t)
 {
-	double first = stats_number(t, "first"), last = stats_number(t, "last"), most = 0, at = 0;
+	unsigned long long first = stats_offset(t, "first"), last = stats_offset(t, "last"), at = 0;
+	double most = 0;
 	const json_t *reg;
 	size_t i;
 
-	fprintf(f, "0x%llx", (unsigned long long)first);
+	fprintf(f, "0x%llx", first);
 	if (last <= first)
 		return;
 	json_array_foreach(json_object_get(t, "registers"), i, reg)
@@ -181,13 +179,12 @@ static void print_range(FILE *f, const json_t *t)
 
 		if (n > most) {
 			most = n;
-			at = stats_number(reg, "offset");
+			at = stats_offset(reg, "offset");
 		}
 	}
-	fprintf(f, "-0x%llx", (unsigned long long)last);
+	fprintf(f, "-0x%llx", last);
 	if (stats_number(t, "count") > 0)
-		fprintf(f, " (%.0f %% at 0x%llx)", 100 * most / stats_number(t, "count"),
-			(unsigned long long)at);
+		fprintf(f, " (%.0f %% at 0x%llx)", 100 * most / stats_number(t, "count"), at);
 }
 
 static void print_traps(FILE *f, const struct rates *r, const json_t *traps)
