@@ -370,6 +370,21 @@ static void add_irq(void *arg, const struct stats_irq *irq)
 	json_array_append_new(arg, o);
 }
 
+static json_t *start(const struct phase_clock *c)
+{
+	json_t *all = json_array();
+	unsigned i;
+
+	for (i = 0; i < c->n; i++) {
+		json_t *o = json_object();
+
+		json_object_set_new(o, "phase", json_string(c->phase[i].name));
+		set_count(o, "ns", c->phase[i].ns);
+		json_array_append_new(all, o);
+	}
+	return all;
+}
+
 json_t *machine_stats_snapshot(const struct vm *vm, const json_t *last)
 {
 	double now = (double)stats_uptime_ns(vm->stats) / 1e9;
@@ -384,6 +399,7 @@ json_t *machine_stats_snapshot(const struct vm *vm, const json_t *last)
 	json_object_set_new(o, "seconds", json_real(now));
 	json_object_set_new(o, "recent_seconds", json_real(now - stats_number(last, "seconds")));
 	json_object_set_new(o, "timed", json_boolean(stats_timed(vm->stats)));
+	json_object_set_new(o, "start", start(&vm->phases));
 	json_object_set_new(o, "vcpus", vcpus(vm, json_object_get(last, "vcpus")));
 	json_object_set_new(o, "kernel", kvm_counts(vm->kvm.stats_fd));
 	json_object_set_new(o, "traps", traps(vm, json_object_get(last, "traps")));

@@ -114,6 +114,17 @@ static const char *costliest(const json_t *sum)
 	return most;
 }
 
+static void print_start(FILE *f, const json_t *phases)
+{
+	const json_t *p;
+	size_t i;
+
+	if (json_array_size(phases))
+		fprintf(f, "\nstart\n  %14s  phase\n", "ms");
+	json_array_foreach(phases, i, p)
+		fprintf(f, "  %14.1f  %s\n", stats_number(p, "ns") / 1e6, stats_string(p, "phase"));
+}
+
 static void print_exits(FILE *f, const struct rates *r, const json_t *vcpus)
 {
 	json_t *sum = json_object();
@@ -267,6 +278,7 @@ void machine_stats_print(FILE *f, const json_t *s)
 	if (r.seconds < stats_number(s, "seconds"))
 		fprintf(f, "; rates of the last %.1f s", r.seconds);
 	fputc('\n', f);
+	print_start(f, json_object_get(s, "start"));
 	print_exits(f, &r, json_object_get(s, "vcpus"));
 	print_kernel(f, &r, json_object_get(s, "vcpus"));
 	print_traps(f, &r, json_object_get(s, "traps"));

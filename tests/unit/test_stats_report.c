@@ -37,6 +37,10 @@ static const char sample[] =
 static const char golden[] =
 	"minivmm 1 after 10.0 s; rates of the last 2.0 s\n"
 	"\n"
+	"start\n"
+	"              ms  phase\n"
+	"             2.5  memory\n"
+	"\n"
 	"exits to minivmm, all vCPUs\n"
 	"           count          /s     us each  reason\n"
 	"              42         2.0        2.00  io\n"
