@@ -12,9 +12,9 @@
 
 static unsigned hash(const struct io_region *r, uint64_t off, enum trap_scope scope)
 {
-	uint64_t h = ((uintptr_t)r >> 4) * 0x9e3779b97f4a7c15u ^ (off << 2 | scope);
+	uint64_t h = (uintptr_t)r >> 4 ^ (off << 2 | scope);
 
-	return (unsigned)(h * 0x9e3779b97f4a7c15u >> 54) & (TRAP_INDEX - 1);
+	return (unsigned)(h * 0x9e3779b97f4a7c15u >> 54);
 }
 static_assert(TRAP_INDEX == 1024, "the hash has 10 bits");
 static_assert(TRAP_SLOTS < TRAP_INDEX, "probing ends at a free place");
@@ -40,15 +40,26 @@ static struct trap_slot *find(struct trap_table *t, const struct io_region *r, u
 	return &t->slot[t->n - 1];
 }
 
-void trap_count(struct trap_table *t, const struct io_region *r, uint64_t off, bool write,
-		uint64_t ticks)
+/* NULL: there is no room of any kind. */
+static __attribute__((noinline)) struct trap_slot *find_any(struct trap_table *t,
+							    const struct io_region *r, uint64_t off)
 {
 	struct trap_slot *s = find(t, r, off, TRAP_REGISTER, TRAP_REGISTERS);
 
 	if (!s)
 		s = find(t, r, align_down(off, PAGE), TRAP_PAGE, TRAP_PAGES);
-	if (!s)
-		s = find(t, r, 0, TRAP_REGION, TRAP_SLOTS);
+	return s ? s : find(t, r, 0, TRAP_REGION, TRAP_SLOTS);
+}
+
+/* Mostly the first look finds it. */
+void trap_count(struct trap_table *t, const struct io_region *r, uint64_t off, bool write,
+		uint64_t ticks)
+{
+	unsigned n = t->index[hash(r, off, TRAP_REGISTER)];
+	struct trap_slot *s = n ? &t->slot[n - 1] : NULL;
+
+	if (!s || s->region != r || s->off != off || s->scope != TRAP_REGISTER)
+		s = find_any(t, r, off);
 	if (!s) {
 		count_add(&t->lost, 1);
 		return;
