@@ -544,7 +544,7 @@ static void table_write32(struct vfio_pci *v, unsigned n, uint64_t off, uint32_t
 	was = q->msix[i].word[w];
 	q->msix[i].word[w] = val;
 	if (w == 3 && was != val && q->mode == VFIO_IRQ_MSIX)
-		++*(val ? &v->counts.masks : &v->counts.unmasks);
+		count_add(val ? &v->counts.masks : &v->counts.unmasks, 1);
 	/* A message is to change only while masked (6.8.3.5); what is live all the same, at once.
 	 */
 	if (was != val && q->mode == VFIO_IRQ_MSIX && (w == 3 || unmasked(v, i)))
