@@ -36,7 +36,8 @@ struct blk_engine_config {
 	struct blk_file *file;
 	const struct guest_mem *mem; /* registered with the kernel when pin_ram */
 	bool pin_ram;
-	int kick_fd; /* eventfd that run() also waits for */
+	int kick_fd;	 /* eventfd that run() also waits for */
+	uint64_t *calls; /* count_add()ed for each system call */
 	unsigned depth;
 };
 

@@ -17,6 +17,7 @@
 #include "devices/blk_file.h"
 #include "vmm/addr.h"
 #include "vmm/error.h"
+#include "vmm/stats.h"
 
 #define AIO_BATCH 64
 
@@ -24,6 +25,7 @@ struct blk_engine {
 	io_context_t ctx;
 	struct blk_file *file;
 	int kick_fd, done_fd;
+	uint64_t *calls;
 	unsigned depth, in_flight, n_queued;
 	struct iocb *iocbs, **queued;
 	unsigned *free, n_free;
@@ -70,7 +72,9 @@ static int aio_open(struct blk_engine **out, const struct blk_engine_config *cfg
 	int ret = -ENOMEM;
 
 	if (e) {
-		*e = (struct blk_engine){ .file = cfg->file, .kick_fd = cfg->kick_fd };
+		*e = (struct blk_engine){ .file = cfg->file,
+					  .kick_fd = cfg->kick_fd,
+					  .calls = cfg->calls };
 		e->done_fd = -1;
 		e->depth = cfg->depth;
 		e->done_tail = &e->done;
@@ -157,6 +161,7 @@ static void push(struct blk_engine *e)
 		int ret = io_submit(e->ctx, (long)e->n_queued, e->queued);
 		struct iocb *refused = e->queued[0];
 
+		count_add(e->calls, 1);
 		if (ret > 0) {
 			queued_drop(e, (unsigned)ret);
 			continue;
@@ -175,6 +180,7 @@ static void reap(struct blk_engine *e)
 	int n;
 
 	do {
+		count_add(e->calls, 1);
 		n = io_getevents(e->ctx, 0, AIO_BATCH, ev, &none);
 		for (int i = 0; i < n; i++)
 			complete(e, ev[i].obj, (int64_t)(long)ev[i].res);
@@ -186,11 +192,16 @@ static void wait_any(struct blk_engine *e)
 	struct pollfd p[2] = { { e->kick_fd, POLLIN, 0 }, { e->done_fd, POLLIN, 0 } };
 	uint64_t n;
 
+	count_add(e->calls, 1);
 	if (poll(p, 2, -1) <= 0)
 		return;
-	for (unsigned i = 0; i < 2; i++)
-		if (p[i].revents && read(p[i].fd, &n, sizeof(n)) < 0)
+	for (unsigned i = 0; i < 2; i++) {
+		if (!p[i].revents)
+			continue;
+		count_add(e->calls, 1);
+		if (read(p[i].fd, &n, sizeof(n)) < 0)
 			continue; /* somebody was faster: nothing to clear */
+	}
 }
 
 static bool aio_ready(struct blk_engine *e)

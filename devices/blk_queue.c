@@ -33,6 +33,7 @@
 #include "devices/virtq.h"
 #include "vmm/error.h"
 #include "vmm/evloop.h"
+#include "vmm/stats.h"
 
 #define BATCH	       32
 #define BATCH_FIRST    8
@@ -53,8 +54,17 @@ struct blk_range {
 };
 static_assert(sizeof(struct blk_range) == 16, "VIRTIO 1.2 5.2.6, discard_write_zeroes");
 
+/* The queue's thread counts. */
+struct counts {
+	uint64_t requests[5], bytes[2]; /* by enum blk_op */
+	uint64_t errors;
+	uint64_t calls, interrupts; /* system calls of the engine; one more an interrupt */
+	uint64_t batch[STATS_BUCKETS], depth[STATS_BUCKETS], latency[STATS_BUCKETS];
+};
+
 struct vreq {
 	struct blk_req blk;
+	uint64_t start; /* ns; 0: not timed */
 	struct vreq *next_free;
 	uint8_t *status; /* in guest RAM */
 	uint32_t used;	 /* bytes written on success, the status included */
@@ -71,6 +81,8 @@ struct blk_queue {
 	 * are listed, last in first out. A shallow queue touches few pages of the array. */
 	struct vreq *reqs, *free;
 	unsigned touched, limit, in_flight;
+	uint64_t now; /* ns, when the batch in hand was begun; 0: not timed */
+	struct counts counts;
 	/* from start to stop */
 	struct virtq *vq;
 	bool stable, dead;
@@ -114,6 +126,10 @@ static void vreq_put(struct blk_queue *q, struct vreq *v)
 
 static void vreq_finish(struct blk_queue *q, struct vreq *v, uint8_t status)
 {
+	if (status != VIRTIO_BLK_S_OK)
+		count_add(&q->counts.errors, 1);
+	if (v->start)
+		count_bucket(q->counts.latency, q->now - v->start);
 	*v->status = status;
 	virtq_push(q->vq, v->chain.head, status == VIRTIO_BLK_S_OK ? v->used : 1);
 	vreq_put(q, v);
@@ -232,6 +248,17 @@ static uint8_t vreq_parse(struct blk_queue *q, struct vreq *v, const struct blk_
 	}
 }
 
+static void vreq_submit(struct blk_queue *q, struct vreq *v)
+{
+	enum blk_op op = v->blk.op;
+
+	v->start = q->now;
+	count_add(&q->counts.requests[op], 1);
+	if (op <= BLK_WRITE)
+		count_add(&q->counts.bytes[op], v->blk.len);
+	q->engine_ops->submit(q->engine, &v->blk);
+}
+
 /* Takes one request: 1, 0 when the ring is empty, -EINVAL when it is broken. A chain without room
  * for a status byte cannot even be failed, so it counts as broken. */
 static int take_one(struct blk_queue *q)
@@ -247,12 +274,13 @@ static int take_one(struct blk_queue *q)
 		vreq_put(q, v);
 		return ret;
 	}
+	v->start = 0;
 	q->in_flight++;
 	status = vreq_parse(q, v, &h);
 	if (status != VIRTIO_BLK_S_OK || v->blk.len == 0)
 		vreq_finish(q, v, status);
 	else
-		q->engine_ops->submit(q->engine, &v->blk);
+		vreq_submit(q, v);
 	return 1;
 }
 
@@ -263,26 +291,40 @@ static unsigned batch_max(const struct blk_queue *q)
 	return q->in_flight ? BATCH : BATCH_FIRST;
 }
 
+/* One look at the clock serves a batch. */
+static uint64_t clock_of(const struct blk_queue *q)
+{
+	return q->cfg.timed ? evloop_now_ns() : 0;
+}
+
 static void take_batch(struct blk_queue *q)
 {
-	unsigned max = batch_max(q);
+	unsigned max = batch_max(q), n = 0;
 
-	for (unsigned i = 0; i < max && vreq_room(q) && !q->dead; i++) {
+	q->now = clock_of(q);
+	while (n < max && vreq_room(q) && !q->dead) {
 		int ret = take_one(q);
 
 		if (ret == 0)
-			return;
+			break;
 		if (ret < 0) {
 			q->dead = true;
 			q->ops->broken(q->arg);
 		}
+		n += ret > 0;
 	}
+	if (!n)
+		return;
+	count_bucket(q->counts.batch, n);
+	count_bucket(q->counts.depth, q->in_flight);
 }
 
 static void run_engine(struct blk_queue *q, enum blk_wait wait)
 {
 	struct blk_req *r = q->engine_ops->run(q->engine, wait), *next;
 
+	if (r)
+		q->now = clock_of(q);
 	for (; r; r = next) {
 		next = r->next;
 		vreq_finish(q, container_of(r, struct vreq, blk), status_of(r->res));
@@ -291,8 +333,10 @@ static void run_engine(struct blk_queue *q, enum blk_wait wait)
 
 static void publish(struct blk_queue *q)
 {
-	if (virtq_flush(q->vq))
-		q->ops->notify(q->arg);
+	if (!virtq_flush(q->vq))
+		return;
+	count_add(&q->counts.interrupts, 1);
+	q->ops->notify(q->arg);
 }
 
 /* Looks at the ring and at the completions for a while before paying for sleep and wake-up. */
@@ -353,6 +397,7 @@ static int try_engine(struct blk_queue *q, const struct blk_ops *ops, struct err
 		.mem = q->cfg.mem,
 		.pin_ram = q->cfg.pin_ram,
 		.kick_fd = q->cfg.kick_fd,
+		.calls = &q->counts.calls,
 		.depth = q->cfg.depth,
 	};
 
@@ -442,6 +487,25 @@ void blk_queue_stop(struct blk_queue *q)
 {
 	iothread_pause(q->thread);
 	q->vq = NULL;
+}
+
+void blk_queue_add_stats(const struct blk_queue *q, struct stats *stats, const char *name)
+{
+	static const char *const ops[] = { "reads", "writes", "flushes", "discards", "zeroes" };
+	struct stats_set *s = stats_add_set(stats, "disk queue", name);
+	const struct counts *c = &q->counts;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++)
+		stats_add_counter(s, ops[i], &c->requests[i]);
+	stats_add_counter(s, "bytes_read", &c->bytes[BLK_READ]);
+	stats_add_counter(s, "bytes_written", &c->bytes[BLK_WRITE]);
+	stats_add_counter(s, "errors", &c->errors);
+	stats_add_counter(s, "system_calls", &c->calls);
+	stats_add_counter(s, "interrupts", &c->interrupts);
+	stats_add_histogram(s, "batch", c->batch);
+	stats_add_histogram(s, "depth", c->depth);
+	if (q->cfg.timed)
+		stats_add_histogram(s, "latency_ns", c->latency);
 }
 
 const char *blk_queue_engine(const struct blk_queue *q)

@@ -12,6 +12,7 @@
 
 #include "devices/blk.h"
 
+struct stats;
 struct virtq;
 struct blk_queue;
 
@@ -32,6 +33,7 @@ struct blk_queue_config {
 	unsigned poll_usec; /* look at the ring this long before sleeping */
 	unsigned depth;	    /* requests in flight; the queue's size */
 	int kick_fd;	    /* non-blocking eventfd, not owned */
+	bool timed;	    /* measure latencies */
 };
 
 struct blk_queue_ops {
@@ -47,6 +49,8 @@ void blk_queue_free(struct blk_queue *);
 void blk_queue_start(struct blk_queue *, struct virtq *, bool stable, const struct blk_queue_ops *,
 		     void *arg);
 void blk_queue_stop(struct blk_queue *);
+/* Registers what the queue counts as a set of this name; it is read until blk_queue_free(). */
+void blk_queue_add_stats(const struct blk_queue *, struct stats *, const char *name);
 const char *blk_queue_engine(const struct blk_queue *); /* "io_uring" or "libaio" */
 /* Why the automatic choice fell on libaio; NULL when it did not. */
 const char *blk_queue_fallback(const struct blk_queue *);

@@ -33,6 +33,7 @@
 #include "vmm/error.h"
 #include "vmm/log.h"
 #include "vmm/mem.h"
+#include "vmm/stats.h"
 
 #define FIXED_CHUNK   GiB /* the kernel's limit for one registered buffer */
 #define FIXED_MAX     1024
@@ -49,6 +50,7 @@ struct blk_engine {
 	int kick_fd, fd;   /* fd: the disk as SQEs name it */
 	unsigned fd_flags; /* IOSQE_FIXED_FILE */
 	bool kick_armed;
+	uint64_t *calls;
 	unsigned in_flight;
 	unsigned no_moderation;		   /* waits until completions are collected again */
 	unsigned bursts;		   /* waits that are for everything in flight */
@@ -137,6 +139,7 @@ static int uring_open(struct blk_engine **out, const struct blk_engine_config *c
 	}
 	e->file = cfg->file;
 	e->kick_fd = cfg->kick_fd;
+	e->calls = cfg->calls;
 	e->done_tail = &e->done;
 	e->fd = cfg->file->fd;
 	if (io_uring_register_files(&e->ring, &e->fd, 1) == 0) {
@@ -167,6 +170,7 @@ static struct io_uring_sqe *get_sqe(struct blk_engine *e)
 
 	if (sqe)
 		return sqe;
+	count_add(e->calls, 1);
 	io_uring_submit(&e->ring);
 	return io_uring_get_sqe(&e->ring);
 }
@@ -314,11 +318,13 @@ static void submit_and_wait(struct blk_engine *e)
 	if (e->no_moderation) {
 		e->no_moderation--;
 	} else if (e->in_flight / 2 >= MODERATE_MIN) {
+		count_add(e->calls, 1);
 		io_uring_submit_and_wait_timeout(&e->ring, &cqe, want, &limit, NULL);
 		moderation_learn(e, want, io_uring_cq_ready(&e->ring));
 		if (io_uring_cq_ready(&e->ring))
 			return;
 	}
+	count_add(e->calls, 1);
 	io_uring_submit_and_wait(&e->ring, 1);
 }
 
@@ -328,10 +334,12 @@ static struct blk_req *uring_run(struct blk_engine *e, enum blk_wait wait)
 
 	if (!e->kick_armed)
 		arm_kick(e);
-	if (wait == BLK_WAIT && !e->done)
+	if (wait == BLK_WAIT && !e->done) {
 		submit_and_wait(e);
-	else if (io_uring_sq_ready(&e->ring) || uring_ready(e))
+	} else if (io_uring_sq_ready(&e->ring) || uring_ready(e)) {
+		count_add(e->calls, 1);
 		io_uring_submit_and_get_events(&e->ring);
+	}
 	reap(e);
 	list = e->done;
 	e->done = NULL;

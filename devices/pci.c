@@ -416,6 +416,24 @@ static bool cfg_access_ok(unsigned off, unsigned size)
 	return (size == 1 || size == 2 || size == 4) && range_ok(off, size, PCI_CFG_SIZE);
 }
 
+void pci_explain_cfg(struct pci_root *root, uint8_t bus, uint8_t devfn, unsigned off,
+		     struct io_place *p)
+{
+	const struct pci_device *dev;
+
+	scoped_lock(&root->lock);
+	dev = find_device(root, bus, devfn);
+	p->off = off;
+	/* All functions that are not there make one row. */
+	snprintf(p->device, sizeof(p->device), "%s", dev && dev->name ? dev->name : "nothing");
+	snprintf(p->where, sizeof(p->where), "configuration");
+	if (dev)
+		snprintf(p->where, sizeof(p->where), "configuration of %02x:%02x.%x", bus,
+			 devfn >> 3, devfn & 7);
+	snprintf(p->cause, sizeof(p->cause), "%s",
+		 dev ? "emulated" : "the guest looks for devices");
+}
+
 uint32_t pci_cfg_read(struct pci_root *root, uint8_t bus, uint8_t devfn, unsigned off,
 		      unsigned size)
 {

@@ -43,6 +43,7 @@ struct pci_bar {
 	bool prefetch;
 	uint64_t size; /* power of two, bytes */
 	uint64_t addr; /* where it is mapped now; meaningful while mapped */
+	uint8_t n;     /* which of the device's */
 	bool mapped;
 	struct io_region region; /* ops NULL: the device maps it itself in bar_mapped() */
 };
@@ -98,6 +99,7 @@ struct pci_root {
 	struct guest_mem *mem;
 	struct irq_table *irq;
 	struct evloop *loop;
+	struct stats *stats;  /* NULL: none are kept */
 	pthread_mutex_t lock; /* configuration space of all devices */
 	struct pci_bus bus;
 	uint32_t cf8; /* CONFIG_ADDRESS */
@@ -150,6 +152,9 @@ void pci_reset_all(struct pci_root *);
 uint32_t pci_cfg_read(struct pci_root *, uint8_t bus, uint8_t devfn, unsigned off, unsigned size);
 void pci_cfg_write(struct pci_root *, uint8_t bus, uint8_t devfn, unsigned off, unsigned size,
 		   uint32_t val);
+/* For statistics: names register off of the function's configuration space. Takes the root lock. */
+void pci_explain_cfg(struct pci_root *, uint8_t bus, uint8_t devfn, unsigned off,
+		     struct io_place *);
 /* The default handling, for cfg_read/cfg_write overrides to fall back to. */
 uint32_t pci_default_cfg_read(struct pci_device *, unsigned off, unsigned size);
 void pci_default_cfg_write(struct pci_device *, unsigned off, unsigned size, uint32_t val);

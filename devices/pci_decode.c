@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "devices/pci.h"
 
@@ -65,6 +66,15 @@ static int check_bar(const struct pci_device *dev, unsigned n, enum pci_bar_kind
 	return 0;
 }
 
+static void explain_bar(const struct io_region *r, uint64_t off, struct io_place *p)
+{
+	const struct pci_bar *bar =
+		(const void *)((const char *)r - offsetof(struct pci_bar, region));
+
+	snprintf(p->where, sizeof(p->where), bar->n == PCI_ROM_BAR ? "ROM" : "BAR %u", bar->n);
+	p->off = off;
+}
+
 int pci_add_bar(struct pci_device *dev, unsigned n, enum pci_bar_kind kind, bool prefetch,
 		uint64_t size, const struct io_region_ops *ops, void *opaque)
 {
@@ -89,11 +99,13 @@ int pci_add_bar(struct pci_device *dev, unsigned n, enum pci_bar_kind kind, bool
 		.kind = kind,
 		.prefetch = prefetch,
 		.size = size,
+		.n = (uint8_t)n,
 		.region = { .name = dev->name,
 			    .size = size,
 			    .ops = ops,
 			    .opaque = opaque,
-			    .lock = &dev->lock },
+			    .lock = &dev->lock,
+			    .explain = explain_bar },
 	};
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "devices/pci_host.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "vmm/cleanup.h"
 
@@ -173,6 +174,13 @@ static void ecam_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 	cfg_write(opaque, (unsigned)(off >> 12) & 0xffff, off & 0xfff, size, (uint32_t)val);
 }
 
+static void explain_ecam(const struct io_region *r, uint64_t off, struct io_place *p)
+{
+	struct pci_host *host = r->opaque;
+
+	pci_explain_cfg(host->root, (uint8_t)(off >> 20), (uint8_t)(off >> 12), off & 0xfff, p);
+}
+
 static const struct io_region_ops ecam_ops = { ecam_read, ecam_write, 1, 4 };
 
 static void mch_init(struct pci_device *mch)
@@ -181,6 +189,13 @@ static void mch_init(struct pci_device *mch)
 	/* Firmware does not write what it did not find writable; bits 35:26, length, enable. */
 	pci_set32(mch->wmask, MCH_PCIEXBAR, 0xfc000007);
 	pci_set32(mch->wmask, MCH_PCIEXBAR + 4, 0x0000000f);
+}
+
+static void explain_ports(const struct io_region *r, uint64_t off, struct io_place *p)
+{
+	(void)r;
+	(void)off;
+	snprintf(p->cause, sizeof(p->cause), "configuration by ports, emulated");
 }
 
 static int add_ports(struct pci_host *host)
@@ -206,13 +221,23 @@ int pci_host_init(struct pci_host *host, struct pci_root *root, struct error *er
 					.base = PCI_HOST_CF8,
 					.size = 4,
 					.ops = &cf8_ops,
-					.opaque = host };
+					.opaque = host,
+					.explain = explain_ports };
 	host->cfc = (struct io_region){
-		.name = "pci-data", .base = 0xcfc, .size = 4, .ops = &cfc_ops, .opaque = host
+		.name = "pci-data",
+		.base = 0xcfc,
+		.size = 4,
+		.ops = &cfc_ops,
+		.opaque = host,
+		.explain = explain_ports,
 	};
 	/* A BAR that the guest puts over the window loses. */
 	host->ecam = (struct io_region){
-		.name = "pci-ecam", .ops = &ecam_ops, .opaque = host, .priority = 1
+		.name = "pci-ecam",
+		.ops = &ecam_ops,
+		.opaque = host,
+		.priority = 1,
+		.explain = explain_ecam,
 	};
 	mch_init(&host->mch);
 	ret = pci_add(root, &root->bus, &host->mch, PCI_DEVFN(0, 0), err);

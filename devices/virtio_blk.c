@@ -20,6 +20,7 @@
 
 #include "devices/virtio_pci.h"
 #include "vmm/log.h"
+#include "vmm/stats.h"
 
 #define QUEUE_SIZE 256
 
@@ -109,7 +110,7 @@ static void fill_config(struct virtio_blk *b, unsigned queues)
 	c->write_zeroes_may_unmap = f->discard;
 }
 
-static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct guest_mem *mem,
+static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct pci_root *root,
 		      struct error *err)
 {
 	char name[32];
@@ -118,12 +119,13 @@ static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct
 		struct blk_queue_config qc = {
 			.name = name,
 			.file = &b->file,
-			.mem = mem,
+			.mem = root->mem,
 			.aio = cfg->aio,
 			.pin_ram = cfg->pin_ram,
 			.poll_usec = cfg->poll_usec,
 			.depth = QUEUE_SIZE,
 			.kick_fd = b->vdev.queues[i].kick_fd,
+			.timed = stats_timed(root->stats),
 		};
 
 		snprintf(name, sizeof(name), "%.15s.%u", b->name, i);
@@ -132,6 +134,7 @@ static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct
 		b->queues[i] = blk_queue_new(&qc, err);
 		if (!b->queues[i])
 			return error_prefix(err, "disk %s", cfg->path);
+		blk_queue_add_stats(b->queues[i], root->stats, name);
 	}
 	if (blk_queue_fallback(b->queues[0]))
 		log_warn("disk %s: using libaio, as io_uring is not permitted here (%s; see the "
@@ -182,7 +185,7 @@ struct virtio_blk *virtio_blk_new(struct pci_root *root, struct pci_bus *bus, ui
 		goto fail;
 	b->vdev.config = &b->config;
 	b->vdev.config_len = sizeof(b->config);
-	if (add_queues(b, cfg, root->mem, err) || virtio_realize(&b->vdev, root, bus, devfn, err)) {
+	if (add_queues(b, cfg, root, err) || virtio_realize(&b->vdev, root, bus, devfn, err)) {
 		virtio_destroy(&b->vdev);
 		goto fail;
 	}

@@ -29,6 +29,7 @@
 
 #include "devices/msix.h"
 #include "vmm/cleanup.h"
+#include "vmm/stats.h"
 #include "vmm/evloop.h"
 
 #define VIRTIO_VENDOR 0x1af4u
@@ -89,6 +90,7 @@ int virtio_queue_call_fd(struct virtio_queue *q)
 {
 	int fd = msix_enabled(&q->vdev->pci) ? q->vector_fd : -1;
 
+	q->foreign = true;
 	return fd >= 0 ? fd : q->vdev->intx_fd;
 }
 
@@ -96,6 +98,7 @@ void virtio_notify_queue(struct virtio_queue *q)
 {
 	struct virtio_device *v = q->vdev;
 
+	count_add(&q->interrupts, 1);
 	if (!msix_enabled(&v->pci))
 		fd_raise(v->intx_fd);
 	else if (q->vector_fd >= 0)
@@ -667,6 +670,25 @@ static int add_sources(struct virtio_device *v, struct evloop *loop)
 	return 0;
 }
 
+static void each_irq(void *opaque, stats_irq_fn *fn, void *arg)
+{
+	struct virtio_device *v = opaque;
+
+	scoped_lock(&v->pci.lock);
+	for (unsigned i = 0; v->started && i < v->n_queues; i++) {
+		const struct virtio_queue *q = &v->queues[i];
+		bool msix = msix_enabled(&v->pci);
+
+		if (q->enabled)
+			fn(arg, &(struct stats_irq){ .device = v->pci.name,
+						     .kind = msix ? "MSI-X" : "INTx, queue",
+						     .path = msix ? "irqfd" : "userspace",
+						     .vector = msix ? q->vector : i,
+						     .known = !q->foreign,
+						     .count = count_read(&q->interrupts) });
+	}
+}
+
 int virtio_realize(struct virtio_device *v, struct pci_root *root, struct pci_bus *bus,
 		   uint8_t devfn, struct error *err)
 {
@@ -677,6 +699,8 @@ int virtio_realize(struct virtio_device *v, struct pci_root *root, struct pci_bu
 	ret = pci_add_intx(&v->pci, 1);
 	if (!ret && root->loop)
 		ret = add_sources(v, root->loop);
+	if (!ret)
+		stats_add_irqs(root->stats, each_irq, v);
 	return ret ? error_set(err, ret, "%s: %s", v->pci.name, strerror(-ret)) : 0;
 }
 

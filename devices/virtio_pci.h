@@ -31,6 +31,8 @@ struct virtio_queue {
 	uint64_t desc, avail, used;
 	/* the transport's */
 	_Atomic int vector_fd; /* -1: no vector */
+	uint64_t interrupts;   /* raised by us; counted on the queue's thread */
+	bool foreign;	       /* somebody else raises them, too (vhost) */
 	bool doorbell;
 	struct ev_source *source;
 };

@@ -38,8 +38,10 @@
 #include "vfio/irq.h"
 #include "vfio/quirk.h"
 #include "vfio/rom.h"
+#include "vfio/stats.h"
 #include "vmm/cleanup.h"
 #include "vmm/mem.h"
+#include "vmm/stats.h"
 
 /* ---- which parts are mapped ---- */
 
@@ -242,7 +244,7 @@ static uint64_t trap_read(void *opaque, uint64_t off, unsigned size)
 	struct vfio_pci *v = bar->v;
 	uint64_t val = 0; /* little-endian, as we are */
 
-	__atomic_fetch_add(&v->counts.trapped, 1, __ATOMIC_RELAXED);
+	count_add(&v->counts.trapped, 1);
 	if (vfio_msix_owns(v, bar->n, off, size))
 		return vfio_msix_read(v, bar->n, off, size);
 	if (v->k->ops->region_read(v->k, bar->region_off + off, &val, size) != (ssize_t)size)
@@ -255,7 +257,7 @@ static void trap_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 	struct vfio_bar *bar = opaque;
 	struct vfio_pci *v = bar->v;
 
-	__atomic_fetch_add(&v->counts.trapped, 1, __ATOMIC_RELAXED);
+	count_add(&v->counts.trapped, 1);
 	if (vfio_msix_owns(v, bar->n, off, size))
 		vfio_msix_write(v, bar->n, off, size, val);
 	else if (v->k->ops->region_write(v->k, bar->region_off + off, &val, size) != (ssize_t)size)
@@ -287,6 +289,7 @@ static int add_bar(struct vfio_pci *v, unsigned n, struct vfio_region_info *info
 		*bar = (struct vfio_bar){ .v = v, .n = n };
 		return 0;
 	}
+	v->dev.bar[n].region.explain = vfio_explain_bar;
 	bar->size = info->size;
 	bar->region_off = info->offset;
 	return choose_areas(bar, info);
@@ -343,7 +346,7 @@ static void leave(struct vfio_bar *bar)
 		p2p_unmap(bar, bar->n_areas);
 	for (unsigned i = 0; i < bar->n_areas; i++) {
 		guest_mem_del(bar->v->dev.root->mem, GPA(bar->at + bar->area[i].off));
-		bar->v->counts.bar_unmaps++;
+		count_add(&bar->v->counts.bar_unmaps, 1);
 	}
 	bar->live = bar->stale = false;
 }
@@ -390,7 +393,7 @@ static void enter(struct vfio_bar *bar, uint64_t at)
 		int ret = guest_mem_add(v->dev.root->mem, &r);
 
 		if (ret == 0) {
-			v->counts.bar_maps++;
+			count_add(&v->counts.bar_maps, 1);
 			continue;
 		}
 		while (i-- > 0)

@@ -11,6 +11,7 @@
 #include "vfio/device.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -21,9 +22,11 @@
 #include "vfio/irq.h"
 #include "vfio/quirk.h"
 #include "vfio/rom.h"
+#include "vfio/stats.h"
 #include "vfio/vga.h"
 #include "vmm/cleanup.h"
 #include "vmm/evloop.h"
+#include "vmm/stats.h"
 
 /* How long a BAR that does not decode stays in guest memory: longer than a guest needs to size the
  * registers of a device, or to hand it from its firmware's driver to its kernel's. */
@@ -250,6 +253,7 @@ int vfio_pci_plug(struct vfio_pci *v, struct pci_root *root, struct pci_bus *bus
 		return ret;
 	}
 	vfio_pci_after_reset(v);
+	vfio_stats_init(v);
 	return 0;
 }
 
@@ -258,11 +262,13 @@ void vfio_pci_free(struct vfio_pci *v)
 	if (!v)
 		return;
 	if (v->plugged) {
-		log_info("%s: %u memslots set, %u removed; %llu BAR accesses trapped; %u "
-			 "SET_IRQS; %u vectors masked, %u unmasked",
-			 v->k->name, v->counts.bar_maps, v->counts.bar_unmaps,
-			 (unsigned long long)vfio_pci_counts(v).trapped, v->counts.set_irqs,
-			 v->counts.masks, v->counts.unmasks);
+		struct vfio_pci_counts c = vfio_pci_counts(v);
+
+		log_info("%s: %" PRIu64 " memslots set, %" PRIu64 " removed; %" PRIu64
+			 " BAR accesses trapped; %" PRIu64 " SET_IRQS; %" PRIu64
+			 " vectors masked, %" PRIu64 " unmasked",
+			 v->k->name, c.bar_maps, c.bar_unmaps, c.trapped, c.set_irqs, c.masks,
+			 c.unmasks);
 		vfio_pci_quiesce(v);
 		loop_leave(v);
 		pci_remove(&v->dev);
@@ -355,8 +361,10 @@ void vfio_pci_link(const struct vfio_pci *v, unsigned *speed, unsigned *width)
 
 struct vfio_pci_counts vfio_pci_counts(const struct vfio_pci *v)
 {
-	struct vfio_pci_counts c = v->counts;
-
-	c.trapped = __atomic_load_n(&v->counts.trapped, __ATOMIC_RELAXED);
-	return c;
+	return (struct vfio_pci_counts){ .bar_maps = count_read(&v->counts.bar_maps),
+					 .bar_unmaps = count_read(&v->counts.bar_unmaps),
+					 .trapped = count_read(&v->counts.trapped),
+					 .set_irqs = count_read(&v->counts.set_irqs),
+					 .masks = count_read(&v->counts.masks),
+					 .unmasks = count_read(&v->counts.unmasks) };
 }

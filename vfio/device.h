@@ -60,10 +60,10 @@ void vfio_pci_link(const struct vfio_pci *, unsigned *speed, unsigned *width);
 
 /* For --stats and tests. */
 struct vfio_pci_counts {
-	unsigned bar_maps, bar_unmaps; /* memslots added and removed */
+	uint64_t bar_maps, bar_unmaps; /* memslots added and removed */
 	uint64_t trapped;	       /* BAR accesses that came to our process */
-	unsigned set_irqs;	       /* VFIO_DEVICE_SET_IRQS calls */
-	unsigned masks, unmasks;       /* MSI-X vectors masked and unmasked by the guest while on */
+	uint64_t set_irqs;	       /* VFIO_DEVICE_SET_IRQS calls */
+	uint64_t masks, unmasks;       /* MSI-X vectors masked and unmasked by the guest while on */
 };
 struct vfio_pci_counts vfio_pci_counts(const struct vfio_pci *);
 

@@ -42,8 +42,10 @@
 #include <unistd.h>
 
 #include "vfio/config.h"
+#include "vfio/stats.h"
 #include "vmm/cleanup.h"
 #include "vmm/evloop.h"
+#include "vmm/stats.h"
 
 /* ---- the host's side ---- */
 
@@ -63,7 +65,7 @@ static int set_irqs(struct vfio_pci *v, unsigned index, uint32_t action, unsigne
 	set->count = count;
 	if (fds)
 		memcpy(set->data, fds, len);
-	v->counts.set_irqs++;
+	count_add(&v->counts.set_irqs, 1);
 	return v->k->ops->set_irqs(v->k, set);
 }
 
@@ -146,6 +148,7 @@ static void enter_intx(struct vfio_pci *v)
 
 static void leave_intx(struct vfio_pci *v)
 {
+	vfio_stats_keep_irqs(v);
 	set_irqs(v, VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_MASK, 0, 1, NULL);
 	irq_line_irqfd_del(v->dev.root->irq, v->dev.intx.gsi, v->irq.intx_trigger);
 	disable_index(v, VFIO_PCI_INTX_IRQ_INDEX);
@@ -411,6 +414,7 @@ static void leave_vectors(struct vfio_pci *v)
 
 	for (unsigned i = 0; i < n; i++)
 		vector_detach(&vec[i]);
+	vfio_stats_keep_irqs(v);
 	disable_index(v, vector_index(v));
 	for (unsigned i = 0; i < n; i++) {
 		msi_route_free(vec[i].route);
@@ -540,7 +544,7 @@ static void table_write32(struct vfio_pci *v, unsigned n, uint64_t off, uint32_t
 	was = q->msix[i].word[w];
 	q->msix[i].word[w] = val;
 	if (w == 3 && was != val && q->mode == VFIO_IRQ_MSIX)
-		++*(val ? &v->counts.masks : &v->counts.unmasks);
+		count_add(val ? &v->counts.masks : &v->counts.unmasks, 1);
 	/* A message is to change only while masked (6.8.3.5); what is live all the same, at once.
 	 */
 	if (was != val && q->mode == VFIO_IRQ_MSIX && (w == 3 || unmasked(v, i)))

@@ -48,6 +48,7 @@ struct vfio_vector {
 	struct msi_route *route;
 	bool attached; /* KVM takes the eventfd's signals */
 	bool host;     /* the kernel was given the eventfd */
+	uint64_t kept; /* interrupts taken before the vector was disabled; stats.c */
 };
 
 struct vfio_irqs {
@@ -55,6 +56,7 @@ struct vfio_irqs {
 	bool ready; /* plugged and not quiesced: INTx may be on */
 	struct vfio_irq_info info[VFIO_PCI_NUM_IRQS];
 	int intx_trigger, intx_resample;
+	uint64_t intx_kept;
 	/* Where the guest finds table and PBA; size 0: nowhere. */
 	unsigned n_msix, n_msi;
 	unsigned table_bar, pba_bar;
@@ -124,7 +126,7 @@ struct vfio_pci {
 	struct ev_timer *linger;
 
 	bool warned_p2p;
-	struct vfio_pci_counts counts; /* trapped: atomic; the rest under its part's lock */
+	struct vfio_pci_counts counts; /* each written under its part's lock */
 };
 
 static inline struct vfio_pci *vfio_pci_of(struct pci_device *dev)

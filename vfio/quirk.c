@@ -18,6 +18,8 @@
 
 #include <sched.h>
 
+#include "vfio/stats.h"
+
 struct quirk {
 	uint16_t vendor, first, last; /* device ids */
 	uint8_t base_class;
@@ -99,14 +101,16 @@ void vfio_quirks_init(struct vfio_pci *v)
 
 		if (!applies(q, v))
 			continue;
-		v->mirror[v->n_mirrors++] = (struct vfio_mirror){ .v = v,
-								  .bar = q->bar,
-								  .off = q->off,
-								  .size = q->size,
-								  .region = { .name = v->dev.name,
-									      .size = q->size,
-									      .ops = &mirror_ops,
-									      .priority = 1 } };
+		v->mirror[v->n_mirrors++] =
+			(struct vfio_mirror){ .v = v,
+					      .bar = q->bar,
+					      .off = q->off,
+					      .size = q->size,
+					      .region = { .name = v->dev.name,
+							  .size = q->size,
+							  .ops = &mirror_ops,
+							  .explain = vfio_explain_mirror,
+							  .priority = 1 } };
 	}
 }
 

@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "vfio/stats.h"
+
 #define VGA_MEM	       0xa0000u
 #define VGA_MEM_SIZE   0x20000u
 #define VGA_MONO       0x3b0u
@@ -102,18 +104,25 @@ int vfio_vga_plug(struct vfio_pci *v, struct error *err)
 	if (!v->vga_off)
 		return 0;
 	v->vga_mem = (struct io_region){
-		.name = "vga", .base = VGA_MEM, .size = VGA_MEM_SIZE, .ops = &mem_ops, .opaque = v
+		.name = "vga",
+		.base = VGA_MEM,
+		.size = VGA_MEM_SIZE,
+		.ops = &mem_ops,
+		.opaque = v,
+		.explain = vfio_explain_vga,
 	};
 	v->vga_io[0] = (struct io_region){ .name = "vga",
 					   .base = VGA_MONO,
 					   .size = VGA_MONO_SIZE,
 					   .ops = &mono_ops,
-					   .opaque = v };
+					   .opaque = v,
+					   .explain = vfio_explain_vga };
 	v->vga_io[1] = (struct io_region){ .name = "vga",
 					   .base = VGA_COLOR,
 					   .size = VGA_COLOR_SIZE,
 					   .ops = &color_ops,
-					   .opaque = v };
+					   .opaque = v,
+					   .explain = vfio_explain_vga };
 	ret = bus_add(root->mmio, &v->vga_mem);
 	if (!ret)
 		ret = bus_add(root->pio, &v->vga_io[0]);

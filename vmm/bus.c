@@ -14,10 +14,15 @@
 #include "vmm/bus.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "vmm/cleanup.h"
+#include "vmm/stats.h"
+#include "vmm/trap.h"
+
+#define PIO_LIMIT 0x10000u
 
 struct segment {
 	uint64_t base, size;
@@ -35,6 +40,7 @@ struct bus {
 	unsigned n_bells;
 	const struct doorbell_ops *bell_ops;
 	void *bell_opaque;
+	struct io_region nothing;  /* what misses are counted for; on no bus */
 	pthread_mutex_t idle_lock; /* bus_del() waits here for the last reference */
 	pthread_cond_t idle;
 };
@@ -45,6 +51,46 @@ struct frame {
 	struct frame *outer;
 };
 static _Thread_local struct frame *frames;
+static _Thread_local struct trap_table *traps; /* a vCPU's; NULL: nobody counts */
+
+void bus_count_traps(struct trap_table *t)
+{
+	traps = t;
+}
+
+/* Accesses that a device makes while it answers one are not the guest's. */
+static uint64_t trap_start(void)
+{
+	return traps && traps->timed && !frames ? stats_ticks() : 0;
+}
+
+static void trap_end(const struct bus *b, const struct io_region *r, uint64_t off, bool write,
+		     uint64_t start)
+{
+	if (!traps || frames)
+		return;
+	/* A register of a BAR is a dword; ports are single. */
+	if (b->limit > PIO_LIMIT)
+		off = align_down(off, 4);
+	trap_count(traps, r, off, write, start ? stats_ticks() - start : 0);
+}
+
+static void explain_nothing(const struct io_region *r, uint64_t off, struct io_place *p)
+{
+	(void)r;
+	(void)off;
+	snprintf(p->cause, sizeof(p->cause), "no device answers there");
+}
+
+void bus_explain(const struct io_region *r, uint64_t off, struct io_place *p)
+{
+	snprintf(p->device, sizeof(p->device), "%s", r->name ? r->name : "?");
+	p->where[0] = '\0';
+	p->cause[0] = '\0';
+	p->off = r->base + off;
+	if (r->explain)
+		r->explain(r, off, p);
+}
 
 struct bus *bus_new(uint64_t limit)
 {
@@ -56,6 +102,8 @@ struct bus *bus_new(uint64_t limit)
 	pthread_mutex_init(&b->idle_lock, NULL);
 	pthread_cond_init(&b->idle, NULL);
 	b->limit = limit;
+	b->nothing =
+		(struct io_region){ .name = "nothing", .size = limit, .explain = explain_nothing };
 	return b;
 }
 
@@ -299,7 +347,6 @@ static uint64_t region_read(struct io_region *r, uint64_t off, unsigned size)
 		return region_read(r, off, part) | region_read(r, off + part, size - part)
 							   << (part * 8);
 	}
-	r->reads++;
 	return ops->read(r->opaque, off, size) & all_ones(size);
 }
 
@@ -316,22 +363,24 @@ static void region_write(struct io_region *r, uint64_t off, unsigned size, uint6
 		region_write(r, off + part, size - part, val >> (part * 8));
 		return;
 	}
-	r->writes++;
 	ops->write(r->opaque, off, size, val & all_ones(size));
 }
 
 uint64_t bus_read(struct bus *b, uint64_t addr, unsigned size)
 {
 	struct io_region *r;
-	uint64_t off, val;
+	uint64_t off, val, start;
 	unsigned part;
 	enum hit hit;
 
 	if (size == 0 || size > 8 || !range_ok(addr, size, b->limit))
 		return all_ones(size);
+	start = trap_start();
 	hit = bus_get(b, addr, size, &r, &off);
-	if (hit == HIT_MISS)
+	if (hit == HIT_MISS) {
+		trap_end(b, &b->nothing, addr, false, start);
 		return all_ones(size);
+	}
 	if (hit == HIT_SPLIT) {
 		part = first_part(size);
 		val = bus_read(b, addr, part);
@@ -343,6 +392,7 @@ uint64_t bus_read(struct bus *b, uint64_t addr, unsigned size)
 		val = region_read(r, off, size);
 	}
 	frames = frames->outer;
+	trap_end(b, r, off, false, start);
 	region_put(b, r);
 	return val;
 }
@@ -370,17 +420,20 @@ static bool bells_ring(struct bus *b, uint64_t addr, unsigned size, uint64_t val
 void bus_write(struct bus *b, uint64_t addr, unsigned size, uint64_t val)
 {
 	struct io_region *r;
+	uint64_t off, start;
 	unsigned part;
-	uint64_t off;
 	enum hit hit;
 
 	if (size == 0 || size > 8 || !range_ok(addr, size, b->limit))
 		return;
 	if (!b->bell_ops && b->n_bells && bells_ring(b, addr, size, val))
 		return;
+	start = trap_start();
 	hit = bus_get(b, addr, size, &r, &off);
-	if (hit == HIT_MISS)
+	if (hit == HIT_MISS) {
+		trap_end(b, &b->nothing, addr, true, start);
 		return;
+	}
 	if (hit == HIT_SPLIT) {
 		part = first_part(size);
 		bus_write(b, addr, part, val & all_ones(part));
@@ -393,6 +446,7 @@ void bus_write(struct bus *b, uint64_t addr, unsigned size, uint64_t val)
 		region_write(r, off, size, val);
 	}
 	frames = frames->outer;
+	trap_end(b, r, off, true, start);
 	region_put(b, r);
 }
 

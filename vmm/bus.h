@@ -21,6 +21,13 @@
 
 #include "vmm/addr.h"
 
+/* What statistics call a place that traps. */
+struct io_place {
+	char device[32], where[64]; /* "0000:01:00.0", "BAR 0" */
+	char cause[96];		    /* why it is not answered without us; "": it is emulated */
+	uint64_t off;		    /* of the register, within `where` */
+};
+
 struct io_region_ops {
 	/* off is relative to the region. size is 1, 2, 4 or 8, within min_size..max_size.
 	 * Little-endian value. */
@@ -36,13 +43,16 @@ struct io_region {
 	void *opaque;
 	pthread_mutex_t *lock; /* NULL: the callbacks are thread-safe on their own */
 	int priority;	       /* overlaps: the higher wins (default 0) */
+	/* Optional: says more of a place in the region than its name, which *place holds already.
+	 * Main loop, no lock held. */
+	void (*explain)(const struct io_region *, uint64_t off, struct io_place *place);
 	/* below: the bus's own */
 	unsigned refs;
 	bool mapped;
-	uint64_t reads, writes;
 };
 
 struct bus;
+struct trap_table;
 
 struct bus *bus_new(uint64_t limit /* first address past the end: 0x10000 for PIO */);
 void bus_free(struct bus *);
@@ -54,6 +64,11 @@ void bus_del(struct bus *, struct io_region *);
 
 uint64_t bus_read(struct bus *, uint64_t addr, unsigned size);
 void bus_write(struct bus *, uint64_t addr, unsigned size, uint64_t val);
+
+/* Accesses of the calling thread are counted in *t from now on (misses as a region "nothing"). */
+void bus_count_traps(struct trap_table *t);
+/* How statistics name an access that was counted for this region. Main loop. */
+void bus_explain(const struct io_region *, uint64_t off, struct io_place *place);
 
 /* An address whose *writes* signal an eventfd inside the kernel (ioeventfd). len 0 = any size (MMIO
  * only). datamatch < 0: any value. Implemented by the hypervisor backend through

@@ -10,6 +10,7 @@
 
 #define COMMAND_USAGE 2 /* exit status */
 
+int command_report(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_bind(int argc, char **argv);
 int command_restore(int argc, char **argv);

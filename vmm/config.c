@@ -34,7 +34,7 @@ struct key {
 
 struct option {
 	const char *name; /* without the dashes */
-	const char *arg;  /* NULL: takes none */
+	const char *arg;  /* NULL: takes none; "[...": only as --name=value */
 	int (*parse)(struct config *, const struct option *, const char *arg, struct error *);
 	size_t offset; /* into struct config, for the simple kinds */
 	const struct key *keys;
@@ -278,6 +278,12 @@ static int opt_flag(struct config *c, const struct option *o, const char *arg, s
 	(void)err;
 	*(bool *)((char *)c + o->offset) = true;
 	return 0;
+}
+
+static int opt_stats(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	c->stats = true;
+	return arg ? opt_string(c, o, arg, err) : 0;
 }
 
 static int opt_verbose(struct config *c, const struct option *o, const char *arg, struct error *err)
@@ -560,6 +566,7 @@ static const struct option options[] = {
 	FLAG("daemonize", daemonize),
 	FLAG("no-reboot", no_reboot),
 	STRING("dump-dtb", "FILE", dump_dtb),
+	{ "stats", "[=FILE]", opt_stats, IN(config, stats_file), NULL },
 	{ "verbose", NULL, opt_verbose, 0, NULL },
 	{ "help", NULL, opt_action, 0, NULL },
 	{ "version", NULL, opt_action, 0, NULL },
@@ -586,10 +593,10 @@ static const char help[] =
 	"  --serial stdio|pty|file:F|unix:F|null|none  COM1, then COM2 (Ctrl-A x leaves)\n"
 	"  --debugcon FILE                           what firmware writes to port 0x402\n"
 	"process\n"
-	"  --name N  --pidfile FILE  --daemonize\n"
+	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]\n"
 	"  --dump-dtb FILE                           write the device tree and exit\n"
 	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n"
-	"beside: minivmm check|bind|restore [BDF...], groups, vf PF [N], import FILE\n";
+	"beside: minivmm check|bind|restore [BDF...], groups, vf PF [N], import|report F\n";
 
 void config_help(int fd)
 {
@@ -627,7 +634,7 @@ static int parse_option(struct config *c, int argc, char **argv, int i, struct e
 		val = argv[i] + 2 + len + 1;
 	if (!o->arg && val)
 		return error_set(err, -EINVAL, "--%s takes no value", o->name);
-	if (o->arg && !val) {
+	if (o->arg && o->arg[0] != '[' && !val) {
 		if (i + 1 >= argc)
 			return error_set(err, -EINVAL, "--%s needs a value: %s", o->name, o->arg);
 		val = argv[i + 1];

@@ -72,7 +72,7 @@ struct config_cpu {
 struct config {
 	enum config_action action;
 	const char *name, *pidfile, *firmware, *nvram, *kernel, *initrd, *append, *debugcon,
-		*dump_dtb, *console;
+		*dump_dtb, *console, *stats_file;
 	uint64_t memory; /* bytes */
 	struct config_ram ram;
 	struct config_cpus cpus;
@@ -82,7 +82,7 @@ struct config {
 	struct config_vfio vfio[CONFIG_MAX_VFIO];
 	const char *serial[CONFIG_MAX_SERIAL];
 	unsigned n_disks, n_nets, n_vfio, n_serial;
-	bool daemonize, no_reboot, rng, bind;
+	bool daemonize, no_reboot, rng, bind, stats;
 	unsigned verbose;
 	uint64_t rt;   /* SCHED_FIFO priority of the vCPUs' threads; 0: none */
 	unsigned idle; /* 0 halt, 1 poll */

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "vmm/cleanup.h"
+#include "vmm/stats.h"
 
 #define IRQ_PINS     24u
 #define IRQ_PIC_PINS 16u
@@ -36,7 +37,8 @@ struct irq_table {
 	const struct irq_backend_ops *ops;
 	void *opaque;
 	uint64_t used[IRQ_PINS], high[IRQ_PINS]; /* one bit per source */
-	struct msi_route **msi;			 /* by gsi - IRQ_PINS, n_msi of them */
+	uint64_t raised[IRQ_PINS];
+	struct msi_route **msi; /* by gsi - IRQ_PINS, n_msi of them */
 	unsigned n_msi, max_msi;
 	bool dirty;
 };
@@ -64,6 +66,27 @@ void irq_table_free(struct irq_table *t)
 	free(t);
 }
 
+static void each_line(void *opaque, stats_irq_fn *fn, void *arg)
+{
+	struct irq_table *t = opaque;
+	uint32_t gsi;
+
+	scoped_lock(&t->lock);
+	for (gsi = 0; gsi < IRQ_PINS; gsi++)
+		if (t->raised[gsi])
+			fn(arg, &(struct stats_irq){ .device = "IOAPIC",
+						     .kind = "line",
+						     .path = "userspace",
+						     .vector = gsi,
+						     .known = true,
+						     .count = t->raised[gsi] });
+}
+
+void irq_table_add_stats(struct irq_table *t, struct stats *stats)
+{
+	stats_add_irqs(stats, each_line, t);
+}
+
 int irq_source_init(struct irq_table *t, uint32_t gsi, struct irq_source *s)
 {
 	unsigned id;
@@ -85,6 +108,8 @@ static void source_set_locked(struct irq_source *s, bool level)
 	uint64_t *high = &t->high[s->gsi], before = *high, bit = 1ull << s->id;
 
 	*high = level ? before | bit : before & ~bit;
+	if (!before && *high)
+		t->raised[s->gsi]++;
 	if (!before != !*high)
 		t->ops->set_line(t->opaque, s->gsi, *high != 0);
 }

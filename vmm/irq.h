@@ -43,8 +43,12 @@ struct irq_backend_ops {
 	int (*signal_msi)(void *, uint64_t addr, uint32_t data, uint32_t devid);
 };
 
+struct stats;
+
 struct irq_table *irq_table_new(const struct irq_backend_ops *, void *opaque, unsigned max_gsi);
 void irq_table_free(struct irq_table *);
+/* Shows how often each line was raised. */
+void irq_table_add_stats(struct irq_table *, struct stats *);
 
 /* Level lines are shared: a GSI is high while any source holds it. `source` is a small id from
  * irq_source_new(). */

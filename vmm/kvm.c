@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "vmm/cleanup.h"
+#include "vmm/kvm_stats.h"
 #include "vmm/log.h"
 
 struct kvm_slot {
@@ -104,6 +105,7 @@ int kvm_create(struct kvm *k, struct error *err)
 	if (k->vm < 0)
 		return error_set(err, -errno, "KVM_CREATE_VM: %s%s", strerror(errno),
 				 errno == EBUSY ? ": another hypervisor holds the processor" : "");
+	k->stats_fd = kvm_stats_open(k->vm);
 	return 0;
 }
 
@@ -246,9 +248,11 @@ int kvm_open(struct kvm *k, struct error *err)
 {
 	int rc;
 
-	*k = (struct kvm){
-		.dev = -1, .vm = -1, .vfio = -1, .listener = { .add = slot_add, .del = slot_del }
-	};
+	*k = (struct kvm){ .dev = -1,
+			   .vm = -1,
+			   .stats_fd = -1,
+			   .vfio = -1,
+			   .listener = { .add = slot_add, .del = slot_del } };
 	rc = open_dev(k, err);
 	return rc < 0 ? rc : probe(k, err);
 }
@@ -256,8 +260,9 @@ int kvm_open(struct kvm *k, struct error *err)
 void kvm_close(struct kvm *k)
 {
 	cleanup_close(&k->vfio);
+	cleanup_close(&k->stats_fd);
 	cleanup_close(&k->vm);
 	cleanup_close(&k->dev);
 	free(k->slots);
-	*k = (struct kvm){ .dev = -1, .vm = -1, .vfio = -1 };
+	*k = (struct kvm){ .dev = -1, .vm = -1, .stats_fd = -1, .vfio = -1 };
 }

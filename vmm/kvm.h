@@ -24,6 +24,7 @@ struct kvm_slot;
 
 struct kvm {
 	int dev, vm;	 /* /dev/kvm and the machine; -1 when closed */
+	int stats_fd;	 /* for kvm_stats_read(); -1: the kernel has none */
 	int vfio;	 /* KVM's VFIO device (kvm_vfio.c); -1: not made */
 	size_t run_size; /* bytes of a vCPU's shared page(s) */
 	unsigned max_vcpus, max_slots, max_gsi;

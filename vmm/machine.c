@@ -151,8 +151,10 @@ static void on_signal(void *arg, int fd, uint32_t events)
 		say_where(vm);
 		return;
 	}
-	if (si.ssi_signo == SIGUSR1) /* kept for statistics */
+	if (si.ssi_signo == SIGUSR1) {
+		machine_stats_report(vm, true);
 		return;
+	}
 	/* The first SIGTERM is the power button, where the guest listens to one. */
 	if (si.ssi_signo == SIGTERM && vm->terminations++ == 0 && acpi_pm_power_button(&vm->pm)) {
 		log_info("power button pressed; a second SIGTERM stops at once");
@@ -301,6 +303,7 @@ static int realize_chipset(struct vm *vm, struct error *err)
 	vm->pci.mem = vm->mem;
 	vm->pci.irq = vm->irq;
 	vm->pci.loop = vm->loop;
+	vm->pci.stats = vm->stats;
 	vm->pm.power_off = machine_request_power_off;
 	vm->pm.power_off_arg = vm;
 	vm->lpc.reset = machine_request_reset;
@@ -539,6 +542,7 @@ static int build_frame(struct vm *vm, struct error *err)
 	vm->irq = irq_table_new(&kvm_irq_ops, &vm->kvm, vm->kvm.max_gsi);
 	if (!vm->irq)
 		return error_set(err, -ENOMEM, "no memory for the machine");
+	irq_table_add_stats(vm->irq, vm->stats);
 	vm->pio_bells = (struct kvm_doorbells){ &vm->kvm, true };
 	vm->mmio_bells = (struct kvm_doorbells){ &vm->kvm, false };
 	bus_set_doorbell_ops(vm->pio, &kvm_doorbell_ops, &vm->pio_bells);
@@ -617,6 +621,7 @@ static void take_down(struct vm *vm)
 	machine_memory_close(vm);
 	evloop_free(vm->loop);
 	cleanup_close(&vm->signal_fd);
+	machine_stats_close(vm);
 }
 
 static int start(struct vm *vm, struct error *err)
@@ -683,6 +688,8 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 		return machine_dump_dtb(vm, err);
 	if (rc == 0)
 		rc = start(vm, err);
+	if (rc == 0)
+		rc = machine_stats_open(vm, err);
 	if (rc == 0 && ready)
 		rc = ready(arg, err);
 	if (rc == 0)
@@ -693,6 +700,10 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 		return rc;
 	log_phases(vm);
 	evloop_run(vm->loop);
+	if (vm->cfg->stats) {
+		vcpus_pause(vm->vcpus); /* so that nothing is counted afterwards */
+		machine_stats_report(vm, !vm->cfg->stats_file);
+	}
 	return 0;
 }
 
@@ -708,8 +719,9 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	}
 	phase_begin(&vm->phases);
 	vm->cfg = cfg;
-	vm->kvm.dev = vm->kvm.vm = vm->kvm.vfio = vm->kernel_fd = vm->initrd_fd = vm->signal_fd =
-		-1;
+	vm->kvm.dev = vm->kvm.vm = vm->kvm.stats_fd = vm->kvm.vfio = -1;
+	vm->kernel_fd = vm->initrd_fd = vm->signal_fd = vm->stats_fd = -1;
+	vm->stats = stats_new(cfg->stats);
 	status = run(vm, ready, arg, err) < 0 ? 1 : 0;
 	if (status == 0)
 		status = vm->status;

@@ -21,6 +21,7 @@
 #include "vmm/kvm.h"
 #include "vmm/phase.h"
 #include "vmm/ram.h"
+#include "vmm/stats.h"
 #include "vmm/vcpu.h"
 
 #ifndef MINIVMM_VERSION
@@ -98,6 +99,10 @@ struct vm {
 	void *dtb;
 	size_t dtb_size;
 
+	struct stats *stats;
+	int stats_fd;		   /* --stats=FILE; -1: none */
+	struct json_t *stats_last; /* the snapshot that was reported last */
+
 	int signal_fd;
 	unsigned terminations; /* SIGTERMs so far */
 	bool reset_pending;    /* atomic */
@@ -156,6 +161,11 @@ void machine_vfio_unrealize(struct vm *);
 void machine_vfio_reset(struct vm *);
 /* Bytes of 64-bit PCI window that their BARs need. */
 uint64_t machine_vfio_mem64(const struct vm *);
+
+/* machine_stats.c: opens --stats=FILE; writes it, and text on stderr when asked for; forgets. */
+int machine_stats_open(struct vm *, struct error *);
+void machine_stats_report(struct vm *, bool text);
+void machine_stats_close(struct vm *);
 
 /* machine_boot.c: what the processors find when they start. */
 int machine_boot_prepare(struct vm *, struct error *);

@@ -244,6 +244,7 @@ int machine_cpus_begin(struct vm *vm, void (*event)(void *, enum vcpu_event), st
 		.pin = vm->cfg->pin_kind == PIN_NONE ? NULL : vm->pin,
 		.rt = (int)vm->cfg->rt,
 		.helper = vm->helper,
+		.timed = vm->cfg->stats,
 		.event = event,
 		.opaque = vm,
 	};

@@ -196,6 +196,7 @@ int main(int argc, char **argv)
 	} commands[] = {
 		{ "run", command_run },		{ "bind", command_bind },
 		{ "restore", command_restore }, { "vf", command_vf },
+		{ "report", command_report },
 		{ "import", command_import },
 		{ "groups", command_groups },
 		{ "check", command_check },

@@ -33,10 +33,12 @@
 #include "vmm/cleanup.h"
 #include "vmm/helper.h"
 #include "vmm/kvm.h"
+#include "vmm/kvm_state.h"
+#include "vmm/kvm_stats.h"
 #include "vmm/log.h"
 #include "vmm/mem.h"
 #include "vmm/pin.h"
-#include "vmm/kvm_state.h"
+#include "vmm/stats.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define VCPU_STACK (1u << 20)
@@ -52,7 +54,9 @@ struct vcpu {
 	struct vcpus *all;
 	unsigned index;
 	int fd;
+	int stats_fd; /* opened early: later it would wait for the vCPU to leave KVM_RUN */
 	struct kvm_run *run;
+	struct vcpu_stats *stats; /* the thread's, for all to read */
 	pthread_t thread;
 	struct helper *helper; /* whose thread it is; NULL: its own */
 	bool started;
@@ -85,7 +89,23 @@ static void vcpu_destroy(struct vcpu *v)
 {
 	if (v->run)
 		munmap(v->run, v->all->p.kvm->run_size);
+	cleanup_close(&v->stats_fd);
 	cleanup_close(&v->fd);
+	if (v->stats)
+		munmap(v->stats, sizeof(*v->stats));
+}
+
+/* Most of it is never touched: pages of its own, which calloc() would clear. */
+static int create_stats(struct vcpu *v)
+{
+	void *p = mmap(NULL, sizeof(*v->stats), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	v->stats = p;
+	v->stats->traps.timed = v->all->p.timed;
+	return 0;
 }
 
 static int vcpu_create(struct vcpu *v, struct error *err)
@@ -101,6 +121,10 @@ static int vcpu_create(struct vcpu *v, struct error *err)
 	if (run == MAP_FAILED)
 		return error_set(err, -errno, "mapping vCPU %u: %s", v->index, strerror(errno));
 	v->run = run;
+	rc = create_stats(v);
+	if (rc < 0)
+		return error_set(err, rc, "no memory for vCPU %u", v->index);
+	v->stats_fd = kvm_stats_open(v->fd);
 	rc = cpuid_apply(p->cpuid, v->fd, v->index);
 	if (rc < 0)
 		return error_set(err, rc, "KVM_SET_CPUID2 for vCPU %u: %s", v->index,
@@ -123,7 +147,7 @@ struct vcpus *vcpus_new(const struct vcpus_params *p, struct error *err)
 	pthread_mutex_init(&vs->lock, NULL);
 	pthread_cond_init(&vs->changed, NULL);
 	for (i = 0; i < p->n; i++)
-		vs->cpu[i] = (struct vcpu){ .all = vs, .index = i, .fd = -1 };
+		vs->cpu[i] = (struct vcpu){ .all = vs, .index = i, .fd = -1, .stats_fd = -1 };
 	for (i = 0; i < p->n; i++) {
 		if (vcpu_create(&vs->cpu[i], err) < 0) {
 			vcpus_free(vs);
@@ -320,15 +344,31 @@ static void handle_exit(struct vcpu *v)
 	}
 }
 
+static void count_exit(struct vcpu *v, unsigned reason, uint64_t start)
+{
+	reason = reason < VCPU_EXITS ? reason : VCPU_EXITS - 1;
+	count_add(&v->stats->exits[reason], 1);
+	if (start)
+		count_add(&v->stats->ticks[reason], stats_ticks() - start);
+}
+
 /* Enters the guest once; false when KVM itself failed. */
 static bool vcpu_enter(struct vcpu *v)
 {
+	uint64_t start;
+	unsigned reason;
+
 	if (ioctl(v->fd, KVM_RUN, 0) == 0) {
+		start = v->all->p.timed ? stats_ticks() : 0;
+		reason = v->run->exit_reason;
 		handle_exit(v);
+		count_exit(v, reason, start);
 		return true;
 	}
-	if (errno == EINTR || errno == EAGAIN)
+	if (errno == EINTR || errno == EAGAIN) {
+		count_exit(v, KVM_EXIT_INTR, 0);
 		return true;
+	}
 	log_error("vCPU %u: KVM_RUN: %s%s", v->index, strerror(errno),
 		  errno == EFAULT ? ": the guest reached memory that is not there" : "");
 	log_state(v);
@@ -405,6 +445,7 @@ static void vcpu_job(void *arg)
 	snprintf(name, sizeof(name), "vcpu%u", v->index);
 	pthread_setname_np(pthread_self(), name);
 	vcpu_place(v);
+	bus_count_traps(&v->stats->traps);
 	while (vcpu_gate(v))
 		vcpu_enter(v);
 }
@@ -489,4 +530,44 @@ int vcpus_reset(struct vcpus *vs, const struct vcpu_entry *entry, bool first)
 		rc = vcpu_state_reset(vs->cpu[i].fd, &r);
 	}
 	return rc;
+}
+
+unsigned vcpus_count(const struct vcpus *vs)
+{
+	return vs ? vs->p.n : 0;
+}
+
+const struct vcpu_stats *vcpu_stats(const struct vcpus *vs, unsigned i)
+{
+	return vs->cpu[i].stats;
+}
+
+int vcpu_stats_fd(const struct vcpus *vs, unsigned i)
+{
+	return vs->cpu[i].stats_fd;
+}
+
+const char *vcpu_exit_name(unsigned reason)
+{
+	static const char *const name[VCPU_EXITS] = {
+		[KVM_EXIT_UNKNOWN] = "unknown",
+		[KVM_EXIT_IO] = "io",
+		[KVM_EXIT_HYPERCALL] = "hypercall",
+		[KVM_EXIT_DEBUG] = "debug",
+		[KVM_EXIT_HLT] = "hlt",
+		[KVM_EXIT_MMIO] = "mmio",
+		[KVM_EXIT_IRQ_WINDOW_OPEN] = "irq_window",
+		[KVM_EXIT_SHUTDOWN] = "triple_fault",
+		[KVM_EXIT_FAIL_ENTRY] = "fail_entry",
+		[KVM_EXIT_INTR] = "signal",
+		[KVM_EXIT_INTERNAL_ERROR] = "internal_error",
+		[KVM_EXIT_SYSTEM_EVENT] = "system_event",
+		[KVM_EXIT_IOAPIC_EOI] = "ioapic_eoi",
+		[KVM_EXIT_HYPERV] = "hyperv",
+		[KVM_EXIT_X86_RDMSR] = "rdmsr",
+		[KVM_EXIT_X86_WRMSR] = "wrmsr",
+		[KVM_EXIT_X86_BUS_LOCK] = "bus_lock",
+	};
+
+	return reason < VCPU_EXITS && name[reason] ? name[reason] : "other";
 }

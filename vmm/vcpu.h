@@ -13,6 +13,7 @@
 
 #include "vmm/cpuid.h"
 #include "vmm/error.h"
+#include "vmm/trap.h"
 
 struct bus;
 struct guest_mem;
@@ -36,6 +37,14 @@ struct vcpu_entry {
 	uint16_t gdt_limit;
 };
 
+/* For statistics: what KVM_RUN came back for, and where its accesses went. */
+#define VCPU_EXITS 48
+struct vcpu_stats {
+	uint64_t exits[VCPU_EXITS]; /* by KVM's exit reason */
+	uint64_t ticks[VCPU_EXITS]; /* spent outside of KVM_RUN because of it; 0 when not timed */
+	struct trap_table traps;
+};
+
 struct vcpus_params {
 	struct kvm *kvm;
 	struct bus *pio, *mmio;
@@ -47,6 +56,7 @@ struct vcpus_params {
 	int rt;		     /* SCHED_FIFO priority; 0: none */
 	/* Becomes the thread of vCPU 0, until vcpus_free(); NULL: it gets one of its own. */
 	struct helper *helper;
+	bool timed; /* take the time of exits */
 	/* Called on the vCPU's thread; must not wait for vCPUs. */
 	void (*event)(void *opaque, enum vcpu_event);
 	void *opaque;
@@ -69,5 +79,12 @@ bool vcpus_pause(struct vcpus *);
 void vcpus_resume(struct vcpus *);
 /* Where each of them is, at error level. Paused. */
 void vcpus_log(struct vcpus *);
+
+unsigned vcpus_count(const struct vcpus *);
+/* To be looked at by count_read() and trap_slots(). */
+const struct vcpu_stats *vcpu_stats(const struct vcpus *, unsigned i);
+/* For kvm_stats_read(); -1: this kernel has none. */
+int vcpu_stats_fd(const struct vcpus *, unsigned i);
+const char *vcpu_exit_name(unsigned reason); /* "io", "mmio"; never NULL */
 
 #endif

@@ -15,4 +15,5 @@ bench:
 	$(Q)$(MAKE) -s all bench-bins
 	$(Q)tests/bench/start-bench $(O)/minivmm
 	$(Q)tests/bench/prefault-bench $(O)/minivmm $(O)/bench/prefault_bench
+	$(Q)tests/bench/stats-bench $(O)/minivmm
 	$(Q)O=$(O) tests/bench/blk-bench

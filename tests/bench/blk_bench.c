@@ -61,7 +61,7 @@ struct slot {
 struct bench {
 	const char *file, *vhost_user;
 	unsigned depth, secs, poll_usec;
-	bool write, direct, native, pin, poll_driver, histogram;
+	bool write, direct, native, pin, poll_driver, histogram, timed;
 	uint64_t blocks;
 	char *mem;
 	int mem_fd, kick_fd, call_fd;
@@ -304,7 +304,8 @@ static void run_ours(struct bench *b)
 				      .pin_ram = b->pin,
 				      .poll_usec = b->poll_usec,
 				      .depth = QUEUE_SIZE,
-				      .kick_fd = b->kick_fd };
+				      .kick_fd = b->kick_fd,
+				      .timed = b->timed };
 	struct blk_queue *q;
 
 	if (guest_mem_add(mem, &range) ||
@@ -349,10 +350,19 @@ static void run_vhost_user(struct bench *b)
 }
 
 static const struct option options[] = {
-	{ "file", 1, 0, 'f' },	     { "depth", 1, 0, 'd' },	 { "secs", 1, 0, 's' },
-	{ "write", 0, 0, 'w' },	     { "direct", 0, 0, 'D' },	 { "native", 0, 0, 'n' },
-	{ "pin", 0, 0, 'p' },	     { "poll-usec", 1, 0, 'u' }, { "poll-driver", 0, 0, 'P' },
-	{ "vhost-user", 1, 0, 'v' }, { "latency", 0, 0, 'l' },	 { 0 },
+	{ "file", 1, 0, 'f' },
+	{ "depth", 1, 0, 'd' },
+	{ "secs", 1, 0, 's' },
+	{ "write", 0, 0, 'w' },
+	{ "direct", 0, 0, 'D' },
+	{ "native", 0, 0, 'n' },
+	{ "pin", 0, 0, 'p' },
+	{ "poll-usec", 1, 0, 'u' },
+	{ "poll-driver", 0, 0, 'P' },
+	{ "vhost-user", 1, 0, 'v' },
+	{ "latency", 0, 0, 'l' },
+	{ "timed", 0, 0, 't' },
+	{ 0 },
 };
 
 static void parse(struct bench *b, int argc, char **argv)
@@ -381,6 +391,7 @@ static void parse(struct bench *b, int argc, char **argv)
 			b->pin |= c == 'p';
 			b->poll_driver |= c == 'P';
 			b->histogram |= c == 'l';
+			b->timed |= c == 't';
 			if (c == '?')
 				exit(2);
 		}
@@ -398,7 +409,7 @@ int main(int argc, char **argv)
 	if (!b->file || b->depth < 1 || b->depth > QUEUE_SIZE) {
 		fprintf(stderr, "usage: blk_bench --file F [--depth 1..256] [--secs N] [--write] "
 				"[--direct] [--pin] [--native] [--poll-usec N] [--poll-driver] "
-				"[--latency] [--vhost-user SOCKET]\n");
+				"[--latency] [--timed] [--vhost-user SOCKET]\n");
 		return 2;
 	}
 	prctl(PR_SET_TIMERSLACK, 1);

@@ -18,6 +18,7 @@
 #include "devices/blk_queue.h"
 #include "tests/unit/ring.h"
 #include "vmm/error.h"
+#include "vmm/stats.h"
 
 #define SECTORS 2048u
 #define HDR	RING_DATA
@@ -97,6 +98,7 @@ static bool disk_start(struct disk *d, const struct variant *v, bool readonly, s
 				      .aio = v->aio,
 				      .pin_ram = true,
 				      .depth = 64,
+				      .timed = true,
 				      .serial = "SN0123456789ABCDEFGH" };
 
 	memset(d, 0, sizeof(*d));
@@ -197,6 +199,51 @@ static int request(struct disk *d, uint32_t type, uint64_t sector, uint32_t len)
 static uint32_t used_len(struct disk *d)
 {
 	return ring_used(&d->r)->ring[(uint16_t)(d->r.used_idx - 1) % RING_SIZE].len;
+}
+
+static const uint64_t *counter(const struct stats *s, const char *name)
+{
+	const struct stats_set *set = stats_sets(s);
+
+	for (unsigned i = 0; i < set->n; i++)
+		if (!strcmp(set->counter[i].name, name))
+			return set->counter[i].value;
+	fail_msg("no counter %s", name);
+	return NULL;
+}
+
+static void counts(void **state)
+{
+	static struct disk d;
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		struct stats *s = stats_new(true);
+		uint64_t latencies = 0;
+
+		blk_queue_add_stats(d.q, s, "blk0.0");
+		request(&d, VIRTIO_BLK_T_IN, 8, 4096);
+		request(&d, VIRTIO_BLK_T_IN, 8, 512);
+		request(&d, VIRTIO_BLK_T_OUT, 8, 1024);
+		request(&d, VIRTIO_BLK_T_OUT, SECTORS, 512); /* beyond the end */
+		request(&d, VIRTIO_BLK_T_FLUSH, 0, 0);
+		blk_queue_stop(d.q); /* the last interrupt may still be on its way */
+		assert_int_equal(*counter(s, "reads"), 2);
+		assert_int_equal(*counter(s, "bytes_read"), 4608);
+		assert_int_equal(*counter(s, "writes"), 1);
+		assert_int_equal(*counter(s, "bytes_written"), 1024);
+		assert_int_equal(*counter(s, "flushes"), 1);
+		assert_int_equal(*counter(s, "errors"), 1);
+		assert_in_range(*counter(s, "interrupts"), 1, 5); /* only where it was waited for */
+		assert_true(*counter(s, "system_calls") >= 4);
+		assert_int_equal(counter(s, "batch")[1], 5);
+		for (unsigned i = 1; i < STATS_BUCKETS; i++)
+			latencies += counter(s, "latency_ns")[i];
+		assert_int_equal(latencies, 4);
+		stats_free(s);
+		disk_stop(&d);
+	}
 }
 
 static void reads_and_writes(void **state)
@@ -458,11 +505,17 @@ static void open_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_and_writes),    cmocka_unit_test(odd_buffers),
-		cmocka_unit_test(bad_requests_fail),   cmocka_unit_test(discards_and_zeroes),
-		cmocka_unit_test(readonly_and_serial), cmocka_unit_test(odd_size),
-		cmocka_unit_test(truncated_image),     cmocka_unit_test(no_room_for_status),
-		cmocka_unit_test(stop_drains),	       cmocka_unit_test(open_errors),
+		cmocka_unit_test(counts),
+		cmocka_unit_test(reads_and_writes),
+		cmocka_unit_test(odd_buffers),
+		cmocka_unit_test(bad_requests_fail),
+		cmocka_unit_test(discards_and_zeroes),
+		cmocka_unit_test(readonly_and_serial),
+		cmocka_unit_test(odd_size),
+		cmocka_unit_test(truncated_image),
+		cmocka_unit_test(no_room_for_status),
+		cmocka_unit_test(stop_drains),
+		cmocka_unit_test(open_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "vmm/bus.h"
+#include "vmm/trap.h"
 
 struct dev {
 	uint8_t reg[16];
@@ -73,6 +75,54 @@ static void test_sizes(void **state)
 	bus_write(b, 0xff, 2, 0x3344);
 	assert_int_equal(d.reg[0], 0x33);
 	bus_free(b);
+}
+
+static void test_counts_traps(void **state)
+{
+	struct trap_table *t = calloc(1, sizeof(*t));
+	struct bus *pio = bus_new(0x10000), *mmio = bus_new(1ull << 40);
+	struct dev d = { 0 };
+	struct io_region r = {
+		.name = "dev", .base = 0x100, .size = 16, .ops = &any_ops, .opaque = &d
+	};
+	struct io_region m = r;
+	struct io_place p;
+
+	(void)state;
+	t->timed = true;
+	bus_count_traps(t);
+	assert_int_equal(bus_add(pio, &r), 0);
+	assert_int_equal(bus_add(mmio, &m), 0);
+	bus_read(pio, 0x102, 1);
+	bus_write(pio, 0x102, 1, 0);
+	bus_write(pio, 0x103, 1, 0);
+	assert_int_equal(trap_slots(t), 2);
+	assert_int_equal(t->slot[0].off, 2);
+	assert_int_equal(t->slot[0].reads + t->slot[0].writes, 2);
+	assert_true(t->slot[0].ticks > 0);
+	/* Registers of memory are dwords. */
+	bus_read(mmio, 0x104, 1);
+	bus_read(mmio, 0x107, 1);
+	assert_int_equal(trap_slots(t), 3);
+	assert_int_equal(t->slot[2].off, 4);
+	assert_int_equal(t->slot[2].reads, 2);
+	/* A miss, and an access that is half one. */
+	bus_write(mmio, 0x5000, 4, 0);
+	bus_read(pio, 0x10f, 2);
+	assert_int_equal(trap_slots(t), 6);
+	bus_explain(t->slot[3].region, t->slot[3].off, &p);
+	assert_string_equal(p.device, "nothing");
+	assert_int_equal(p.off, 0x5000);
+	bus_explain(t->slot[0].region, t->slot[0].off, &p);
+	assert_string_equal(p.device, "dev");
+	assert_string_equal(p.cause, "");
+	assert_int_equal(p.off, 0x102);
+	bus_count_traps(NULL);
+	bus_read(pio, 0x102, 1);
+	assert_int_equal(t->slot[0].reads, 1);
+	bus_free(pio);
+	bus_free(mmio);
+	free(t);
 }
 
 static void test_topology(void **state)
@@ -179,9 +229,9 @@ static void test_view(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),	   cmocka_unit_test(test_topology),
-		cmocka_unit_test(test_del_inside), cmocka_unit_test(test_doorbell),
-		cmocka_unit_test(test_view),
+		cmocka_unit_test(test_sizes),	 cmocka_unit_test(test_counts_traps),
+		cmocka_unit_test(test_topology), cmocka_unit_test(test_del_inside),
+		cmocka_unit_test(test_doorbell), cmocka_unit_test(test_view),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,6 +127,23 @@ static void test_memory(void **state)
 	bad("--memory", "needs a value");
 }
 
+static void test_stats(void **state)
+{
+	(void)state;
+	good("--memory 1G");
+	assert_false(c.stats);
+	good("--stats --memory 2G");
+	assert_true(c.stats);
+	assert_null(c.stats_file);
+	assert_int_equal(c.memory, 2 * GiB);
+	good("--stats=out.json");
+	assert_true(c.stats);
+	assert_string_equal(c.stats_file, "out.json");
+	bad("--stats=", "--stats");
+	bad("--stats=a --stats=b", "twice");
+	bad("--stats out.json", "out.json");
+}
+
 static void test_cpus(void **state)
 {
 	(void)state;
@@ -372,7 +389,7 @@ int main(void)
 		cmocka_unit_test(test_vfio),	     cmocka_unit_test(test_cpu),
 		cmocka_unit_test(test_pin),	     cmocka_unit_test(test_scheduling),
 		cmocka_unit_test(test_cpu_features), cmocka_unit_test(test_contradictions),
-		cmocka_unit_test(test_help_fits),
+		cmocka_unit_test(test_stats),	     cmocka_unit_test(test_help_fits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, clean);

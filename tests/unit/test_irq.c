@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "vmm/irq.h"
+#include "vmm/stats.h"
 
 struct fake {
 	int level[24], line_calls, commits, n_routes, fds, signals;
@@ -85,6 +86,38 @@ static void test_lines(void **state)
 	irq_table_free(t);
 }
 
+static void see_line(void *arg, const struct stats_irq *irq)
+{
+	*(struct stats_irq *)arg = *irq;
+}
+
+static void test_stats(void **state)
+{
+	struct fake f = { 0 };
+	struct irq_table *t = irq_table_new(&ops, &f, 26);
+	struct stats *s = stats_new(false);
+	struct stats_irq seen = { 0 };
+	struct irq_source a, b;
+
+	(void)state;
+	irq_table_add_stats(t, s);
+	assert_int_equal(irq_source_init(t, 9, &a), 0);
+	assert_int_equal(irq_source_init(t, 9, &b), 0);
+	stats_each_irq(s, see_line, &seen);
+	assert_null(seen.device);
+	irq_set(&a, true);
+	irq_set(&b, true); /* is high already */
+	irq_set(&a, false);
+	irq_set(&b, false);
+	irq_set(&b, true);
+	stats_each_irq(s, see_line, &seen);
+	assert_int_equal(seen.vector, 9);
+	assert_int_equal(seen.count, 2);
+	assert_string_equal(seen.path, "userspace");
+	stats_free(s);
+	irq_table_free(t);
+}
+
 static void test_routes(void **state)
 {
 	struct fake f = { 0 };
@@ -133,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_stats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

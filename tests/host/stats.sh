@@ -1,0 +1,89 @@
+# What passed-through devices cost, as --stats and SIGUSR1 tell it: nothing while they work; and what does trap is
+# counted and named. Devices: nvme, edu.
+. /project/tests/host/lib.sh
+kvm_ready
+nvme=$(bdf nvme) edu=$(bdf edu)
+check "statistics: devices to vfio-pci" give "$nvme" "$edu"
+
+# Exactly so many accesses, to the page of the MSI-X table and beside it.
+NVME=$nvme MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" trapped stats 2>&1 |
+	sed 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' | tee "$OUT/micro"
+[ "$(grep -c '^ok' "$OUT/micro")" = 2 ] || fail "micro-guests trapped and stats"
+
+# Without the option, too. (Before it has started, the signal would end it.)
+minivmm --memory 256M --serial file:"$OUT/early" --firmware /usr/share/OVMF/OVMF_CODE_4M.fd 2>"$OUT/early.log" &
+vmm=$!
+sleep 2
+told() { kill -USR1 $vmm; grep -q 'trapped accesses' "$OUT/early.log"; }
+check "statistics: SIGUSR1 prints them without --stats" wait_for 20 told
+kill -INT $vmm
+check "statistics: and the machine goes on until it is stopped" wait $vmm
+
+# Linux: NVMe under load, in which nothing may trap; then edu, all of whose accesses do.
+out=$OUT/stats.json
+minivmm --memory 512M --cpus 2 --no-reboot --name "a <guest>" --serial file:"$OUT/linux" --stats="$out" --vfio "$nvme" \
+	--vfio "$edu,mmap=off" --kernel "$KERNEL" --initrd "$GUEST_INITRD" \
+	--append "console=ttyS0 quiet bulk=12 steps=bulk,edu" 2>"$OUT/linux.log" &
+vmm=$!
+
+# snapshot NAME: SIGUSR1; the file is new and whole then.
+snapshot() {
+	local old
+	old=$(md5sum <"$out")
+	kill -USR1 $vmm
+	wait_for 10 fresh "$old" && cp "$out" "$OUT/$1.json"
+}
+fresh() { [ "$(tail -c 1 "$out")" = "}" ] && [ "$(md5sum <"$out")" != "$1" ]; }
+# expect NAME FILE EXPRESSION
+expect() {
+	local wrong
+	if wrong=$(python3 /project/guest-tests/micro/check-stats "$OUT/$2.json" "$3" 2>&1); then ok "statistics: $1"; else
+		fail "statistics: $1" "not so: $wrong"; fi
+}
+
+wait_for 60 grep -qsE 'BULK start|VERDICT' "$OUT/linux"
+sleep 1
+check "statistics: SIGUSR1 writes the file" snapshot first
+sleep 4
+check "statistics: and again" snapshot second
+if grep -qs 'BULK end' "$OUT/linux"; then fail "statistics: bulk run" "ended while it was counted"; fi
+check "statistics: the guest ends" wait $vmm
+guest_steps "$OUT/linux" "statistics: Linux guest:"
+cp "$out" "$OUT/last.json"
+
+expect "NVMe under load: no access to a BAR came to us" second \
+	'sum(t["recent"] for t in s["traps"] if t["where"].startswith("BAR")) == 0'
+expect "NVMe under load: the kernel's exits are counted" second \
+	'sum(v["kernel_recent"].get("exits", 0) for v in s["vcpus"]) > 0'
+expect "NVMe's interrupts are counted, all by irqfd" second \
+	"sum(i['count'] for i in s['interrupts'] if i['device'] == '$nvme' and i['path'] == 'irqfd') > 100"
+expect "its MSI-X table's accesses are named" second "traps(device='$nvme', cause='the MSI-X table') > 0"
+expect "mmap=off is named as a cause" last "traps(device='$edu', where='BAR 0', cause='mmap=off') > 20"
+expect "no other cause is found for edu" last "traps(device='$edu', where='BAR') == traps(device='$edu', cause='mmap=off')"
+expect "interrupts outlive the driver that enabled them" last \
+	"sum(i['count'] for i in s['interrupts'] if i['device'] == '$nvme') >= 100"
+check "statistics: SIGUSR1 prints text" grep -q 'trapped accesses' "$OUT/linux.log"
+
+check "statistics: report makes a page" minivmm report "$out" -o "$OUT/report.html"
+check "statistics: the page is well-formed, with plots, without scripts" python3 - "$OUT/report.html" <<'END'
+import sys
+from html.parser import HTMLParser
+
+class Page(HTMLParser):
+    open, seen = [], []
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        assert not any(name.startswith("on") or name in ("src", "href") for name, _ in attrs), tag
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append(tag)
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+page = Page()
+page.feed(open(sys.argv[1]).read())
+assert not page.open and page.seen.count("svg") >= 2 and "script" not in page.seen and "guest" not in page.seen
+END
+sed -n '/after/,$p' "$OUT/linux.log" | head -n 60
+done_testing
