@@ -12,6 +12,7 @@ before=$(free_pages)
 
 # start ARG...: a guest in the background whose memory is in place once $OUT/log says so; $vmm is its pid.
 start() {
+	: >"$OUT/log" # before the other process does it, late on a busy machine
 	minivmm -v --serial null --kernel "$KERNEL" --append quiet "$@" 2>"$OUT/log" &
 	vmm=$!
 	wait_for 30 grep -qsE 'start:|--memory' "$OUT/log"
@@ -39,6 +40,7 @@ placed() {
 	else
 		fail "$name" "pages of $kb KiB on nodes 0 and 1: $got, not $want; $(tail -n 1 "$OUT/log")"
 		cp "/proc/$vmm/numa_maps" "$OUT/numa_maps.${name//[^a-z0-9]/_}"
+		cat "$OUT/log"
 	fi
 	stop
 }
