@@ -34,8 +34,9 @@ lib      = $(if $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l:lib$(1
 LIBS    := $(foreach l,uring fdt aio jansson,$(call lib,$(l))) -pthread
 
 ROOMS   = vmm devices vfio firmware
-SRC     = $(foreach d,$(ROOMS),$(wildcard $(d)/*.c))
-HDR     = $(foreach d,$(ROOMS) guest-tests,$(wildcard $(d)/*.h))
+# guest-tests/bench: drivers that run in this program and in its measuring guest.
+SRC     = $(foreach d,$(ROOMS) guest-tests/bench,$(wildcard $(d)/*.c))
+HDR     = $(foreach d,$(ROOMS) guest-tests guest-tests/bench,$(wildcard $(d)/*.h))
 OBJ     = $(SRC:%.c=$(O)/%.o)
 LIBOBJ  = $(filter-out $(O)/vmm/main.o,$(OBJ))
 FAKES   = $(wildcard tests/unit/fake_*.c)
