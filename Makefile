@@ -34,8 +34,9 @@ lib      = $(if $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l:lib$(1
 LIBS    := $(foreach l,uring fdt aio jansson,$(call lib,$(l))) -pthread
 
 ROOMS   = vmm devices vfio firmware
-SRC     = $(foreach d,$(ROOMS),$(wildcard $(d)/*.c))
-HDR     = $(foreach d,$(ROOMS) guest-tests,$(wildcard $(d)/*.h))
+# guest-tests/bench: drivers that run in this program and in its measuring guest.
+SRC     = $(foreach d,$(ROOMS) guest-tests/bench,$(wildcard $(d)/*.c))
+HDR     = $(foreach d,$(ROOMS) guest-tests guest-tests/bench,$(wildcard $(d)/*.h))
 OBJ     = $(SRC:%.c=$(O)/%.o)
 LIBOBJ  = $(filter-out $(O)/vmm/main.o,$(OBJ))
 FAKES   = $(wildcard tests/unit/fake_*.c)
@@ -68,6 +69,21 @@ $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(BASE) $(CFLAGS) -DMINIVMM_VERSION='"$(VERSION)"' -c -o $@ $<
+
+# The measuring guest: an ELF of 18 KB, which the program carries.
+GUEST_CFLAGS = -m32 -march=i686 -std=gnu17 -O2 -ffreestanding -fno-pic -fno-stack-protector -mno-sse -mno-mmx \
+	-mno-80387 -fcf-protection=none -fno-asynchronous-unwind-tables $(WARN) -I.
+GUEST_LINK   = -nostdlib -static -s -Wl,-m,elf_i386,-T,guest-tests/micro/link.ld,--build-id=none \
+	-Wl,--no-warn-rwx-segments,-z,noexecstack
+GUEST_SRC    = guest-tests/micro/start.S guest-tests/micro/lib.c guest-tests/bench/guest/main.c \
+	$(wildcard guest-tests/bench/*.c)
+$(O)/bench-guest.elf: $(GUEST_SRC) guest-tests/micro/link.ld guest-tests/micro/lib.h guest-tests/bench/bench.h
+	@mkdir -p $(@D)
+	@echo "  GUEST $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) $(GUEST_LINK) -o $@ $(GUEST_SRC)
+
+%/command_bench_image.o: BASE += -DBENCH_GUEST='"$(O)/bench-guest.elf"'
+$(O)/vmm/command_bench_image.o $(BUILD)/fuzz/vmm/command_bench_image.o: $(O)/bench-guest.elf
 
 .SECONDARY: $(FAKES:%.c=$(O)/%.o)
 $(O)/unit/%: tests/unit/%.c $(FAKES:%.c=$(O)/%.o) $(LIBOBJ)

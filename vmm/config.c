@@ -596,7 +596,7 @@ static const char help[] =
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]\n"
 	"  --dump-dtb FILE                           write the device tree and exit\n"
 	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n"
-	"beside: minivmm check|bind|restore [BDF...], groups, vf PF [N], import|report F\n";
+	"beside: minivmm check|bind|restore [BDF], groups, vf PF, import|report F, bench\n";
 
 void config_help(int fd)
 {

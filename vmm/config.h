@@ -15,6 +15,8 @@
 #define CONFIG_MAX_VFIO	  30
 #define CONFIG_MAX_CPUS	  255u
 
+struct bench_results;
+
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 enum config_cache { CACHE_NONE, CACHE_WRITEBACK };
 enum config_pin { PIN_NONE, PIN_LIST, PIN_AUTO };
@@ -86,6 +88,8 @@ struct config {
 	unsigned verbose;
 	uint64_t rt;   /* SCHED_FIFO priority of the vCPUs' threads; 0: none */
 	unsigned idle; /* 0 halt, 1 poll */
+	struct bench_results
+		*bench; /* filled by a guest that measures (machine_bench.h), or NULL */
 	/* derived */
 	enum config_pin pin_kind;
 	unsigned pin[CONFIG_MAX_CPUS]; /* PIN_LIST: the host's CPU for each of ours */

@@ -30,6 +30,7 @@
 #include "devices/virtio_rng.h"
 #include "vmm/cleanup.h"
 #include "vmm/log.h"
+#include "vmm/machine_bench.h"
 
 void machine_stop(struct vm *vm, int status)
 {
@@ -441,6 +442,7 @@ struct device_row {
 static const struct device_row devices[] = {
 	{ realize_cmos, unrealize_cmos, reset_cmos },
 	{ realize_exit_port, NULL, NULL },
+	{ machine_bench_realize, NULL, NULL },
 	{ realize_debugcon, unrealize_debugcon, NULL },
 	{ realize_serial, unrealize_serial, reset_serial },
 	{ realize_chipset, unrealize_chipset, reset_pci }, /* resets everything on the PCI bus */

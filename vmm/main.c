@@ -196,10 +196,9 @@ int main(int argc, char **argv)
 	} commands[] = {
 		{ "run", command_run },		{ "bind", command_bind },
 		{ "restore", command_restore }, { "vf", command_vf },
-		{ "report", command_report },
-		{ "import", command_import },
-		{ "groups", command_groups },
-		{ "check", command_check },
+		{ "report", command_report },	{ "import", command_import },
+		{ "groups", command_groups },	{ "check", command_check },
+		{ "bench", command_bench },
 	};
 	unsigned i;
 
