@@ -4,20 +4,9 @@
  * transfer takes 100 ms whatever its size: the row says that DMA works, not how fast.
  */
 #include "guest-tests/bench/bench.h"
+#include "guest-tests/edu.h"
 
-#define EDU_ID	    0x00
-#define EDU_RAISE   0x60
-#define EDU_ACK	    0x64
-#define EDU_DMA_SRC 0x80
-#define EDU_DMA_DST 0x88
-#define EDU_DMA_LEN 0x90
-#define EDU_DMA_CMD 0x98
-#define DMA_START   1u
-#define DMA_TO_RAM  2u
-#define DMA_IRQ	    4u
-#define DMA_BUFFER  0x40000u
-#define DMA_DONE    0x100u
-#define RAISED	    1u
+#define RAISED 1u
 
 static const char no_irq[] = "its interrupt did not come in 5 s";
 

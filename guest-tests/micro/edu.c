@@ -2,22 +2,11 @@
 /* runner: --vfio @EDU@ */
 /* QEMU's edu device, passed through (QEMU, docs/specs/edu): its MSI raised by register and by DMA's
  * end, moved to another vector while it is on, off and on again; DMA to the device and back. */
+#include "../edu.h"
 #include "lib.h"
 
-#define BAR_AT	    0xc0000000u
-#define BAR_SIZE    0x100000u
-#define EDU_ID	    0x00
-#define EDU_RAISE   0x60
-#define EDU_ACK	    0x64
-#define EDU_DMA_SRC 0x80
-#define EDU_DMA_DST 0x88
-#define EDU_DMA_LEN 0x90
-#define EDU_DMA_CMD 0x98
-#define DMA_START   1u
-#define DMA_TO_RAM  2u
-#define DMA_IRQ	    4u
-#define DMA_BUFFER  0x40000u
-#define DMA_DONE    0x100u /* its bit of the interrupt status */
+#define BAR_AT	 0xc0000000u
+#define BAR_SIZE 0x100000u
 
 #define CAP_MSI	   0x05
 #define MSI_ENABLE 0x0001

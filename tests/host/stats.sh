@@ -23,7 +23,7 @@ check "statistics: and the machine goes on until it is stopped" wait $vmm
 out=$OUT/stats.json
 minivmm --memory 512M --cpus 2 --no-reboot --name "a <guest>" --serial file:"$OUT/linux" --stats="$out" --vfio "$nvme" \
 	--vfio "$edu,mmap=off" --kernel "$KERNEL" --initrd "$GUEST_INITRD" \
-	--append "console=ttyS0 quiet bulk=12 steps=bulk,edu" 2>"$OUT/linux.log" &
+	--append "console=ttyS0 quiet load=nvme bulk=12 steps=bulk,edu" 2>"$OUT/linux.log" &
 vmm=$!
 
 # snapshot NAME: SIGUSR1; the file is new and whole then.
@@ -41,12 +41,12 @@ expect() {
 		fail "statistics: $1" "not so: $wrong"; fi
 }
 
-wait_for 60 grep -qsE 'BULK start|VERDICT' "$OUT/linux"
+wait_for 60 grep -qsE 'BULK nvme start|VERDICT' "$OUT/linux"
 sleep 1
 check "statistics: SIGUSR1 writes the file" snapshot first
 sleep 4
 check "statistics: and again" snapshot second
-if grep -qs 'BULK end' "$OUT/linux"; then fail "statistics: bulk run" "ended while it was counted"; fi
+if grep -qs 'BULK nvme end' "$OUT/linux"; then fail "statistics: bulk run" "ended while it was counted"; fi
 check "statistics: the guest ends" wait $vmm
 guest_steps "$OUT/linux" "statistics: Linux guest:"
 cp "$out" "$OUT/last.json"
