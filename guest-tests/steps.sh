@@ -20,7 +20,7 @@
 #   netbulk=MD5       of what the host sends to whoever connects to port 7000 of .100 of that network
 #   irqmove=200       how often irqmove moves the interrupts under load
 #   load=nvme,igbvf   what bulk works with, one after the other, bulk=12 seconds each
-#   then=, hold=      what follows the verdict; read by the caller
+#   then=, hold=      poweroff, reboot, shell, button: what follows the verdict; read by the caller
 #
 # Devices are found by PCI id or class, never by address. Only the modules a step needs are loaded:
 # each one costs time in an emulated machine. Works with busybox and with Debian's dash.

@@ -12,6 +12,16 @@ timeout 90 minivmm --kernel "$KERNEL" --initrd "$GUEST_INITRD" --memory 512M --c
 	--append "console=ttyS0 quiet steps=boot,cpus cpus=2"
 guest_steps "$OUT/direct" "direct boot, 2 vCPUs:"
 
+# SIGTERM is the power button for a guest that listens to it: it ends by itself.
+minivmm --kernel "$KERNEL" --initrd "$GUEST_INITRD" --memory 512M --serial file:"$OUT/button" --verbose \
+	--append "console=ttyS0 quiet steps=cpus then=button" 2>"$OUT/button.log" &
+vmm=$!
+wait_for 60 grep -qas LISTENS "$OUT/button"
+kill -TERM $vmm
+ends "power button: a listening guest powers off" $vmm 30
+check "power button: by itself, having seen it" grep -qa PRESSED "$OUT/button"
+check "power button: minivmm says that it pressed it" grep -q 'power button pressed' "$OUT/button.log"
+
 # A disk whose startup.nsh shows a variable, sets it and powers off: what the second boot shows was kept.
 var="minivmm -guid 5e1f6a3c-7b1d-4d2f-9a55-3d3c8b1c0a11"
 printf 'echo MARK\r\nsetvar %s\r\nsetvar %s -bs -rt -nv =0xB00710AD\r\nreset -s\r\n' "$var" "$var" >/tmp/startup.nsh
