@@ -17,3 +17,4 @@ bench:
 	$(Q)tests/bench/prefault-bench $(O)/minivmm $(O)/bench/prefault_bench
 	$(Q)tests/bench/stats-bench $(O)/minivmm
 	$(Q)O=$(O) tests/bench/blk-bench
+	$(Q)tests/bench/nested-bench

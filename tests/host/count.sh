@@ -19,9 +19,7 @@ micro() {
 }
 
 : >"$OUT/counts"
-echo "VERSION gcc $(gcc -dumpfullversion)" >>"$OUT/counts"
-echo "VERSION kernel $(uname -r)" >>"$OUT/counts"
-echo "VERSION qemu $(qemu-system-x86_64 --version | sed -n '1s/.*(\(.*\))/\1/p')" >>"$OUT/counts"
+versions
 
 give "$(bdf nvme)" "$(bdf edu)" || fail "devices to vfio-pci"
 micro minivmm minivmm --kernel $bin/count.elf --memory 64M --serial stdio --disk /tmp/disk --vfio "$(bdf nvme)"

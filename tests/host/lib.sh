@@ -241,6 +241,15 @@ vfio_args() {
 # vfio_options BDF...: minivmm's. It finds the slots itself.
 vfio_options() { printf -- '--vfio %s ' "$@"; }
 
+# versions: what counted figures depend on, into this script's counts.
+versions() {
+	{
+		echo "VERSION gcc $(gcc -dumpfullversion)"
+		echo "VERSION kernel $(uname -r)"
+		echo "VERSION qemu $(qemu-system-x86_64 --version | sed -n '1s/.*(\(.*\))/\1/p')"
+	} >>"$OUT/counts"
+}
+
 # guest_steps FILE: turns the guest's STEP lines into our test lines, prefixed; fails without a passing verdict.
 guest_steps() {
 	local file=$1 prefix=$2 word name result rest verdict

@@ -62,6 +62,10 @@ stop
 # auto: the device's node, the largest pages that are free there, and how to get larger ones.
 placed "a device on node 1 pulls memory there: 1 GiB pages" 1G 1048576 0 1 --vfio "$nvme"
 placed "a device on node 1 pulls memory there: 2 MiB pages" 512M 2048 0 256 --vfio "$nvme"
+start --memory 512M --cpus 2,pin=auto --vfio "$nvme"
+places=$(for t in /proc/$vmm/task/*; do grep -qs '^vcpu' "$t/comm" && sed -n 's/^Cpus_allowed_list:\t//p' "$t/status"; done | sort | tr '\n' ' ')
+stop
+check "a device on node 1 pulls processors there: CPUs $places" test "$places" = "2 3 "
 start --memory 576M --vfio "$nvme"
 stop
 more=$(sed -n 's/.*576 MiB in transparent huge pages.* on node 1; for pages of 2 MiB: //p' "$OUT/log")

@@ -1,0 +1,63 @@
+# Whole boots, counted on the machine `count`: instructions from exec to the guest's init by direct boot, and to the
+# kernel's first line through OVMF; guest, KVM and VMM together. Lines as in count.sh; EMPTY NAME VMM REASON where there
+# is no figure. Peers that Debian does not have are binaries in build/l1/peers (see tests/bench/nested-bench).
+. /project/tests/host/lib.sh
+kvm_ready
+bin=/tmp/bin
+cp -r /project/build/l1/count $bin
+cp "$(command -v minivmm)" $bin/
+[ ! -d /project/build/l1/peers ] || cp /project/build/l1/peers/* $bin/
+PATH=$bin:$PATH
+cp "$KERNEL" /tmp/kernel
+cp "$GUEST_INITRD" /tmp/initrd
+ovmf=/usr/share/OVMF
+cp $ovmf/OVMF_CODE_4M.fd /tmp/code.fd
+files="-m 512 -serial stdio -kernel /tmp/kernel -initrd /tmp/initrd"
+: >"$OUT/counts"
+versions
+
+# count NAME VMM MARKER COMMAND...: the better of two, the first of which brings its files into memory.
+count() {
+	local name=$1 vmm=$2 marker=$3 ticks best='' n
+	shift 3
+	for n in 1 2; do
+		ticks=$(timeout 900 ticks_until "$marker" "$@" 2>"$OUT/$name.$vmm.log" </dev/null) || {
+			fail "$name, $vmm" "no '$marker': $(tail -n 1 "$OUT/$name.$vmm.log")"
+			return
+		}
+		[ "${best:-$ticks}" -lt "$ticks" ] || best=$ticks
+	done
+	echo "COUNT $name $vmm $best" | tee -a "$OUT/counts"
+}
+# peer NAME VMM VARIABLE MARKER COMMAND...: the same where the binary is there.
+peer() {
+	local name=$1 vmm=$2 variable=$3
+	shift 3
+	if [ -x "$bin/$vmm" ]; then count "$name" "$vmm" "$@"; else
+		echo "EMPTY $name $vmm $variable= names no binary, and Debian has none" | tee -a "$OUT/counts"
+	fi
+}
+
+# Busybox as init, without an applet's name, says what it is.
+words="console=ttyS0 quiet rdinit=/bin/busybox"
+count direct-boot minivmm BusyBox minivmm --memory 512M --serial stdio --kernel /tmp/kernel --initrd /tmp/initrd --append "$words"
+# shellcheck disable=SC2086
+{
+	count direct-boot qemu-q35 BusyBox $QEMU_GUEST $files -append "$words"
+	count direct-boot qemu-microvm BusyBox ${QEMU_GUEST/q35,sata=off/microvm} $files -append "$words"
+}
+peer direct-boot lkvm LKVM BusyBox lkvm run -m 512 -c 1 --console serial -k /tmp/kernel -i /tmp/initrd -p "$words"
+peer direct-boot cloud-hypervisor CLOUD_HYPERVISOR BusyBox cloud-hypervisor --memory size=512M --cpus boot=1 \
+	--serial tty --console off --kernel /tmp/kernel --initramfs /tmp/initrd --cmdline "$words"
+peer direct-boot crosvm CROSVM BusyBox crosvm run -m 512 --cpus 1 --disable-sandbox \
+	--serial type=stdout,hardware=serial,num=1 -i /tmp/initrd -p "$words" /tmp/kernel
+echo "EMPTY direct-boot firecracker it boots no bzImage" | tee -a "$OUT/counts"
+
+words="console=ttyS0 earlyprintk=serial"
+count ovmf-boot minivmm "Linux version" minivmm --memory 512M --serial stdio --firmware /tmp/code.fd --nvram /tmp/nvram \
+	--kernel /tmp/kernel --initrd /tmp/initrd --append "$words"
+cp $ovmf/OVMF_VARS_4M.fd /tmp/vars.fd
+# shellcheck disable=SC2086
+count ovmf-boot qemu-q35 "Linux version" $QEMU_GUEST $files -append "$words" \
+	-drive if=pflash,format=raw,readonly=on,file=/tmp/code.fd -drive if=pflash,format=raw,file=/tmp/vars.fd
+done_testing
