@@ -10,8 +10,10 @@ cp "$(command -v minivmm)" $bin/
 PATH=$bin:$PATH
 cp "$KERNEL" /tmp/kernel
 cp "$GUEST_INITRD" /tmp/initrd
-ovmf=/usr/share/OVMF
-cp $ovmf/OVMF_CODE_4M.fd /tmp/code.fd
+ovmf=/tmp/ovmf
+mkdir $ovmf
+cp /usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd $ovmf
+cp $ovmf/OVMF_VARS_4M.fd $ovmf/qemu.fd
 files="-m 512 -serial stdio -kernel /tmp/kernel -initrd /tmp/initrd"
 : >"$OUT/counts"
 versions
@@ -54,10 +56,9 @@ peer direct-boot crosvm CROSVM BusyBox crosvm run -m 512 --cpus 1 --disable-sand
 echo "EMPTY direct-boot firecracker it boots no bzImage" | tee -a "$OUT/counts"
 
 words="console=ttyS0 earlyprintk=serial"
-count ovmf-boot minivmm "Linux version" minivmm --memory 512M --serial stdio --firmware /tmp/code.fd --nvram /tmp/nvram \
+count ovmf-boot minivmm "Linux version" minivmm --memory 512M --serial stdio --firmware $ovmf/OVMF_CODE_4M.fd --nvram $ovmf/ours.fd \
 	--kernel /tmp/kernel --initrd /tmp/initrd --append "$words"
-cp $ovmf/OVMF_VARS_4M.fd /tmp/vars.fd
 # shellcheck disable=SC2086
 count ovmf-boot qemu-q35 "Linux version" $QEMU_GUEST $files -append "$words" \
-	-drive if=pflash,format=raw,readonly=on,file=/tmp/code.fd -drive if=pflash,format=raw,file=/tmp/vars.fd
+	-drive if=pflash,format=raw,readonly=on,file=$ovmf/OVMF_CODE_4M.fd -drive if=pflash,format=raw,file=$ovmf/qemu.fd
 done_testing
