@@ -7,7 +7,6 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,13 +115,13 @@ static void check_kvm_features(struct preflight *p)
 
 static void check_kvm(struct preflight *p, const struct cpu *c)
 {
-	struct passwd *pw = getpwuid(geteuid());
+	const char *user = getenv("USER");
 	int rc = hostfs_access(p->root, "/dev/kvm");
 
 	if (rc == 0)
 		check_kvm_features(p);
 	else if (rc != -ENOENT)
-		preflight_say(p, PREFLIGHT_KVM_ACCESS, strerror(-rc), pw ? pw->pw_name : "USER");
+		preflight_say(p, PREFLIGHT_KVM_ACCESS, strerror(-rc), user && *user ? user : "USER");
 	else if (c->virt)
 		preflight_say(p, PREFLIGHT_KVM_NOT_LOADED, c->amd ? "kvm_amd" : "kvm_intel");
 	else

@@ -7,7 +7,9 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "vmm/cleanup.h"
@@ -105,12 +107,22 @@ static int link_error(int rc, const char *netdev, const char *what, struct error
 	return error_set(err, rc, "%s: %s: %s", netdev, what, strerror(-rc));
 }
 
+/* 0: there is none. (The C library's function for it brings a resolver.) */
+static unsigned index_of(const char *netdev)
+{
+	scoped_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { 0 };
+
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", netdev);
+	return fd >= 0 && ioctl(fd, SIOCGIFINDEX, &r) == 0 ? (unsigned)r.ifr_ifindex : 0;
+}
+
 int vf_link_set(const char *netdev, const struct vf_link *l, struct error *err)
 {
 	_Alignas(struct nlmsghdr) uint8_t buf[VF_LINK_MESSAGE_SIZE];
 	int rc;
 
-	vf_link_message(buf, if_nametoindex(netdev), l);
+	vf_link_message(buf, index_of(netdev), l);
 	rc = ask(buf);
 	return rc < 0 ? link_error(rc, netdev, "its driver's setting of a VF", err) : 0;
 }
@@ -120,7 +132,7 @@ int vf_link_up(const char *netdev, struct error *err)
 	_Alignas(struct nlmsghdr) uint8_t buf[VF_LINK_MESSAGE_SIZE] = { 0 };
 	int rc;
 
-	start(buf, if_nametoindex(netdev), IFF_UP);
+	start(buf, index_of(netdev), IFF_UP);
 	rc = ask(buf);
 	return rc < 0 ? link_error(rc, netdev, "bringing it up", err) : 0;
 }

@@ -2,6 +2,7 @@
 /* See helper.h. One job is held at most: giving a second one waits for the first. */
 #include "vmm/helper.h"
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -15,6 +16,8 @@ struct helper {
 	void (*job)(void *); /* NULL: none, or done */
 	void *arg;
 	bool stop;
+	cpu_set_t cpus; /* that the process may use; with `elsewhere` the thread starts on another */
+	bool elsewhere;
 };
 
 static void *helper_main(void *arg)
@@ -22,6 +25,8 @@ static void *helper_main(void *arg)
 	struct helper *h = arg;
 
 	prctl(PR_SET_NAME, "helper");
+	if (h->elsewhere)
+		sched_setaffinity(0, sizeof(h->cpus), &h->cpus);
 	pthread_mutex_lock(&h->lock);
 	for (;;) {
 		while (!h->job && !h->stop)
@@ -38,6 +43,25 @@ static void *helper_main(void *arg)
 	return NULL;
 }
 
+/* The kernel may start a thread on the CPU of its maker, who does not sleep: all CPUs but this one. */
+static int start(struct helper *h)
+{
+	cpu_set_t others;
+	pthread_attr_t attr;
+	int cpu = sched_getcpu(), rc;
+
+	pthread_attr_init(&attr);
+	if (cpu >= 0 && sched_getaffinity(0, sizeof(h->cpus), &h->cpus) == 0) {
+		others = h->cpus;
+		CPU_CLR(cpu, &others);
+		h->elsewhere = CPU_COUNT(&others) > 0 &&
+			       pthread_attr_setaffinity_np(&attr, sizeof(others), &others) == 0;
+	}
+	rc = pthread_create(&h->thread, &attr, helper_main, h);
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
 struct helper *helper_new(void)
 {
 	struct helper *h = calloc(1, sizeof(*h));
@@ -46,7 +70,7 @@ struct helper *helper_new(void)
 		return NULL;
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->changed, NULL);
-	if (pthread_create(&h->thread, NULL, helper_main, h)) {
+	if (start(h)) {
 		free(h);
 		return NULL;
 	}
