@@ -74,6 +74,8 @@ ids_of() {
 	testdev) echo '0x1b36:0x0005:*' ;;
 	virtio_blk) echo '0x1af4:0x1042:*' ;;
 	virtio_net) echo '0x1af4:0x1041:*' ;;
+	virtio_console) echo '0x1af4:0x1043:*' ;;
+	virtio_rng) echo '0x1af4:0x1044:*' ;;
 	esac
 }
 
@@ -99,7 +101,8 @@ modules_of() {
 	usb) echo xhci_pci usb-storage sd_mod ;;
 	gpu) echo bochs ;;
 	audio) echo snd-hda-codec-generic snd-hda-intel ;;
-	nvme | igbvf | e1000 | e1000e | virtio_blk | virtio_net) echo "$1" ;;
+	virtio_rng) echo virtio-rng ;;
+	nvme | igbvf | e1000 | e1000e | virtio_blk | virtio_net | virtio_console) echo "$1" ;;
 	esac
 }
 
@@ -435,6 +438,32 @@ step_e1000e() {
 
 step_virtio_net() {
 	nic_step virtio_net "$@"
+}
+
+# Lines from the host come back with a word before them, until one says `end`.
+step_virtio_console() {
+	need virtio_console
+	wait_for 10 exists /dev/hvc0 || fail "no /dev/hvc0"
+	exec 3<>/dev/hvc0 # kept open: its settings go with the last who has it
+	stty raw -echo <&3
+	echo ready >&3
+	lines=0 bytes=0
+	while read -r text <&3; do
+		[ "$text" != end ] || break
+		echo "guest: $text" >&3
+		lines=$((lines + 1)) bytes=$((bytes + ${#text} + 1))
+	done
+	exec 3>&-
+	add "$lines lines, $bytes bytes echoed"
+}
+
+step_virtio_rng() {
+	need virtio_rng
+	name=$(cat /sys/class/misc/hw_random/rng_current)
+	case $name in virtio_rng*) ;; *) fail "the kernel's source is '$name'" ;; esac
+	kinds=$(head -c 4096 /dev/hwrng | hexdump -v -e '1/1 "%02x\n"' | sort -u | wc -l)
+	[ "$kinds" -ge 250 ] || fail "4096 bytes with $kinds different values"
+	add "$name: 4096 bytes, $kinds different values"
 }
 
 # receive: what the host sends to whoever connects to its port
@@ -820,7 +849,7 @@ irq_judge() {
 
 # --- running them -----------------------------------------------------------------------------
 
-all_steps="boot cpus numa nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net fio netbulk bulk reload irqmove"
+all_steps="boot cpus numa nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net virtio_console virtio_rng fio netbulk bulk reload irqmove"
 
 present_steps() {
 	list="boot cpus"

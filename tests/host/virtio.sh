@@ -36,4 +36,22 @@ for vhost in yes no; do
 	guest_steps "$OUT/net-$vhost" "tap, vhost-net $vhost:"
 	if [ -e /sys/class/net/mv0 ]; then fail "tap removed at exit"; else ok "tap removed at exit, vhost-net $vhost"; fi
 done
+
+# What is sent to a console comes back from the guest, line by line, more than its queue holds; and random numbers.
+# shellcheck disable=SC2086
+minivmm $guest --rng --console unix:/tmp/console --serial file:"$OUT/console" \
+	--append "console=ttyS0 quiet steps=virtio_console,virtio_rng" 2>"$OUT/console.log" &
+vmm=$!
+wait_for 5 test -S /tmp/console
+seq -f 'line %200.0f' 100 >/tmp/said
+cat >/tmp/talk <<END
+read -r word # the guest is ready
+{ cat /tmp/said; echo end; } &
+cat >"$OUT/echoed"
+END
+socat UNIX-CONNECT:/tmp/console EXEC:"sh /tmp/talk" 2>"$OUT/socat.log" &
+ends "console, random numbers: the guest powers off" $vmm 60
+guest_steps "$OUT/console" "console, random numbers:"
+sed 's/^/guest: /' /tmp/said >/tmp/expected
+check "console: 20 KB there and back" cmp /tmp/expected "$OUT/echoed"
 done_testing
