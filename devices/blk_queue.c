@@ -62,6 +62,10 @@ struct counts {
 	uint64_t batch[STATS_BUCKETS], depth[STATS_BUCKETS], latency[STATS_BUCKETS];
 };
 
+#define POLL_BATCH 4  /* a driver that fills the ring with fewer at a time waits for each */
+#define POLL_REST  15 /* sleeps */
+#define GATHER_NS  4000
+
 struct vreq {
 	struct blk_req blk;
 	uint64_t start; /* ns; 0: not timed */
@@ -82,6 +86,8 @@ struct blk_queue {
 	struct vreq *reqs, *free;
 	unsigned touched, limit, in_flight;
 	uint64_t now; /* ns, when the batch in hand was begun; 0: not timed */
+	unsigned last_batch;
+	unsigned rest, rests; /* sleeps still to come without a look at the ring; how many it was */
 	struct counts counts;
 	/* from start to stop */
 	struct virtq *vq;
@@ -315,6 +321,7 @@ static void take_batch(struct blk_queue *q)
 	}
 	if (!n)
 		return;
+	q->last_batch = n;
 	count_bucket(q->counts.batch, n);
 	count_bucket(q->counts.depth, q->in_flight);
 }
@@ -339,21 +346,51 @@ static void publish(struct blk_queue *q)
 	q->ops->notify(q->arg);
 }
 
-/* Looks at the ring and at the completions for a while before paying for sleep and wake-up. */
+static bool some_work(struct blk_queue *q)
+{
+	return virtq_pending(q->vq) || q->engine_ops->ready(q->engine);
+}
+
+/* Looks at the ring and at the completions for a while before paying for sleep and wake-up. What
+ * it finds is left to gather, so that one system call and one interrupt serve more of it. */
+static bool look(struct blk_queue *q)
+{
+	uint64_t now = evloop_now_ns(), end = now + q->cfg.poll_usec * 1000ull;
+	bool found = false;
+
+	while (now < end && iothread_wanted(q->thread)) {
+		for (unsigned i = 0; i < 16 && (found || !some_work(q)); i++)
+			__builtin_ia32_pause();
+		now = evloop_now_ns();
+		if (!found && some_work(q)) {
+			found = true;
+			end = now + GATHER_NS;
+		}
+	}
+	return found;
+}
+
+static bool may_poll(const struct blk_queue *q)
+{
+	return q->cfg.poll_usec && q->last_batch >= POLL_BATCH && !q->dead && !virtq_pending(q->vq);
+}
+
+/* Where looks find work, kicks and wake-ups go away. Where they do not, they become rare: each in
+ * vain is followed by twice as many sleeps without. */
 static bool poll_for_work(struct blk_queue *q)
 {
-	uint64_t end = evloop_now_ns() + q->cfg.poll_usec * 1000ull;
+	bool found;
 
-	while (evloop_now_ns() < end) {
-		for (unsigned i = 0; i < 64; i++) {
-			if (virtq_pending(q->vq) || q->engine_ops->ready(q->engine))
-				return true;
-			__builtin_ia32_pause();
-		}
-		if (!iothread_wanted(q->thread))
-			return true;
+	if (q->rest) {
+		q->rest--;
+		return false;
 	}
-	return false;
+	run_engine(q, BLK_NOWAIT);
+	publish(q);
+	found = look(q);
+	q->rests = found ? 0 : q->rests < POLL_REST ? 2 * q->rests + 1 : q->rests;
+	q->rest = q->rests;
+	return found;
 }
 
 /* Sleep? Only with an empty ring and after asking for kicks (or when there is no room to take more,
@@ -375,12 +412,8 @@ static void queue_loop(void *arg)
 		take_batch(q);
 		/* What was answered on the spot must not wait for the rest. */
 		publish(q);
-		if (q->cfg.poll_usec && !q->dead && !virtq_pending(q->vq)) {
-			run_engine(q, BLK_NOWAIT);
-			publish(q);
-			if (poll_for_work(q))
-				continue;
-		}
+		if (may_poll(q) && poll_for_work(q))
+			continue;
 		run_engine(q, may_wait(q));
 		virtq_disable_kicks(q->vq);
 		publish(q);

@@ -23,6 +23,8 @@ enum blk_aio { BLK_AIO_AUTO, BLK_AIO_URING, BLK_AIO_LIBAIO };
 #define BLK_MAX_DISCARD_SECT (1u << 22) /* 2 GiB in one request */
 #define BLK_MAX_ZEROES_SECT  (1u << 19) /* 256 MiB: may have to be written out */
 
+#define BLK_POLL_USEC 20
+
 struct blk_queue_config {
 	const char *name; /* of the thread: "blk0.1" */
 	struct blk_file *file;
@@ -30,7 +32,7 @@ struct blk_queue_config {
 	char serial[BLK_SERIAL_LEN]; /* not terminated when full */
 	enum blk_aio aio;
 	bool pin_ram;	    /* register guest RAM with io_uring */
-	unsigned poll_usec; /* look at the ring this long before sleeping */
+	unsigned poll_usec; /* look at a busy ring this long before sleeping; 0: never */
 	unsigned depth;	    /* requests in flight; the queue's size */
 	int kick_fd;	    /* non-blocking eventfd, not owned */
 	bool timed;	    /* measure latencies */

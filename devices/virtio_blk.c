@@ -122,7 +122,7 @@ static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct
 			.mem = root->mem,
 			.aio = cfg->aio,
 			.pin_ram = cfg->pin_ram,
-			.poll_usec = cfg->poll_usec,
+			.poll_usec = BLK_POLL_USEC,
 			.depth = QUEUE_SIZE,
 			.kick_fd = b->vdev.queues[i].kick_fd,
 			.timed = stats_timed(root->stats),

@@ -22,7 +22,6 @@ struct blk_config {
 	enum blk_cache cache;
 	enum blk_aio aio;
 	unsigned queues;    /* 1..BLK_MAX_QUEUES; 0 means 1 */
-	unsigned poll_usec; /* look at the ring this long before sleeping; 0: do not */
 	bool pin_ram;	    /* guest RAM is populated or pinned anyway: register it with io_uring
 			     * for O_DIRECT (registering faults in and pins all of it) */
 	unsigned index;	    /* names the device: blk0, blk1 ... */

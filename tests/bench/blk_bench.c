@@ -404,7 +404,9 @@ int main(int argc, char **argv)
 
 	if (!b)
 		return 1;
-	*b = (struct bench){ .depth = 32, .secs = 2, .rng = 0x9e3779b97f4a7c15ull };
+	*b = (struct bench){
+		.depth = 32, .secs = 2, .poll_usec = BLK_POLL_USEC, .rng = 0x9e3779b97f4a7c15ull
+	};
 	parse(b, argc, argv);
 	if (!b->file || b->depth < 1 || b->depth > QUEUE_SIZE) {
 		fprintf(stderr, "usage: blk_bench --file F [--depth 1..256] [--secs N] [--write] "
