@@ -352,7 +352,8 @@ static bool some_work(struct blk_queue *q)
 }
 
 /* Looks at the ring and at the completions for a while before paying for sleep and wake-up. What
- * it finds is left to gather, so that one system call and one interrupt serve more of it. */
+ * it finds is left to gather, so that one system call and one interrupt serve more of it. True,
+ * too, when the thread is to pause: the kick that said so may have been reaped before this. */
 static bool look(struct blk_queue *q)
 {
 	uint64_t now = evloop_now_ns(), end = now + q->cfg.poll_usec * 1000ull;
@@ -367,7 +368,7 @@ static bool look(struct blk_queue *q)
 			end = now + GATHER_NS;
 		}
 	}
-	return found;
+	return found || !iothread_wanted(q->thread);
 }
 
 static bool may_poll(const struct blk_queue *q)
