@@ -51,7 +51,7 @@ LIBOBJ  = $(filter-out $(O)/vmm/main.o,$(OBJ))
 FAKES   = $(wildcard tests/unit/fake_*.c)
 UNIT    = $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help check check-headers check-includes check-style unit test demo bench fuzz format tidy \
+.PHONY: all help check check-headers check-includes check-style check-figures unit test demo bench fuzz format tidy \
 	host clean distclean install deps
 .DEFAULT_GOAL = all
 
@@ -111,7 +111,7 @@ install: all
 	$(if $(wildcard vmm/minivmm.1),install -D -m 644 vmm/minivmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/minivmm.1)
 
 # Quick checks, one line a test. The runner counts them.
-check: $(UNIT) check-headers check-includes check-style
+check: $(UNIT) check-headers check-includes check-style check-figures
 	$(Q)tests/run-units $(UNIT)
 
 # Every header compiles alone.
@@ -127,6 +127,10 @@ check-includes:
 
 check-style:
 	$(Q)tests/check-style
+
+# The README's figures are those on record.
+check-figures:
+	$(Q)tests/bench/table --check README.md
 
 test:
 	$(Q)tests/run

@@ -1,6 +1,7 @@
-# Whole boots, counted on the machine `count`: instructions from exec to the guest's init by direct boot, and to the
-# kernel's first line through OVMF; guest, KVM and VMM together. Lines as in count.sh; EMPTY NAME VMM REASON where there
-# is no figure. Peers that Debian does not have are binaries in build/l1/peers (see tests/bench/nested-bench).
+# Starts, counted on the machine `count`: instructions from exec to the guest's init by direct boot, to the kernel's
+# first line through OVMF, and to a guest's first instruction with three devices; guest, KVM and VMM together. Lines as
+# in count.sh; EMPTY NAME VMM REASON where there is no figure. Peers that Debian does not have are binaries in
+# build/l1/peers (see tests/bench/nested-bench).
 . /project/tests/host/lib.sh
 kvm_ready
 bin=/tmp/bin
@@ -61,4 +62,19 @@ count ovmf-boot minivmm "Linux version" minivmm --memory 512M --serial stdio --f
 # shellcheck disable=SC2086
 count ovmf-boot qemu-q35 "Linux version" $QEMU_GUEST $files -append "$words" \
 	-drive if=pflash,format=raw,readonly=on,file=$ovmf/OVMF_CODE_4M.fd -drive if=pflash,format=raw,file=$ovmf/qemu.fd
+
+# Three devices and a guest whose first instructions write a byte. QEMU and kvmtool have it in place of a BIOS and as a
+# flat file.
+devices="$(bdf nvme) $(bdf edu) $(bdf e1000)"
+# shellcheck disable=SC2086
+give $devices || fail "devices to vfio-pci"
+code='\xBA\xF8\x03\xB0\x78\xEE\xF4\xEB\xFD'
+printf "$code" >/tmp/flat
+{ head -c 65520 /dev/zero; printf "$code"; head -c 7 /dev/zero; } >/tmp/bios
+# shellcheck disable=SC2046,SC2086
+{
+	count start-devices minivmm x minivmm --memory 256M --serial stdio --kernel $bin/start.elf $(vfio_options $devices)
+	count start-devices qemu-q35 x $QEMU_GUEST -m 256 -serial stdio -bios /tmp/bios $(vfio_args $devices)
+	peer start-devices lkvm LKVM x lkvm run -m 256 -c 1 --console serial -k /tmp/flat $(printf -- '--vfio-pci %s ' $devices)
+}
 done_testing

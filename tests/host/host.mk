@@ -45,3 +45,4 @@ l1-count: l1
 	$(Q)mkdir -p $(BUILD)/l1/count
 	$(Q)$(IN_TREE) sh guest-tests/micro/run --build $(BUILD)/l1/count count edu
 	$(Q)$(IN_TREE) gcc $(WARN) -std=gnu17 -D_GNU_SOURCE -O2 -o $(BUILD)/l1/count/ticks_until tests/bench/ticks_until.c
+	$(Q)$(IN_TREE) gcc -m32 -no-pie -w $(GUEST_LINK) -o $(BUILD)/l1/count/start.elf tests/bench/start_guest.S

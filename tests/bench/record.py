@@ -1,0 +1,38 @@
+"""Figures as the benches write them, and as they are kept in this folder.
+
+A bench writes lines: VERSION NAME TEXT, COUNT ROW WHO NUMBER, EMPTY ROW WHO REASON (no figure of that one). A record is
+the same as JSON, with the reasons why a row of ours is behind.
+"""
+import json
+
+OURS = "minivmm"
+
+
+def number(text):
+    return float(text) if "." in text else int(text)
+
+
+def read_lines(path):
+    now = {"versions": {}, "rows": {}, "empty": []}
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            kind, name, *rest = line.split(maxsplit=2)
+            if kind == "VERSION":
+                now["versions"][name] = rest[0].strip()
+            elif kind == "COUNT":
+                who, n = rest[0].split()
+                now["rows"].setdefault(name, {})[who] = number(n)
+            elif kind == "EMPTY":
+                now["empty"].append((name, *rest[0].strip().split(maxsplit=1)))
+    return now
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def write(path, now, reasons):
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"versions": now["versions"], "rows": now["rows"], "reasons": reasons}, f, indent="\t", ensure_ascii=False)
+        f.write("\n")
