@@ -12,66 +12,79 @@
 
 #include "vfio/sysfs.h"
 
+char root[64];
+
 static void fail(const char *what)
 {
 	perror(what);
 	abort();
 }
 
-/* The folders above the path, too. */
-static void make_dirs(const char *path)
+/* The path below the root, the folders above it made. */
+static void make_path(char path[PATH_MAX], const char *fmt, va_list ap)
 {
-	char part[PATH_MAX], *slash;
+	int n = snprintf(path, PATH_MAX, "%s/", root);
+	char *slash;
 
-	snprintf(part, sizeof(part), "%s", path);
-	for (slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+	vsnprintf(path + n, (size_t)(PATH_MAX - n), fmt, ap);
+	for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		mkdir(part, 0755);
+		mkdir(path, 0755);
 		*slash = '/';
 	}
 }
 
-__attribute__((format(printf, 3, 4))) static void put(const char *root, const char *text,
-						      const char *fmt, ...)
+void put(const char *text, const char *fmt, ...)
 {
 	char path[PATH_MAX];
-	size_t n = (size_t)snprintf(path, sizeof(path), "%s", root);
 	va_list ap;
 	FILE *f;
 
 	va_start(ap, fmt);
-	vsnprintf(path + n, sizeof(path) - n, fmt, ap);
+	make_path(path, fmt, ap);
 	va_end(ap);
-	make_dirs(path);
+	if (path[strlen(path) - 1] == '/')
+		return;
 	f = fopen(path, "w");
 	if (!f)
 		fail(path);
-	for (; *text; text++)
-		fputc(*text == '|' ? '\n' : *text, f);
-	fputc('\n', f);
+	fputs(text, f);
 	fclose(f);
 }
 
-__attribute__((format(printf, 3, 4))) static void put_link(const char *root, const char *target,
-							   const char *fmt, ...)
+void put_link(const char *target, const char *fmt, ...)
 {
 	char path[PATH_MAX];
-	size_t n = (size_t)snprintf(path, sizeof(path), "%s", root);
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(path + n, sizeof(path) - n, fmt, ap);
+	make_path(path, fmt, ap);
 	va_end(ap);
-	make_dirs(path);
 	unlink(path);
 	if (symlink(target, path) < 0)
 		fail(path);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+void put_nothing(const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 /* ---- PCI ---- */
 
 /* Where the device really is, below /sys: "devices/pci0000:00/0000:00:01.0/0000:01:00.0". */
-static void place_of(const char *root, const char *address, char place[256])
+static void place_of(const char *address, char place[256])
 {
 	char bdf[VFIO_BDF_SIZE], path[PATH_MAX], target[256];
 	ssize_t n;
@@ -87,7 +100,6 @@ static void place_of(const char *root, const char *address, char place[256])
 }
 
 struct device {
-	const char *root;
 	char bdf[VFIO_BDF_SIZE], place[256], resource[13][80];
 };
 
@@ -99,12 +111,12 @@ static void make_device(struct device *d, const char *address, const char *under
 	if (sysfs_parse_bdf(address, d->bdf) < 0)
 		fail(address);
 	if (under)
-		place_of(d->root, under, above);
+		place_of(under, above);
 	else
 		snprintf(above, sizeof(above), "devices/pci0000:00");
 	snprintf(d->place, sizeof(d->place), "%.200s/%s", above, d->bdf);
 	snprintf(target, sizeof(target), "../../../%s", d->place);
-	put_link(d->root, target, "/sys/bus/pci/devices/%s", d->bdf);
+	put_link(target, "/sys/bus/pci/devices/%s", d->bdf);
 	for (i = 0; i < 13; i++)
 		snprintf(d->resource[i], sizeof(d->resource[i]), "0x%016x 0x%016x 0x%016x", 0, 0,
 			 0);
@@ -139,9 +151,9 @@ static void set_id(struct device *d, const char *value)
 	if (sscanf(value, "%x:%x", &vendor, &device) != 2)
 		fail(value);
 	snprintf(text, sizeof(text), "0x%04x", vendor);
-	put(d->root, text, "/sys/%s/vendor", d->place);
+	put(text, "/sys/%s/vendor", d->place);
 	snprintf(text, sizeof(text), "0x%04x", device);
-	put(d->root, text, "/sys/%s/device", d->place);
+	put(text, "/sys/%s/device", d->place);
 }
 
 static void set_key(struct device *d, const char *key, char *value)
@@ -152,30 +164,30 @@ static void set_key(struct device *d, const char *key, char *value)
 		set_id(d, value);
 	} else if (strcmp(key, "class") == 0) {
 		snprintf(text, sizeof(text), "0x%s", value);
-		put(d->root, text, "/sys/%s/class", d->place);
+		put(text, "/sys/%s/class", d->place);
 	} else if (strcmp(key, "group") == 0) {
 		snprintf(text, sizeof(text), "../../kernel/iommu_groups/%s", value);
-		put_link(d->root, text, "/sys/%s/iommu_group", d->place);
+		put_link(text, "/sys/%s/iommu_group", d->place);
 		snprintf(text, sizeof(text), "../../../../%s", d->place);
-		put_link(d->root, text, "/sys/kernel/iommu_groups/%s/devices/%s", value, d->bdf);
+		put_link(text, "/sys/kernel/iommu_groups/%s/devices/%s", value, d->bdf);
 	} else if (strcmp(key, "driver") == 0) {
 		snprintf(text, sizeof(text), "../../../bus/pci/drivers/%s", value);
-		put_link(d->root, text, "/sys/%s/driver", d->place);
+		put_link(text, "/sys/%s/driver", d->place);
 	} else if (strcmp(key, "of") == 0) {
 		snprintf(text, sizeof(text), "../0000:%s", value);
-		put_link(d->root, text, "/sys/%s/physfn", d->place);
+		put_link(text, "/sys/%s/physfn", d->place);
 	} else if (strcmp(key, "reset") == 0) {
 		while ((comma = strchr(value, ',')))
 			*comma = ' ';
-		put(d->root, value, "/sys/%s/reset_method", d->place);
+		put(value, "/sys/%s/reset_method", d->place);
 	} else if (strcmp(key, "node") == 0) {
-		put(d->root, value, "/sys/%s/numa_node", d->place);
+		put(value, "/sys/%s/numa_node", d->place);
 	} else if (strncmp(key, "bar", 3) == 0) {
 		set_resource(d, (unsigned)atoi(key + 3), value);
 	} else if (strcmp(key, "rom") == 0) {
 		set_resource(d, 6, value);
 	} else {
-		put(d->root, value, "/sys/%s/%s", d->place, key);
+		put(value, "/sys/%s/%s", d->place, key);
 	}
 }
 
@@ -185,15 +197,15 @@ static void put_resources(const struct device *d)
 	unsigned i;
 
 	for (i = 0; i < 13; i++) {
-		strcat(text, i ? "|" : "");
 		strcat(text, d->resource[i]);
+		strcat(text, "\n");
 	}
-	put(d->root, text, "/sys/%s/resource", d->place);
+	put(text, "/sys/%s/resource", d->place);
 }
 
-static void add_pci(const char *root, char *line)
+static void add_pci(char *line)
 {
-	struct device d = { .root = root };
+	struct device d;
 	char *under = strstr(line, "under="), address[16] = "", *word, *value;
 
 	if (under)
@@ -211,62 +223,72 @@ static void add_pci(const char *root, char *line)
 	put_resources(&d);
 }
 
-static void add_class(const char *root, const char *line)
+/* Below the device, or a folder of /sys/devices. */
+static void add_class(const char *line)
 {
-	char name[64], address[32], place[256], target[400];
+	char name[64], where[200], address[32], place[256], target[400];
 
-	if (sscanf(line, "%63s %31s", name, address) != 2)
+	if (sscanf(line, "%63s %199s", name, where) != 2)
 		fail(line);
-	place_of(root, address, place);
-	snprintf(target, sizeof(target), "../../%s/%s", place, name);
-	put_link(root, target, "/sys/class/%s", name);
-	put(root, "", "/sys/%s/%s/uevent", place, name);
+	snprintf(address, sizeof(address), "%.*s", (int)strcspn(where, "/"), where);
+	if (sysfs_parse_bdf(address, address) == 0)
+		place_of(address, place);
+	else
+		snprintf(place, sizeof(place), "devices/%s", address);
+	strcat(place, where + strcspn(where, "/"));
+	snprintf(target, sizeof(target), "../../%s%s", place, strchr(name, '/'));
+	put_link(target, "/sys/class/%s", name);
+	put("", "/sys/%s%s/uevent", place, strchr(name, '/'));
 }
 
 /* ---- the rest ---- */
 
-static void add_line(const char *root, char *line)
+static void add_file(const char *path, char *text)
 {
-	char word[8] = "", path[256] = "", full[PATH_MAX];
+	char *bar;
+
+	while ((bar = strchr(text, '|')))
+		*bar = '\n';
+	put(text, "%s", path);
+}
+
+static void set_mode(const char *name, const char *mode)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	chmod(path, (mode_t)strtoul(mode, NULL, 8));
+}
+
+static void add_line(char *line)
+{
+	char word[8] = "", path[256] = "";
 	int n = 0;
 
 	if (sscanf(line, "%7s %n", word, &n) < 1)
 		return;
 	line += n;
-	if (strcmp(word, "pci") == 0) {
-		add_pci(root, line);
-		return;
-	}
-	if (strcmp(word, "class") == 0) {
-		add_class(root, line);
-		return;
-	}
 	n = 0;
 	sscanf(line, "%255s %n", path, &n);
-	line += n ? (size_t)n : strlen(line);
-	snprintf(full, sizeof(full), "%s%s", root, path);
-	if (strcmp(word, "file") == 0)
-		put(root, line, "%s", path);
+	if (strcmp(word, "pci") == 0)
+		add_pci(line);
+	else if (strcmp(word, "class") == 0)
+		add_class(line);
+	else if (strcmp(word, "file") == 0)
+		add_file(path, line + (n ? (size_t)n : strlen(line)));
 	else if (strcmp(word, "link") == 0)
-		put_link(root, line, "%s", path);
+		put_link(line + n, "%s", path);
 	else if (strcmp(word, "dir") == 0)
-		put(root, "", "%s/.made", path);
+		put("", "%s/", path);
 	else if (strcmp(word, "rm") == 0)
-		fake_host_remove(full);
+		put_nothing(path);
 	else if (strcmp(word, "mode") == 0)
-		chmod(full, (mode_t)strtoul(line, NULL, 8));
+		set_mode(path, line + n);
 	else
 		fail(word);
 }
 
-void fake_host_make(char root[64])
-{
-	snprintf(root, 64, "/tmp/fake_host.XXXXXX");
-	if (!mkdtemp(root) || chmod(root, 0755) < 0)
-		fail(root);
-}
-
-void fake_host_add(const char *root, const char *text)
+void put_host(const char *text)
 {
 	char line[1024];
 	size_t n;
@@ -274,19 +296,24 @@ void fake_host_add(const char *root, const char *text)
 	for (; *text; text += n + (text[n] == '\n')) {
 		n = strcspn(text, "\n");
 		snprintf(line, sizeof(line), "%.*s", (int)n, text);
-		add_line(root, line);
+		add_line(line);
 	}
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+int make_root(void **state)
 {
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
+	(void)state;
+	snprintf(root, sizeof(root), "/tmp/minivmm-unit.XXXXXX");
+	if (!mkdtemp(root) || chmod(root, 0755) < 0)
+		fail(root);
+	return 0;
 }
 
-void fake_host_remove(const char *root)
+int remove_root(void **state)
 {
-	nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)state;
+	if (root[0])
+		put_nothing("");
+	root[0] = '\0';
+	return 0;
 }

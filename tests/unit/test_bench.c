@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/unit/fake_host.h"
 #include "vmm/command_bench.h"
 #include "vmm/mem.h"
 
@@ -243,46 +244,26 @@ static void test_json(void **state)
 	bench_results_free(&guest);
 }
 
-static void put(const char *root, const char *path, const char *text)
-{
-	char name[256], *slash;
-	FILE *f;
-
-	snprintf(name, sizeof(name), "%s%s", root, path);
-	for (slash = strchr(name + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		mkdir(name, 0755);
-		*slash = '/';
-	}
-	f = fopen(name, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
 static void test_surroundings(void **state)
 {
-	char root[] = "/tmp/test_bench.XXXXXX", rm[64];
 	struct bench_about a = { 0 }, nothing = { 0 };
 
-	(void)state;
-	assert_non_null(mkdtemp(root));
+	make_root(state);
 	bench_look_around(root, &nothing);
 	assert_string_equal(nothing.machine, "");
 	assert_string_equal(nothing.interrupts, "");
-	put(root, "/sys/class/dmi/id/sys_vendor", "Maker\n");
-	put(root, "/sys/class/dmi/id/product_name", "Thing\x1b\n");
-	put(root, "/sys/module/kvm_amd/parameters/avic", "Y\n");
-	put(root, "/sys/hypervisor/type", "xen\n");
-	put(root, "/sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n");
+	put("Maker\n", "/sys/class/dmi/id/sys_vendor");
+	put("Thing\x1b\n", "/sys/class/dmi/id/product_name");
+	put("Y\n", "/sys/module/kvm_amd/parameters/avic");
+	put("xen\n", "/sys/hypervisor/type");
+	put("hpet\n", "/sys/devices/system/clocksource/clocksource0/current_clocksource");
 	bench_look_around(root, &a);
 	assert_string_equal(a.machine, "Maker Thing");
 	assert_string_equal(a.interrupts, "avic=Y");
 	assert_string_equal(a.clocksource, "hpet");
 	assert_true(a.virtual); /* by CPUID or by Xen's file */
 	assert_string_not_equal(a.hypervisor, "");
-	snprintf(rm, sizeof(rm), "rm -r %s", root);
-	assert_int_equal(system(rm), 0);
+	remove_root(state);
 }
 
 int main(void)

@@ -12,64 +12,36 @@
 #include <sys/stat.h>
 #include <cmocka.h>
 
+#include "tests/unit/fake_host.h"
 #include "vmm/addr.h"
 #include "vmm/ram.h"
-
-static char root[64];
-
-static void put(const char *name, const char *text)
-{
-	char path[300], *slash;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", root, name);
-	for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		mkdir(path, 0755);
-		*slash = '/';
-	}
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
 
 #define NODE "sys/devices/system/node/"
 #define HUGE "hugepages/hugepages-2048kB/"
 
 static int make_tree(void **state)
 {
-	(void)state;
-	snprintf(root, sizeof(root), "/tmp/test_numa.XXXXXX");
-	assert_non_null(mkdtemp(root));
-	put(NODE "online", "0-2\n");
-	put(NODE "has_memory", "0,2\n");
-	put(NODE "node0/distance", "10 12 21\n");
-	put(NODE "node2/distance", "21 254 10\n");
-	put(NODE "node0/cpulist", "0-1\n");
-	put(NODE "node2/cpulist", "\n");
-	put("sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "0-1\n");
-	put("sys/devices/system/cpu/cpu1/topology/thread_siblings_list", "0-1\n");
-	put(NODE "node0/meminfo", "Node 0 MemTotal:       4096 kB\nNode 0 MemFree:        1000 kB\n"
-				  "Node 0 Active(file):   20 kB\nNode 0 Inactive(file): 3 kB\n"
-				  "Node 0 SReclaimable:   1 kB\nNode 0 Dirty:   99 kB\n");
-	put("proc/meminfo", "MemTotal:       8192 kB\nMemFree:  1 kB\nMemAvailable:    77 kB\n");
-	put(NODE "node0/" HUGE "nr_hugepages", "7\n");
-	put(NODE "node0/" HUGE "free_hugepages", "5\n");
-	put("sys/kernel/mm/" HUGE "nr_hugepages", "9\n");
-	put("sys/kernel/mm/" HUGE "free_hugepages", "6\n");
-	put("sys/kernel/mm/" HUGE "resv_hugepages", "2\n");
-	put("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
+	make_root(state);
+	put("0-2\n", NODE "online");
+	put("0,2\n", NODE "has_memory");
+	put("10 12 21\n", NODE "node0/distance");
+	put("21 254 10\n", NODE "node2/distance");
+	put("0-1\n", NODE "node0/cpulist");
+	put("\n", NODE "node2/cpulist");
+	put("0-1\n", "sys/devices/system/cpu/cpu0/topology/thread_siblings_list");
+	put("0-1\n", "sys/devices/system/cpu/cpu1/topology/thread_siblings_list");
+	put("Node 0 MemTotal:       4096 kB\nNode 0 MemFree:        1000 kB\n"
+	    "Node 0 Active(file):   20 kB\nNode 0 Inactive(file): 3 kB\n"
+	    "Node 0 SReclaimable:   1 kB\nNode 0 Dirty:   99 kB\n",
+	    NODE "node0/meminfo");
+	put("MemTotal:       8192 kB\nMemFree:  1 kB\nMemAvailable:    77 kB\n", "proc/meminfo");
+	put("7\n", NODE "node0/" HUGE "nr_hugepages");
+	put("5\n", NODE "node0/" HUGE "free_hugepages");
+	put("9\n", "sys/kernel/mm/" HUGE "nr_hugepages");
+	put("6\n", "sys/kernel/mm/" HUGE "free_hugepages");
+	put("2\n", "sys/kernel/mm/" HUGE "resv_hugepages");
+	put("always [madvise] never\n", "sys/kernel/mm/transparent_hugepage/enabled");
 	return 0;
-}
-
-static int remove_tree(void **state)
-{
-	char command[128];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	return system(command);
 }
 
 static void test_lists(void **state)
@@ -102,11 +74,11 @@ static void test_nodes(void **state)
 	assert_int_equal(n.online, 7);
 	assert_int_equal(n.memory, 5);
 	/* In a cpuset without node 0. */
-	put("proc/self/status", "Name:\tx\nMems_allowed:\t6\nMems_allowed_list:\t1-2\n");
+	put("Name:\tx\nMems_allowed:\t6\nMems_allowed_list:\t1-2\n", "proc/self/status");
 	n = numa_nodes(root);
 	assert_int_equal(n.online, 7);
 	assert_int_equal(n.memory, 4);
-	put("proc/self/status", "Mems_allowed_list:\t0-2\n");
+	put("Mems_allowed_list:\t0-2\n", "proc/self/status");
 	n = numa_nodes("/nonexistent");
 	assert_int_equal(n.online | n.memory, 0);
 }
@@ -180,7 +152,7 @@ static void test_look(void **state)
 	assert_int_equal(h.any.huge_2m.free, 4);
 	/* No memory: not looked at. */
 	assert_int_equal(h.node[1].available, 0);
-	put("sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]\n");
+	put("always madvise [never]\n", "sys/kernel/mm/transparent_hugepage/enabled");
 	ram_look(root, &w, &h);
 	assert_false(h.thp);
 }
@@ -194,5 +166,5 @@ int main(void)
 		cmocka_unit_test(test_look),
 	};
 
-	return cmocka_run_group_tests(tests, make_tree, remove_tree);
+	return cmocka_run_group_tests(tests, make_tree, remove_root);
 }

@@ -11,24 +11,14 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/unit/fake_host.h"
 #include "vmm/pin.h"
 
 #define CPU "sys/devices/system/cpu/"
 
-static char root[64];
 static struct error err;
 static struct pin_host h;
 static unsigned cpu[64];
-
-static void put(const char *text, const char *fmt, unsigned i)
-{
-	char name[200], cmd[600];
-
-	snprintf(name, sizeof(name), fmt, i);
-	snprintf(cmd, sizeof(cmd), "mkdir -p $(dirname %s/%s) && echo '%s' > %s/%s", root, name,
-		 text, root, name);
-	assert_int_equal(system(cmd), 0);
-}
 
 /* A host of n CPUs; with smt, CPU i and i + n/2 are one core. */
 static void host(unsigned n, bool smt, const char *online, const char *isolated)
@@ -36,12 +26,11 @@ static void host(unsigned n, bool smt, const char *online, const char *isolated)
 	char text[80];
 	unsigned i;
 
-	snprintf(text, sizeof(text), "rm -rf %s/sys", root);
-	assert_int_equal(system(text), 0);
+	put_nothing("sys");
 	snprintf(text, sizeof(text), "0-%u", n - 1);
-	put(text, CPU "present", 0);
-	put(online ? online : text, CPU "online", 0);
-	put(isolated, CPU "isolated", 0);
+	put(text, CPU "present");
+	put(online ? online : text, CPU "online");
+	put(isolated, CPU "isolated");
 	for (i = 0; i < n; i++) {
 		if (smt)
 			snprintf(text, sizeof(text), "%u,%u", i % (n / 2), i % (n / 2) + n / 2);
@@ -130,8 +119,8 @@ static void test_two_nodes(void **state)
 {
 	(void)state;
 	host(16, true, NULL, "");
-	put("0-3,8-11", "sys/devices/system/node/node%u/cpulist", 0);
-	put("4-7,12-15", "sys/devices/system/node/node%u/cpulist", 1);
+	put("0-3,8-11", "sys/devices/system/node/node0/cpulist");
+	put("4-7,12-15", "sys/devices/system/node/node1/cpulist");
 	look(0, NULL);
 	CHOSEN(1, 0, 1, 2, 3);
 	CHOSEN(1, 0, 1, 2, 3, 9);
@@ -156,8 +145,8 @@ static void test_isolated(void **state)
 {
 	(void)state;
 	host(16, true, NULL, "2-3,6-7,10-11,14-15");
-	put("0-3,8-11", "sys/devices/system/node/node%u/cpulist", 0);
-	put("4-7,12-15", "sys/devices/system/node/node%u/cpulist", 1);
+	put("0-3,8-11", "sys/devices/system/node/node0/cpulist");
+	put("4-7,12-15", "sys/devices/system/node/node1/cpulist");
 	look(0, NULL);
 	CHOSEN(1, 0, 2, 3);
 	/* An isolated sibling before a CPU that is not. */
@@ -222,22 +211,6 @@ static void test_self(void **state)
 	assert_memory_equal(&now, &before, sizeof(before));
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(root, sizeof(root), "/tmp/test_pin.XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	char cmd[100];
-
-	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", root);
-	return system(cmd);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,5 +220,5 @@ int main(void)
 		cmocka_unit_test(test_self),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, make_root, remove_root);
 }

@@ -18,7 +18,6 @@
 #include "vfio/preflight.h"
 #include "vmm/addr.h"
 
-static char root[64];
 static struct preflight p;
 static bool seen[PREFLIGHT_FINDINGS];
 
@@ -60,11 +59,8 @@ static bool seen[PREFLIGHT_FINDINGS];
 
 static void forget(void)
 {
-	if (!root[0])
-		return;
 	preflight_free(&p);
-	fake_host_remove(root);
-	root[0] = '\0';
+	remove_root(NULL);
 }
 
 static void look_at(const char *devices)
@@ -112,9 +108,9 @@ static void host(const char *text, const char *changes, const char *devices, con
 	char ids[1024];
 
 	forget();
-	fake_host_make(root);
-	fake_host_add(root, text);
-	fake_host_add(root, changes);
+	make_root(NULL);
+	put_host(text);
+	put_host(changes);
 	look_at(devices);
 	found(ids, sizeof(ids));
 	assert_string_equal(ids, want);
@@ -185,8 +181,8 @@ static void test_access(void **state)
 
 	(void)state;
 	forget();
-	fake_host_make(root);
-	fake_host_add(root, GOOD_PCI "mode /dev/kvm 0\nmode /dev/vfio/vfio 0\nmode /dev/vfio/13 0");
+	make_root(NULL);
+	put_host(GOOD_PCI "mode /dev/kvm 0\nmode /dev/vfio/vfio 0\nmode /dev/vfio/13 0");
 	assert_int_equal(me == 0 ? seteuid(65534) : 0, 0);
 	look_at("03:00.0");
 	assert_int_equal(seteuid(me), 0);
@@ -446,7 +442,7 @@ static void test_groups(void **state)
 	     GOOD_HOST);
 	assert_int_equal(pass_of(&p.pci, "0000:00:1f.4"), GROUP_PASS_TOGETHER);
 	forget();
-	fake_host_make(root);
+	make_root(NULL);
 	assert_true(groups_read(root, &p.pci) < 0);
 }
 

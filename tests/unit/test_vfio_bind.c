@@ -8,12 +8,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
-#include "tree.h"
+#include "tests/unit/fake_host.h"
 #include "vfio/bind.h"
+#include "vfio/hostfs.h"
 #include "vmm/addr.h"
 
 #define DEV  "sys/bus/pci/devices/"
@@ -38,10 +41,10 @@ static void driver_link(const char *bdf, const char *driver)
 	char target[64], path[200];
 
 	snprintf(target, sizeof(target), "../../../bus/pci/drivers/%s", driver);
-	snprintf(path, sizeof(path), "%s/" DEV "%s/driver", root, bdf);
-	unlink(path);
+	snprintf(path, sizeof(path), DEV "%s/driver", bdf);
+	put_nothing(path);
 	if (driver[0])
-		put_link(target, DEV "%s/driver", bdf);
+		put_link(target, "%s", path);
 }
 
 /* The driver that would take the device by its ids. */
@@ -119,8 +122,7 @@ static void device(const char *bdf, const char *class_code, int group)
 
 static int make_tree(void **state)
 {
-	(void)state;
-	make_root();
+	make_root(state);
 	put("", "run/");
 	device(NIC, "0x020000\n", 1);
 	device(GPU, "0x030000\n", 2);
@@ -384,13 +386,10 @@ static void test_restore_refused(void **state)
 
 static void test_restore_oddities(void **state)
 {
-	char command[200];
-
 	(void)state;
 	/* The driver's module was removed. */
 	assert_int_equal(bind_list(0, NIC, NULL), 0);
-	snprintf(command, sizeof(command), "rm -r %s/sys/bus/pci/drivers/e1000e", root);
-	assert_int_equal(system(command), 0);
+	put_nothing("sys/bus/pci/drivers/e1000e");
 	assert_int_equal(restore(NIC), 0);
 	is_native(NIC);
 	assert_non_null(strstr(modules, "pci:nic;"));
@@ -401,8 +400,7 @@ static void test_restore_oddities(void **state)
 	assert_string_equal(driver_of(NIC), "uio_pci_generic");
 	/* The device was unplugged. */
 	assert_int_equal(bind_list(0, GPU, NULL), 0);
-	snprintf(command, sizeof(command), "rm -r %s/" DEV GPU, root);
-	assert_int_equal(system(command), 0);
+	put_nothing(DEV GPU);
 	assert_int_equal(restore(GPU), 1);
 	assert_int_equal(records(), 0);
 }
@@ -460,15 +458,14 @@ static void test_records(void **state)
 static void test_write(void **state)
 {
 	struct host h = { .root = root, .timeout_ms = 5000 };
-	char text[32], path[200];
+	char text[32];
 	pid_t stuck = 1;
 
 	(void)state;
 	put("old", "sys/file");
 	assert_int_equal(host_write(&h, "/sys/file", "new", &stuck), 0);
 	assert_int_equal(stuck, 0);
-	snprintf(path, sizeof(path), "%s/sys/file", root);
-	sysfs_read_line(path, text, sizeof(text));
+	hostfs_line(root, text, sizeof(text), "/sys/file");
 	assert_string_equal(text, "new");
 	assert_int_equal(host_write(&h, "/sys/none", "x", &stuck), -ENOENT);
 	assert_int_equal(host_write(&h, "/sys", "x", &stuck), -EISDIR);

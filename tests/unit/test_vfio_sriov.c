@@ -8,10 +8,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
-#include "tree.h"
+#include "tests/unit/fake_host.h"
 #include "vfio/sriov.h"
 #include "vfio/vf_link.h"
 
@@ -28,8 +30,8 @@ static void make_vfs(unsigned n)
 	unsigned i;
 
 	for (i = 0; i < 8; i++) {
-		snprintf(path, sizeof(path), "%s/" DEV PF "/virtfn%u", root, i);
-		unlink(path);
+		snprintf(path, sizeof(path), DEV PF "/virtfn%u", i);
+		put_nothing(path);
 		snprintf(bdf, sizeof(bdf), "0000:01:10.%u", i);
 		snprintf(target, sizeof(target), "../%s", bdf);
 		put("0x020000\n", DEV "%s/class", bdf);
@@ -66,8 +68,7 @@ static const struct host host = { .root = root, .timeout_ms = 1000, .write = fak
 
 static int make_tree(void **state)
 {
-	(void)state;
-	make_root();
+	make_root(state);
 	put("0x020000\n", DEV PF "/class");
 	put("7\n", DEV PF "/sriov_totalvfs");
 	put("0\n", DEV PF "/sriov_numvfs");

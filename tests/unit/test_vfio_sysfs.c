@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "tree.h"
+#include "tests/unit/fake_host.h"
 #include "vfio/layout.h"
 #include "vfio/sysfs.h"
 #include "vmm/addr.h"
@@ -65,7 +65,7 @@ static int make_tree(void **state)
 {
 	unsigned i;
 
-	make_root();
+	make_root(state);
 	for (i = 0; i < ARRAY_SIZE(host); i++)
 		record(&host[i]);
 	put_link("../0000:02:00.0", DEV "0000:02:10.0/physfn");
