@@ -224,7 +224,7 @@ static int may_go(const struct plan *p, const struct sysfs_pci *d)
 		return error_set(p->err, -EBUSY,
 				 "%s has %ld VFs: remove them first: minivmm vf %s 0", d->bdf, vfs,
 				 d->bdf);
-	if (p->flags & BIND_FORCE || host_use(p->h->root, d->bdf, &why) == 0)
+	if (p->flags & BIND_FORCE || host_use_check(p->h->root, d->bdf, &why) == 0)
 		return 0;
 	return error_set(p->err, -EBUSY, "%s: minivmm bind --force takes it all the same",
 			 why.text);

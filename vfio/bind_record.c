@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vfio/hostfs.h"
 #include "vmm/cleanup.h"
 
 #define PREFIX "bind-"
@@ -160,8 +161,6 @@ static int is_record(void *arg, const char *name)
 int bind_record_each(const char *root, int (*fn)(void *, const char *bdf), void *arg)
 {
 	struct each e = { fn, arg };
-	char dir[PATH_MAX];
 
-	snprintf(dir, sizeof(dir), "%s" BIND_RECORD_DIR, root);
-	return sysfs_each(dir, is_record, &e);
+	return hostfs_each(root, is_record, &e, BIND_RECORD_DIR);
 }

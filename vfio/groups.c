@@ -46,6 +46,8 @@ int groups_read(const char *root, struct pci_list *l)
 	int rc;
 
 	*l = (struct pci_list){ 0 };
+	if (!hostfs_exists(root, "/sys/bus/pci/devices"))
+		return -ENOENT;
 	rc = hostfs_each(root, add, &r, "/sys/bus/pci/devices");
 	if (rc == 0 && l->n)
 		qsort(l->dev, l->n, sizeof(*l->dev), by_group);

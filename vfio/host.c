@@ -21,10 +21,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vfio/hostfs.h"
 #include "vfio/sysfs.h"
 #include "vmm/cleanup.h"
 
 #define DEPTH_MAX 8 /* of folders below a device's */
+#define WHO_SIZE  128
 
 const struct host host_here = {
 	.root = "",
@@ -74,75 +76,66 @@ int host_write(const struct host *h, const char *path, const char *text, pid_t *
 
 /* ---- why it hangs ---- */
 
-struct opener {
-	const char *root, *dir;
-	char path[128], who[64];
+struct search {
+	struct sysfs_files files;
+	const char *dir;
 	unsigned depth;
 };
 
-/* The device file of a folder of sysfs. */
-static bool device_file(const char *dir, char *path, size_t size)
+static int uevent_line(void *arg, const char *line)
 {
-	char name[PATH_MAX], line[128];
-	bool found = false;
-	FILE *f;
+	struct search *s = arg;
 
-	snprintf(name, sizeof(name), "%s/uevent", dir);
-	f = fopen(name, "re");
-	while (f && !found && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
-		found = strncmp(line, "DEVNAME=", 8) == 0;
-	}
-	if (f)
-		fclose(f);
-	if (found)
-		snprintf(path, size, "/dev/%s", line + 8);
-	return found;
+	if (strncmp(line, "DEVNAME=", 8) == 0)
+		sysfs_add_file(&s->files, "/dev", line + 8);
+	return 0;
 }
 
-static int open_in(struct opener *o, const char *dir);
+static void find_files(struct search *s, const char *dir);
 
-static int open_below(void *arg, const char *name)
+static int find_below(void *arg, const char *name)
 {
-	struct opener *o = arg;
+	struct search *s = arg;
 	char dir[PATH_MAX];
 	struct stat st;
 
-	if (snprintf(dir, sizeof(dir), "%s/%s", o->dir, name) >= (int)sizeof(dir) ||
-	    lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
-		return 0;
-	return open_in(o, dir);
+	if (snprintf(dir, sizeof(dir), "%s/%s", s->dir, name) < (int)sizeof(dir) &&
+	    lstat(dir, &st) == 0 && S_ISDIR(st.st_mode))
+		find_files(s, dir);
+	return 0;
 }
 
-/* 1 when a process has a device file of this folder, or of one below, open. */
-static int open_in(struct opener *o, const char *dir)
+/* The device files of this folder of sysfs and of those below. */
+static void find_files(struct search *s, const char *dir)
 {
-	const char *outer = o->dir;
-	int found;
+	const char *outer = s->dir;
 
-	if (o->depth >= DEPTH_MAX)
-		return 0;
-	o->depth++;
-	o->dir = dir;
-	found = (device_file(dir, o->path, sizeof(o->path)) &&
-		 sysfs_holder(o->root, o->path, o->who, sizeof(o->who))) ||
-		sysfs_each(dir, open_below, o);
-	o->dir = outer;
-	o->depth--;
-	return found;
+	if (s->depth >= DEPTH_MAX)
+		return;
+	s->depth++;
+	s->dir = dir;
+	hostfs_each_line("", uevent_line, s, "%s/uevent", dir);
+	hostfs_each("", find_below, s, "%s", dir);
+	s->dir = outer;
+	s->depth--;
+}
+
+static int tell_holder(void *who, const char *pid, const char *comm, const char *path)
+{
+	snprintf(who, WHO_SIZE, "; process %s (%s) has %s open", pid, comm, path);
+	return 1;
 }
 
 static int explain_stuck(const struct host *h, const char *bdf, const char *path, pid_t pid,
 			 struct error *err)
 {
-	char dir[PATH_MAX], where[64], who[256] = "";
-	struct opener o = { .root = h->root };
+	char dir[PATH_MAX], where[64], who[WHO_SIZE] = "";
+	struct search s = { .depth = 0 };
 
-	snprintf(dir, sizeof(dir), "%s/proc/%d/wchan", h->root, pid);
-	sysfs_read_line(dir, where, sizeof(where));
+	hostfs_line(h->root, where, sizeof(where), "/proc/%d/wchan", pid);
 	snprintf(dir, sizeof(dir), "%s/sys/bus/pci/devices/%s/", h->root, bdf);
-	if (open_in(&o, dir))
-		snprintf(who, sizeof(who), "; process %s has %s open", o.who, o.path);
+	find_files(&s, dir);
+	sysfs_holders(h->root, &s.files, tell_holder, who);
 	return error_set(err, -ETIMEDOUT,
 			 "%s: %s has not answered for %u s: process %d waits there in %s%s", bdf,
 			 path, h->timeout_ms / 1000, pid, where[0] ? where : "the kernel", who);

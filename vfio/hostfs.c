@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vfio/sysfs.h"
 #include "vmm/cleanup.h"
 
 /* Every function here begins like this: the path, from the last argument on. */
@@ -33,11 +32,27 @@ __attribute__((format(printf, 3, 0))) static void full_path(char path[PATH_MAX],
 		vsnprintf(path + n, PATH_MAX - n, fmt, ap);
 }
 
+static int read_line(const char *path, char *buf, size_t size)
+{
+	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	buf[0] = '\0';
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	return 0;
+}
+
 int hostfs_line(const char *root, char *buf, size_t size, const char *fmt, ...)
 {
 	FULL_PATH(path, root, fmt);
 
-	return sysfs_read_line(path, buf, size);
+	return read_line(path, buf, size);
 }
 
 long long hostfs_number(const char *root, long long fallback, const char *fmt, ...)
@@ -46,7 +61,7 @@ long long hostfs_number(const char *root, long long fallback, const char *fmt, .
 	long long v;
 
 	FULL_PATH(path, root, fmt);
-	if (sysfs_read_line(path, buf, sizeof(buf)) < 0)
+	if (read_line(path, buf, sizeof(buf)) < 0)
 		return fallback;
 	v = strtoll(buf, &end, 0);
 	return end == buf ? fallback : v;
@@ -104,7 +119,7 @@ int hostfs_each(const char *root, hostfs_fn *fn, void *arg, const char *fmt, ...
 	FULL_PATH(path, root, fmt);
 	n = scandir(path, &list, has_name, alphasort);
 	if (n < 0)
-		return -errno;
+		return 0;
 	for (i = 0; i < n; i++) {
 		if (rc == 0)
 			rc = fn(arg, list[i]->d_name);
@@ -123,7 +138,7 @@ int hostfs_each_line(const char *root, hostfs_fn *fn, void *arg, const char *fmt
 	FULL_PATH(path, root, fmt);
 	f = fopen(path, "re");
 	if (!f)
-		return -errno;
+		return 0;
 	while (rc == 0 && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
 		rc = fn(arg, line);

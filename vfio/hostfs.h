@@ -25,7 +25,7 @@ bool hostfs_exists(const char *root, const char *fmt, ...) HOSTFS_PATH(2);
 /* Whether this process may read and write it: 0 or -errno. */
 int hostfs_access(const char *root, const char *fmt, ...) HOSTFS_PATH(2);
 
-/* Both call fn until it returns non-zero, and return that; 0 at the end; -errno: cannot be read. */
+/* Both call fn until it returns non-zero, and return that; else 0. What cannot be read is empty. */
 typedef int hostfs_fn(void *arg, const char *text);
 /* The names in a folder in the order of the alphabet, without those that begin with a dot. */
 int hostfs_each(const char *root, hostfs_fn *, void *arg, const char *fmt, ...) HOSTFS_PATH(4);

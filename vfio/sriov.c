@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "vfio/host_use.h"
+#include "vfio/hostfs.h"
 
 static int first_name(void *buf, const char *name)
 {
@@ -26,8 +27,6 @@ static int first_name(void *buf, const char *name)
 
 int sriov_read(const char *root, const char *bdf, struct sriov *s, struct error *err)
 {
-	char dir[PATH_MAX];
-
 	*s = (struct sriov){ .num = 0 };
 	if (sysfs_pci_read(root, bdf, &s->pf) < 0)
 		return error_set(err, -ENODEV,
@@ -40,8 +39,7 @@ int sriov_read(const char *root, const char *bdf, struct sriov *s, struct error 
 	if (!s->total)
 		return error_set(err, -ENOTSUP,
 				 "%s has no SR-IOV, or the machine's setup has it off", bdf);
-	snprintf(dir, sizeof(dir), "%s/sys/bus/pci/devices/%s/net", root, bdf);
-	sysfs_each(dir, first_name, s->netdev);
+	hostfs_each(root, first_name, s->netdev, "/sys/bus/pci/devices/%s/net", bdf);
 	return 0;
 }
 
@@ -77,7 +75,7 @@ static int check_unused(const struct host *h, const struct sriov *s, struct erro
 		rc = sysfs_check_idle(h->root, &vf, err);
 		if (rc < 0)
 			return error_prefix(err, "%s", vf.bdf);
-		rc = host_use(h->root, vf.bdf, err);
+		rc = host_use_check(h->root, vf.bdf, err);
 	}
 	return rc;
 }

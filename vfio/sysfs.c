@@ -12,19 +12,18 @@
 #include "vfio/sysfs.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "vfio/hostfs.h"
 #include "vmm/addr.h"
-#include "vmm/cleanup.h"
 
-#define PCI_DEVICES "/sys/bus/pci/devices"
+#define PCI_DEVICES	"/sys/bus/pci/devices"
+#define IOMMU_GROUPS	"/sys/kernel/iommu_groups"
+#define NVME_SUBSYSTEMS "/devices/virtual/nvme-subsystem/"
 
 /* Two to `max` hex digits at *s, then `end`; moves *s behind them. */
 static bool hex_field(const char **s, unsigned min, unsigned max, char end, unsigned *out)
@@ -68,62 +67,28 @@ struct sysfs_addr sysfs_addr(const char *bdf)
 	return a;
 }
 
-int sysfs_read_line(const char *path, char *buf, size_t size)
-{
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	buf[0] = '\0';
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, size - 1);
-	if (n < 0)
-		return -errno;
-	buf[n] = '\0';
-	buf[strcspn(buf, "\n")] = '\0';
-	return 0;
-}
-
 int sysfs_attribute(const char *root, const char *bdf, const char *name, char *buf, size_t size)
 {
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s" PCI_DEVICES "/%s/%s", root, bdf, name);
-	return sysfs_read_line(path, buf, size);
+	return hostfs_line(root, buf, size, PCI_DEVICES "/%s/%s", bdf, name);
 }
 
 long sysfs_number(const char *root, const char *bdf, const char *name, long fallback)
 {
-	char buf[32], *end;
-	long v;
-
-	if (sysfs_attribute(root, bdf, name, buf, sizeof(buf)) < 0)
-		return fallback;
-	v = strtol(buf, &end, 0);
-	return end == buf ? fallback : v;
+	return (long)hostfs_number(root, fallback, PCI_DEVICES "/%s/%s", bdf, name);
 }
 
 void sysfs_link_name(const char *root, const char *bdf, const char *name, char *buf, size_t size)
 {
-	char path[PATH_MAX], target[PATH_MAX];
-	const char *slash;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "%s" PCI_DEVICES "/%s/%s", root, bdf, name);
-	n = readlink(path, target, sizeof(target) - 1);
-	target[n < 0 ? 0 : n] = '\0';
-	slash = strrchr(target, '/');
-	snprintf(buf, size, "%.*s", (int)size - 1, slash ? slash + 1 : target);
+	hostfs_link(root, buf, size, PCI_DEVICES "/%s/%s", bdf, name);
 }
 
 int sysfs_pci_read(const char *root, const char *bdf, struct sysfs_pci *d)
 {
-	char path[PATH_MAX], group[16];
+	char group[16];
 
 	*d = (struct sysfs_pci){ .group = -1, .numa_node = -1 };
 	snprintf(d->bdf, sizeof(d->bdf), "%s", bdf);
-	snprintf(path, sizeof(path), "%s" PCI_DEVICES "/%s", root, bdf);
-	if (access(path, F_OK) < 0)
+	if (!hostfs_exists(root, PCI_DEVICES "/%s", bdf))
 		return -ENODEV;
 	d->vendor = (uint16_t)sysfs_number(root, bdf, "vendor", 0xffff);
 	d->device = (uint16_t)sysfs_number(root, bdf, "device", 0xffff);
@@ -140,30 +105,28 @@ int sysfs_pci_read(const char *root, const char *bdf, struct sysfs_pci *d)
 	return 0;
 }
 
-static int has_name(const struct dirent *e)
+struct group_walk {
+	const char *root;
+	int (*fn)(void *, const struct sysfs_pci *);
+	void *arg;
+};
+
+static int group_device(void *arg, const char *bdf)
 {
-	return e->d_name[0] != '.';
+	const struct group_walk *w = arg;
+	struct sysfs_pci d;
+
+	return sysfs_pci_read(w->root, bdf, &d) < 0 ? 0 : w->fn(w->arg, &d);
 }
 
 int sysfs_group_each(const char *root, unsigned group, int (*fn)(void *, const struct sysfs_pci *),
 		     void *arg)
 {
-	char path[PATH_MAX];
-	struct sysfs_pci d;
-	struct dirent **list;
-	int i, n, rc = 0;
+	struct group_walk w = { root, fn, arg };
 
-	snprintf(path, sizeof(path), "%s/sys/kernel/iommu_groups/%u/devices", root, group);
-	n = scandir(path, &list, has_name, alphasort);
-	if (n < 0)
+	if (!hostfs_exists(root, IOMMU_GROUPS "/%u", group))
 		return -ENOENT;
-	for (i = 0; i < n; i++) {
-		if (rc == 0 && sysfs_pci_read(root, list[i]->d_name, &d) == 0)
-			rc = fn(arg, &d);
-		free(list[i]);
-	}
-	free(list);
-	return rc;
+	return hostfs_each(root, group_device, &w, IOMMU_GROUPS "/%u/devices", group);
 }
 
 bool sysfs_is_bridge(const struct sysfs_pci *d)
@@ -186,35 +149,31 @@ bool sysfs_in_the_way(const struct sysfs_pci *d)
 
 /* ---- what is wrong ---- */
 
-bool sysfs_cpu_is_amd(const char *root)
+static int amd_line(void *arg, const char *line)
 {
-	char path[PATH_MAX], line[128];
-	bool amd = false;
-	FILE *f;
+	*(bool *)arg |= strncmp(line, "vendor_id", 9) == 0 &&
+			(strstr(line, "AMD") || strstr(line, "Hygon"));
+	return strncmp(line, "flags", 5) == 0;
+}
 
-	snprintf(path, sizeof(path), "%s/proc/cpuinfo", root);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f) && strncmp(line, "flags", 5) != 0)
-		amd |= strncmp(line, "vendor_id", 9) == 0 &&
-		       (strstr(line, "AMD") || strstr(line, "Hygon"));
-	if (f)
-		fclose(f);
+static bool cpu_is_amd(const char *root)
+{
+	bool amd = false;
+
+	hostfs_each_line(root, amd_line, &amd, "/proc/cpuinfo");
 	return amd;
+}
+
+static int found(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return 1;
 }
 
 bool sysfs_any_group(const char *root)
 {
-	char path[PATH_MAX];
-	struct dirent **list;
-	int i, n;
-
-	snprintf(path, sizeof(path), "%s/sys/kernel/iommu_groups", root);
-	n = scandir(path, &list, has_name, NULL);
-	for (i = 0; i < n; i++)
-		free(list[i]);
-	if (n >= 0)
-		free(list);
-	return n > 0;
+	return hostfs_each(root, found, NULL, IOMMU_GROUPS) != 0;
 }
 
 static int explain_no_iommu(const char *root, const char *bdf, struct error *err)
@@ -224,7 +183,7 @@ static int explain_no_iommu(const char *root, const char *bdf, struct error *err
 				 "%s: the IOMMU does not look after this device: choose another "
 				 "slot or device",
 				 bdf);
-	if (sysfs_cpu_is_amd(root))
+	if (cpu_is_amd(root))
 		return error_set(err, -ENODEV,
 				 "%s: this host runs without an IOMMU: enable it (IOMMU, AMD-Vi, "
 				 "SVM) in the machine's setup, and boot without amd_iommu=off "
@@ -299,98 +258,142 @@ int sysfs_explain_group(const char *root, unsigned group, struct error *err)
 			 t.n > 1 ? "them" : "that", t.first.bdf, t.n > 1 ? " --group" : "");
 }
 
-/* ---- who holds a group ---- */
+/* ---- what belongs to a device ---- */
 
-int sysfs_each(const char *dir, int (*fn)(void *, const char *name), void *arg)
+static bool leads_through(const char *target, const char *bdf)
 {
-	DIR *d = opendir(dir);
-	struct dirent *e;
-	int rc = 0;
+	char part[VFIO_BDF_SIZE + 2];
 
-	while (d && rc == 0 && (e = readdir(d)))
-		rc = e->d_name[0] == '.' ? 0 : fn(arg, e->d_name);
-	if (d)
-		closedir(d);
-	return rc;
+	snprintf(part, sizeof(part), "/%.15s/", bdf);
+	return strstr(target, part) != NULL;
 }
 
-struct holder {
-	const char *root, *path;
-	char dir[PATH_MAX]; /* of the process's descriptors */
-	char *who;
-	size_t size;
+struct subsystem {
+	const char *root, *bdf, *name;
+	int len; /* of the name */
 };
 
-static int is_it(void *arg, const char *fd)
+static int has_controller(void *arg, const char *name)
 {
-	struct holder *h = arg;
-	char link[PATH_MAX + 256], target[PATH_MAX];
-	ssize_t n;
+	const struct subsystem *s = arg;
+	char target[PATH_MAX];
 
-	snprintf(link, sizeof(link), "%s/%s", h->dir, fd);
-	n = readlink(link, target, sizeof(target) - 1);
-	target[n < 0 ? 0 : n] = '\0';
-	return strcmp(target, h->path) == 0;
+	hostfs_target(s->root, target, sizeof(target), "/sys" NVME_SUBSYSTEMS "%.*s/%s", s->len,
+		      s->name, name);
+	return leads_through(target, s->bdf);
 }
 
-static int holds(void *arg, const char *pid)
+/* An NVMe disk with several controllers hangs from the subsystem, which has a link to each. */
+bool sysfs_belongs(const char *root, const char *bdf, const char *class, const char *name)
 {
-	struct holder *h = arg;
-	char path[PATH_MAX], comm[32];
+	struct subsystem s = { root, bdf, NULL, 0 };
+	char target[PATH_MAX];
 
-	if (!isdigit((unsigned char)pid[0]))
+	hostfs_target(root, target, sizeof(target), "/sys/class/%s/%s", class, name);
+	s.name = strstr(target, NVME_SUBSYSTEMS);
+	if (!s.name)
+		return leads_through(target, bdf);
+	s.name += strlen(NVME_SUBSYSTEMS);
+	s.len = (int)strcspn(s.name, "/");
+	return hostfs_each(root, has_controller, &s, "/sys" NVME_SUBSYSTEMS "%.*s", s.len, s.name);
+}
+
+/* ---- who has files open ---- */
+
+void sysfs_add_file(struct sysfs_files *f, const char *folder, const char *name)
+{
+	if (f->n < ARRAY_SIZE(f->path))
+		snprintf(f->path[f->n++], sizeof(f->path[0]), "%s/%s", folder, name);
+}
+
+static int add_vfio(void *files, const char *name)
+{
+	sysfs_add_file(files, "/dev/vfio/devices", name);
+	return 0;
+}
+
+static void add_group(struct sysfs_files *f, unsigned group)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", group);
+	sysfs_add_file(f, "/dev/vfio", name);
+}
+
+/* The group's file for a container's user, the device's own for an iommufd's. */
+void sysfs_vfio_files(const char *root, const struct sysfs_pci *d, struct sysfs_files *f)
+{
+	f->n = 0;
+	if (d->group >= 0)
+		add_group(f, (unsigned)d->group);
+	hostfs_each(root, add_vfio, f, PCI_DEVICES "/%s/vfio-dev", d->bdf);
+}
+
+struct holders {
+	const char *root, *pid;
+	const struct sysfs_files *files;
+	sysfs_holder_fn *fn;
+	void *arg;
+	int rc; /* what fn returned */
+};
+
+/* Stops at the first: a process is named once. */
+static int open_file(void *arg, const char *fd)
+{
+	char target[PATH_MAX], comm[32];
+	struct holders *h = arg;
+	unsigned i;
+
+	hostfs_target(h->root, target, sizeof(target), "/proc/%s/fd/%s", h->pid, fd);
+	for (i = 0; i < h->files->n && strcmp(target, h->files->path[i]) != 0; i++)
+		;
+	if (i == h->files->n)
 		return 0;
-	snprintf(h->dir, sizeof(h->dir), "%s/proc/%s/fd", h->root, pid);
-	if (!sysfs_each(h->dir, is_it, h))
-		return 0;
-	snprintf(path, sizeof(path), "%s/proc/%s/comm", h->root, pid);
-	sysfs_read_line(path, comm, sizeof(comm));
-	snprintf(h->who, h->size, "%s (%s)", pid, comm[0] ? comm : "no name");
+	hostfs_line(h->root, comm, sizeof(comm), "/proc/%s/comm", h->pid);
+	h->rc = h->fn(h->arg, h->pid, comm[0] ? comm : "no name", target);
 	return 1;
 }
 
-bool sysfs_holder(const char *root, const char *path, char *who, size_t size)
+static int process(void *arg, const char *pid)
 {
-	struct holder h = { .root = root, .path = path, .who = who, .size = size };
-	char dir[PATH_MAX];
+	struct holders *h = arg;
 
-	snprintf(dir, sizeof(dir), "%s/proc", root);
-	return sysfs_each(dir, holds, &h) != 0;
+	h->pid = pid;
+	if (isdigit((unsigned char)*pid))
+		hostfs_each(h->root, open_file, h, "/proc/%s/fd", pid);
+	return h->rc;
 }
 
-static int explain_holder(const char *who, const char *path, struct error *err)
+int sysfs_holders(const char *root, const struct sysfs_files *f, sysfs_holder_fn *fn, void *arg)
 {
-	return error_set(err, -EBUSY, "process %s has %s open: end it first", who, path);
+	struct holders h = { root, NULL, f, fn, arg, 0 };
+
+	return f->n ? hostfs_each(root, process, &h, "/proc") : 0;
+}
+
+static int explain_holder(void *err, const char *pid, const char *comm, const char *path)
+{
+	return error_set(err, -EBUSY, "process %s (%s) has %s open: end it first", pid, comm, path);
 }
 
 int sysfs_explain_busy(const char *root, unsigned group, struct error *err)
 {
-	char path[64], who[64];
+	struct sysfs_files f = { .n = 0 };
+	int rc;
 
-	snprintf(path, sizeof(path), "/dev/vfio/%u", group);
-	if (sysfs_holder(root, path, who, sizeof(who)))
-		return explain_holder(who, path, err);
+	add_group(&f, group);
+	rc = sysfs_holders(root, &f, explain_holder, err);
+	if (rc < 0)
+		return rc;
 	return error_set(err, -EBUSY,
 			 "another process has %s open: end it first (fuser -v %s names it to root)",
-			 path, path);
+			 f.path[0], f.path[0]);
 }
 
-static int first_name(void *buf, const char *name)
-{
-	snprintf(buf, 64, "/dev/vfio/devices/%.32s", name);
-	return 1;
-}
-
-/* The group's file for a container's user, the device's own for an iommufd's. */
 int sysfs_check_idle(const char *root, const struct sysfs_pci *d, struct error *err)
 {
-	char dir[PATH_MAX], path[64], who[64];
+	struct sysfs_files f;
 
-	snprintf(path, sizeof(path), "/dev/vfio/%d", d->group);
-	if (sysfs_holder(root, path, who, sizeof(who)))
-		return explain_holder(who, path, err);
-	snprintf(dir, sizeof(dir), "%s" PCI_DEVICES "/%s/vfio-dev", root, d->bdf);
-	if (sysfs_each(dir, first_name, path) && sysfs_holder(root, path, who, sizeof(who)))
-		return explain_holder(who, path, err);
-	return 0;
+	sysfs_vfio_files(root, d, &f);
+	return sysfs_holders(root, &f, explain_holder, err);
 }

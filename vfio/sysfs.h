@@ -51,7 +51,6 @@ bool sysfs_driver_is_vfio(const char *driver);
 bool sysfs_in_the_way(const struct sysfs_pci *);
 /* Bridges of any kind: they stay with the host. */
 bool sysfs_is_bridge(const struct sysfs_pci *);
-bool sysfs_cpu_is_amd(const char *root);
 /* The kernel drives an IOMMU. */
 bool sysfs_any_group(const char *root);
 
@@ -70,17 +69,26 @@ int sysfs_check_idle(const char *root, const struct sysfs_pci *, struct error *)
 
 /* The pieces that the above is made of. */
 
-/* The file's first line without its newline; -errno, and "" in buf, when it cannot be read. */
-int sysfs_read_line(const char *path, char *buf, size_t size);
-/* A device's attribute, likewise. */
+/* A device's attribute: its first line; -errno, and "" in buf, when it cannot be read. */
 int sysfs_attribute(const char *root, const char *bdf, const char *name, char *buf, size_t size);
 long sysfs_number(const char *root, const char *bdf, const char *name, long fallback);
 /* The last word of what a device's link points to; "" when there is none. */
 void sysfs_link_name(const char *root, const char *bdf, const char *name, char *buf, size_t size);
-/* "4711 (qemu)" for a process that has this file of /dev open; false: none that is seen. */
-bool sysfs_holder(const char *root, const char *path, char *who, size_t size);
-/* Calls fn for each name in the folder, dot files left out, until it returns non-zero; returns
- * that. A folder that is not there is empty. */
-int sysfs_each(const char *dir, int (*fn)(void *, const char *name), void *arg);
+/* Whether the device of a class ("net", "block", ...) is the PCI device's: its path leads through
+ * it, or, of an NVMe disk with several controllers, that of one of them. */
+bool sysfs_belongs(const char *root, const char *bdf, const char *class, const char *name);
+
+/* Files of /dev; what is too much is left out. */
+struct sysfs_files {
+	unsigned n;
+	char path[64][48];
+};
+void sysfs_add_file(struct sysfs_files *, const char *folder, const char *name);
+/* By which a process has the device or its group. */
+void sysfs_vfio_files(const char *root, const struct sysfs_pci *, struct sysfs_files *);
+/* Calls fn for each process that is seen to have one of them open, all of them as root, until it
+ * returns non-zero; returns that. */
+typedef int sysfs_holder_fn(void *arg, const char *pid, const char *comm, const char *path);
+int sysfs_holders(const char *root, const struct sysfs_files *, sysfs_holder_fn *, void *arg);
 
 #endif
