@@ -52,6 +52,18 @@ static void fill_in(const struct preflight *p, const char *pattern, const char *
 	buf[n] = '\0';
 }
 
+/* What is stacked is found by each way to it, and a default route is one for each protocol. */
+static bool is_said(const struct preflight *p, const struct preflight_line *l)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->line[i].what == l->what && strcmp(p->line[i].bdf, l->bdf) == 0 &&
+		    strcmp(p->line[i].text, l->text) == 0)
+			return true;
+	return false;
+}
+
 void preflight_add(struct preflight *p, enum preflight_finding what,
 		   const char *const text[PREFLIGHT_TEXTS])
 {
@@ -62,11 +74,12 @@ void preflight_add(struct preflight *p, enum preflight_finding what,
 		return;
 	}
 	p->line = grown;
-	l = &grown[p->n++];
+	l = &grown[p->n];
 	l->what = what;
 	memcpy(l->bdf, p->bdf, sizeof(l->bdf));
 	fill_in(p, preflight_table[what].text, text, l->text, sizeof(l->text));
 	fill_in(p, preflight_table[what].remedy, text, l->remedy, sizeof(l->remedy));
+	p->n += !is_said(p, l);
 }
 
 size_t preflight_count(const struct preflight *p, enum preflight_level level)

@@ -135,7 +135,12 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 				  "end it: kill {1}" },
 	[PREFLIGHT_USE_NET] = { "use-net", "in use", WARNING, "network interface {1} is up",
 				"ip link set {1} down, or keep it: the host may need it" },
-	[PREFLIGHT_USE_DISK] = { "use-disk", "in use", WARNING, "the host uses {1}: {2}", "{3}" },
+	[PREFLIGHT_USE_DISK] = { "use-disk", "in use", WARNING, "{1}", "{2}" },
+	[PREFLIGHT_USE_CONSOLE] = { "use-console", "in use", WARNING, "{1}",
+				    "log in over a network, then: echo 0 >/sys/class/vtconsole/"
+				    "{2}/bind" },
+	[PREFLIGHT_USE_ROUTE] = { "use-route", "in use", WARNING, "{1}",
+				  "keep it, or give the host another way out: ip route shows it" },
 	[PREFLIGHT_USE_PROCESS] = { "use-process", "in use", WARNING,
 				    "process {1} ({2}) has {3} open", "end it before binding" },
 	[PREFLIGHT_USE_SCREEN] = { "use-screen", "in use", WARNING,

@@ -3,6 +3,7 @@
  * Hosts of several shapes as recorded text, what the preflight finds on each, and what goes
  * together on them. The last test: every finding of the table has been seen.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -375,6 +378,12 @@ static void test_which(void **state)
 	     "link /proc/812/fd/9 /dev/dri/card0\nlink /proc/812/fd/10 /dev/dri/renderD128\n"    \
 	     "file /proc/900/comm pipewire\nlink /proc/900/fd/20 /dev/snd/controlC1\n"
 
+#define CONSOLE                                                    \
+	"file /sys/class/vtconsole/vtcon0/bind 1\n"                \
+	"file /sys/class/vtconsole/vtcon0/name (S) dummy device\n" \
+	"file /sys/class/vtconsole/vtcon1/bind 1\n"                \
+	"file /sys/class/vtconsole/vtcon1/name (M) frame buffer device\n"
+
 static void test_desktop(void **state)
 {
 	(void)state;
@@ -389,8 +398,12 @@ static void test_desktop(void **state)
 	says("use-screen", "BOOTFB", "sysfb_init");
 	says("rom-boot", "display", "--vfio 0000:01:00.0,romfile=");
 	says("bars-ok", "16 MiB, 256 MiB", NULL);
+	host(DESKTOP, CONSOLE, "01:00.0",
+	     GOOD_HOST " | driver-other group-blocked use-console use-screen use-process reset-bus "
+		       "bars-ok rom-boot");
+	says("use-console", "console is there", "echo 0 >/sys/class/vtconsole/vtcon1/bind");
 	/* Bound as the remedy says, desktop and screen gone. */
-	host(DESKTOP,
+	host(DESKTOP CONSOLE,
 	     "link /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/driver ../drivers/vfio-pci\n"
 	     "link /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.1/driver ../drivers/vfio-pci\n"
 	     "rm /proc/812\nrm /proc/900\nrm /proc/iomem\nfile /dev/vfio/1\n"
@@ -511,29 +524,114 @@ static void test_sriov(void **state)
 	     "03:00.0", GOOD_HOST " | driver-ok group-alone use-group reset-ok bars-ok");
 }
 
+#define DISK                                                                              \
+	GOOD "pci 04:00.0 class=010802 id=144d:a808 group=14 driver=nvme reset=flr\n"     \
+	     "class block/nvme0n1 04:00.0/nvme/nvme0\nfile /sys/class/block/nvme0n1/dev " \
+	     "259:0\n" PART("1") PART("2") PART("3")
+#define PART(n)                                                  \
+	"class block/nvme0n1p" n " 04:00.0/nvme/nvme0/nvme0n1\n" \
+	"file /sys/class/block/nvme0n1p" n "/partition " n "\n"  \
+	"file /sys/class/block/nvme0n1p" n "/dev 259:" n "\n"
+#define DISK_FINDINGS(use) GOOD_HOST " | driver-other group-alone " use "reset-ok bars-ok"
+
 static void test_disks(void **state)
 {
 	(void)state;
-	host(GOOD_PCI,
-	     "pci 04:00.0 class=010802 id=144d:a808 group=14 driver=nvme reset=flr\n"
-	     "class block/nvme0n1 04:00.0\nclass block/nvme0n1p1 04:00.0\n"
-	     "class block/nvme0n1p2 04:00.0\nclass block/nvme0n1p3 04:00.0\n"
-	     "class block/sda1 03:00.0\n"
+	host(DISK, "class block/sda1 virtual/block\n", "04:00.0", DISK_FINDINGS(""));
+	host(DISK,
 	     "dir /sys/class/block/nvme0n1p3/holders/dm-0\n"
-	     "file /proc/self/mounts /dev/nvme0n1p1 / ext4 rw 0 0|/dev/sda1 /srv ext4 rw 0 0|"
-	     "/dev/nvme0n1p10 /not ext4 rw 0 0|/dev/nvme0n1p1 /mnt ext4 rw 0 0\n"
+	     "file /proc/self/mountinfo 21 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw|"
+	     "22 21 8:1 / /srv rw - ext4 /dev/sda1 rw|23 21 259:10 / /not rw - ext4 "
+	     "/dev/nvme0n1p10 rw|24 21 259:1 / /mnt rw - ext4 /dev/nvme0n1p1 rw\n"
 	     "file /proc/swaps Filename Type Size|/dev/nvme0n1p2 partition 1 0 -2\n"
-	     "file /proc/77/comm \033[2Jdd\nlink /proc/77/fd/3 /dev/nvme0n1\n"
+	     "file /proc/77/comm \033[2Jdd\nlink /proc/77/fd/3 /dev/nvme0n1p1\n"
 	     "link /proc/78/fd/3 /dev/nvme0",
-	     "04:00.0",
-	     GOOD_HOST " | driver-other group-alone use-disk use-disk use-disk use-disk "
-		       "use-process reset-ok bars-ok");
+	     "04:00.0", DISK_FINDINGS("use-disk use-disk use-disk use-disk use-process "));
 	/* The name that a process gave itself does not clear a screen. */
-	says("use-process", "process 77 (?[2Jdd) has /dev/nvme0n1 open", NULL);
-	says("use-disk", "nvme0n1p1: mounted on /", "the host runs from it");
+	says("use-process", "process 77 (?[2Jdd) has /dev/nvme0n1p1 open", NULL);
+	says("use-disk", "nvme0n1p1, mounted on /", "the host runs from it");
 	says_nth(1, "use-disk", "mounted on /mnt", "umount /mnt");
-	says_nth(2, "use-disk", "nvme0n1p2: swap", "swapoff /dev/nvme0n1p2");
-	says_nth(3, "use-disk", "dm-0 lies on it", "lsblk");
+	says_nth(2, "use-disk", "nvme0n1p2, which is swap", "swapoff /dev/nvme0n1p2");
+	says_nth(3, "use-disk", "nvme0n1p3, on which lies /dev/dm-0", "lsblk");
+}
+
+/* Two volumes on two partitions, the first one on both; a btrfs; one of two NVMe controllers. */
+static void test_stacks(void **state)
+{
+	(void)state;
+	host(DISK,
+	     "class block/dm-0 virtual/block\nfile /sys/class/block/dm-0/dev 254:0\n"
+	     "class block/dm-1 virtual/block\nfile /sys/class/block/dm-1/dev 254:1\n"
+	     "dir /sys/class/block/nvme0n1p1/holders/dm-0\n"
+	     "dir /sys/class/block/nvme0n1p2/holders/dm-0\n"
+	     "dir /sys/class/block/nvme0n1p2/holders/dm-1\n"
+	     "file /proc/self/mountinfo 21 1 254:0 / / rw - ext4 /dev/mapper/vg-root rw|"
+	     "22 21 0:40 /@ /home rw - btrfs /dev/nvme0n1p3 rw\n"
+	     "file /proc/swaps Filename Type Size|/dev/dm-1 partition 1 0 -2\n",
+	     "04:00.0", DISK_FINDINGS("use-disk use-disk use-disk "));
+	says("use-disk", "the disk /dev/nvme0n1 with /dev/dm-0, mounted on /", "the host runs");
+	says_nth(1, "use-disk", "dm-1, which is swap", "swapoff /dev/dm-1");
+	says_nth(2, "use-disk", "nvme0n1p3, mounted on /home", "umount /home");
+	host(DISK,
+	     "class block/nvme1n1 virtual/nvme-subsystem/nvme-subsys1\n"
+	     "link /sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1 "
+	     "../../../pci0000:00/0000:04:00.0/nvme/nvme1\n"
+	     "file /proc/self/mountinfo 22 21 0:40 / /srv rw - xfs /dev/nvme1n1 rw\n"
+	     "link /proc/78/fd/3 /dev/nvme1n1",
+	     "04:00.0", DISK_FINDINGS("use-disk use-process "));
+	says("use-disk", "the disk /dev/nvme1n1, mounted on /srv", "umount /srv");
+	says("use-process", "process 78 (no name) has /dev/nvme1n1", NULL);
+}
+
+/* What refuses an exclusive open here is a terminal. */
+static void test_exclusive(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
+	uid_t me = geteuid();
+	char ids[1024];
+
+	(void)state;
+	if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
+		skip();
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	assert_true(slave >= 0);
+	assert_int_equal(fchmod(slave, 0666), 0);
+	forget();
+	make_root(NULL);
+	put_host(DISK);
+	put_link(ptsname(master), "dev/nvme0n1");
+	assert_int_equal(ioctl(slave, TIOCEXCL), 0);
+	assert_int_equal(me == 0 ? seteuid(65534) : 0, 0);
+	look_at("04:00.0");
+	assert_int_equal(seteuid(me), 0);
+	found(ids, sizeof(ids));
+	assert_non_null(strstr(ids, "group-alone use-disk reset-ok"));
+	says("use-disk", "the disk /dev/nvme0n1, which is in use", "lsblk");
+	close(slave);
+	close(master);
+}
+
+/* IPv4 and IPv6 over a bridge, IPv4 over the other card by itself. */
+static void test_route(void **state)
+{
+#define BRIDGE                                                                                   \
+	GOOD "pci 04:00.0 class=020000 id=8086:1 group=14 driver=igb reset=flr\n"                \
+	     "pci 05:00.0 class=020000 id=8086:1 group=15 driver=igb reset=flr\n"                \
+	     "class net/eth0 04:00.0/net\nfile /sys/class/net/eth0/flags 0x1003\n"               \
+	     "class net/eth1 05:00.0/net\nclass net/br0 virtual/net\n"                           \
+	     "dir /sys/class/net/br0/lower_eth0\n"                                               \
+	     "file /proc/net/route Iface Destination|br0 00000000 0100A8C0 0003 0 0 0 00000000|" \
+	     "eth1 00000000 0100A8C0 0003 0 0 9 00000000|eth1 0000A8C0 0 0001 0 0 0 00FFFFFF\n"
+#define ZERO "00000000000000000000000000000000"
+	(void)state;
+	host(BRIDGE,
+	     "file /proc/net/ipv6_route " ZERO " 00 " ZERO " 00 fe80000000000000021122fffe334455 "
+	     "00000400 00000001 00000000 00450003 br0",
+	     "04:00.0 05:00.0",
+	     DISK_FINDINGS("use-route use-net ") " | driver-other group-alone use-route reset-ok "
+						 "bars-ok");
+	says("use-route", "default route (br0)", "ip route");
+	says_nth(1, "use-route", "default route (eth1)", NULL);
 }
 
 static void test_reset(void **state)
@@ -627,16 +725,17 @@ static int tidy(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	      cmocka_unit_test(test_kvm),
-		cmocka_unit_test(test_access),	      cmocka_unit_test(test_no_iommu),
-		cmocka_unit_test(test_remapping),     cmocka_unit_test(test_no_vfio),
-		cmocka_unit_test(test_memlock),	      cmocka_unit_test(test_cpus),
-		cmocka_unit_test(test_numa),	      cmocka_unit_test(test_which),
-		cmocka_unit_test(test_desktop),	      cmocka_unit_test(test_screen),
-		cmocka_unit_test(test_groups),	      cmocka_unit_test(test_no_acs),
-		cmocka_unit_test(test_sriov),	      cmocka_unit_test(test_disks),
-		cmocka_unit_test(test_reset),	      cmocka_unit_test(test_bars),
-		cmocka_unit_test(test_every_finding),
+		cmocka_unit_test(test_good),	  cmocka_unit_test(test_kvm),
+		cmocka_unit_test(test_access),	  cmocka_unit_test(test_no_iommu),
+		cmocka_unit_test(test_remapping), cmocka_unit_test(test_no_vfio),
+		cmocka_unit_test(test_memlock),	  cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_numa),	  cmocka_unit_test(test_which),
+		cmocka_unit_test(test_desktop),	  cmocka_unit_test(test_screen),
+		cmocka_unit_test(test_groups),	  cmocka_unit_test(test_no_acs),
+		cmocka_unit_test(test_sriov),	  cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_stacks),	  cmocka_unit_test(test_exclusive),
+		cmocka_unit_test(test_route),	  cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_bars),	  cmocka_unit_test(test_every_finding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, tidy);
