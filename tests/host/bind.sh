@@ -18,6 +18,8 @@ said() {
 	grep -qE -- "$text" "$OUT/said" || why="${why}no '$text'; "
 	if [ -z "$why" ]; then ok "$name" "$(head -n 1 "$OUT/said")"; else fail "$name" "$why$(cat "$OUT/said")"; fi
 }
+# check_says BDF TEXT: what bind refuses, check knows.
+check_says() { minivmm check "$1" --json | grep -q "\"text\": \".*$2"; }
 nic_of() { ls "/sys/bus/pci/devices/$1/net" 2>/dev/null; }
 # state BDF: its driver, its override, its record.
 state() {
@@ -80,14 +82,17 @@ net_down "$e1000"
 ip link add br0 type bridge && ip link set "$(nic_of "$e1000")" master br0 && ip link set br0 up &&
 	ip addr add 10.0.2.15/24 dev br0 && ip link set "$(nic_of "$e1000")" up && ip route add default via 10.0.2.2 dev br0
 said "one below a bridge with it, too" 1 "$e1000 carries .*default route .br0" minivmm bind "$e1000"
+check "check knows the default route, too" check_says "$e1000" "default route (br0)"
 ip link del br0
 net_down "$e1000"
 disk=/dev/$(disk_of "$sriov")
 mkswap "$disk" >/dev/null && swapon "$disk"
 said "a disk with swap is refused" 1 "$disk, which is swap" minivmm bind "$sriov"
+check "check knows swap" check_says "$sriov" "$disk, which is swap"
 swapoff "$disk"
 mkfs.ext4 -q "$disk" && mkdir -p /tmp/mnt && mount "$disk" /tmp/mnt
 said "a mounted disk is refused" 1 "$disk, mounted on /tmp/mnt" minivmm bind "$sriov"
+check "check knows a mounted disk" check_says "$sriov" "$disk, mounted on /tmp/mnt"
 after=$(for d in /sys/bus/pci/devices/*; do state "${d##*/}"; done)
 check "no refusal changed anything" [ "$before" = "$after" ]
 said "--force takes a mounted disk" 0 "$sriov: nvme -> vfio-pci" minivmm bind --force "$sriov"

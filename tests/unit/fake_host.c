@@ -26,6 +26,8 @@ static void make_path(char path[PATH_MAX], const char *fmt, va_list ap)
 	int n = snprintf(path, PATH_MAX, "%s/", root);
 	char *slash;
 
+	if (!root[0])
+		fail("make_root() comes first");
 	vsnprintf(path + n, (size_t)(PATH_MAX - n), fmt, ap);
 	for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
@@ -73,11 +75,14 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-void put_nothing(const char *name)
+void put_nothing(const char *fmt, ...)
 {
 	char path[PATH_MAX];
+	va_list ap;
 
-	snprintf(path, sizeof(path), "%s/%s", root, name);
+	va_start(ap, fmt);
+	make_path(path, fmt, ap);
+	va_end(ap);
 	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -281,23 +286,25 @@ static void add_line(char *line)
 	else if (strcmp(word, "dir") == 0)
 		put("", "%s/", path);
 	else if (strcmp(word, "rm") == 0)
-		put_nothing(path);
+		put_nothing("%s", path);
 	else if (strcmp(word, "mode") == 0)
 		set_mode(path, line + n);
 	else
 		fail(word);
 }
 
-void put_host(const char *text)
+void put_host(const char *fmt, ...)
 {
-	char line[1024];
-	size_t n;
+	char *text, *rest, *line;
+	va_list ap;
 
-	for (; *text; text += n + (text[n] == '\n')) {
-		n = strcspn(text, "\n");
-		snprintf(line, sizeof(line), "%.*s", (int)n, text);
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		fail(fmt);
+	va_end(ap);
+	for (rest = text; (line = strsep(&rest, "\n"));)
 		add_line(line);
-	}
+	free(text);
 }
 
 int make_root(void **state)
@@ -313,7 +320,7 @@ int remove_root(void **state)
 {
 	(void)state;
 	if (root[0])
-		put_nothing("");
+		put_nothing("/");
 	root[0] = '\0';
 	return 0;
 }

@@ -24,11 +24,12 @@ extern char root[64];
 int make_root(void **);
 int remove_root(void **);
 
-void put_host(const char *lines);
+/* Lines as above. */
+void put_host(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The file fmt below the root holds the text; a name that ends in a slash is a folder. */
 void put(const char *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void put_link(const char *target, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Removes it with all that is below. */
-void put_nothing(const char *path);
+void put_nothing(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -38,13 +38,9 @@ static char writes[2000], modules[200];
 
 static void driver_link(const char *bdf, const char *driver)
 {
-	char target[64], path[200];
-
-	snprintf(target, sizeof(target), "../../../bus/pci/drivers/%s", driver);
-	snprintf(path, sizeof(path), DEV "%s/driver", bdf);
-	put_nothing(path);
+	put_nothing(DEV "%s/driver", bdf);
 	if (driver[0])
-		put_link(target, "%s", path);
+		put_host("link " DEV "%s/driver ../../../bus/pci/drivers/%s\n", bdf, driver);
 }
 
 /* The driver that would take the device by its ids. */
@@ -55,13 +51,27 @@ static const char *native(const char *bdf)
 	return strcmp(bdf, GPU) == 0 ? "nouveau" : strcmp(bdf, HDA) == 0 ? "snd_hda_intel" : "";
 }
 
-static void probe(const char *bdf)
+static const char *driver_of(const char *bdf)
 {
-	char override[64], driver[64];
+	static char driver[32];
 
 	sysfs_link_name(root, bdf, "driver", driver, sizeof(driver));
+	return driver;
+}
+
+static const char *override_of(const char *bdf)
+{
+	static char override[64];
+
 	sysfs_attribute(root, bdf, "driver_override", override, sizeof(override));
-	if (!driver[0])
+	return override;
+}
+
+static void probe(const char *bdf)
+{
+	const char *override = override_of(bdf);
+
+	if (!driver_of(bdf)[0])
 		driver_link(bdf, strcmp(override, "(null)") != 0 ? override : native(bdf));
 }
 
@@ -105,52 +115,24 @@ static const struct host host = {
 	.root = root, .timeout_ms = 3000, .write = fake_write, .modprobe = fake_modprobe
 };
 
-static void device(const char *bdf, const char *class_code, int group)
-{
-	char target[64];
-
-	put(class_code, DEV "%s/class", bdf);
-	put("(null)\n", DEV "%s/driver_override", bdf);
-	snprintf(target, sizeof(target), "../../../kernel/iommu_groups/%d", group);
-	put_link(target, DEV "%s/iommu_group", bdf);
-	put_link("../../../../devices/x", "sys/kernel/iommu_groups/%d/devices/%s", group, bdf);
-	if (native(bdf)[0]) {
-		driver_link(bdf, native(bdf));
-		put("", "sys/bus/pci/drivers/%s/bind", native(bdf));
-	}
-}
-
 static int make_tree(void **state)
 {
 	make_root(state);
-	put("", "run/");
-	device(NIC, "0x020000\n", 1);
-	device(GPU, "0x030000\n", 2);
-	device(HDA, "0x040300\n", 2);
-	device(PORT, "0x060400\n", 2);
-	device(BARE, "0x00ff00\n", 3);
-	put("pci:nic\n", DEV NIC "/modalias");
-	put("Iface\nlo\t0\n", "proc/net/route");
+	put_host("dir /run\n"
+		 "pci 01:00.0 class=020000 group=1 driver=e1000e driver_override=(null) "
+		 "modalias=pci:nic\n"
+		 "pci 02:00.0 class=030000 group=2 driver=nouveau driver_override=(null)\n"
+		 "pci 02:00.1 class=040300 group=2 driver=snd_hda_intel driver_override=(null)\n"
+		 "pci 02:00.2 class=060400 group=2 driver_override=(null)\n"
+		 "pci 03:00.0 class=00ff00 group=3 driver_override=(null)\n"
+		 "file /sys/bus/pci/drivers/e1000e/bind\n"
+		 "file /sys/bus/pci/drivers/nouveau/bind\n"
+		 "file /sys/bus/pci/drivers/snd_hda_intel/bind\n"
+		 "file /proc/net/route Iface|lo 0|\n");
 	fail_at = NULL;
 	fail_stuck = 0;
 	writes[0] = modules[0] = '\0';
 	return 0;
-}
-
-static const char *driver_of(const char *bdf)
-{
-	static char driver[32];
-
-	sysfs_link_name(root, bdf, "driver", driver, sizeof(driver));
-	return driver;
-}
-
-static const char *override_of(const char *bdf)
-{
-	static char override[64];
-
-	sysfs_attribute(root, bdf, "driver_override", override, sizeof(override));
-	return override;
 }
 
 static void is_native(const char *bdf)
@@ -294,9 +276,8 @@ static void test_refused(void **state)
 	put("2\n", DEV NIC "/sriov_numvfs");
 	refused(bind_list(BIND_FORCE, NIC, NULL), "minivmm vf " NIC " 0");
 	put("0\n", DEV NIC "/sriov_numvfs");
-	put("", DEV NIC "/net/eth0/mtu");
-	put_link("../../bus/pci/devices/" NIC "/net/eth0", "sys/class/net/eth0");
-	put("eth0\t00000000\t0100A8C0\t0003\t0\t0\t0\t00000000\n", "proc/net/route");
+	put_host("class net/eth0 01:00.0/net\n"
+		 "file /proc/net/route eth0 00000000 0100A8C0 0003 0 0 0 00000000\n");
 	refused(bind_list(0, BARE, NIC), "default route");
 	says("--force");
 	assert_int_equal(bind_list(BIND_FORCE, NIC, NULL), 0);
@@ -349,10 +330,9 @@ static void test_probe_fails(void **state)
 static void test_hangs(void **state)
 {
 	(void)state;
-	put("DEVNAME=dri/card0\n", DEV GPU "/drm/card0/uevent");
-	put_link("/dev/dri/card0", "proc/700/fd/9");
-	put("Xorg\n", "proc/700/comm");
-	put("drm_dev_unplug", "proc/4242/wchan");
+	put_host("file " DEV GPU "/drm/card0/uevent DEVNAME=dri/card0\n"
+		 "file /proc/700/comm Xorg\nlink /proc/700/fd/9 /dev/dri/card0\n"
+		 "file /proc/4242/wchan drm_dev_unplug\n");
 	fail_at = "nouveau/unbind";
 	fail_rc = -ETIMEDOUT;
 	fail_stuck = 4242;
@@ -446,10 +426,8 @@ static void test_records(void **state)
 	assert_int_equal(restore(NIC), -EINVAL);
 	says("damaged");
 	/* What is no record of ours is not counted. */
-	put("", "run/minivmm/bind-nonsense");
-	put("", "run/minivmm/bind-1:0.0");
-	put("", "run/minivmm/other");
-	put("", "run/minivmm/." GPU);
+	put_host("file /run/minivmm/bind-nonsense\nfile /run/minivmm/bind-1:0.0\n"
+		 "file /run/minivmm/other\nfile /run/minivmm/." GPU "\n");
 	assert_int_equal(records(), 1);
 }
 

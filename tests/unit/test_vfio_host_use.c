@@ -83,7 +83,7 @@ static void uses(const char *mounts, const char *swaps, const char *route, const
 static int make_tree(void **state)
 {
 	make_root(state);
-	put_host(host);
+	put_host("%s", host);
 	return 0;
 }
 

@@ -26,20 +26,13 @@ static const char *fail_at;
 
 static void make_vfs(unsigned n)
 {
-	char path[200], bdf[32], target[48];
 	unsigned i;
 
 	for (i = 0; i < 8; i++) {
-		snprintf(path, sizeof(path), DEV PF "/virtfn%u", i);
-		put_nothing(path);
-		snprintf(bdf, sizeof(bdf), "0000:01:10.%u", i);
-		snprintf(target, sizeof(target), "../%s", bdf);
-		put("0x020000\n", DEV "%s/class", bdf);
-		put_link("../" PF, DEV "%s/physfn", bdf);
-		snprintf(path, sizeof(path), "../../../kernel/iommu_groups/%u", 20 + i);
-		put_link(path, DEV "%s/iommu_group", bdf);
+		put_nothing(DEV PF "/virtfn%u", i);
+		put_host("pci 01:10.%u class=020000 group=%u of=01:00.0\n", i, 20 + i);
 		if (i < n)
-			put_link(target, DEV PF "/virtfn%u", i);
+			put_host("link " DEV PF "/virtfn%u ../0000:01:10.%u\n", i, i);
 	}
 }
 
@@ -69,13 +62,10 @@ static const struct host host = { .root = root, .timeout_ms = 1000, .write = fak
 static int make_tree(void **state)
 {
 	make_root(state);
-	put("0x020000\n", DEV PF "/class");
-	put("7\n", DEV PF "/sriov_totalvfs");
-	put("0\n", DEV PF "/sriov_numvfs");
-	put("1\n", DEV PF "/sriov_drivers_autoprobe");
-	put("1500\n", DEV PF "/net/eth3/mtu");
-	put_link("../../../bus/pci/drivers/igb", DEV PF "/driver");
-	put("0x010802\n", DEV "0000:02:00.0/class");
+	put_host("pci 01:00.0 class=020000 driver=igb sriov_totalvfs=7 sriov_numvfs=0 "
+		 "sriov_drivers_autoprobe=1\n"
+		 "class net/eth3 01:00.0/net\n"
+		 "pci 02:00.0 class=010802\n");
 	writes[0] = '\0';
 	fail_at = NULL;
 	return 0;
@@ -163,9 +153,8 @@ static void test_in_use(void **state)
 	assert_string_equal(writes, "");
 	put_link("/dev/null", "proc/900/fd/7");
 	/* The host's network goes by a VF. */
-	put("", DEV "0000:01:10.0/net/eth9/mtu");
-	put_link("../../bus/pci/devices/0000:01:10.0/net/eth9", "sys/class/net/eth9");
-	put("eth9\t00000000\t0100A8C0\t0003\t0\t0\t0\t00000000\n", "proc/net/route");
+	put_host("class net/eth9 01:10.0/net\n"
+		 "file /proc/net/route eth9 00000000 0100A8C0 0003 0 0 0 00000000\n");
 	assert_int_equal(set(0, &s), -EBUSY);
 	says("0000:01:10.0 carries");
 	assert_string_equal(writes, "");

@@ -21,61 +21,28 @@ static struct error err;
 
 #define DEV "sys/bus/pci/devices/"
 
-struct recorded {
-	const char *bdf, *class_code, *driver, *methods;
-	int group;
-};
-
-static const struct recorded host[] = {
-	{ "0000:00:1c.0", "0x060400", "pcieport", "pm bus", 8 },
-	{ "0000:01:00.0", "0x030000", "nouveau", "pm bus", 12 },
-	{ "0000:01:00.1", "0x040300", "vfio-pci", "", 12 },
-	{ "0000:02:00.0", "0x020000", "igb", "flr", 13 },
-	{ "0000:02:10.0", "0x020000", "mlx5_vfio_pci", "flr", 14 },
-	{ "0000:02:10.2", "0x020000", "vfio-pci", NULL, 15 },
-	{ "0000:03:00.0", "0x0c0330", NULL, "flr", 16 },
-	{ "0000:04:00.0", "0x0c0330", "xhci_hcd", "flr", -1 },
-	{ "0000:05:00.0", "0x010802", "vfio-pci", "flr", 17 },
-	{ "0000:05:00.1", "0x010802", "nvme", "flr", 17 },
-	{ "0000:05:00.2", "0x0c0330", "xhci_hcd", "flr", 17 },
-};
-
-static void record(const struct recorded *r)
-{
-	char target[64];
-
-	put("0x10de\n", DEV "%s/vendor", r->bdf);
-	put("0x1c82\n", DEV "%s/device", r->bdf);
-	put("-1\n", DEV "%s/numa_node", r->bdf);
-	put(r->class_code, DEV "%s/class", r->bdf);
-	if (r->methods)
-		put(r->methods, DEV "%s/reset_method", r->bdf);
-	snprintf(target, sizeof(target), "../../../bus/pci/drivers/%s", r->driver);
-	if (r->driver)
-		put_link(target, DEV "%s/driver", r->bdf);
-	if (r->group < 0)
-		return;
-	snprintf(target, sizeof(target), "../../../kernel/iommu_groups/%d", r->group);
-	put_link(target, DEV "%s/iommu_group", r->bdf);
-	put_link("../../../../devices/x", "sys/kernel/iommu_groups/%d/devices/%s", r->group,
-		 r->bdf);
-}
+static const char host[] =
+	"pci 00:1c.0 class=060400 group=8 driver=pcieport reset=pm,bus\n"
+	"pci 01:00.0 class=030000 group=12 driver=nouveau reset=pm,bus id=10de:1c82 node=-1\n"
+	"pci 01:00.1 class=040300 group=12 driver=vfio-pci reset=\n"
+	"pci 02:00.0 class=020000 group=13 driver=igb reset=flr\n"
+	"pci 02:10.0 class=020000 group=14 driver=mlx5_vfio_pci reset=flr of=02:00.0\n"
+	"pci 02:10.2 class=020000 group=15 driver=vfio-pci of=02:00.0\n"
+	"pci 03:00.0 class=0c0330 group=16 reset=flr\n"
+	"pci 04:00.0 class=0c0330 driver=xhci_hcd reset=flr\n"
+	"pci 05:00.0 class=010802 group=17 driver=vfio-pci reset=flr\n"
+	"pci 05:00.1 class=010802 group=17 driver=nvme reset=flr\n"
+	"pci 05:00.2 class=0c0330 group=17 driver=xhci_hcd reset=flr\n"
+	"file /proc/cpuinfo processor: 0|vendor_id: GenuineIntel|flags: vmx|\n"
+	"file /proc/4711/comm qemu-system-x86|\n"
+	"link /proc/4711/fd/0 /dev/null\n"
+	"link /proc/4711/fd/11 /dev/vfio/14\n"
+	"link /proc/4712/fd/3 /dev/vfio/1\n";
 
 static int make_tree(void **state)
 {
-	unsigned i;
-
 	make_root(state);
-	for (i = 0; i < ARRAY_SIZE(host); i++)
-		record(&host[i]);
-	put_link("../0000:02:00.0", DEV "0000:02:10.0/physfn");
-	put_link("../0000:02:00.0", DEV "0000:02:10.2/physfn");
-	put("processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t: vmx\n", "proc/cpuinfo");
-	put("qemu-system-x86\n", "proc/4711/comm");
-	put_link("/dev/null", "proc/4711/fd/0");
-	put_link("/dev/vfio/14", "proc/4711/fd/11");
-	put_link("/dev/vfio/1", "proc/4712/fd/3");
-	(void)state;
+	put_host("%s", host);
 	return 0;
 }
 
