@@ -208,6 +208,17 @@ static void put_resources(const struct device *d)
 	put(text, "/sys/%s/resource", d->place);
 }
 
+/* "key=value": the value, of which the key is cut off. */
+static char *split(char *word)
+{
+	char *value = strchr(word, '=');
+
+	if (!value)
+		fail(word);
+	*value = '\0';
+	return value + 1;
+}
+
 static void add_pci(char *line)
 {
 	struct device d;
@@ -218,10 +229,7 @@ static void add_pci(char *line)
 	word = strtok(line, " ");
 	make_device(&d, word, under ? address : NULL);
 	while ((word = strtok(NULL, " "))) {
-		value = strchr(word, '=');
-		if (!value)
-			fail(word);
-		*value++ = '\0';
+		value = split(word);
 		if (strcmp(word, "under") != 0)
 			set_key(&d, word, value);
 	}
@@ -229,12 +237,13 @@ static void add_pci(char *line)
 }
 
 /* Below the device, or a folder of /sys/devices. */
-static void add_class(const char *line)
+static void add_class(char *line)
 {
-	char name[64], where[200], address[32], place[256], target[400];
+	char *name = strtok(line, " "), *where = strtok(NULL, " "), *word, *value;
+	char address[32], place[256], target[400];
 
-	if (sscanf(line, "%63s %199s", name, where) != 2)
-		fail(line);
+	if (!name || !where)
+		fail("class");
 	snprintf(address, sizeof(address), "%.*s", (int)strcspn(where, "/"), where);
 	if (sysfs_parse_bdf(address, address) == 0)
 		place_of(address, place);
@@ -244,6 +253,10 @@ static void add_class(const char *line)
 	snprintf(target, sizeof(target), "../../%s%s", place, strchr(name, '/'));
 	put_link(target, "/sys/class/%s", name);
 	put("", "/sys/%s%s/uevent", place, strchr(name, '/'));
+	while ((word = strtok(NULL, " "))) {
+		value = split(word);
+		put(value, "/sys/class/%s/%s", name, word);
+	}
 }
 
 /* ---- the rest ---- */

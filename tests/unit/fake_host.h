@@ -9,7 +9,8 @@
  *           ports, ! behind that: without an address; under: the bridge above it; of: its physical
  *           function
  *   class net/eth0 01:00.0        a class device of that PCI device, which must be there
- *   class block/sda1 01:00.0/block/sda, class net/br0 virtual/net: further below, and of none
+ *   class block/sda1 01:00.0/block/sda partition=1 dev=8:1   further below, with files
+ *   class net/br0 virtual/net     of none
  *   file PATH TEXT                | in TEXT is a newline; a later line replaces an earlier one
  *   link PATH TARGET    dir PATH    rm PATH    mode PATH OCTAL
  *

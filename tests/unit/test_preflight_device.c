@@ -139,8 +139,8 @@ static void test_no_acs(void **state)
 	     "reset=bus\n"
 	     "pci 05:00.0 class=030000 id=1002:67df group=15 under=03:00.0 driver=vfio-pci\n"
 	     "pci 05:00.1 class=040300 id=1002:aaf0 group=15 under=03:00.0 driver=vfio-pci\n"
-	     "class net/eth0 04:00.0\nfile /sys/class/net/eth0/flags 0x1003\n"
-	     "class net/eth1 04:00.0\nfile /sys/class/net/eth1/flags 0x1002\n"
+	     "class net/eth0 04:00.0 flags=0x1003\n"
+	     "class net/eth1 04:00.0 flags=0x1002\n"
 	     "file /dev/vfio/15",
 	     "", "05:00.0 04:00.0",
 	     "kvm-ok iommu-ok remapping-ok vfio-ok memlock-ok hugepages-none cpus-shared | "
@@ -187,14 +187,12 @@ static void test_sriov(void **state)
 	     "03:00.0", GOOD_HOST " | driver-ok group-alone use-group reset-ok bars-ok");
 }
 
-#define DISK                                                                              \
-	GOOD "pci 04:00.0 class=010802 id=144d:a808 group=14 driver=nvme reset=flr\n"     \
-	     "class block/nvme0n1 04:00.0/nvme/nvme0\nfile /sys/class/block/nvme0n1/dev " \
-	     "259:0\n" PART("1") PART("2") PART("3")
-#define PART(n)                                                  \
-	"class block/nvme0n1p" n " 04:00.0/nvme/nvme0/nvme0n1\n" \
-	"file /sys/class/block/nvme0n1p" n "/partition " n "\n"  \
-	"file /sys/class/block/nvme0n1p" n "/dev 259:" n "\n"
+#define DISK                                                                            \
+	GOOD "pci 04:00.0 class=010802 id=144d:a808 group=14 driver=nvme reset=flr\n"   \
+	     "class block/nvme0n1 04:00.0/nvme/nvme0 dev=259:0\n"                       \
+	     "class block/nvme0n1p1 04:00.0/nvme/nvme0/nvme0n1 partition=1 dev=259:1\n" \
+	     "class block/nvme0n1p2 04:00.0/nvme/nvme0/nvme0n1 partition=2 dev=259:2\n" \
+	     "class block/nvme0n1p3 04:00.0/nvme/nvme0/nvme0n1 partition=3 dev=259:3\n"
 #define DISK_FINDINGS(use) GOOD_HOST " | driver-other group-alone " use "reset-ok bars-ok"
 
 static void test_disks(void **state)
@@ -223,8 +221,7 @@ static void test_stacks(void **state)
 {
 	(void)state;
 	host(DISK,
-	     "class block/dm-0 virtual/block\nfile /sys/class/block/dm-0/dev 254:0\n"
-	     "class block/dm-1 virtual/block\nfile /sys/class/block/dm-1/dev 254:1\n"
+	     "class block/dm-0 virtual/block dev=254:0\nclass block/dm-1 virtual/block dev=254:1\n"
 	     "dir /sys/class/block/nvme0n1p1/holders/dm-0\n"
 	     "dir /sys/class/block/nvme0n1p2/holders/dm-0\n"
 	     "dir /sys/class/block/nvme0n1p2/holders/dm-1\n"
@@ -280,7 +277,7 @@ static void test_route(void **state)
 #define BRIDGE                                                                                   \
 	GOOD "pci 04:00.0 class=020000 id=8086:1 group=14 driver=igb reset=flr\n"                \
 	     "pci 05:00.0 class=020000 id=8086:1 group=15 driver=igb reset=flr\n"                \
-	     "class net/eth0 04:00.0/net\nfile /sys/class/net/eth0/flags 0x1003\n"               \
+	     "class net/eth0 04:00.0/net flags=0x1003\n"                                         \
 	     "class net/eth1 05:00.0/net\nclass net/br0 virtual/net\n"                           \
 	     "dir /sys/class/net/br0/lower_eth0\n"                                               \
 	     "file /proc/net/route Iface Destination|br0 00000000 0100A8C0 0003 0 0 0 00000000|" \
