@@ -86,6 +86,18 @@ check "check knows the default route, too" check_says "$e1000" "default route (b
 ip link del br0
 net_down "$e1000"
 disk=/dev/$(disk_of "$sriov")
+perl -MFcntl -e 'sysopen(my $f, shift, O_RDONLY | O_EXCL) or die $!; sleep 60' "$disk" &
+holder=$!
+wait_for 5 test -e /proc/$holder/fd/3
+said "a disk that something has for itself is refused" 1 "$disk, which is in use" minivmm bind "$sriov"
+check "check knows that" check_says "$sriov" "$disk, which is in use"
+kill $holder
+wait $holder 2>/dev/null
+modprobe md_mod && echo md_test >/sys/module/md_mod/parameters/new_array && md=/sys/block/md_test/md &&
+	echo none >$md/metadata_version && cat "/sys/class/block/${disk#/dev/}/dev" >$md/new_dev
+said "a disk below a RAID is refused" 1 "$disk, on which lies /dev/md_test" minivmm bind "$sriov"
+check "check knows that, too" check_says "$sriov" "on which lies /dev/md_test"
+echo clear >$md/array_state
 mkswap "$disk" >/dev/null && swapon "$disk"
 said "a disk with swap is refused" 1 "$disk, which is swap" minivmm bind "$sriov"
 check "check knows swap" check_says "$sriov" "$disk, which is swap"
