@@ -3,7 +3,7 @@
 HOST    = $(BUILD)/host
 IN_TREE = tests/host/in-tree $(HOST)/tree
 
-host: $(HOST)/l1-initrd $(HOST)/bqlfix.so $(HOST)/make-disk $(HOST)/guest-initrd $(HOST)/debian.raw
+host: $(HOST)/l1-initrd $(HOST)/svmfix.so $(HOST)/make-disk $(HOST)/guest-initrd $(HOST)/debian.raw
 	@:
 
 $(HOST)/tree.ok: tests/host/make-tree tests/host/packages
@@ -15,7 +15,7 @@ $(HOST)/l1-initrd: tests/host/make-initrd tests/host/l1-initrd-init tests/host/i
 	@echo "  HOST  $@"
 	$(Q)$(IN_TREE) tests/host/make-initrd $@
 
-$(HOST)/bqlfix.so: tests/host/bqlfix.c $(HOST)/tree.ok
+$(HOST)/svmfix.so: tests/host/svmfix.c $(HOST)/tree.ok
 	@echo "  HOST  $@"
 	$(Q)$(IN_TREE) gcc $(WARN) -std=gnu17 -O2 -shared -fPIC -o $@ $<
 

@@ -60,7 +60,7 @@ static void hardirq(void *env, int intno, int is_hw)
 
 static void refuse(const char *why)
 {
-	fprintf(stderr, "bqlfix: %s\n", why);
+	fprintf(stderr, "svmfix: %s\n", why);
 	_exit(1);
 }
 
