@@ -121,7 +121,8 @@ static void check_kvm(struct preflight *p, const struct cpu *c)
 	if (rc == 0)
 		check_kvm_features(p);
 	else if (rc != -ENOENT)
-		preflight_say(p, PREFLIGHT_KVM_ACCESS, strerror(-rc), user && *user ? user : "USER");
+		preflight_say(p, PREFLIGHT_KVM_ACCESS, strerror(-rc),
+			      user && *user ? user : "USER");
 	else if (c->virt)
 		preflight_say(p, PREFLIGHT_KVM_NOT_LOADED, c->amd ? "kvm_amd" : "kvm_intel");
 	else

@@ -7,11 +7,10 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "vfio/hostfs.h"
 #include "vmm/cleanup.h"
 
 struct request {
@@ -110,11 +109,7 @@ static int link_error(int rc, const char *netdev, const char *what, struct error
 /* 0: there is none. (The C library's function for it brings a resolver.) */
 static unsigned index_of(const char *netdev)
 {
-	scoped_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq r = { 0 };
-
-	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", netdev);
-	return fd >= 0 && ioctl(fd, SIOCGIFINDEX, &r) == 0 ? (unsigned)r.ifr_ifindex : 0;
+	return (unsigned)hostfs_number("", 0, "/sys/class/net/%s/ifindex", netdev);
 }
 
 int vf_link_set(const char *netdev, const struct vf_link *l, struct error *err)

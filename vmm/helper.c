@@ -16,8 +16,8 @@ struct helper {
 	void (*job)(void *); /* NULL: none, or done */
 	void *arg;
 	bool stop;
-	cpu_set_t cpus; /* that the process may use; with `elsewhere` the thread starts on another */
-	bool elsewhere;
+	cpu_set_t cpus; /* that the process may use */
+	bool elsewhere; /* the thread starts on one that is not its maker's */
 };
 
 static void *helper_main(void *arg)
@@ -43,7 +43,8 @@ static void *helper_main(void *arg)
 	return NULL;
 }
 
-/* The kernel may start a thread on the CPU of its maker, who does not sleep: all CPUs but this one. */
+/* The kernel may start a thread on the CPU of its maker, who does not sleep: on any but this one.
+ */
 static int start(struct helper *h)
 {
 	cpu_set_t others;

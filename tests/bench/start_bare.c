@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The limit for start-bench: opens KVM, maps 256 MiB, enters the guest, whose first instruction is an
- * OUT, and says so on stdout. With an argument it creates the interrupt chips as well, which no PC
- * does without: their share is the kernel's, not ours.
+ * The limit for start-bench: opens KVM, maps 256 MiB, enters the guest, whose first instruction is
+ * an OUT, and says so on stdout. With an argument it creates the interrupt chips as well, which no
+ * PC does without: their share is the kernel's, not ours.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Preloaded into the outer QEMU: makes nested SVM under multi-threaded TCG right where QEMU (seen in 11.1)
- * is not.
+ * Preloaded into the outer QEMU: makes nested SVM under multi-threaded TCG right where QEMU (seen
+ * in 11.1) is not.
  *
- * A guest's write to CR8 with a virtual interrupt pending has the SVM code call cpu_interrupt() from a vCPU thread
- * that does not hold the big lock, and the assertion there aborts the whole machine; stock OVMF as an L2 guest gets
- * there within seconds. cpu_interrupt_locked() takes the lock when the caller does not hold it.
+ * A guest's write to CR8 with a virtual interrupt pending has the SVM code call cpu_interrupt()
+ * from a vCPU thread that does not hold the big lock, and the assertion there aborts the whole
+ * machine; stock OVMF as an L2 guest gets there within seconds. cpu_interrupt_locked() takes the
+ * lock when the caller does not hold it.
  *
- * VMRUN that injects an interrupt leaves the vector in CPUState.exception_index. Almost always the next thing is a
- * #VMEXIT, which overwrites it; but when another thread wants the CPU out of its loop before that (a TLB flush), the
- * loop takes what it finds for an exception to deliver: L2 gets the interrupt a second time, whatever its IF. A Linux
- * that is just updating its clock then waits for itself for ever, about one start in twenty. hardirq() forgets the
- * vector once it is delivered, as QEMU does after interrupts of its own.
+ * VMRUN that injects an interrupt leaves the vector in CPUState.exception_index. Almost always the
+ * next thing is a #VMEXIT, which overwrites it; but when another thread wants the CPU out of its
+ * loop before that (a TLB flush), the loop takes what it finds for an exception to deliver: L2 gets
+ * the interrupt a second time, whatever its IF. A Linux that is just updating its clock then waits
+ * for itself for ever, about one start in twenty. hardirq() forgets the vector once it is
+ * delivered, as QEMU does after interrupts of its own.
  *
- * The constructor overwrites the entries of the two functions with jumps. What is used is exported by Debian's binary;
- * one without it, or whose code is not as expected, refuses to start, which is the message one wants.
+ * The constructor overwrites the entries of the two functions with jumps. What is used is exported
+ * by Debian's binary; one without it, or whose code is not as expected, refuses to start, which is
+ * the message one wants.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,7 +36,8 @@ void cpu_interrupt(struct cpu *cpu, int mask);
 void tcg_handle_interrupt(struct cpu *cpu, int mask);
 void cpu_loop_exit_noexc(struct cpu *cpu);
 void do_interrupt_x86_hardirq(void *env, int intno, int is_hw);
-void do_interrupt_all(struct cpu *cpu, int intno, int is_int, int error_code, uint64_t next_eip, int is_hw);
+void do_interrupt_all(struct cpu *cpu, int intno, int is_int, int error_code, uint64_t next_eip,
+		      int is_hw);
 extern __thread struct cpu *current_cpu;
 
 static int32_t exception_index; /* its offset in CPUState; set once, before main() */
@@ -71,7 +75,8 @@ static void find_exception_index(void)
 	unsigned i;
 
 	for (i = 0; i < 24; i++) {
-		if (code[i] != 0xc7 || code[i + 1] != 0x87 || memcmp(code + i + 6, "\xff\xff\xff\xff", 4) != 0)
+		if (code[i] != 0xc7 || code[i + 1] != 0x87 ||
+		    memcmp(code + i + 6, "\xff\xff\xff\xff", 4) != 0)
 			continue;
 		memcpy(&exception_index, code + i + 2, sizeof(exception_index));
 		return;
