@@ -11,9 +11,11 @@
  * of them, but for MODERATE_NS at most, so that one wake-up and one interrupt serve many. A disk
  * that is too slow for that is noticed by the first time-out and left alone for a while. Without
  * this a disk whose completions trickle in costs two system calls for every one or two of them.
- * A disk that answers in bursts (a virtual one raises its interrupt when it has done all it was
- * given) is waited for whole for a while: half a burst would only split the next ones. At depth 32
- * on such a disk that is 0.12 system calls a request instead of 0.15.
+ * From a disk that answers in bursts (a virtual one raises its interrupt when it has done all it
+ * was given) the rest has mostly come by the time we are awake. The kernel leaves what exceeds the
+ * number waited for pending (since Linux 6.14); one more call fetches it, for half a burst would
+ * only split the next ones. Waiting for all of a burst would spare that call, but wakes us later
+ * (depth 32, O_DIRECT: 0.88 instead of 0.91 of fio's rate).
  *
  * With DEFER_TASKRUN (Linux 6.1) completions are only processed inside our own enter: no
  * inter-processor interrupts, no task work at random points. The disk is a registered file; guest
@@ -24,9 +26,11 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #include "devices/blk.h"
 #include "devices/blk_file.h"
@@ -40,7 +44,6 @@
 #define MODERATE_NS   200000
 #define MODERATE_MIN  8 /* completions worth collecting */
 #define MODERATE_SKIP 4 /* waits after a time-out */
-#define MODERATE_ALL  8 /* waits after a burst */
 
 #define IO_MAX GiB /* of one SQE; longer ones come back short and continue */
 
@@ -53,7 +56,6 @@ struct blk_engine {
 	uint64_t *calls;
 	unsigned in_flight;
 	unsigned no_moderation;		   /* waits until completions are collected again */
-	unsigned bursts;		   /* waits that are for everything in flight */
 	struct blk_req *done, **done_tail; /* completed without or before the ring */
 	unsigned n_fixed;
 	struct iovec *fixed; /* registered buffers, by index */
@@ -127,6 +129,18 @@ static int fixed_find(const struct blk_engine *e, const void *p, size_t len)
 	return -1;
 }
 
+/* Reads from tmpfs are copies, but io_uring sends them to a worker thread: tmpfs does not say that
+ * it never waits (FMODE_NOWAIT). To io_uring O_NONBLOCK says so too, and to nobody else, of a
+ * regular file (open(2)). A page that is swapped out is then waited for here. */
+static void read_in_place(int fd)
+{
+	struct statfs st;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && fstatfs(fd, &st) == 0 && st.f_type == TMPFS_MAGIC)
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
 static int uring_open(struct blk_engine **out, const struct blk_engine_config *cfg,
 		      struct error *err)
 {
@@ -142,6 +156,7 @@ static int uring_open(struct blk_engine **out, const struct blk_engine_config *c
 	e->calls = cfg->calls;
 	e->done_tail = &e->done;
 	e->fd = cfg->file->fd;
+	read_in_place(e->fd);
 	if (io_uring_register_files(&e->ring, &e->fd, 1) == 0) {
 		e->fd = 0; /* the index */
 		e->fd_flags = IOSQE_FIXED_FILE;
@@ -289,38 +304,40 @@ static void reap(struct blk_engine *e)
 	io_uring_cq_advance(&e->ring, n);
 }
 
-static bool uring_ready(struct blk_engine *e)
+/* Completions that the kernel holds back until we enter it. */
+static bool task_work(const struct blk_engine *e)
 {
-	return e->done || io_uring_cq_ready(&e->ring) ||
-	       (IO_URING_READ_ONCE(*e->ring.sq.kflags) & IORING_SQ_TASKRUN);
+	return IO_URING_READ_ONCE(*e->ring.sq.kflags) & IORING_SQ_TASKRUN;
 }
 
-/* A wait for `want` ended with `got`. */
-static void moderation_learn(struct blk_engine *e, unsigned want, unsigned got)
+static bool uring_ready(struct blk_engine *e)
 {
-	if (e->bursts)
-		e->bursts--;
-	else if (got >= want + want / 2)
-		e->bursts = MODERATE_ALL;
-	if (got >= want)
-		return;
-	e->bursts = 0;
-	if (got < e->in_flight / 2)
+	return e->done || io_uring_cq_ready(&e->ring) || task_work(e);
+}
+
+/* Submits, and waits for half of what is in flight. */
+static void wait_moderated(struct blk_engine *e)
+{
+	struct __kernel_timespec limit = { .tv_nsec = MODERATE_NS };
+	struct io_uring_cqe *cqe;
+	unsigned want = e->in_flight / 2;
+
+	count_add(e->calls, 1);
+	io_uring_submit_and_wait_timeout(&e->ring, &cqe, want, &limit, NULL);
+	if (task_work(e)) {
+		count_add(e->calls, 1);
+		io_uring_get_events(&e->ring);
+	}
+	if (io_uring_cq_ready(&e->ring) < want)
 		e->no_moderation = MODERATE_SKIP;
 }
 
 static void submit_and_wait(struct blk_engine *e)
 {
-	struct __kernel_timespec limit = { .tv_nsec = MODERATE_NS };
-	struct io_uring_cqe *cqe;
-	unsigned want = e->bursts ? e->in_flight : e->in_flight / 2;
-
 	if (e->no_moderation) {
 		e->no_moderation--;
 	} else if (e->in_flight / 2 >= MODERATE_MIN) {
-		count_add(e->calls, 1);
-		io_uring_submit_and_wait_timeout(&e->ring, &cqe, want, &limit, NULL);
-		moderation_learn(e, want, io_uring_cq_ready(&e->ring));
+		wait_moderated(e);
 		if (io_uring_cq_ready(&e->ring))
 			return;
 	}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Disk images and the virtio-blk queue on both engines, with and without O_DIRECT. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
@@ -38,20 +39,22 @@ struct variant {
 	enum blk_aio aio;
 	enum blk_cache cache;
 	bool event_idx;
+	const char *dir; /* of the image */
 };
 
 static const struct variant variants[] = {
-	{ BLK_AIO_URING, BLK_CACHE_WRITEBACK, true },
-	{ BLK_AIO_URING, BLK_CACHE_NONE, true },
-	{ BLK_AIO_LIBAIO, BLK_CACHE_WRITEBACK, false },
-	{ BLK_AIO_LIBAIO, BLK_CACHE_NONE, true },
+	{ BLK_AIO_URING, BLK_CACHE_WRITEBACK, true, "/var/tmp" },
+	{ BLK_AIO_URING, BLK_CACHE_NONE, true, "/var/tmp" },
+	{ BLK_AIO_URING, BLK_CACHE_WRITEBACK, true, "/dev/shm" },
+	{ BLK_AIO_LIBAIO, BLK_CACHE_WRITEBACK, false, "/var/tmp" },
+	{ BLK_AIO_LIBAIO, BLK_CACHE_NONE, true, "/var/tmp" },
 };
 
-static void make_image(char *path, size_t len)
+static void make_image(char *path, const char *dir, size_t len)
 {
 	int fd;
 
-	strcpy(path, "/var/tmp/minivmm-test-XXXXXX");
+	sprintf(path, "%s/minivmm-test-XXXXXX", dir);
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, (off_t)len), 0);
@@ -103,7 +106,7 @@ static bool disk_start(struct disk *d, const struct variant *v, bool readonly, s
 				      .serial = "SN0123456789ABCDEFGH" };
 
 	memset(d, 0, sizeof(*d));
-	make_image(d->path, len);
+	make_image(d->path, v->dir, len);
 	if (blk_file_open(&d->f, d->path, readonly, v->cache, false, &err)) {
 		unlink(d->path);
 		return false;
@@ -172,8 +175,8 @@ static void header(struct disk *d, uint32_t type, uint64_t sector)
 	d->r.ram[STATUS] = 0x55;
 }
 
-/* One request with `len` bytes at guest address `buf`; returns the status byte. */
-static int request_at(struct disk *d, uint32_t type, uint64_t sector, uint64_t buf, uint32_t len)
+/* The chain at entry 0: a request with `len` bytes at guest address `buf`. */
+static void chain(struct disk *d, uint32_t type, uint64_t sector, uint64_t buf, uint32_t len)
 {
 	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
 
@@ -182,6 +185,12 @@ static int request_at(struct disk *d, uint32_t type, uint64_t sector, uint64_t b
 	ring_set(&d->r, 1, buf, len, (uint16_t)(VRING_DESC_F_NEXT | (in ? VRING_DESC_F_WRITE : 0)),
 		 2);
 	ring_set(&d->r, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+}
+
+/* Makes the request; returns the status byte. */
+static int request_at(struct disk *d, uint32_t type, uint64_t sector, uint64_t buf, uint32_t len)
+{
+	chain(d, type, sector, buf, len);
 	ring_offer(&d->r, 0);
 	kick(d);
 	assert_true(wait_done(d));
@@ -454,10 +463,7 @@ static void stop_drains(void **state)
 	(void)state;
 	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
 	{
-		header(&d, VIRTIO_BLK_T_IN, 0);
-		ring_set(&d.r, 0, HDR, 16, VRING_DESC_F_NEXT, 1);
-		ring_set(&d.r, 1, BUF, 65536, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2);
-		ring_set(&d.r, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+		chain(&d, VIRTIO_BLK_T_IN, 0, BUF, 65536);
 		for (unsigned i = 0; i < RING_SIZE; i++)
 			ring_offer(&d.r, 0);
 		kick(&d);
@@ -494,10 +500,7 @@ static void bursts(void **state)
 	(void)state;
 	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
 	{
-		header(&d, VIRTIO_BLK_T_IN, 0);
-		ring_set(&d.r, 0, HDR, 16, VRING_DESC_F_NEXT, 1);
-		ring_set(&d.r, 1, BUF, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2);
-		ring_set(&d.r, 2, STATUS, 1, VRING_DESC_F_WRITE, 0);
+		chain(&d, VIRTIO_BLK_T_IN, 0, BUF, 512);
 		for (unsigned round = 0; round < 300; round++) {
 			before = d.r.avail_idx;
 			for (unsigned i = 0; i < 1 + round % RING_SIZE; i++)
@@ -506,6 +509,42 @@ static void bursts(void **state)
 			assert_true(wait_done(&d));
 			usleep(round % 7 * 8);
 		}
+		disk_stop(&d);
+	}
+}
+
+/* io_uring's worker threads are tasks of ours with names of their own. */
+static unsigned workers(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	assert_non_null(tasks);
+	for (struct dirent *e; (e = readdir(tasks));) {
+		char path[300], name[8] = "";
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
+		f = fopen(path, "re");
+		n += f && fgets(name, sizeof(name), f) && !strcmp(name, "iou-wrk");
+		if (f)
+			fclose(f);
+	}
+	closedir(tasks);
+	return n;
+}
+
+/* What lies on tmpfs is read without handing it to another thread. */
+static void tmpfs_in_place(void **state)
+{
+	static struct disk d;
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 0, 4096), VIRTIO_BLK_S_OK);
+		if (!strcmp(v->dir, "/dev/shm"))
+			assert_int_equal(workers(), 0);
 		disk_stop(&d);
 	}
 }
@@ -519,7 +558,7 @@ static void open_errors(void **state)
 	(void)state;
 	assert_int_equal(blk_file_open(&a, "/nonexistent", false, 0, false, &err), -ENOENT);
 	assert_int_equal(blk_file_open(&a, "/dev/null", false, 0, false, &err), -EINVAL);
-	make_image(path, 0);
+	make_image(path, "/var/tmp", 0);
 	assert_int_equal(blk_file_open(&a, path, false, 0, false, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "truncate"));
 	assert_int_equal(truncate(path, 1 << 20), 0);
@@ -556,6 +595,7 @@ int main(void)
 		cmocka_unit_test(no_room_for_status),
 		cmocka_unit_test(stop_drains),
 		cmocka_unit_test(bursts),
+		cmocka_unit_test(tmpfs_in_place),
 		cmocka_unit_test(open_errors),
 	};
 
