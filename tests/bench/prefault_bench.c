@@ -5,9 +5,10 @@
  * PAGES is 4K, 2M or thp. Ours is vmm/ram.c and vmm/prefault.c as the machine uses them, from
  * prefault_start() to prefault_finish(). Bare is the same mapping and a thread a processor, each
  * with its share in one madvise() a 16 MiB, threads made within the time as well. They take turns;
- * the first round is discarded: it measures the machine underneath finding the memory. On a machine
- * with other work the processors' time says more than the clock's. Ends with 1 when ours is below
- * 0.95 of the bare loop by both.
+ * the first round is discarded: it measures the machine underneath finding the memory. What
+ * disturbs later rounds (that machine taking memory back, other work) only ever slows them, and by
+ * a factor, so rates are compared by their upper quartiles. The processors' time tells work from
+ * waiting. Ends with 1 when ours is below 0.95 of the bare loop by both.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -125,7 +126,7 @@ int main(int argc, char **argv)
 	struct error err = { 0 };
 	struct ram_host host;
 	struct ram_plan p;
-	int i, n = argc > 3 ? atoi(argv[3]) : 10;
+	int i, n = argc > 3 ? atoi(argv[3]) : 10, q = n * 3 / 4;
 
 	if (argc < 3 || n < 1 || n > MAX_ROUNDS) {
 		fprintf(stderr, "usage: prefault_bench 4K|2M|thp GIB [ROUNDS]\n");
@@ -153,8 +154,8 @@ int main(int argc, char **argv)
 	printf("prefault %3s %2s GiB, %d rounds: ours %.2f GiB/s (%.2f to %.2f), bare %.2f (%.2f "
 	       "to "
 	       "%.2f), ratio %.3f; CPU seconds a GiB: %.3f and %.3f, ratio %.3f\n",
-	       argv[1], argv[2], n, ours[n / 2], ours[0], ours[n - 1], bare[n / 2], bare[0],
-	       bare[n - 1], ours[n / 2] / bare[n / 2], cpu_ours / n / (double)(p.size / GiB),
+	       argv[1], argv[2], n, ours[q], ours[0], ours[n - 1], bare[q], bare[0], bare[n - 1],
+	       ours[q] / bare[q], cpu_ours / n / (double)(p.size / GiB),
 	       cpu_bare / n / (double)(p.size / GiB), cpu_bare / cpu_ours);
-	return ours[n / 2] < 0.95 * bare[n / 2] && cpu_bare < 0.95 * cpu_ours;
+	return ours[q] < 0.95 * bare[q] && cpu_bare < 0.95 * cpu_ours;
 }

@@ -10,11 +10,12 @@ PATH=$bin:$PATH
 truncate -s 1M /tmp/disk
 qemu="$QEMU_GUEST -m 64 -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4"
 
-# micro VMM GUEST COMMAND...: the micro-guest's own COUNT lines.
+# micro VMM GUEST COMMAND...: the micro-guest's own COUNT lines. As batch threads: there is one processor, and whether a
+# thread that is woken (by a kick) runs at once would be the scheduler's choice, and another one for every change.
 micro() {
 	local vmm=$1
 	shift
-	timeout 600 "$@" 2>"$OUT/micro.$vmm.log" </dev/null | tr -d '\r' | sed -n "s/^COUNT \([^ ]*\) \([0-9]*\)$/COUNT \1 $vmm \2/p" |
+	timeout 600 chrt --batch 0 "$@" 2>"$OUT/micro.$vmm.log" </dev/null | tr -d '\r' | sed -n "s/^COUNT \([^ ]*\) \([0-9]*\)$/COUNT \1 $vmm \2/p" |
 		tee -a "$OUT/counts"
 }
 
