@@ -46,6 +46,7 @@ static const struct variant variants[] = {
 	{ BLK_AIO_URING, BLK_CACHE_WRITEBACK, true, "/var/tmp" },
 	{ BLK_AIO_URING, BLK_CACHE_NONE, true, "/var/tmp" },
 	{ BLK_AIO_URING, BLK_CACHE_WRITEBACK, true, "/dev/shm" },
+	{ BLK_AIO_URING, BLK_CACHE_NONE, true, "/dev/shm" },
 	{ BLK_AIO_LIBAIO, BLK_CACHE_WRITEBACK, false, "/var/tmp" },
 	{ BLK_AIO_LIBAIO, BLK_CACHE_NONE, true, "/var/tmp" },
 };
