@@ -17,6 +17,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "devices/virtio_blk.h"
 #include "vfio/sysfs.h"
 #include "vmm/addr.h"
 #include "vmm/ram.h"
@@ -477,7 +478,7 @@ static const struct key disk_keys[] = {
 	{ "cache", KEY_CHOICE, IN(config_disk, cache), 0, 0, { "none", "writeback" } },
 	{ "aio", KEY_CHOICE, IN(config_disk, aio), 0, 0, { "auto", "io_uring", "libaio" } },
 	{ "format", KEY_CHOICE, IN(config_disk, format), 0, 0, { "auto", "raw" } },
-	{ "queues", KEY_NUMBER, IN(config_disk, queues), 1, 64, { 0 } },
+	{ "queues", KEY_NUMBER, IN(config_disk, queues), 1, BLK_MAX_QUEUES, { 0 } },
 	{ "serial", KEY_STRING, IN(config_disk, serial), 0, 20, { 0 } },
 	{ 0 },
 };

@@ -225,6 +225,8 @@ static void test_disk(void **state)
 	bad("--disk x,cache=maybe", "cache");
 	bad("--disk x,queues=0", "queues");
 	bad("--disk x,queues=1K", "queues");
+	good("--disk x,queues=32");
+	bad("--disk x,queues=33", "queues");
 	bad("--disk x,color=red", "color");
 	bad("--disk x,PATH=y", "PATH");
 	bad("--disk x,serial=123456789012345678901", "serial");
