@@ -135,10 +135,9 @@ static int fixed_find(const struct blk_engine *e, const void *p, size_t len)
 static void read_in_place(int fd)
 {
 	struct statfs st;
-	int flags = fcntl(fd, F_GETFL);
 
-	if (flags >= 0 && fstatfs(fd, &st) == 0 && st.f_type == TMPFS_MAGIC)
-		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	if (fstatfs(fd, &st) == 0 && st.f_type == TMPFS_MAGIC)
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
 static int uring_open(struct blk_engine **out, const struct blk_engine_config *cfg,

@@ -479,7 +479,7 @@ static const struct key disk_keys[] = {
 	{ "aio", KEY_CHOICE, IN(config_disk, aio), 0, 0, { "auto", "io_uring", "libaio" } },
 	{ "format", KEY_CHOICE, IN(config_disk, format), 0, 0, { "auto", "raw" } },
 	{ "queues", KEY_NUMBER, IN(config_disk, queues), 1, BLK_MAX_QUEUES, { 0 } },
-	{ "serial", KEY_STRING, IN(config_disk, serial), 0, 20, { 0 } },
+	{ "serial", KEY_STRING, IN(config_disk, serial), 0, BLK_SERIAL_LEN, { 0 } },
 	{ 0 },
 };
 

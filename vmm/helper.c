@@ -43,8 +43,7 @@ static void *helper_main(void *arg)
 	return NULL;
 }
 
-/* The kernel may start a thread on the CPU of its maker, who does not sleep: on any but this one.
- */
+/* On any CPU but this one, where the kernel may start a thread though its maker does not sleep. */
 static int start(struct helper *h)
 {
 	cpu_set_t others;

@@ -9,6 +9,11 @@ OURS = "minivmm"
 TIE = 0.005  # where figures of the same code differ from run to run, neither is ahead
 
 
+def behind(ours, peers, sign):
+    """Whether a peer's figure is better than ours by more than TIE; sign: +1 where more is better, else -1."""
+    return any(sign * (ours / v - 1) < -TIE for v in peers.values())
+
+
 def number(text):
     return float(text) if "." in text else int(text)
 
