@@ -88,7 +88,7 @@ for half in host guest; do
 	if [ $half = guest ]; then wait_for 20 in_guest $vmm; else wait_for 20 holders >/dev/null; fi
 	sleep 0.3
 	kill -TERM $vmm
-	check "stopped in the $half's half: it ends" wait_for 10 gone $vmm
+	check "stopped in the $half's half: it ends" wait_for 20 gone $vmm
 	wait $vmm && fail "stopped in the $half's half" "exit status 0"
 done
 after=$(state)

@@ -30,10 +30,10 @@ has_driver() { case $(state "$1") in "driver=$2 "*) return 0 ;; *) return 1 ;; e
 is_native() { [ "$(state "$1")" = "driver=$2 override=(null) " ]; }
 # native NAME BDF DRIVER: it is as it was before anyone took it.
 native() {
-	if wait_for 10 is_native "$2" "$3"; then ok "$1" "$2 ${3:-no driver}"; else fail "$1" "$2 $(state "$2")"; fi
+	if wait_for 20 is_native "$2" "$3"; then ok "$1" "$2 ${3:-no driver}"; else fail "$1" "$2 $(state "$2")"; fi
 }
 net_up() {
-	wait_for 10 nic_of "$1" >/dev/null
+	wait_for 20 nic_of "$1" >/dev/null
 	ip addr replace 10.0.2.15/24 dev "$(nic_of "$1")"
 	ip link set "$(nic_of "$1")" up
 }
@@ -62,9 +62,9 @@ disk_of() { # of an NVMe function; nvme0c0n1 is one path of nvme0n1
 modprobe -a e1000 nvme igb bridge 2>/dev/null
 for d in "$e1000 e1000" "$nvme nvme" "$sriov nvme" "$igb igb"; do # whatever a script before this one did
 	# shellcheck disable=SC2086
-	wait_for 10 has_driver $d || fail "the host's own drivers" "$d"
+	wait_for 20 has_driver $d || fail "the host's own drivers" "$d"
 done
-wait_for 10 test -b "/dev/$(disk_of "$sriov")" || fail "the disk $sriov" "is not there"
+wait_for 20 test -b "/dev/$(disk_of "$sriov")" || fail "the disk $sriov" "is not there"
 
 # What is wrong is said, and nothing is changed.
 before=$(for d in /sys/bus/pci/devices/*; do state "${d##*/}"; done)
@@ -88,7 +88,8 @@ net_down "$e1000"
 disk=/dev/$(disk_of "$sriov")
 perl -MFcntl -e 'sysopen(my $f, shift, O_RDONLY | O_EXCL) or die $!; sleep 60' "$disk" &
 holder=$!
-wait_for 5 test -e /proc/$holder/fd/3
+has_open() { readlink /proc/"$1"/fd/* | grep -qxF "$2"; }
+wait_for 20 has_open $holder "$disk" || fail "a holder of $disk" "has not opened it"
 said "a disk that something has for itself is refused" 1 "$disk, which is in use" minivmm bind "$sriov"
 check "check knows that" check_says "$sriov" "$disk, which is in use"
 kill $holder
@@ -151,7 +152,7 @@ native "run --bind: the VF as before" "$vf" ""
 pings "run --bind: the NIC pings" "$e1000"
 said "restore all on record" 0 "$nvme: vfio-pci -> nvme" minivmm restore
 native "restored: the disk" "$nvme" nvme
-wait_for 10 test -b "/dev/$(disk_of "$nvme")"
+wait_for 20 test -b "/dev/$(disk_of "$nvme")"
 check "the restored disk reads" dd if="/dev/$(disk_of "$nvme")" of=/dev/null bs=1M count=4 status=none
 said "vf: listed" 0 "minivmm --bind --vfio $vf" minivmm vf "$igb"
 said "vf: removed" 0 "$igb: 0 of 7 VFs" minivmm vf "$igb" 0

@@ -98,7 +98,7 @@ finds "a device after its remedy" 0 driver-ok minivmm check "$edu"
 minivmm restore "$edu"
 modprobe e1000
 echo "$e1000" >/sys/bus/pci/drivers_probe
-wait_for 5 test -e "$dev/$e1000/net"
+wait_for 20 test -e "$dev/$e1000/net"
 ip link set "$(ls "$dev/$e1000/net")" up
 finds "a NIC that the host uses" 1 "driver-other use-net reset-none" minivmm check "$e1000"
 agrees "a driver of the host's" 1 -- "$e1000"
@@ -117,7 +117,7 @@ agrees "a group that the host shares" 1 -- "$shared"
 minivmm check "$edu" >"$OUT/ready"
 sleep 60 8<>"/dev/vfio/$group" &
 holder=$!
-wait_for 5 test -e /proc/$holder/fd/8
+wait_for 20 test -e /proc/$holder/fd/8
 finds "a device in use elsewhere" 1 use-group minivmm check "$edu"
 agrees "a device in use elsewhere" 1 -- "$edu"
 kill $holder

@@ -87,7 +87,7 @@ igb_vfs() {
 	pf=$(bdf igb)
 	modprobe igb
 	echo 0 >"/sys/bus/pci/devices/$pf/sriov_drivers_autoprobe"
-	wait_for 10 test -e "/sys/bus/pci/devices/$pf/net" || return 1
+	wait_for 20 test -e "/sys/bus/pci/devices/$pf/net" || return 1
 	ip link set "$(ls "/sys/bus/pci/devices/$pf/net")" up
 	[ "$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")" -gt 0 ] || echo "$1" >"/sys/bus/pci/devices/$pf/sriov_numvfs"
 	for i in $(seq 0 $(($1 - 1))); do
@@ -105,9 +105,9 @@ nvme_vf() {
 		return
 	fi
 	modprobe nvme
-	wait_for 10 test -e "/sys/bus/pci/devices/$pf/nvme" || return 1
+	wait_for 20 test -e "/sys/bus/pci/devices/$pf/nvme" || return 1
 	dev=/dev/$(ls "/sys/bus/pci/devices/$pf/nvme")
-	wait_for 10 test -e "$dev" || return 1
+	wait_for 20 test -e "$dev" || return 1
 	{
 		echo 0 >"/sys/bus/pci/devices/$pf/sriov_drivers_autoprobe"
 		nvme virt-mgmt "$dev" --cntlid=0 --rt=0 --act=1 --nr=0 # the primary gives up its flexible queues
@@ -202,7 +202,7 @@ ends() {
 	else
 		diagnose "$2"
 		kill -KILL "$2"
-		wait_for 10 gone "$2" || why="$why; SIGKILL does not end it"
+		wait_for 20 gone "$2" || why="$why; SIGKILL does not end it"
 	fi
 	if [ $code -eq 0 ]; then ok "$1"; else fail "$1" "$why"; fi
 	return $code

@@ -43,7 +43,7 @@ done
 refused "a device without a driver" 1 "$edu has no driver: bind it to vfio-pci: minivmm bind" minivmm --vfio "$edu"
 modprobe e1000
 echo "$e1000" >/sys/bus/pci/drivers_probe
-wait_for 5 test -e "/sys/bus/pci/devices/$e1000/driver"
+wait_for 20 test -e "/sys/bus/pci/devices/$e1000/driver"
 refused "a device with another driver" 1 "$e1000 is bound to e1000: .*minivmm bind $e1000" minivmm --vfio "$e1000"
 refused "a bridge" 1 "$bridge is a bridge" minivmm --vfio "$bridge"
 
@@ -69,7 +69,7 @@ chown 0 "/dev/vfio/$group"
 
 sleep 60 8<>"/dev/vfio/$group" &
 holder=$!
-wait_for 5 test -e /proc/$holder/fd/8
+wait_for 20 test -e /proc/$holder/fd/8
 refused "a device that another process holds" 1 "process $holder \(sleep\) has /dev/vfio/$group open" minivmm --vfio "$edu"
 kill $holder
 wait $holder 2>/dev/null

@@ -10,10 +10,10 @@ NVME=$nvme MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivm
 	sed 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' | tee "$OUT/micro"
 [ "$(grep -c '^ok' "$OUT/micro")" = 2 ] || fail "micro-guests trapped and stats"
 
-# Without the option, too. (Before it has started, the signal would end it.)
-minivmm --memory 256M --serial file:"$OUT/early" --firmware /usr/share/OVMF/OVMF_CODE_4M.fd 2>"$OUT/early.log" &
+# Without the option, too. (Before the machine stands, which its pid file says, the signal would end it.)
+minivmm --pidfile /tmp/early.pid --memory 256M --serial file:"$OUT/early" --firmware /usr/share/OVMF/OVMF_CODE_4M.fd 2>"$OUT/early.log" &
 vmm=$!
-sleep 2
+wait_for 20 test -s /tmp/early.pid
 told() { kill -USR1 $vmm; grep -q 'trapped accesses' "$OUT/early.log"; }
 check "statistics: SIGUSR1 prints them without --stats" wait_for 20 told
 kill -INT $vmm
@@ -31,7 +31,7 @@ snapshot() {
 	local old
 	old=$(md5sum <"$out")
 	kill -USR1 $vmm
-	wait_for 10 fresh "$old" && cp "$out" "$OUT/$1.json"
+	wait_for 20 fresh "$old" && cp "$out" "$OUT/$1.json"
 }
 fresh() { [ "$(tail -c 1 "$out")" = "}" ] && [ "$(md5sum <"$out")" != "$1" ]; }
 # expect NAME FILE EXPRESSION

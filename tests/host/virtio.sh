@@ -29,7 +29,7 @@ for vhost in yes no; do
 	minivmm $guest --net tap,ifname=mv0 --serial file:"$OUT/net-$vhost" \
 		--append "console=ttyS0 quiet steps=virtio_net" &
 	vmm=$!
-	wait_for 5 test -e /sys/class/net/mv0
+	wait_for 20 test -e /sys/class/net/mv0
 	ip addr add 10.0.2.2/24 dev mv0
 	ip link set mv0 up
 	ends "tap, vhost-net $vhost: the guest powers off" $vmm 60
@@ -42,7 +42,7 @@ done
 minivmm $guest --rng --console unix:/tmp/console --serial file:"$OUT/console" \
 	--append "console=ttyS0 quiet steps=virtio_console,virtio_rng" 2>"$OUT/console.log" &
 vmm=$!
-wait_for 5 test -S /tmp/console
+wait_for 20 test -S /tmp/console
 seq -f 'line %200.0f' 100 >/tmp/said
 cat >/tmp/talk <<END
 read -r word # the guest is ready
