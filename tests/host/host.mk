@@ -24,7 +24,7 @@ $(HOST)/make-disk: guest-tests/make-disk.c guest-tests/pattern.h
 	@echo "  HOST  $@"
 	$(Q)$(CC) $(BASE) -O2 -o $@ $<
 
-guest_parts = $(wildcard guest-tests/*.[ch] guest-tests/steps.sh guest-tests/build-helpers guest-tests/initramfs/*)
+guest_parts = $(wildcard guest-tests/*.[ch] guest-tests/steps/* guest-tests/build-helpers guest-tests/initramfs/*)
 
 $(HOST)/guest-initrd: $(guest_parts) $(HOST)/tree.ok
 	@echo "  HOST  $@"

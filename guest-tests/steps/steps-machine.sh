@@ -1,0 +1,68 @@
+# shellcheck shell=sh disable=SC2154 # variables of the other parts
+# What the guest runs on: system, processors, nodes.
+
+step_boot() {
+	read -r up _ </proc/uptime
+	name=
+	[ ! -r /etc/os-release ] || name=", $(sed -n 's/^PRETTY_NAME="\(.*\)"$/\1/p' /etc/os-release)"
+	add "Linux $(uname -r)$name, up $up s"
+}
+
+# distinct FILE: how many different lines the CPUs' topology/FILE have
+distinct() {
+	cat /sys/devices/system/cpu/cpu[0-9]*/topology/"$1" | sort -u | wc -l
+}
+
+has_flag() {
+	grep -qE "^flags.* $1( |\$)" /proc/cpuinfo
+}
+
+step_cpus() {
+	online=$(grep -c '^processor' /proc/cpuinfo)
+	want=$(word_value cpus "$@")
+	[ "${want:-$online}" = "$online" ] || fail "$online online, expected $want"
+	sockets=$(distinct physical_package_id)
+	cores=$(distinct thread_siblings_list)
+	topology=$sockets,$((cores / sockets)),$((online / cores))
+	want=$(word_value topology "$@")
+	[ "${want:-$topology}" = "$topology" ] || fail "topology is $topology, expected $want"
+	# The kernel compares APIC ids of CPUID and MADT, and says so.
+	bug=$(dmesg | grep -iE 'firmware bug.*(apic|cpu)|apic id mismatch' | head -n 1)
+	[ -z "$bug" ] || fail "$bug"
+	for f in $(word_value flags "$@" | tr , ' '); do
+		has_flag "$f" || fail "/proc/cpuinfo lacks $f"
+	done
+	for f in $(word_value noflags "$@" | tr , ' '); do
+		! has_flag "$f" || fail "/proc/cpuinfo has $f"
+	done
+	if [ "$(word_value kvm "$@")" = 0 ] && dmesg | grep -q 'Hypervisor detected'; then
+		fail "$(dmesg | grep 'Hypervisor detected')"
+	fi
+	add "$online online: $topology sockets, cores, threads; APIC ids $(awk '/^apicid/ { printf "%s%s", s, $3; s = "," }' /proc/cpuinfo)"
+}
+
+# numa_is WORD VALUE NAME [WORD ...]: VALUE is what WORD says, if it says anything.
+numa_is() {
+	key=$1 have=$2 what=$3
+	shift 3
+	want=$(word_value "$key" "$@")
+	[ "${want:-$have}" = "$have" ] || fail "$what: $have, expected $want"
+}
+
+step_numa() {
+	nodes=/sys/devices/system/node
+	count=0 cpus='' mib='' on=''
+	for d in "$nodes"/node[0-9]*; do
+		count=$((count + 1))
+		cpus=$cpus${cpus:+,}$(cat "$d/cpulist")
+		mib=$mib${mib:+,}$(awk '/MemTotal/ { printf "%d", $4 / 1024 }' "$d/meminfo")
+	done
+	numa_is numa "$count" nodes "$@"
+	numa_is numa_cpus "$cpus" "CPUs of the nodes" "$@"
+	numa_is numa_distance "$(cut -d' ' -f2 "$nodes/node0/distance")" "distance of node 1" "$@"
+	for d in "$pci"/*; do
+		on=$(cat "$d/numa_node")
+		numa_is numa_pci "$on" "node of ${d##*/}" "$@"
+	done
+	add "$count nodes of $mib MiB, CPUs $cpus, distances $(cat "$nodes"/node*/distance | tr '\n' ';') PCI on $on"
+}

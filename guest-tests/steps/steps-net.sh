@@ -1,0 +1,121 @@
+# shellcheck shell=sh disable=SC2154 # variables of the other parts
+# Network interfaces: pings, and a whole transfer compared.
+
+carrier() {
+	[ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" = 1 ]
+}
+
+# net_ping IFNAME COUNT: prints "3 of 3 answered, rtt 0.4 ms"
+net_ping() {
+	out=$(ping -I "$1" -c "$2" -W 5 "$gw" 2>&1)
+	rc=$?
+	got=$(echo "$out" | sed -n 's/.*, \([0-9][0-9]*\) [a-z ]*received.*/\1/p')
+	rtt=$(echo "$out" | sed -n 's/.*= *[0-9.]*\/\([0-9.]*\)\/.*/\1/p')
+	echo "${got:-0} of $2 pings of $gw answered${rtt:+, rtt $rtt ms}"
+	return $rc
+}
+
+net_words() {
+	net=$(word_value net "$@")
+	net=${net:-10.0.2.50}
+	gw=$(word_value gw "$@")
+	gw=${gw:-${net%.*}.2}
+}
+
+net_up() {
+	ip link set "$1" up || return 1
+	ip addr add "$net/24" dev "$1" || return 1
+	wait_for 15 carrier "$1"
+}
+
+# All interfaces get the same address, one after the other, so that no answer can come by another.
+net_down() {
+	ip addr flush dev "$1"
+	ip link set "$1" down
+}
+
+nic_names() {
+	for n in "$pci/$1"/net/* "$pci/$1"/virtio*/net/*; do
+		[ ! -e "$n" ] || echo "${n##*/}"
+	done
+}
+
+has_nic() {
+	[ -n "$(nic_names "$1")" ]
+}
+
+nic_step() {
+	kind=$1
+	shift
+	net_words "$@"
+	need "$kind"
+	for a in $devices; do
+		wait_for 10 has_nic "$a" || fail "no interface at $a$(complaint "$a")"
+		for ifname in $(nic_names "$a"); do
+			read -r mac <"/sys/class/net/$ifname/address"
+			net_up "$ifname" || { net_down "$ifname"; fail "$a $ifname: no carrier"; }
+			out=$(net_ping "$ifname" 3)
+			rc=$?
+			net_down "$ifname"
+			[ $rc = 0 ] || fail "$a $ifname $mac: $out"
+			add "$a $ifname $mac: $out"
+		done
+	done
+}
+
+step_igbvf() {
+	nic_step igbvf "$@"
+}
+
+step_e1000() {
+	nic_step e1000 "$@"
+}
+
+step_e1000e() {
+	nic_step e1000e "$@"
+}
+
+step_virtio_net() {
+	nic_step virtio_net "$@"
+}
+
+# receive: what the host sends to whoever connects to its port
+receive() {
+	if command -v nc >/dev/null; then
+		nc "${net%.*}.100" 7000 </dev/null
+	else
+		bash -c "exec cat </dev/tcp/${net%.*}.100/7000"
+	fi
+}
+
+# received SUM: a whole transfer, compared; prints its bytes.
+received() {
+	receive >"$work/bulk.$1" || fail "the connection failed after $(wc -c <"$work/bulk.$1") bytes"
+	got=$(md5sum <"$work/bulk.$1")
+	[ "${got%% *}" = "$1" ] || fail "$(wc -c <"$work/bulk.$1") bytes with MD5 ${got%% *}, expected $1"
+	wc -c <"$work/bulk.$1"
+}
+
+step_netbulk() {
+	net_words "$@"
+	sum=$(word_value netbulk "$@")
+	[ -n "$sum" ] || fail "netbulk=MD5 is missing: the sum of what the host sends"
+	for kind in igbvf e1000 e1000e virtio_net; do
+		[ -n "$(devices_of "$kind")" ] || continue
+		need "$kind"
+		for a in $devices; do
+			wait_for 10 has_nic "$a" || fail "no interface at $a$(complaint "$a")"
+			for ifname in $(nic_names "$a"); do
+				net_up "$ifname" || { net_down "$ifname"; fail "$a $ifname: no carrier"; }
+				begin=$(uptime_ms)
+				out=$(received "$sum")
+				rc=$?
+				ms=$(($(uptime_ms) - begin))
+				net_down "$ifname"
+				[ $rc = 0 ] || fail "$a $ifname: $out"
+				add "$a $ifname: $((out >> 20)) MiB as sent, $((out / 1049 / ms)).$((out / 105 / ms % 10)) MiB/s"
+			done
+		done
+	done
+	[ -n "$detail" ] || fail "no network interface"
+}

@@ -1,0 +1,147 @@
+#!/bin/sh
+# steps.sh: the hardware checks that run inside a guest, from the initramfs and from Debian alike.
+#
+#   steps.sh run [WORD ...]   run every step asked for; print a STEP line each, then the VERDICT
+#   steps.sh one STEP [WORD ...]   run one step here; print its detail; exit status 0 when right
+#   steps.sh get KEY [WORD ...]    print the value of a word
+#
+# A WORD is KEY=VALUE. WORDs of the kernel's command line come last and win:
+#   steps=a,b,c       default: boot, cpus and whatever hardware is present
+#   limit=60          seconds a step may take before it counts as hung
+#   cpus=N            CPUs that must be online
+#   topology=S,C,T    sockets, cores of one, threads of one that must be there
+#   flags=F,G         words of /proc/cpuinfo that must be there; noflags=: must not
+#   kvm=0             no KVM may be seen
+#   net=10.0.2.50     address of the interface under test, /24; gw=: whom to ping (default: .2)
+#   nvme_disk=A,B     names of the test disks that must be there (make-disk); usb_disk= likewise
+#   numa=N            nodes there must be; numa_cpus=0-1,2-3: their CPUs; numa_distance=21: from node 0 to 1;
+#                     numa_pci=N: the node of PCI devices
+#   edu_bits=28       DMA address bits of the edu device;  membar=MIB: size pci-testdev must have
+#   netbulk=MD5       of what the host sends to whoever connects to port 7000 of .100 of that network
+#   irqmove=200       how often irqmove moves the interrupts under load
+#   load=nvme,igbvf   what bulk works with, one after the other, bulk=12 seconds each
+#   then=, hold=      poweroff, reboot, shell, button: what follows the verdict; read by the caller
+#
+# Devices are found by PCI id or class, never by address. Only the modules a step needs are loaded:
+# each one costs time in an emulated machine. Works with busybox and with Debian's dash.
+set -u
+
+work=/run/minivmm-steps
+self=$0
+
+for part in "${self%/*}"/steps-*.sh; do
+	# shellcheck source=/dev/null
+	. "$part"
+done
+
+# Values come from outside (a file on a FAT partition, a command line), so only plain ones pass.
+word_value() {
+	key=$1 value=''
+	shift
+	for word in "$@"; do
+		case $word in
+		"$key"=*[!A-Za-z0-9_.,:-]*) ;;
+		"$key"=*) value=${word#*=} ;;
+		esac
+	done
+	echo "$value"
+}
+
+all_steps="boot cpus numa nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net virtio_console virtio_rng fio netbulk bulk reload irqmove"
+
+present_steps() {
+	list="boot cpus"
+	for kind in nvme usb igbvf e1000 e1000e edu gpu audio testdev; do
+		[ -z "$(devices_of "$kind")" ] || list="$list $kind"
+	done
+	echo "$list"
+}
+
+# run_here STEP WORD ...: in a subshell, so that fail ends the step and not the script
+run_here() (
+	name=$1
+	shift
+	case " $all_steps " in
+	*" $name "*) ;;
+	*) fail "unknown step; there are: $all_steps" ;;
+	esac
+	# shellcheck disable=SC2034 # of add and finish
+	detail=
+	"step_$name" "$@"
+	finish
+)
+
+# run_limited STEP WORD ...: sets $line to the last line of output. The result is waited for in a
+# file and not with wait: a process stuck in a driver cannot be killed, and nor could its waiter.
+run_limited() {
+	name=$1
+	shift
+	out=$work/step rc=$work/rc
+	rm -f "$rc"
+	{
+		timeout -s KILL "$limit" sh "$self" one "$name" "$@" >"$out" 2>&1
+		echo $? >"$rc.new"
+		mv "$rc.new" "$rc"
+	} &
+	if wait_for $((limit + 5)) exists "$rc"; then
+		read -r status <"$rc"
+	else
+		status=137
+	fi
+	line=$(grep -v "^Killed$" "$out" | tail -n 1 | tr -cd ' -~')
+	[ "$status" = 137 ] && line="no result within $limit s${line:+ (last: $line)}"
+	return "$status"
+}
+
+run() {
+	limit=$(word_value limit "$@")
+	case $limit in
+	'' | *[!0-9]*) limit=60 ;;
+	esac
+	steps=$(word_value steps "$@" | tr , ' ')
+	total=0 failed=0
+	# shellcheck disable=SC2086 # a list
+	for step in ${steps:-$(present_steps)}; do
+		total=$((total + 1))
+		if run_limited "$step" "$@"; then
+			echo "STEP $step ok: $line"
+		else
+			failed=$((failed + 1))
+			echo "STEP $step FAIL: ${line:-no reason given}"
+		fi
+	done
+	if [ $failed = 0 ]; then
+		echo "VERDICT pass ($total steps)"
+	else
+		echo "VERDICT fail ($failed of $total steps failed)"
+	fi
+	# Above 1 means, to the caller, that there was no verdict.
+	[ $failed = 0 ]
+}
+
+usage() {
+	echo "usage: steps.sh run|one STEP|get KEY [KEY=VALUE ...]" >&2
+	exit 2
+}
+
+[ $# -ge 1 ] || usage
+command=$1
+shift
+arg=
+case $command in
+one | get)
+	[ $# -ge 1 ] || usage
+	arg=$1
+	shift ;;
+esac
+set -f
+# shellcheck disable=SC2046 # words
+set -- "$@" $(cat /proc/cmdline)
+set +f
+mkdir -p "$work"
+case $command in
+run) run "$@" ;;
+one) run_here "$arg" "$@" ;;
+get) word_value "$arg" "$@" ;;
+*) usage ;;
+esac
