@@ -138,7 +138,7 @@ vf=$(sed -n 's/minivmm --bind --vfio \([^ ]*\).*/\1/p' "$OUT/said" | head -n 1)
 said "bind a function with VFs" 1 "$igb has 2 VFs: remove them" minivmm bind --force "$igb"
 modprobe igbvf
 minivmm --bind --memory 256M --serial file:"$OUT/run" --vfio "$vf" --vfio "$e1000" --vfio "$nvme" --kernel "$KERNEL" \
-	--initrd "$GUEST_INITRD" --append "console=ttyS0 quiet hold=3 steps=igbvf,e1000,nvme" 2>"$OUT/run.log" &
+	--initrd "$GUEST_INITRD" --append "console=ttyS0 quiet hold=8 steps=igbvf,e1000,nvme" 2>"$OUT/run.log" &
 vmm=$!
 wait_for 60 grep -qs HOLD "$OUT/run"
 said "no restore under a running guest" 1 "process $vmm \(minivmm\) has /dev/vfio" minivmm restore "$nvme"

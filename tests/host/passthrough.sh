@@ -14,7 +14,7 @@ picture "micro-guest: its text on the passed-through card" vga lit vga
 # All devices in one guest: Linux, directly booted, drives them and says what it saw.
 # shellcheck disable=SC2046,SC2086
 minivmm --verbose --memory 1G --cpus 2 --no-reboot --serial file:"$OUT/linux" $(vfio_options $devices) \
-	--kernel "$KERNEL" --initrd "$GUEST_INITRD" --append "console=ttyS0 quiet hold=5 cpus=2 \
+	--kernel "$KERNEL" --initrd "$GUEST_INITRD" --append "console=ttyS0 quiet hold=8 cpus=2 \
 nvme_disk=nvme,nvme-sriov netbulk=$(net_sum) \
 steps=cpus,nvme,usb,igbvf,e1000,edu,fio,netbulk,irqmove,gpu,audio,testdev" 2>"$OUT/linux.log" &
 vmm=$!

@@ -8,7 +8,7 @@ all_devices
 # shellcheck disable=SC2046,SC2086
 $QEMU_GUEST -m 1G -smp 2 -serial file:"$OUT/linux" $(vfio_args $devices) -kernel "$KERNEL" -initrd "$GUEST_INITRD" \
 	-append "console=ttyS0 quiet steps=cpus,nvme,usb,igbvf,e1000,edu,fio,netbulk,gpu,audio,testdev cpus=2 \
-nvme_disk=nvme,nvme-sriov netbulk=$(net_sum) hold=5" &
+nvme_disk=nvme,nvme-sriov netbulk=$(net_sum) hold=8" &
 vmm=$!
 says $vmm 300 HOLD "$OUT/linux"
 picture "QEMU, Linux guest: what it draws on its passed-through display" linux "colour bars"
