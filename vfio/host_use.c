@@ -84,6 +84,23 @@ static void tell_disk(const struct block *b, enum host_use_kind kind, const char
 	     other ? " with " : "", other ? b->node : "", what, where ? where : "");
 }
 
+/* In place: proc(5) writes blanks and backslashes as three octal digits. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++, to++) {
+		*to = *s;
+		if (*s == '\\' && strspn(s + 1, "01234567") >= 3) {
+			*to = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 3;
+		}
+		if (!*to)
+			*to = '?';
+	}
+	*to = '\0';
+}
+
 /* By number or, since a btrfs has a number of its own, by name. proc(5), mountinfo. */
 static int mount_line(void *arg, const char *line)
 {
@@ -93,8 +110,11 @@ static int mount_line(void *arg, const char *line)
 
 	if (rest && sscanf(line, "%*s %*s %31s %*s %1023s", number, where) == 2 &&
 	    sscanf(rest, " - %*s %1023s", source) == 1 &&
-	    (strcmp(number, b->number) == 0 || strcmp(source, b->node) == 0))
+	    (strcmp(number, b->number) == 0 || strcmp(source, b->node) == 0)) {
+		unescape(where);
+		error_visible(where);
 		tell_disk(b, HOST_USE_MOUNT, "mounted on ", where);
+	}
 	return 0;
 }
 

@@ -22,7 +22,7 @@ enum host_use_kind {
 struct host_use {
 	enum host_use_kind kind;
 	const char *name;  /* the device's own, or what stands on it: LVM, RAID, a bridge, ... */
-	const char *where; /* as proc(5) escapes it; or NULL */
+	const char *where; /* without control characters; or NULL */
 	char text[300];	   /* "has the disk /dev/sda with /dev/dm-0, mounted on /home" */
 };
 

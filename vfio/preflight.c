@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/error.h"
+
 void preflight_init(struct preflight *p, const char *root)
 {
 	*p = (struct preflight){ .root = root };
@@ -30,8 +32,7 @@ static const char *value_of(const struct preflight *p, const char *pattern,
 	return text[pattern[1] - '1'] ? text[pattern[1] - '1'] : "";
 }
 
-/* Too long is cut. Names of processes and mount points are their users' choice, and this goes to a
- * terminal: control characters stay out. */
+/* Too long is cut. */
 static void fill_in(const struct preflight *p, const char *pattern, const char *const text[],
 		    char *buf, size_t size)
 {
@@ -45,11 +46,12 @@ static void fill_in(const struct preflight *p, const char *pattern, const char *
 			continue;
 		}
 		len = strnlen(v, size - 1 - n);
-		for (; len > 0; len--, v++)
-			buf[n++] = (unsigned char)*v < ' ' || *v == 0x7f ? '?' : *v;
+		memcpy(buf + n, v, len);
+		n += len;
 		pattern = strchr(pattern, '}') + 1;
 	}
 	buf[n] = '\0';
+	error_visible(buf);
 }
 
 /* What is stacked is found by each way to it, and a default route is one for each protocol. */

@@ -13,8 +13,19 @@
 #include "vfio/preflight.h"
 #include "vfio/preflight_parts.h"
 #include "vmm/addr.h"
+#include "vmm/cleanup.h"
+#include "vmm/shell.h"
 
 /* ---- the host ---- */
+
+/* The name is of somebody's choice (a stick's label), and the line will be pasted into a shell. */
+static void say_umount(char *remedy, size_t size, const char *where)
+{
+	scoped_free char *quoted = shell_quote(where);
+
+	if (quoted && strlen(quoted) + sizeof("umount ") <= size)
+		snprintf(remedy, size, "umount %s", quoted);
+}
 
 static void say_disk(struct preflight *p, const struct host_use *u)
 {
@@ -25,7 +36,7 @@ static void say_disk(struct preflight *p, const struct host_use *u)
 	else if (u->kind == HOST_USE_MOUNT && strcmp(u->where, "/") == 0)
 		snprintf(remedy, sizeof(remedy), "keep it: the host runs from it");
 	else if (u->kind == HOST_USE_MOUNT)
-		snprintf(remedy, sizeof(remedy), "umount %s", u->where);
+		say_umount(remedy, sizeof(remedy), u->where);
 	preflight_say(p, PREFLIGHT_USE_DISK, u->text, remedy);
 }
 

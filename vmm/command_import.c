@@ -61,8 +61,11 @@ static int show(const struct import *im, const char *where)
 		printf("# %.*s\n", (int)strcspn(where, ":"), where);
 	fputs(text, stdout);
 	fflush(stdout);
-	for (i = 0; i < im->note.n; i++)
+	for (i = 0; i < im->note.n; i++) {
+		error_visible(im->note.word[i]);
 		fprintf(stderr, "%s%s\n", where, im->note.word[i]);
+	}
+	error_visible(err.text);
 	if (refused)
 		fprintf(stderr, "%snot carried over: minivmm would refuse this: %s\n", where,
 			err.text);

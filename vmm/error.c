@@ -18,6 +18,13 @@ int error_set(struct error *err, int code, const char *fmt, ...)
 	return code;
 }
 
+void error_visible(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 int error_prefix(struct error *err, const char *fmt, ...)
 {
 	char old[sizeof(err->text) + 2] = ": ";

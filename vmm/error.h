@@ -14,6 +14,10 @@ struct error {
 int error_set(struct error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* In place, control characters become '?': a name that is quoted in a message (somebody's file,
+ * mount point, process) neither begins a line nor speaks to the terminal. */
+void error_visible(char *text);
+
 /* Puts "prefix: " before the text already there; returns err->code. */
 int error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/error.h"
+
 #define LOG_LINE_MAX	1024
 #define LIMIT_LINES	8
 #define LIMIT_WINDOW_NS 10000000000ull
@@ -41,6 +43,8 @@ static void log_line(enum log_level level, const char *fmt, va_list ap)
 		n += m;
 	if ((size_t)n > sizeof(line) - 2)
 		n = sizeof(line) - 2;
+	line[n] = '\0';
+	error_visible(line);
 	line[n] = '\n';
 	while (write(STDERR_FILENO, line, (size_t)n + 1) < 0 && errno == EINTR)
 		;

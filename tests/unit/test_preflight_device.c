@@ -203,17 +203,20 @@ static void test_disks(void **state)
 	     "dir /sys/class/block/nvme0n1p3/holders/dm-0\n"
 	     "file /proc/self/mountinfo 21 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw|"
 	     "22 21 8:1 / /srv rw - ext4 /dev/sda1 rw|23 21 259:10 / /not rw - ext4 "
-	     "/dev/nvme0n1p10 rw|24 21 259:1 / /mnt rw - ext4 /dev/nvme0n1p1 rw\n"
+	     "/dev/nvme0n1p10 rw|24 21 259:1 / /mnt rw - ext4 /dev/nvme0n1p1 rw|"
+	     "25 21 259:1 / /m/a\\040b;\\011\033$(reboot)\\04 rw - ext4 /dev/nvme0n1p1 rw\n"
 	     "file /proc/swaps Filename Type Size|/dev/nvme0n1p2 partition 1 0 -2\n"
 	     "file /proc/77/comm \033[2Jdd\nlink /proc/77/fd/3 /dev/nvme0n1p1\n"
 	     "link /proc/78/fd/3 /dev/nvme0",
-	     "04:00.0", DISK_FINDINGS("use-disk use-disk use-disk use-disk use-process "));
+	     "04:00.0", DISK_FINDINGS("use-disk use-disk use-disk use-disk use-disk use-process "));
 	/* The name that a process gave itself does not clear a screen. */
 	says("use-process", "process 77 (?[2Jdd) has /dev/nvme0n1p1 open", NULL);
 	says("use-disk", "nvme0n1p1, mounted on /", "the host runs from it");
 	says_nth(1, "use-disk", "mounted on /mnt", "umount /mnt");
-	says_nth(2, "use-disk", "nvme0n1p2, which is swap", "swapoff /dev/nvme0n1p2");
-	says_nth(3, "use-disk", "nvme0n1p3, on which lies /dev/dm-0", "lsblk");
+	says_nth(2, "use-disk", "mounted on /m/a b;??$(reboot)\\04",
+		 "umount '/m/a b;??$(reboot)\\04'");
+	says_nth(3, "use-disk", "nvme0n1p2, which is swap", "swapoff /dev/nvme0n1p2");
+	says_nth(4, "use-disk", "nvme0n1p3, on which lies /dev/dm-0", "lsblk");
 }
 
 /* Two volumes on two partitions, the first one on both; a btrfs; one of two NVMe controllers. */

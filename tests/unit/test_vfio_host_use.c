@@ -129,7 +129,7 @@ static void test_mounts(void **state)
 {
 	(void)state;
 	uses("32 31 259:1 / /boot\\040x rw shared:7 - ext4 /dev/nvme0n1p1 rw\n", SWAPS, "", "");
-	needed("0000:00:02.0", "with /dev/nvme0n1p1, mounted on /boot\\040x");
+	needed("0000:00:02.0", "with /dev/nvme0n1p1, mounted on /boot x");
 	uses("32 31 254:1 / /home rw - xfs /dev/mapper/vg-home rw\n", SWAPS, "", "");
 	needed("0000:00:02.0", "with /dev/dm-1, mounted on /home");
 	free_for_guests("0000:00:05.0");
