@@ -32,6 +32,7 @@
 #include "vmm/cleanup.h"
 #include "vmm/evloop.h"
 #include "vmm/log.h"
+#include "vmm/outfile.h"
 
 #define ESCAPE	  1 /* Ctrl-A */
 #define CHUNK_MAX 64
@@ -244,10 +245,8 @@ static int open_pty(struct chardev *c, const char *arg, struct error *err)
 
 static int open_file(struct chardev *c, const char *path, struct error *err)
 {
-	c->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (c->out < 0)
-		return error_set(err, -errno, "%s: %s", path, strerror(errno));
-	return 0;
+	c->out = outfile_open(path, true, err);
+	return c->out < 0 ? c->out : 0;
 }
 
 static int open_null(struct chardev *c, const char *arg, struct error *err)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "vmm/cleanup.h"
+#include "vmm/outfile.h"
 
 static void debugcon_flush(struct debugcon *d)
 {
@@ -46,9 +47,9 @@ static const struct io_region_ops debugcon_ops = { debugcon_read, debugcon_write
 
 int debugcon_init(struct debugcon *d, struct bus *pio, const char *path, struct error *err)
 {
-	d->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	d->fd = outfile_open(path, true, err);
 	if (d->fd < 0)
-		return error_set(err, -errno, "--debugcon %s: %s", path, strerror(errno));
+		return error_prefix(err, "--debugcon");
 	d->used = 0;
 	pthread_mutex_init(&d->lock, NULL);
 	d->region = (struct io_region){ .name = "debugcon",

@@ -65,7 +65,7 @@ static const struct {
 /* Maps a whole file, privately. */
 static int map_image(const char *path, uint8_t **data, size_t *len, struct error *err)
 {
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	void *p;
 

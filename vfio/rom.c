@@ -145,7 +145,7 @@ static int read_all(int fd, uint8_t *buf, size_t size)
 static int load_file(struct vfio_pci *v, const char *path, struct error *err)
 {
 	struct vfio_rom *rom = &v->rom;
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	int ret;
 

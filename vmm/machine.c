@@ -443,14 +443,15 @@ static const struct device_row devices[] = {
 	{ realize_cmos, unrealize_cmos, reset_cmos },
 	{ realize_exit_port, NULL, NULL },
 	{ machine_bench_realize, NULL, NULL },
-	{ realize_debugcon, unrealize_debugcon, NULL },
-	{ realize_serial, unrealize_serial, reset_serial },
 	{ realize_chipset, unrealize_chipset, reset_pci }, /* resets everything on the PCI bus */
 	{ realize_disks, unrealize_disks, NULL },
 	{ realize_nets, unrealize_nets, NULL },
 	{ realize_rng, unrealize_rng, NULL },
 	{ machine_vfio_realize, machine_vfio_unrealize, machine_vfio_reset },
 	{ realize_console, unrealize_console, NULL },
+	/* After what may fail and after the disks, which none of their files may be. */
+	{ realize_debugcon, unrealize_debugcon, NULL },
+	{ realize_serial, unrealize_serial, reset_serial },
 };
 
 static int realize_devices(struct vm *vm, struct error *err)

@@ -23,6 +23,7 @@
 #include "vmm/cleanup.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/outfile.h"
 
 /* In the BIOS segment, where kernels look. */
 #define RSDP_ADDR   0xf0000u
@@ -112,7 +113,7 @@ static struct smbios_config smbios_config(const struct vm *vm)
 
 static int open_file(const char *path, const char *option, int *fd, struct error *err)
 {
-	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* no wait for a FIFO's writer */
 	return *fd < 0 ? error_set(err, -errno, "--%s %s: %s", option, path, strerror(errno)) : 0;
 }
 
@@ -405,8 +406,10 @@ int machine_dump_dtb(struct vm *vm, struct error *err)
 		if (rc < 0)
 			return rc;
 	}
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0 || write(fd, vm->dtb, vm->dtb_size) != (ssize_t)vm->dtb_size)
+	fd = outfile_open(path, true, err);
+	if (fd < 0)
+		return error_prefix(err, "--dump-dtb");
+	if (write(fd, vm->dtb, vm->dtb_size) != (ssize_t)vm->dtb_size)
 		return error_set(err, -errno, "--dump-dtb %s: %s", path, strerror(errno));
 	return 0;
 }

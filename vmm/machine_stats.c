@@ -19,6 +19,7 @@
 #include "vmm/kvm_stats.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/outfile.h"
 #include "vmm/stats.h"
 #include "vmm/trap.h"
 
@@ -416,10 +417,8 @@ int machine_stats_open(struct vm *vm, struct error *err)
 
 	if (!path)
 		return 0;
-	vm->stats_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	if (vm->stats_fd < 0)
-		return error_set(err, -errno, "--stats=%s: %s", path, strerror(errno));
-	return 0;
+	vm->stats_fd = outfile_open(path, false, err);
+	return vm->stats_fd < 0 ? error_prefix(err, "--stats") : 0;
 }
 
 /* Over what is there already, and shortened afterwards: a reader in between finds no empty file. */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,22 +47,38 @@ static void print_version(void)
 	       MINIVMM_VERSION, uring, jansson_version_str());
 }
 
+/* Empty, or a process id: anything else is not ours to overwrite and remove. */
+static bool is_pidfile(int fd)
+{
+	char text[24] = "";
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	return n >= 0 && n == st.st_size && strspn(text, "0123456789 \n") == (size_t)n;
+}
+
 /* The lock tells a live owner from a leftover file. */
 static int pidfile_create(struct process *p, struct error *err)
 {
 	const char *path = p->cfg->pidfile;
+	scoped_fd fd = -1;
 	int n;
 
 	if (!path)
 		return 0;
-	p->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (p->pid_fd < 0)
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+	if (fd < 0)
 		return error_set(err, -errno, "--pidfile %s: %s", path, strerror(errno));
-	if (flock(p->pid_fd, LOCK_EX | LOCK_NB) < 0) {
-		cleanup_close(&p->pid_fd);
-		p->pid_fd = -1;
+	if (!is_pidfile(fd))
+		return error_set(err, -EEXIST, "--pidfile %s is something else: name another file",
+				 path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return error_set(err, -EBUSY, "--pidfile %s: its owner is running", path);
-	}
+	p->pid_fd = fd; /* ours from now on, to remove */
+	fd = -1;
 	n = ftruncate(p->pid_fd, 0) < 0 ? -1 : dprintf(p->pid_fd, "%d\n", getpid());
 	return n < 0 ? error_set(err, -EIO, "--pidfile %s: %s", path, strerror(errno)) : 0;
 }

@@ -86,6 +86,20 @@ check "check knows the default route, too" check_says "$e1000" "default route (b
 ip link del br0
 net_down "$e1000"
 disk=/dev/$(disk_of "$sriov")
+cp /etc/hostname /tmp/kept && mkfifo /tmp/fifo
+head -c 1M /dev/urandom >/tmp/image && cp /tmp/image /tmp/kept-image
+writes() {
+	local name=$1 text=$2
+	shift 2
+	said "$name" 1 "$text" minivmm --kernel "$KERNEL" "$@"
+}
+writes "what a run writes is written into no disk" "$disk is a disk" --debugcon="$disk"
+writes "nor into an image in use" "/tmp/image is an image in use" --disk=/tmp/image --serial=file:/tmp/image
+writes "nor into a pipe that nobody reads" "/tmp/fifo: nobody reads it" --stats=/tmp/fifo
+writes "a pid file is no file of another kind" "/tmp/kept is something else" --pidfile=/tmp/kept
+writes "nor a device" "/dev/full is something else" --pidfile=/dev/full
+writes "and no pipe is an initrd" "/tmp/fifo is not a file" --initrd=/tmp/fifo
+check "all are as before" eval 'cmp /tmp/image /tmp/kept-image && cmp /tmp/kept /etc/hostname && test -c /dev/full'
 perl -MFcntl -e 'sysopen(my $f, shift, O_RDONLY | O_EXCL) or die $!; sleep 60' "$disk" &
 holder=$!
 has_open() { readlink /proc/"$1"/fd/* | grep -qxF "$2"; }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmm/outfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "vmm/cleanup.h"
+
+/* Whoever has a disk image or the firmware's variables open holds a lock on them, this process too.
+ */
+static bool is_locked(int fd)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+}
+
+int outfile_open(const char *path, bool empty, struct error *err)
+{
+	scoped_fd fd = -1;
+	struct stat st;
+	int out;
+
+	/* O_NONBLOCK: open(2) of a FIFO would wait until somebody reads it. */
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+	if (fd < 0 && errno == ENXIO)
+		return error_set(err, -ENXIO, "%s: nobody reads it: start the reader first", path);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (S_ISBLK(st.st_mode))
+		return error_set(err, -EINVAL, "%s is a disk: name a file", path);
+	if (is_locked(fd))
+		return error_set(err, -EBUSY, "%s is an image in use: name another file", path);
+	if (fcntl(fd, F_SETFL, 0) < 0 || (empty && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0))
+		return error_set(err, -errno, "%s: %s", path, strerror(errno));
+	out = fd;
+	fd = -1;
+	return out;
+}
