@@ -145,7 +145,7 @@ format:
 	clang-format -i $(SRC) $(HDR) $(wildcard tests/*/*.c guest-tests/*.c)
 
 tidy:
-	clang-tidy --quiet $(SRC) -- $(filter-out -Werror,$(BASE))
+	$(Q)clang-tidy --quiet $(SRC) -- $(filter-out -Werror,$(BASE)) -DMINIVMM_VERSION='""' -DBENCH_GUEST='""'
 
 clean:
 	rm -rf $(filter-out $(BUILD)/host,$(wildcard $(BUILD)/*))
