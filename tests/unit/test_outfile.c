@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a run writes into: files made, emptied or kept; pipes with and without a reader; images in
+ * use. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "vmm/outfile.h"
+
+static char dir[] = "/tmp/outfile.XXXXXX";
+static struct error err;
+
+static void writes(const char *path, bool empty, const char *text)
+{
+	int fd = outfile_open(path, empty, &err);
+
+	assert_true(fd >= 0);
+	assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void holds(const char *path, const char *want)
+{
+	char text[16] = "";
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	assert_true(fgets(text, sizeof(text), f));
+	fclose(f);
+	assert_string_equal(text, want);
+}
+
+static void refuses(const char *path, int code, const char *why)
+{
+	assert_int_equal(outfile_open(path, true, &err), code);
+	assert_non_null(strstr(err.text, path));
+	assert_non_null(strstr(err.text, why));
+}
+
+static void test_file(void **state)
+{
+	(void)state;
+	writes("file", false, "1234");
+	writes("file", false, "56");
+	holds("file", "5634");
+	writes("file", true, "78");
+	holds("file", "78");
+	writes("/dev/null", true, "1");
+	refuses("no/where", -ENOENT, "No such file");
+	refuses(".", -EISDIR, "Is a directory");
+}
+
+static void test_pipe(void **state)
+{
+	int reader;
+
+	(void)state;
+	assert_int_equal(mkfifo("pipe", 0600), 0);
+	refuses("pipe", -ENXIO, "nobody reads it");
+	reader = open("pipe", O_RDONLY | O_NONBLOCK);
+	assert_true(reader >= 0);
+	writes("pipe", true, "1");
+	close(reader);
+}
+
+/* A disk's lock is one of this process as well, or one on a part of the file. */
+static void test_image(void **state)
+{
+	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 1 };
+	int image;
+
+	(void)state;
+	writes("image", true, "12");
+	image = open("image", O_RDONLY);
+	assert_true(image >= 0);
+	assert_int_equal(fcntl(image, F_OFD_SETLK, &l), 0);
+	refuses("image", -EBUSY, "is an image in use");
+	holds("image", "12");
+	close(image);
+	writes("image", true, "3");
+	holds("image", "3");
+}
+
+static int enter(void **state)
+{
+	(void)state;
+	return mkdtemp(dir) && chdir(dir) == 0 ? 0 : -1;
+}
+
+static int leave(void **state)
+{
+	(void)state;
+	unlink("file");
+	unlink("pipe");
+	unlink("image");
+	return chdir("/") || rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_image),
+	};
+
+	return cmocka_run_group_tests(tests, enter, leave);
+}
