@@ -24,7 +24,7 @@ static uint8_t request(const struct virtio *v, uint32_t type, uint64_t sector, u
 	q.avail.ring[q.avail.idx % VQ_SIZE] = 0;
 	__atomic_store_n(&q.avail.idx, (uint16_t)(q.avail.idx + 1), __ATOMIC_RELEASE);
 	virtio_kick(v);
-	for (i = 0; i < 3000000 && q.used.idx != q.avail.idx; i++)
+	for (i = 0; i < WAIT_LOOPS && q.used.idx != q.avail.idx; i++)
 		__asm__ volatile("pause");
 	check_eq(q.used.idx, q.avail.idx);
 	return status;

@@ -6,7 +6,7 @@
 #define IOAPIC	     0xfec00000u
 #define TRAMPOLINE   0x10000u
 #define SKIP	     77
-#define WAIT_LOOPS   200000u
+#define QUIET_LOOPS  200000u
 #define LAPIC_EOI    0xb0
 #define LAPIC_SVR    0xf0
 #define LAPIC_ICR_LO 0x300
@@ -139,13 +139,23 @@ void ioapic_route(unsigned pin, uint8_t vector, bool level)
 	write32(IOAPIC + 0x10, vector | (level ? 1u << 15 : 0));
 }
 
-bool irq_wait(uint8_t vector, uint32_t count)
+static bool irq_comes(uint8_t vector, uint32_t count, uint32_t loops)
 {
 	uint32_t i;
 
-	for (i = 0; i < WAIT_LOOPS && irq_count[vector] < count; i++)
+	for (i = 0; i < loops && irq_count[vector] < count; i++)
 		__asm__ volatile("pause");
 	return irq_count[vector] >= count;
+}
+
+bool irq_wait(uint8_t vector, uint32_t count)
+{
+	return irq_comes(vector, count, WAIT_LOOPS);
+}
+
+bool irq_stays_away(uint8_t vector, uint32_t count)
+{
+	return !irq_comes(vector, count, QUIET_LOOPS);
 }
 
 void smp_start(void)

@@ -82,7 +82,10 @@ static inline void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 extern volatile uint32_t irq_count[256];
 void irq_init(void); /* IDT, LAPIC on, PIC masked */
 void ioapic_route(unsigned pin, uint8_t vector, bool level);
-bool irq_wait(uint8_t vector, uint32_t count); /* false: it did not come */
+bool irq_wait(uint8_t vector, uint32_t count);	     /* false: it did not come */
+bool irq_stays_away(uint8_t vector, uint32_t count); /* so far; a shorter look */
+/* Seconds, which a busy host may need; what comes ends the wait. */
+#define WAIT_LOOPS 40000000u
 static inline void irq_on(void)
 {
 	__asm__ volatile("sti");
@@ -105,7 +108,8 @@ static inline uint32_t lapic_read(unsigned reg)
 extern volatile uint32_t ap_count;
 void smp_start(void);
 
-/* PCI by ECAM at 0xb0000000, where minivmm puts it for direct boot. A devfn may have a bus above it. */
+/* PCI by ECAM at 0xb0000000, where minivmm puts it for direct boot. A devfn may have a bus above
+ * it. */
 static inline uint32_t pci_ecam(unsigned devfn)
 {
 	return 0xb0000000u + (devfn << 12);

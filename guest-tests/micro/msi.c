@@ -27,7 +27,7 @@ static void wait_used(void)
 {
 	uint32_t i;
 
-	for (i = 0; i < 3000000 && q.used.idx != q.avail.idx; i++)
+	for (i = 0; i < WAIT_LOOPS && q.used.idx != q.avail.idx; i++)
 		__asm__ volatile("pause");
 	check_eq(q.used.idx, q.avail.idx);
 }

@@ -40,7 +40,7 @@ void guest_main(void)
 	lapic_write(0x380, 100000);
 	check(irq_wait(TIMER, 1));
 	smp_start();
-	for (i = 0; i < 3000000 && !ap_done; i++)
+	for (i = 0; i < WAIT_LOOPS && !ap_done; i++)
 		__asm__ volatile("pause");
 	check_eq(ap_done, 1);
 
