@@ -10,11 +10,7 @@ static uint8_t header[16], status;
 
 static void expect_broken(const struct virtio *v, uint32_t n)
 {
-	uint32_t i;
-
-	for (i = 0; i < WAIT_LOOPS && !(virtio_status(v) & NEEDS_RESET); i++)
-		__asm__ volatile("pause");
-	if (!(virtio_status(v) & NEEDS_RESET))
+	if (!wait_until(virtio_status(v) & NEEDS_RESET))
 		failed("case", (int)n, "needs reset", virtio_status(v));
 }
 

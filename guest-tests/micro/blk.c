@@ -12,8 +12,6 @@ static uint8_t data[512], status;
 
 static uint8_t request(const struct virtio *v, uint32_t type, uint64_t sector, uint32_t len)
 {
-	uint32_t i;
-
 	head.type = type;
 	head.sector = sector;
 	status = 0xff;
@@ -24,8 +22,7 @@ static uint8_t request(const struct virtio *v, uint32_t type, uint64_t sector, u
 	q.avail.ring[q.avail.idx % VQ_SIZE] = 0;
 	__atomic_store_n(&q.avail.idx, (uint16_t)(q.avail.idx + 1), __ATOMIC_RELEASE);
 	virtio_kick(v);
-	for (i = 0; i < WAIT_LOOPS && q.used.idx != q.avail.idx; i++)
-		__asm__ volatile("pause");
+	wait_until(q.used.idx == q.avail.idx);
 	check_eq(q.used.idx, q.avail.idx);
 	return status;
 }

@@ -139,23 +139,14 @@ void ioapic_route(unsigned pin, uint8_t vector, bool level)
 	write32(IOAPIC + 0x10, vector | (level ? 1u << 15 : 0));
 }
 
-static bool irq_comes(uint8_t vector, uint32_t count, uint32_t loops)
-{
-	uint32_t i;
-
-	for (i = 0; i < loops && irq_count[vector] < count; i++)
-		__asm__ volatile("pause");
-	return irq_count[vector] >= count;
-}
-
 bool irq_wait(uint8_t vector, uint32_t count)
 {
-	return irq_comes(vector, count, WAIT_LOOPS);
+	return wait_until(irq_count[vector] >= count);
 }
 
 bool irq_stays_away(uint8_t vector, uint32_t count)
 {
-	return !irq_comes(vector, count, QUIET_LOOPS);
+	return !looks_until(irq_count[vector] >= count, QUIET_LOOPS);
 }
 
 void smp_start(void)

@@ -22,6 +22,16 @@ void finish(uint8_t status) __attribute__((noreturn));
 void skip(const char *why) __attribute__((noreturn));
 void failed(const char *file, int line, const char *what, uint32_t value) __attribute__((noreturn));
 
+/* Looks until cond holds, at most so often; whether it does. */
+#define looks_until(cond, loops)                                     \
+	({                                                           \
+		for (uint32_t i_ = 0; i_ < (loops) && !(cond); i_++) \
+			__asm__ volatile("pause");                   \
+		(cond);                                              \
+	})
+/* Seconds, which a busy host may need; what comes ends the wait. */
+#define wait_until(cond) looks_until(cond, 40000000u)
+
 #define check(cond)                                           \
 	do {                                                  \
 		if (!(cond))                                  \
@@ -84,8 +94,6 @@ void irq_init(void); /* IDT, LAPIC on, PIC masked */
 void ioapic_route(unsigned pin, uint8_t vector, bool level);
 bool irq_wait(uint8_t vector, uint32_t count);	     /* false: it did not come */
 bool irq_stays_away(uint8_t vector, uint32_t count); /* so far; a shorter look */
-/* Seconds, which a busy host may need; what comes ends the wait. */
-#define WAIT_LOOPS 40000000u
 static inline void irq_on(void)
 {
 	__asm__ volatile("sti");

@@ -25,10 +25,7 @@ static void read_sector(const struct virtio *v)
 
 static void wait_used(void)
 {
-	uint32_t i;
-
-	for (i = 0; i < WAIT_LOOPS && q.used.idx != q.avail.idx; i++)
-		__asm__ volatile("pause");
+	wait_until(q.used.idx == q.avail.idx);
 	check_eq(q.used.idx, q.avail.idx);
 }
 

@@ -26,7 +26,6 @@ void guest_main(void)
 		uint16_t limit;
 		uint32_t base;
 	} __attribute__((packed)) none = { 0, 0 };
-	uint32_t i;
 	uint8_t n;
 
 	check_eq(dirty, 0x600d);
@@ -40,8 +39,7 @@ void guest_main(void)
 	lapic_write(0x380, 100000);
 	check(irq_wait(TIMER, 1));
 	smp_start();
-	for (i = 0; i < WAIT_LOOPS && !ap_done; i++)
-		__asm__ volatile("pause");
+	wait_until(ap_done);
 	check_eq(ap_done, 1);
 
 	outb(0x70, BOOTS);

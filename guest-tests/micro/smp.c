@@ -33,8 +33,7 @@ void guest_main(void)
 	check_eq(r[0], 2);
 	check_eq(r[1] & 0xffff, 4);
 	smp_start();
-	for (i = 0; i < WAIT_LOOPS && done < 3; i++)
-		__asm__ volatile("pause");
+	wait_until(done >= 3);
 	check_eq(done, 3);
 	for (i = 1; i < 4; i++)
 		check_eq(seen[i], 3);
