@@ -55,6 +55,25 @@ int hostfs_line(const char *root, char *buf, size_t size, const char *fmt, ...)
 	return read_line(path, buf, size);
 }
 
+long hostfs_bytes(const char *root, void *buf, size_t size, const char *fmt, ...)
+{
+	size_t at = 0;
+	ssize_t n = 1;
+
+	FULL_PATH(path, root, fmt);
+	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	while (at < size && n > 0) {
+		n = read(fd, (char *)buf + at, size - at);
+		if (n < 0)
+			return -errno;
+		at += (size_t)n;
+	}
+	return (long)at;
+}
+
 long long hostfs_number(const char *root, long long fallback, const char *fmt, ...)
 {
 	char buf[64], *end;

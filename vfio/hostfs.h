@@ -16,6 +16,8 @@
 /* The file's first line without its newline, cut to size. -errno, and "" in buf, when it cannot be
  * read. */
 int hostfs_line(const char *root, char *buf, size_t size, const char *fmt, ...) HOSTFS_PATH(4);
+/* As many of the file's bytes as there are and fit; -errno when it cannot be read. */
+long hostfs_bytes(const char *root, void *buf, size_t size, const char *fmt, ...) HOSTFS_PATH(4);
 /* A number as C writes it; fallback when there is none. */
 long long hostfs_number(const char *root, long long fallback, const char *fmt, ...) HOSTFS_PATH(3);
 /* What the link points to, and the last word of that; "" when there is none. */

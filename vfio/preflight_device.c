@@ -8,13 +8,16 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "vfio/hostfs.h"
 #include "vfio/preflight.h"
 #include "vfio/preflight_parts.h"
+#include "vfio/rom_image.h"
 #include "vmm/addr.h"
+#include "vmm/cleanup.h"
 
 #define PCI_DEVICES    "/sys/bus/pci/devices"
 #define CLASS_DISPLAY  0x03
@@ -258,6 +261,21 @@ static void check_window(struct preflight *p, struct bars *b)
 	preflight_say(p, PREFLIGHT_BARS_WIDE, text, width);
 }
 
+/* Sysfs shows the ROM once its owner wrote 1 there, which is not for us to do. */
+static enum preflight_finding rom_content(const struct given *g, uint64_t size)
+{
+	scoped_free uint8_t *rom = size <= ROM_MAX_SIZE ? malloc(size) : NULL;
+	struct rom_image image;
+	long n;
+
+	if (!rom)
+		return PREFLIGHT_ROM_OK;
+	n = hostfs_bytes(g->p->root, rom, size, PCI_DEVICES "/%s/rom", g->d->bdf);
+	if (n <= 0 || rom_image_scan(rom, (size_t)n, g->d->vendor, g->d->device, &image, NULL))
+		return PREFLIGHT_ROM_OK;
+	return image.efi ? PREFLIGHT_ROM_EFI : PREFLIGHT_ROM_NO_EFI;
+}
+
 static void check_rom(const struct given *g, const struct bars *b)
 {
 	bool display = g->d->class_code >> 16 == CLASS_DISPLAY;
@@ -267,7 +285,7 @@ static void check_rom(const struct given *g, const struct bars *b)
 	if (display && hostfs_number(g->p->root, 0, PCI_DEVICES "/%s/boot_vga", g->d->bdf) == 1)
 		preflight_say(g->p, PREFLIGHT_ROM_BOOT);
 	else if (b->rom)
-		preflight_say(g->p, PREFLIGHT_ROM_OK, text);
+		preflight_say(g->p, display ? rom_content(g, b->rom) : PREFLIGHT_ROM_OK, text);
 	else if (display && !g->d->virtfn)
 		preflight_say(g->p, PREFLIGHT_ROM_NONE);
 }

@@ -170,6 +170,11 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 				  "make it smaller (Resizable BAR) in the machine's setup" },
 
 	[PREFLIGHT_ROM_OK] = { "rom-ok", "option ROM", OK, "{1}", NULL },
+	[PREFLIGHT_ROM_EFI] = { "rom-efi", "option ROM", OK, "{1}, with an image for UEFI", NULL },
+	[PREFLIGHT_ROM_NO_EFI] = { "rom-no-efi", "option ROM", WARNING,
+				   "{1}, without an image for UEFI: firmware will show no picture "
+				   "on it",
+				   "--vfio {dev},romfile=FILE with a ROM that has one (GOP)" },
 	[PREFLIGHT_ROM_BOOT] = { "rom-boot", "option ROM", WARNING,
 				 "the host started on this display: its ROM may have changed",
 				 "if the guest shows no picture: --vfio {dev},romfile=FILE" },

@@ -18,88 +18,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vfio/rom_image.h"
 #include "vmm/cleanup.h"
 #include "vmm/mem.h"
 
-#define ROM_MIN	      2048u
-#define ROM_MAX	      (16 * MiB) /* PCI 3.0, 6.2.5.2 */
-#define ROM_UNIT      512u
-#define PCIR_POINTER  0x18u
-#define PCIR_LEN      0x18u /* without a device list */
-#define PCIR_LIST     0x08u /* revision 3: offset of the device list, ends in a 0 */
-#define CODE_TYPE_X86 0
-
-/* ---- checking an image ---- */
-
-static bool in_device_list(const uint8_t *image, size_t len, size_t at, uint16_t device)
-{
-	for (; range_ok(at, 2, len); at += 2) {
-		uint16_t id = pci_get16(image, (unsigned)at);
-
-		if (!id)
-			return false;
-		if (id == device)
-			return true;
-	}
-	return false;
-}
-
-static int check_ids(const uint8_t *image, size_t len, size_t pcir, uint16_t vendor,
-		     uint16_t device, struct error *err)
-{
-	const uint8_t *p = image + pcir;
-	uint16_t list = pci_get16(p, PCIR_LIST);
-
-	if (pci_get16(p, 4) == vendor &&
-	    (pci_get16(p, 6) == device ||
-	     (p[0xc] >= 3 && list && in_device_list(image, len, pcir + list, device))))
-		return 0;
-	return error_set(err, -EINVAL, "it is for device %04x:%04x, not %04x:%04x", pci_get16(p, 4),
-			 pci_get16(p, 6), vendor, device);
-}
-
-/* One image; returns its length. */
-static int check_image(const uint8_t *image, size_t left, uint16_t vendor, uint16_t device,
-		       bool *last, struct error *err)
-{
-	size_t pcir, len;
-	uint8_t sum = 0;
-	int ret;
-
-	if (left < PCIR_POINTER + 2 || image[0] != 0x55 || image[1] != 0xaa)
-		return error_set(err, -EINVAL, "no option ROM: it does not begin with 55 aa");
-	pcir = pci_get16(image, PCIR_POINTER);
-	if (!range_ok(pcir, PCIR_LEN, left) || memcmp(image + pcir, "PCIR", 4) != 0)
-		return error_set(err, -EINVAL, "no PCI data structure (PCIR) in it");
-	len = (size_t)pci_get16(image + pcir, 0x10) * ROM_UNIT;
-	if (len == 0 || len > left || pcir + PCIR_LEN > len)
-		return error_set(err, -EINVAL, "it says %zu bytes, but %zu are there", len, left);
-	ret = check_ids(image, len, pcir, vendor, device, err);
-	if (ret)
-		return ret;
-	for (size_t i = 0; i < len; i++)
-		sum = (uint8_t)(sum + image[i]);
-	if (image[pcir + 0x14] == CODE_TYPE_X86 && sum != 0)
-		return error_set(err, -EINVAL, "its checksum is wrong (%#x, not 0)", sum);
-	*last = image[pcir + 0x15] & 0x80;
-	return (int)len; /* at most 32 MiB */
-}
-
-int vfio_rom_check(const uint8_t *rom, size_t size, uint16_t vendor, uint16_t device,
-		   struct error *err)
-{
-	bool last = false;
-	size_t at = 0;
-
-	while (!last) {
-		int len = check_image(rom + at, size - at, vendor, device, &last, err);
-
-		if (len < 0)
-			return len;
-		at += (size_t)len;
-	}
-	return 0;
-}
+#define ROM_MIN 2048u
 
 /* ---- start ---- */
 
@@ -142,6 +65,51 @@ static int read_all(int fd, uint8_t *buf, size_t size)
 	return 0;
 }
 
+/* What a user may have overlooked, but a guest can live with. */
+static void file_remarks(const struct vfio_pci *v, const char *path, const struct rom_image *r)
+{
+	const char *name = v->k->name;
+
+	if (r->start)
+		log_warn("%s: romfile %s: %zu bytes before the first image are left out (a flash "
+			 "tool's header)",
+			 name, path, r->start);
+	if (r->other_vendor || r->other_device)
+		log_warn("%s: romfile %s: it is for device %04x:%04x, this one is %04x:%04x: the "
+			 "guest gets it all the same",
+			 name, path, r->other_vendor, r->other_device,
+			 pci_get16(v->dev.cfg, PCI_VENDOR_ID),
+			 pci_get16(v->dev.cfg, PCI_DEVICE_ID));
+	if (r->bad_sum)
+		log_warn("%s: romfile %s: its checksum is wrong (patched, or read from a card in "
+			 "use); UEFI firmware does not look at it",
+			 name, path);
+	if (!r->has_end)
+		log_warn("%s: romfile %s: after %#zx another image is announced, but none is there",
+			 name, path, r->end - r->start);
+	log_info("%s: romfile %s: %u image%s, %s%s", name, path, r->n, r->n == 1 ? "" : "s",
+		 r->efi ? "one for UEFI" : "none for UEFI: OVMF shows no picture with it",
+		 r->any_device ? ", for any device of the vendor" : "");
+}
+
+/* The file's bytes are in rom.data; the guest's ROM begins with the first image. */
+static int check_file(struct vfio_pci *v, const char *path, size_t size, struct error *err)
+{
+	struct vfio_rom *rom = &v->rom;
+	struct rom_image r;
+	int ret = rom_image_scan(rom->data, size, pci_get16(v->dev.cfg, PCI_VENDOR_ID),
+				 pci_get16(v->dev.cfg, PCI_DEVICE_ID), &r, err);
+
+	if (ret)
+		return error_prefix(err, "%s: romfile %s", v->k->name, path);
+	file_remarks(v, path, &r);
+	memmove(rom->data, rom->data + r.start, size - r.start);
+	memset(rom->data + (size - r.start), 0xff, r.start);
+	rom->size = pow2_above(size - r.start);
+	rom->loaded = true;
+	return 0;
+}
+
 static int load_file(struct vfio_pci *v, const char *path, struct error *err)
 {
 	struct vfio_rom *rom = &v->rom;
@@ -152,7 +120,7 @@ static int load_file(struct vfio_pci *v, const char *path, struct error *err)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set(err, -errno, "%s: romfile %s: %s", v->k->name, path,
 				 strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_size == 0 || (uint64_t)st.st_size > ROM_MAX)
+	if (!S_ISREG(st.st_mode) || st.st_size == 0 || (uint64_t)st.st_size > ROM_MAX_SIZE)
 		return error_set(err, -EINVAL, "%s: romfile %s: not a file of up to 16 MiB",
 				 v->k->name, path);
 	rom->size = pow2_above((uint64_t)st.st_size);
@@ -161,12 +129,7 @@ static int load_file(struct vfio_pci *v, const char *path, struct error *err)
 		ret = read_all(fd, rom->data, (size_t)st.st_size);
 	if (ret)
 		return error_set(err, ret, "%s: romfile %s: %s", v->k->name, path, strerror(-ret));
-	ret = vfio_rom_check(rom->data, (size_t)st.st_size, pci_get16(v->dev.cfg, PCI_VENDOR_ID),
-			     pci_get16(v->dev.cfg, PCI_DEVICE_ID), err);
-	if (ret)
-		return error_prefix(err, "%s: romfile %s", v->k->name, path);
-	rom->loaded = true;
-	return 0;
+	return check_file(v, path, (size_t)st.st_size, err);
 }
 
 static void find_device_rom(struct vfio_pci *v)
@@ -174,7 +137,7 @@ static void find_device_rom(struct vfio_pci *v)
 	struct vfio_region_info *info = NULL;
 
 	if (v->k->ops->region_info(v->k, VFIO_PCI_ROM_REGION_INDEX, &info) == 0 && info->size &&
-	    info->size <= ROM_MAX) {
+	    info->size <= ROM_MAX_SIZE) {
 		v->rom.region_off = info->offset;
 		v->rom.region_size = info->size;
 		v->rom.size = pow2_above(info->size);

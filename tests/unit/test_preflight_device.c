@@ -76,6 +76,46 @@ static void test_desktop(void **state)
 	assert_int_equal(preflight_count(&p, PREFLIGHT_PROBLEM), 0);
 }
 
+static void put_rom(const char *path, uint8_t type)
+{
+	uint8_t rom[1024] = { 0x55, 0xaa, [0x18] = 0x40, [0x40] = 'P', 'C', 'I', 'R' };
+	char file[256];
+	FILE *f;
+
+	rom[0x50] = 2;
+	rom[0x54] = type;
+	rom[0x55] = 0x80;
+	snprintf(file, sizeof(file), "%s%s", root, path);
+	f = fopen(file, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(rom, 1, sizeof(rom), f), sizeof(rom));
+	fclose(f);
+}
+
+/* A display's ROM that its owner lets be read. */
+static void test_rom_content(void **state)
+{
+	static const char at[] = "/sys/bus/pci/devices/0000:05:00.0/rom";
+	static const struct {
+		uint8_t type;
+		const char *id, *text;
+	} roms[] = { { 3, "rom-efi", "1 KiB, with an image for UEFI" },
+		     { 0, "rom-no-efi", "1 KiB, without an image for UEFI" } };
+	char ids[1024];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(roms); i++) {
+		make_root(NULL);
+		put_host("%s", GOOD "pci 05:00.0 class=030000 id=1002:67df group=15 "
+				    "driver=vfio-pci reset=bus rom=400\nfile /dev/vfio/15\n");
+		put_rom(at, roms[i].type);
+		look_at("05:00.0");
+		found(ids, sizeof(ids));
+		says(roms[i].id, roms[i].text, i ? "romfile=FILE" : NULL);
+		forget();
+	}
+}
+
 /* A screen that lies elsewhere is nobody's here. */
 static void test_screen(void **state)
 {
@@ -396,13 +436,14 @@ static void test_every_finding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_which),	  cmocka_unit_test(test_desktop),
-		cmocka_unit_test(test_screen),	  cmocka_unit_test(test_groups),
-		cmocka_unit_test(test_no_acs),	  cmocka_unit_test(test_sriov),
-		cmocka_unit_test(test_disks),	  cmocka_unit_test(test_stacks),
-		cmocka_unit_test(test_exclusive), cmocka_unit_test(test_route),
-		cmocka_unit_test(test_reset),	  cmocka_unit_test(test_bars),
-		cmocka_unit_test(test_numa),	  cmocka_unit_test(test_every_finding),
+		cmocka_unit_test(test_which),	      cmocka_unit_test(test_desktop),
+		cmocka_unit_test(test_rom_content),   cmocka_unit_test(test_screen),
+		cmocka_unit_test(test_groups),	      cmocka_unit_test(test_no_acs),
+		cmocka_unit_test(test_sriov),	      cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_stacks),	      cmocka_unit_test(test_exclusive),
+		cmocka_unit_test(test_route),	      cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_bars),	      cmocka_unit_test(test_numa),
+		cmocka_unit_test(test_every_finding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, tidy);

@@ -4,6 +4,7 @@
 
 #include "vfio_fixture.h"
 #include "vfio/rom.h"
+#include "vfio/rom_image.h"
 
 #define ROM PCI_ROM_ADDRESS
 
@@ -27,65 +28,118 @@ static void image(uint8_t *p, unsigned units, uint8_t code_type, bool last)
 	p[units * 512 - 1] = (uint8_t)-sum;
 }
 
-static int verdict(const uint8_t *p, size_t size)
+static int scan(const uint8_t *p, size_t size, struct rom_image *r)
 {
 	struct error err = { 0 };
 	uint8_t *copy = malloc(size ? size : 1); /* ASan sees what lies behind */
 	int ret;
 
 	memcpy(copy, p, size);
-	ret = vfio_rom_check(copy, size, 0x1234, 0x5678, &err);
+	ret = rom_image_scan(copy, size, 0x1234, 0x5678, r, &err);
 	free(copy);
 	return ret;
 }
 
-static void test_check(void **state)
+static void test_chain(void **state)
 {
+	struct rom_image r;
+	uint8_t p[4096] = { 0 };
+
+	(void)state;
+	image(p, 2, 0, false);
+	image(p + 1024, 4, 3, true);
+	assert_int_equal(scan(p, 3072, &r), 0);
+	assert_true(r.n == 2 && r.efi && r.legacy && r.has_end && !r.bad_sum && !r.any_device);
+	assert_true(r.start == 0 && r.end == 3072 && !r.other_vendor);
+	assert_int_equal(scan(p, 4096, &r), 0); /* padding behind the last image */
+	assert_int_equal(r.end, 3072);
+	p[1024 + 100]++; /* an EFI image has no checksum */
+	assert_int_equal(scan(p, 3072, &r), 0);
+	assert_false(r.bad_sum);
+	p[100]++;
+	assert_int_equal(scan(p, 3072, &r), 0);
+	assert_true(r.bad_sum);
+	/* The chain ends before it says so. */
+	p[1024] = 0;
+	assert_int_equal(scan(p, 3072, &r), 0);
+	assert_true(r.n == 1 && !r.efi && !r.has_end && r.end == 1024);
+}
+
+/* What firmware could not walk: the only errors. */
+static void test_no_image(void **state)
+{
+	struct rom_image r;
 	uint8_t p[4096];
 
 	(void)state;
 	image(p, 2, 0, false);
 	image(p + 1024, 4, 3, true);
-	assert_int_equal(verdict(p, 3072), 0);
-	assert_int_equal(verdict(p, 4096), 0); /* padding behind the last image */
-	for (size_t n = 0; n < 3072; n += 7)
-		assert_int_equal(verdict(p, n), -EINVAL);
-	p[1024 + 100]++; /* an EFI image has no checksum */
-	assert_int_equal(verdict(p, 3072), 0);
-	p[100]++;
-	assert_int_equal(verdict(p, 3072), -EINVAL);
+	for (size_t n = 0; n < 1024; n += 7)
+		assert_int_equal(scan(p, n, &r), -EINVAL);
+	for (size_t n = 1024 + 0x40 + 0x18; n < 3072; n += 7)
+		assert_int_equal(scan(p, n, &r), -EINVAL);
 	image(p, 2, 0, true);
-	assert_int_equal(verdict(p, 1024), 0);
 	p[1] = 0;
-	assert_int_equal(verdict(p, 1024), -EINVAL);
+	assert_int_equal(scan(p, 1024, &r), -EINVAL);
 	image(p, 2, 3, true);
 	pci_set16(p, 0x18, 0xfff0);
-	assert_int_equal(verdict(p, 1024), -EINVAL);
+	assert_int_equal(scan(p, 1024, &r), -EINVAL);
 	image(p, 2, 3, true);
 	pci_set16(p, 0x50, 0);
-	assert_int_equal(verdict(p, 1024), -EINVAL);
+	assert_int_equal(scan(p, 1024, &r), -EINVAL);
 	image(p, 2, 3, true);
-	pci_set16(p, 0x44, 0x8086);
-	assert_int_equal(verdict(p, 1024), -EINVAL);
+	pci_set16(p, 0x50, 0xffff);
+	assert_int_equal(scan(p, 1024, &r), -EINVAL);
+	memset(p, 0x55, sizeof(p));
+	assert_int_equal(scan(p, sizeof(p), &r), -EINVAL);
 }
 
-static void test_device_list(void **state)
+static void test_ids(void **state)
 {
+	struct rom_image r;
 	uint8_t p[1024];
 
 	(void)state;
 	image(p, 2, 3, true);
+	pci_set16(p, 0x44, 0x8086);
+	assert_int_equal(scan(p, 1024, &r), 0);
+	assert_true(r.other_vendor == 0x8086 && r.other_device == 0x5678);
+	/* As EfiRom makes it for any device: no other device's. */
+	image(p, 2, 3, true);
+	pci_set16(p, 0x46, ROM_ANY_ID);
+	assert_int_equal(scan(p, 1024, &r), 0);
+	assert_true(r.any_device && !r.other_vendor);
+	image(p, 2, 3, true);
 	pci_set16(p, 0x46, 0x9999);
-	assert_int_equal(verdict(p, 1024), -EINVAL);
+	assert_int_equal(scan(p, 1024, &r), 0);
+	assert_true(r.other_vendor == 0x1234 && r.other_device == 0x9999);
 	p[0x4c] = 3;
 	pci_set16(p, 0x48, 0x20);
 	pci_set16(p, 0x60, 0x1111);
 	pci_set16(p, 0x62, 0x5678);
-	assert_int_equal(verdict(p, 1024), 0);
+	assert_int_equal(scan(p, 1024, &r), 0);
+	assert_int_equal(r.other_vendor, 0);
 	pci_set16(p, 0x60, 0); /* ends before it */
-	assert_int_equal(verdict(p, 1024), -EINVAL);
+	assert_int_equal(scan(p, 1024, &r), 0);
+	assert_int_equal(r.other_device, 0x9999);
 	pci_set16(p, 0x48, 0xffff);
-	assert_int_equal(verdict(p, 1024), -EINVAL);
+	assert_int_equal(scan(p, 1024, &r), 0);
+	assert_int_equal(r.other_device, 0x9999);
+}
+
+/* A flash tool's header of some length, which may hold what looks like an image. */
+static void test_header(void **state)
+{
+	struct rom_image r;
+	uint8_t p[4096] = "NVGI";
+
+	(void)state;
+	p[0x100] = 0x55, p[0x101] = 0xaa;
+	p[0x200] = 0x55;
+	image(p + 0x5f3, 2, 3, true);
+	assert_int_equal(scan(p, 0x5f3 + 1024, &r), 0);
+	assert_true(r.start == 0x5f3 && r.end == 0x5f3 + 1024 && r.efi);
+	assert_int_equal(scan(p, 0x5f3 + 1023, &r), -EINVAL);
 }
 
 static void test_device_rom(void **state)
@@ -167,10 +221,15 @@ static void test_romfile(void **state)
 	assert_int_equal(bus_read(x->m.root.mmio, 0xe00007f8, 8), UINT64_MAX);
 	vfio_pci_free(x->v);
 	x->v = NULL;
-	p[9]++;
+	p[9]++; /* patched, by its checksum */
+	write_file(path, p, sizeof(p));
+	plug(x);
+	vfio_pci_free(x->v);
+	x->v = NULL;
+	p[1] = 0;
 	write_file(path, p, sizeof(p));
 	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
-	assert_non_null(strstr(err.text, "checksum"));
+	assert_non_null(strstr(err.text, "no image"));
 	write_file(path, p, 0);
 	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
 	assert_int_equal(err.code, -EINVAL);
@@ -182,11 +241,35 @@ static void test_romfile(void **state)
 	assert_int_equal(err.code, -EINVAL);
 }
 
+/* The guest sees the ROM from its first image on, and no more of it than before. */
+static void test_romfile_header(void **state)
+{
+	struct fixture *x = *state;
+	char path[] = "/tmp/test_vfio_rom.XXXXXX";
+	uint8_t p[0x600 + 4096] = "NVGI";
+
+	close(mkstemp(path));
+	image(p + 0x600, 8, 3, true);
+	pci_set16(p, 0x600 + 0x46, ROM_ANY_ID);
+	write_file(path, p, sizeof(p));
+	x->opt.romfile = path;
+	plug(x);
+	unlink(path);
+	wr(x, ROM, 4, 0xfffff800);
+	assert_int_equal(rd(x, ROM, 4), 0xfffff000);
+	wr(x, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	wr(x, ROM, 4, 0xe0000001);
+	assert_int_equal(COUNT(x, "slot+e0000000:1000"), 1);
+	assert_int_equal(bus_read(x->m.root.mmio, 0xe0000000, 2), 0xaa55);
+	assert_int_equal(bus_read(x->m.root.mmio, 0xe0000040, 4), 0x52494350);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_check),	    T(test_device_list), T(test_device_rom),
-		T(test_unreadable), T(test_off),	 T(test_romfile),
+		T(test_chain),	T(test_no_image),   T(test_ids),
+		T(test_header), T(test_device_rom), T(test_unreadable),
+		T(test_off),	T(test_romfile),    T(test_romfile_header),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
