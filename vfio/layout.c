@@ -83,3 +83,15 @@ unsigned vfio_layout_slot(const struct vfio_place *p, unsigned n, unsigned port)
 			return p[i].slot;
 	return 0;
 }
+
+unsigned vfio_layout_cards(const struct vfio_place *p, unsigned n)
+{
+	unsigned i, j, cards = 0;
+
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < i && !same_card(&p[j], &p[i]); j++)
+			;
+		cards += j == i;
+	}
+	return cards;
+}

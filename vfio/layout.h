@@ -23,4 +23,8 @@ int vfio_layout(struct vfio_place *, unsigned n, struct error *err);
 /* The slot that the port's devices ask for; 0: any. */
 unsigned vfio_layout_slot(const struct vfio_place *, unsigned n, unsigned port);
 
+/* How many cards of the host the functions belong to, whatever slots of the guest they are in; a
+ * virtual function, which works for itself, counts as one. */
+unsigned vfio_layout_cards(const struct vfio_place *, unsigned n);
+
 #endif

@@ -165,8 +165,10 @@ static int make_function(struct vm *vm, struct machine_vfio *v, unsigned i, stru
 		.rombar = c->rombar,
 		.x_vga = c->x_vga,
 		.mmap = c->mmap,
-		/* Only another passed-through device could read a BAR through the IOMMU. */
-		.p2p = c->p2p == P2P_ON || (c->p2p == P2P_AUTO && v->n > 1),
+		/* Only another passed-through card could read a BAR through the IOMMU; a graphics
+		 * card's audio function does not. */
+		.p2p = c->p2p == P2P_ON ||
+		       (c->p2p == P2P_AUTO && vfio_layout_cards(v->place, v->n) > 1),
 		.on_request = on_request,
 		.on_error = on_error,
 		.opaque = vm,

@@ -253,6 +253,24 @@ static void test_layout_lowest(void **state)
 	assert_int_equal(p[1].fn, 0);
 }
 
+/* A card with its audio function has nobody to read its memory, in however many slots they are. */
+static void test_layout_cards(void **state)
+{
+	struct vfio_place p[] = {
+		{ .bdf = "0000:01:00.0", .slot = 4 },
+		{ .bdf = "0000:01:00.1", .slot = 5 },
+		{ .bdf = "0000:01:00.2" },
+		{ .bdf = "0001:01:00.0" },
+		{ .bdf = "0000:01:00.4", .virtfn = true },
+	};
+
+	(void)state;
+	assert_int_equal(vfio_layout_cards(p, 0), 0);
+	assert_int_equal(vfio_layout_cards(p, 3), 1);
+	assert_int_equal(vfio_layout_cards(p, 4), 2);
+	assert_int_equal(vfio_layout_cards(p, 5), 3);
+}
+
 static void test_layout_slots(void **state)
 {
 	struct vfio_place apart[] = { { .bdf = "0000:01:00.0", .slot = 4 },
@@ -276,7 +294,7 @@ int main(void)
 		cmocka_unit_test(test_refuses),	     cmocka_unit_test(test_no_iommu),
 		cmocka_unit_test(test_holder),	     cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_layout),	     cmocka_unit_test(test_layout_lowest),
-		cmocka_unit_test(test_layout_slots),
+		cmocka_unit_test(test_layout_slots), cmocka_unit_test(test_layout_cards),
 	};
 
 	return cmocka_run_group_tests(tests, make_tree, remove_root);
