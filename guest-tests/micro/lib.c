@@ -13,7 +13,10 @@
 #define INIT_ALL     0xc4500
 #define SIPI_ALL     0xc4600
 
+#define INFO_CMDLINE 24 /* of the PVH start_info: where the command line is */
+
 extern char stubs[], trampoline[], trampoline_end[];
+const char *guest_command_line = "";
 volatile uint32_t irq_count[256];
 static uint64_t idt[256];
 
@@ -61,6 +64,20 @@ void print_dec(uint32_t v)
 	outb(COM1, (uint8_t)('0' + v % 10));
 }
 
+bool guest_option(const char *word)
+{
+	const char *at = guest_command_line;
+	size_t i;
+
+	for (; *at; at++) {
+		for (i = 0; word[i] && at[i] == word[i]; i++)
+			;
+		if (!word[i])
+			return true;
+	}
+	return false;
+}
+
 void finish(uint8_t status)
 {
 	for (;;)
@@ -96,6 +113,8 @@ void guest_start(uint32_t info);
 void guest_start(uint32_t info)
 {
 	check_eq(read32(info), 0x336ec578);
+	if (read32(info + INFO_CMDLINE))
+		guest_command_line = (const char *)read32(info + INFO_CMDLINE);
 	guest_main();
 	finish(0);
 }

@@ -15,6 +15,10 @@
 void guest_main(void); /* the test */
 void guest_ap(void);   /* what an application processor runs; default: nothing */
 
+/* What --append says, and whether this word is somewhere in it. */
+extern const char *guest_command_line;
+bool guest_option(const char *word);
+
 void print(const char *s);
 void print_hex(uint32_t v);
 void print_dec(uint32_t v);

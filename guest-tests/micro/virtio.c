@@ -33,6 +33,7 @@ static void find_structures(struct virtio *v)
 			break;
 		case CFG_NOTIFY:
 			v->notify = addr;
+			v->notify_multiplier = read32(cfg + at + 16);
 			break;
 		case CFG_DEVICE:
 			v->device = addr;
@@ -48,9 +49,10 @@ static void write_addr(const struct virtio *v, unsigned off, const volatile void
 	write32(v->common + off + 4, 0);
 }
 
-void virtio_start(struct virtio *v, uint16_t type, struct vq *q, uint16_t msix_vector)
+void virtio_start_queue(struct virtio *v, uint16_t type, uint16_t index, struct vq *q,
+			uint16_t msix_vector)
 {
-	*v = (struct virtio){ .devfn = pci_find(0x1af4, (uint16_t)(0x1040 + type)) };
+	*v = (struct virtio){ .queue = index, .devfn = pci_find(0x1af4, (uint16_t)(0x1040 + type)) };
 	if (v->devfn < 0)
 		skip("no such virtio device in this machine");
 	find_structures(v);
@@ -64,7 +66,7 @@ void virtio_start(struct virtio *v, uint16_t type, struct vq *q, uint16_t msix_v
 	write32(v->common + C_DRIVER_FEATURE, 1);
 	write8(v->common + C_STATUS, 11);
 	check_eq(read8(v->common + C_STATUS), 11);
-	write16(v->common + C_QUEUE_SELECT, 0);
+	write16(v->common + C_QUEUE_SELECT, index);
 	check(read16(v->common + C_QUEUE_SIZE) >= VQ_SIZE);
 	write16(v->common + C_QUEUE_SIZE, VQ_SIZE);
 	write16(v->common + C_QUEUE_VECTOR, msix_vector);
@@ -74,13 +76,19 @@ void virtio_start(struct virtio *v, uint16_t type, struct vq *q, uint16_t msix_v
 	write_addr(v, C_QUEUE_USED, &q->used);
 	write16(v->common + C_QUEUE_ENABLE, 1);
 	write8(v->common + C_STATUS, 15);
-	check_eq(read16(v->common + C_QUEUE_NOTIFY_OFF), 0);
+	check_eq(read16(v->common + C_QUEUE_NOTIFY_OFF), index);
+	v->notify += v->notify_multiplier * index;
+}
+
+void virtio_start(struct virtio *v, uint16_t type, struct vq *q, uint16_t msix_vector)
+{
+	virtio_start_queue(v, type, 0, q, msix_vector);
 }
 
 void virtio_kick(const struct virtio *v)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	write16(v->notify, 0);
+	write16(v->notify, v->queue);
 }
 
 uint8_t virtio_status(const struct virtio *v)

@@ -32,12 +32,17 @@ struct vq {
 
 struct virtio {
 	int devfn;
-	uint32_t common, device, notify; /* addresses */
+	uint32_t common, device, notify; /* addresses; notify is the queue's */
+	uint32_t notify_multiplier;
+	uint16_t queue;
 };
 
 /* Finds the device of this virtio type, resets it, accepts VERSION_1, sets queue 0 up and goes to
  * DRIVER_OK. skip()s when there is none. msix_vector: 0xffff for none. */
 void virtio_start(struct virtio *, uint16_t type, struct vq *, uint16_t msix_vector);
+/* The same with another queue than 0. */
+void virtio_start_queue(struct virtio *, uint16_t type, uint16_t index, struct vq *,
+			uint16_t msix_vector);
 void virtio_kick(const struct virtio *);
 uint8_t virtio_status(const struct virtio *);
 
