@@ -72,16 +72,41 @@ void guest_mem_free(struct guest_mem *m)
 	free(m);
 }
 
+/*
+ * A reader may look at an entry while a writer changes it; it then finds seq changed and looks
+ * again. The fields are atomic for that, each load an acquire and each store a release: whoever has
+ * seen one new field sees the seq that was set before it. Both are plain moves on x86.
+ */
+static void range_load(struct mem_range *to, const struct mem_range *entry)
+{
+	to->gpa = __atomic_load_n(&entry->gpa, __ATOMIC_ACQUIRE);
+	to->size = __atomic_load_n(&entry->size, __ATOMIC_ACQUIRE);
+	to->host = __atomic_load_n(&entry->host, __ATOMIC_ACQUIRE);
+	to->kind = __atomic_load_n(&entry->kind, __ATOMIC_ACQUIRE);
+	to->dma = __atomic_load_n(&entry->dma, __ATOMIC_ACQUIRE);
+}
+
+static void range_store(struct mem_range *entry, const struct mem_range *from)
+{
+	__atomic_store_n(&entry->gpa, from->gpa, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry->size, from->size, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry->host, from->host, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry->kind, from->kind, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry->dma, from->dma, __ATOMIC_RELEASE);
+}
+
 /* Index of the first range that ends above gpa. */
 static unsigned table_find(const struct mem_table *t, uint64_t gpa)
 {
-	unsigned lo = 0, hi = __atomic_load_n(&t->n, __ATOMIC_RELAXED);
+	unsigned lo = 0, hi = __atomic_load_n(&t->n, __ATOMIC_ACQUIRE);
 
 	/* A racing writer can show any n up to capacity, never more. */
 	while (lo < hi) {
 		unsigned mid = (lo + hi) / 2;
+		uint64_t at = __atomic_load_n(&t->r[mid].gpa, __ATOMIC_ACQUIRE);
+		uint64_t size = __atomic_load_n(&t->r[mid].size, __ATOMIC_ACQUIRE);
 
-		if (gpa > t->r[mid].gpa && gpa - t->r[mid].gpa >= t->r[mid].size)
+		if (gpa > at && gpa - at >= size)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -98,23 +123,22 @@ static bool mem_lookup(const struct guest_mem *m, int i, uint64_t gpa, struct me
 	do {
 		const struct mem_table *t;
 
-		/* Pairs with the release stores in edit_begin() and edit_end(). */
+		/* Pairs with the release store in edit_end(). */
 		while ((seq = __atomic_load_n(&m->seq, __ATOMIC_ACQUIRE)) & 1)
 			;
 		t = __atomic_load_n(&m->table, __ATOMIC_ACQUIRE);
 		at = i >= 0 ? (unsigned)i : table_find(t, gpa);
-		found = at < __atomic_load_n(&t->n, __ATOMIC_RELAXED);
+		found = at < __atomic_load_n(&t->n, __ATOMIC_ACQUIRE);
 		if (found)
-			memcpy(out, &t->r[at], sizeof(*out));
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+			range_load(out, &t->r[at]);
 	} while (__atomic_load_n(&m->seq, __ATOMIC_RELAXED) != seq);
 	return found;
 }
 
+/* Before the stores of what is edited, which are releases. */
 static void edit_begin(struct guest_mem *m)
 {
 	__atomic_store_n(&m->seq, m->seq + 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
 static void edit_end(struct guest_mem *m)
@@ -143,9 +167,10 @@ static void table_insert(struct guest_mem *m, unsigned at, const struct mem_rang
 	struct mem_table *t = m->table;
 
 	edit_begin(m);
-	memmove(&t->r[at + 1], &t->r[at], (t->n - at) * sizeof(t->r[0]));
-	t->r[at] = *r;
-	__atomic_store_n(&t->n, t->n + 1, __ATOMIC_RELAXED);
+	for (unsigned i = t->n; i > at; i--)
+		range_store(&t->r[i], &t->r[i - 1]);
+	range_store(&t->r[at], r);
+	__atomic_store_n(&t->n, t->n + 1, __ATOMIC_RELEASE);
 	edit_end(m);
 }
 
@@ -154,8 +179,9 @@ static void table_remove(struct guest_mem *m, unsigned at)
 	struct mem_table *t = m->table;
 
 	edit_begin(m);
-	__atomic_store_n(&t->n, t->n - 1, __ATOMIC_RELAXED);
-	memmove(&t->r[at], &t->r[at + 1], (t->n - at) * sizeof(t->r[0]));
+	__atomic_store_n(&t->n, t->n - 1, __ATOMIC_RELEASE);
+	for (unsigned i = at; i < t->n; i++)
+		range_store(&t->r[i], &t->r[i + 1]);
 	edit_end(m);
 }
 
