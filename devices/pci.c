@@ -28,9 +28,14 @@
 #define PCI_CAP_LIMIT	      0x100
 #define PCI_HEADER_MULTI_FUNC 0x80 /* <linux/pci_regs.h> has it only since 6.7 */
 
+uint8_t pci_get8(const uint8_t *cfg, unsigned off)
+{
+	return __atomic_load_n(&cfg[off], __ATOMIC_RELAXED);
+}
+
 uint16_t pci_get16(const uint8_t *cfg, unsigned off)
 {
-	return (uint16_t)(cfg[off] | cfg[off + 1] << 8);
+	return (uint16_t)(pci_get8(cfg, off) | pci_get8(cfg, off + 1) << 8);
 }
 
 uint32_t pci_get32(const uint8_t *cfg, unsigned off)
@@ -38,10 +43,15 @@ uint32_t pci_get32(const uint8_t *cfg, unsigned off)
 	return pci_get16(cfg, off) | (uint32_t)pci_get16(cfg, off + 2) << 16;
 }
 
+void pci_set8(uint8_t *cfg, unsigned off, uint8_t v)
+{
+	__atomic_store_n(&cfg[off], v, __ATOMIC_RELAXED);
+}
+
 void pci_set16(uint8_t *cfg, unsigned off, uint16_t v)
 {
-	cfg[off] = (uint8_t)v;
-	cfg[off + 1] = (uint8_t)(v >> 8);
+	pci_set8(cfg, off, (uint8_t)v);
+	pci_set8(cfg, off + 1, (uint8_t)(v >> 8));
 }
 
 void pci_set32(uint8_t *cfg, unsigned off, uint32_t v)
@@ -52,7 +62,7 @@ void pci_set32(uint8_t *cfg, unsigned off, uint32_t v)
 
 static uint8_t bus_number(const struct pci_bus *bus)
 {
-	return bus && bus->bridge ? bus->bridge->cfg[PCI_SECONDARY_BUS] : 0;
+	return bus && bus->bridge ? pci_get8(bus->bridge->cfg, PCI_SECONDARY_BUS) : 0;
 }
 
 uint16_t pci_rid(const struct pci_device *dev)
@@ -202,7 +212,7 @@ void pci_set_intx(struct pci_device *dev, bool level)
 bool pci_bus_master(const struct pci_device *dev)
 {
 	for (; dev; dev = dev->bus ? dev->bus->bridge : NULL)
-		if (!(dev->cfg[PCI_COMMAND] & PCI_COMMAND_MASTER))
+		if (!(pci_get8(dev->cfg, PCI_COMMAND) & PCI_COMMAND_MASTER))
 			return false;
 	return true;
 }
@@ -317,7 +327,9 @@ static int reset_device(void *arg, struct pci_device *dev)
 	(void)arg;
 	pci_set_intx(dev, false);
 	for (unsigned i = 0; i < PCI_CFG_SIZE; i++)
-		dev->cfg[i] &= (uint8_t) ~(dev->wmask[i] | dev->w1cmask[i]);
+		if (dev->wmask[i] | dev->w1cmask[i])
+			pci_set8(dev->cfg, i,
+				 dev->cfg[i] & (uint8_t) ~(dev->wmask[i] | dev->w1cmask[i]));
 	dev->sizing = 0;
 	if (dev->ops && dev->ops->reset)
 		dev->ops->reset(dev);
@@ -355,7 +367,7 @@ uint32_t pci_default_cfg_read(struct pci_device *dev, unsigned off, unsigned siz
 	if (!range_ok(off, size, PCI_CFG_SIZE))
 		return UINT32_MAX;
 	for (unsigned i = 0; i < size && i < 4; i++)
-		v |= (uint32_t)dev->cfg[off + i] << (8 * i);
+		v |= (uint32_t)pci_get8(dev->cfg, off + i) << (8 * i);
 	return v;
 }
 
@@ -366,11 +378,11 @@ void pci_default_cfg_write(struct pci_device *dev, unsigned off, unsigned size, 
 	if (!range_ok(off, size, PCI_CFG_SIZE) || size > 4)
 		return;
 	for (unsigned i = 0; i < size; i++) {
-		uint8_t b = (uint8_t)(val >> (8 * i)), *c = &dev->cfg[off + i];
+		uint8_t b = (uint8_t)(val >> (8 * i)), c = dev->cfg[off + i];
 		uint8_t w = dev->wmask[off + i], w1c = dev->w1cmask[off + i];
 
 		if (w | w1c)
-			*c = (uint8_t)(((*c & ~w) | (b & w)) & ~(b & w1c));
+			pci_set8(dev->cfg, off + i, (uint8_t)(((c & ~w) | (b & w)) & ~(b & w1c)));
 	}
 	pci_note_sizing(dev, off, size, val);
 	/* Secondary bus reset (PCI-to-PCI Bridge 1.2, 3.2.5.18): acts on the rising edge. */

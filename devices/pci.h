@@ -159,7 +159,11 @@ void pci_explain_cfg(struct pci_root *, uint8_t bus, uint8_t devfn, unsigned off
 uint32_t pci_default_cfg_read(struct pci_device *, unsigned off, unsigned size);
 void pci_default_cfg_write(struct pci_device *, unsigned off, unsigned size, uint32_t val);
 
-/* Little-endian accessors into cfg/wmask/w1cmask arrays. */
+/* Little-endian accessors into cfg/wmask/w1cmask arrays. Configuration space is written under the
+ * root lock; some of it is looked at without (pci_set_intx(), pci_rid(), pci_bus_master(), BAR
+ * callbacks), so each byte is an atomic. */
+uint8_t pci_get8(const uint8_t *cfg, unsigned off);
+void pci_set8(uint8_t *cfg, unsigned off, uint8_t v);
 uint16_t pci_get16(const uint8_t *cfg, unsigned off);
 uint32_t pci_get32(const uint8_t *cfg, unsigned off);
 void pci_set16(uint8_t *cfg, unsigned off, uint16_t v);

@@ -413,7 +413,7 @@ static uint32_t emulated(const struct vfio_pci *v, unsigned off, unsigned size)
 	uint32_t val = 0;
 
 	for (unsigned i = 0; i < size; i++)
-		val |= (uint32_t)dev->cfg[off + i] << (8 * i);
+		val |= (uint32_t)pci_get8(dev->cfg, off + i) << (8 * i);
 	return val;
 }
 
