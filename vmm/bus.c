@@ -426,7 +426,8 @@ void bus_write(struct bus *b, uint64_t addr, unsigned size, uint64_t val)
 
 	if (size == 0 || size > 8 || !range_ok(addr, size, b->limit))
 		return;
-	if (!b->bell_ops && b->n_bells && bells_ring(b, addr, size, val))
+	if (!b->bell_ops && __atomic_load_n(&b->n_bells, __ATOMIC_RELAXED) &&
+	    bells_ring(b, addr, size, val))
 		return;
 	start = trap_start();
 	hit = bus_get(b, addr, size, &r, &off);
@@ -463,7 +464,8 @@ static int bells_append(struct bus *b, const struct doorbell *d)
 	if (!bells)
 		return -ENOMEM;
 	b->bells = bells;
-	bells[b->n_bells++] = *d;
+	bells[b->n_bells] = *d;
+	__atomic_store_n(&b->n_bells, b->n_bells + 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -493,7 +495,8 @@ void bus_doorbell_del(struct bus *b, const struct doorbell *d)
 
 		if (e->addr == d->addr && e->len == d->len && e->datamatch == d->datamatch &&
 		    e->fd == d->fd) {
-			b->bells[i] = b->bells[--b->n_bells];
+			b->bells[i] = b->bells[b->n_bells - 1];
+			__atomic_store_n(&b->n_bells, b->n_bells - 1, __ATOMIC_RELAXED);
 			break;
 		}
 	}
