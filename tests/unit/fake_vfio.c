@@ -202,6 +202,8 @@ static int irq_info(struct vfio_kernel *k, unsigned index, struct vfio_irq_info 
 
 static void drop_fds(struct fake_vfio *f, unsigned index)
 {
+	scoped_lock(&f->fd_lock);
+
 	for (unsigned i = 0; i < ARRAY_SIZE(f->fd[index]); i++)
 		f->fd[index][i] = -1;
 }
@@ -210,6 +212,7 @@ static void log_trigger(struct fake_vfio *f, const struct vfio_irq_set *s)
 {
 	char fds[80] = "";
 
+	scoped_lock(&f->fd_lock);
 	for (unsigned i = 0; i < s->count; i++) {
 		int32_t fd;
 
@@ -279,6 +282,7 @@ static const struct vfio_kernel_ops ops = {
 void fake_vfio_init(struct fake_vfio *f, struct fake_log *log)
 {
 	memset(f, 0, sizeof(*f));
+	pthread_mutex_init(&f->fd_lock, NULL);
 	f->k.ops = &ops;
 	strcpy(f->k.name, "0000:01:00.0");
 	f->log = log;
@@ -299,6 +303,7 @@ void fake_vfio_free(struct fake_vfio *f)
 {
 	for (unsigned i = 0; i < VFIO_PCI_NUM_REGIONS; i++)
 		free(f->region[i].store);
+	pthread_mutex_destroy(&f->fd_lock);
 }
 
 void fake_vfio_bar(struct fake_vfio *f, unsigned n, uint64_t size, uint32_t type)
@@ -339,6 +344,7 @@ bool fake_vfio_fire(struct fake_vfio *f, unsigned index, unsigned n)
 {
 	const uint64_t one = 1;
 
+	scoped_lock(&f->fd_lock);
 	return f->fd[index][n] >= 0 &&
 	       write(f->fd[index][n], &one, sizeof(one)) == (ssize_t)sizeof(one);
 }

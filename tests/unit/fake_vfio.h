@@ -41,6 +41,7 @@ struct fake_vfio {
 	struct {
 		uint32_t count, flags;
 	} irq[VFIO_PCI_NUM_IRQS];
+	pthread_mutex_t fd_lock;
 	int fd[VFIO_PCI_NUM_IRQS][64]; /* eventfds the "kernel" was given */
 	unsigned limit;		       /* vectors to be had; 0: any number */
 	int set_irqs_ret;	       /* what every SET_IRQS with eventfds answers when negative */
