@@ -19,7 +19,6 @@
 #include <string.h>
 
 #include "vmm/cleanup.h"
-#include "vmm/evloop.h"
 
 #define STS_TMR	   (1u << 0)
 #define STS_GBL	   (1u << 5)
@@ -139,7 +138,7 @@ static void en_write(struct acpi_pm *pm, uint16_t val)
 
 	pm->en = val & EN_BITS;
 	if ((changed & STS_TMR) && pm->timer)
-		evloop_call(pm->loop, timer_arm, pm);
+		evloop_call(pm->loop, &pm->arm);
 }
 
 /* off is even; mask says which of the two bytes are written. */
@@ -188,6 +187,7 @@ int acpi_pm_init(struct acpi_pm *pm, struct bus *pio, struct irq_table *irq, str
 	pm->pio = pio;
 	pm->loop = loop;
 	pm->now_ns = evloop_now_ns;
+	pm->arm = (struct ev_call){ .fn = timer_arm, .arg = pm };
 	pm->timer = loop ? evloop_add_timer(loop, timer_fired, pm) : NULL;
 	pm->region = (struct io_region){ .name = "acpi-pm",
 					 .size = ACPI_PM_SIZE,
@@ -201,8 +201,10 @@ int acpi_pm_init(struct acpi_pm *pm, struct bus *pio, struct irq_table *irq, str
 void acpi_pm_destroy(struct acpi_pm *pm)
 {
 	acpi_pm_set_base(pm, 0);
-	if (pm->timer)
+	if (pm->timer) {
+		evloop_cancel(pm->loop, &pm->arm);
 		evloop_del_timer(pm->timer);
+	}
 	irq_source_release(&pm->sci);
 	pthread_mutex_destroy(&pm->lock);
 }

@@ -7,9 +7,9 @@
 #define DEVICES_ACPI_PM_H
 
 #include "vmm/bus.h"
+#include "vmm/evloop.h"
 #include "vmm/irq.h"
 
-struct evloop;
 struct ev_timer;
 
 #define ACPI_PM_HZ   3579545u
@@ -32,6 +32,7 @@ struct acpi_pm {
 	uint8_t gpe_en[ACPI_GPE0_SIZE / 2];
 	uint32_t tmr_msb; /* what bit 23 was when TMR_STS was last looked at */
 	struct ev_timer *timer;
+	struct ev_call arm;	  /* sets it, on the main loop */
 	uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC; tests put their own */
 	/* The guest turned itself off (S5). On a vCPU thread, under pm->lock; returns at once. */
 	void (*power_off)(void *);

@@ -45,6 +45,7 @@ struct chardev {
 	int keep, listen_fd; /* the pty's other end; the socket that accepts */
 	char *path;	     /* of the socket, to remove */
 	struct ev_source *source, *listen_source;
+	struct ev_call resume;
 	bool tty, escaped, paused;
 };
 
@@ -98,9 +99,8 @@ static void resume_input(void *arg)
 
 void chardev_want(struct chardev *c)
 {
-	if (__atomic_exchange_n(&c->paused, false, __ATOMIC_ACQ_REL) &&
-	    evloop_call(c->loop, resume_input, c) < 0)
-		__atomic_store_n(&c->paused, true, __ATOMIC_RELEASE);
+	if (__atomic_exchange_n(&c->paused, false, __ATOMIC_ACQ_REL))
+		evloop_call(c->loop, &c->resume);
 }
 
 /* Takes Ctrl-A sequences out of what was typed: x leaves, a second Ctrl-A is one. */
@@ -357,6 +357,7 @@ struct chardev *chardev_open(struct evloop *loop, const char *spec,
 	*c = (struct chardev){
 		.loop = loop, .front = *front, .in = -1, .out = -1, .keep = -1, .listen_fd = -1
 	};
+	c->resume = (struct ev_call){ .fn = resume_input, .arg = c };
 	pthread_mutex_init(&c->lock, NULL);
 	if (b->open(c, arg, err) < 0) {
 		chardev_close(c);
@@ -369,6 +370,7 @@ void chardev_close(struct chardev *c)
 {
 	if (!c)
 		return;
+	evloop_cancel(c->loop, &c->resume);
 	evloop_del_fd(c->source);
 	evloop_del_fd(c->listen_source);
 	if (c->tty)

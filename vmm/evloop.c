@@ -42,17 +42,11 @@ struct ev_timer {
 	struct ev_timer *next;
 };
 
-struct ev_call {
-	void (*fn)(void *);
-	void *arg;
-	struct ev_call *next;
-};
-
 struct evloop {
 	int epfd, wakefd, timerfd; /* timerfd -1 until the first timer */
 	struct ev_source *sources, *dead;
 	struct ev_timer *timers;
-	pthread_mutex_t lock; /* calls, calls_end */
+	pthread_mutex_t lock; /* calls and what is in them */
 	struct ev_call *calls, **calls_end;
 	int stopped, value;
 };
@@ -96,8 +90,6 @@ static void reap(struct evloop *l)
 
 void evloop_free(struct evloop *l)
 {
-	struct ev_call *c;
-
 	if (!l)
 		return;
 	while (l->sources)
@@ -105,10 +97,6 @@ void evloop_free(struct evloop *l)
 	reap(l);
 	while (l->timers)
 		evloop_del_timer(l->timers);
-	while ((c = l->calls)) {
-		l->calls = c->next;
-		free(c);
-	}
 	cleanup_close(&l->timerfd);
 	cleanup_close(&l->wakefd);
 	cleanup_close(&l->epfd);
@@ -268,22 +256,36 @@ static void evloop_wake(struct evloop *l)
 	(void)!write(l->wakefd, &one, sizeof(one));
 }
 
-int evloop_call(struct evloop *l, void (*fn)(void *), void *arg)
+void evloop_call(struct evloop *l, struct ev_call *c)
 {
-	struct ev_call *c = malloc(sizeof(*c));
-
-	if (!c)
-		return -ENOMEM;
-	*c = (struct ev_call){ .fn = fn, .arg = arg };
 	{
 		scoped_lock(&l->lock);
+		if (c->waits)
+			return;
+		c->waits = true;
+		c->next = NULL;
 		*l->calls_end = c;
 		l->calls_end = &c->next;
 	}
 	evloop_wake(l);
-	return 0;
 }
 
+void evloop_cancel(struct evloop *l, struct ev_call *c)
+{
+	struct ev_call **p = &l->calls;
+
+	scoped_lock(&l->lock);
+	while (*p && *p != c)
+		p = &(*p)->next;
+	if (!*p)
+		return;
+	*p = c->next;
+	if (!*p)
+		l->calls_end = p;
+	c->waits = false;
+}
+
+/* Takes the first one off, which may be asked for again from here on. */
 static struct ev_call *call_pop(struct evloop *l)
 {
 	struct ev_call *c;
@@ -294,8 +296,20 @@ static struct ev_call *call_pop(struct evloop *l)
 		l->calls = c->next;
 		if (!l->calls)
 			l->calls_end = &l->calls;
+		c->waits = false;
 	}
 	return c;
+}
+
+static unsigned calls_count(struct evloop *l)
+{
+	const struct ev_call *c;
+	unsigned n = 0;
+
+	scoped_lock(&l->lock);
+	for (c = l->calls; c; c = c->next)
+		n++;
+	return n;
 }
 
 static bool is_stopped(struct evloop *l)
@@ -303,14 +317,15 @@ static bool is_stopped(struct evloop *l)
 	return __atomic_load_n(&l->stopped, __ATOMIC_ACQUIRE);
 }
 
+/* As many as are there now. What is asked for meanwhile has woken the loop and comes after the
+ * descriptors: signals must get their turn whatever a guest does. */
 static void run_calls(struct evloop *l)
 {
+	unsigned n = calls_count(l);
 	struct ev_call *c;
 
-	while (!is_stopped(l) && (c = call_pop(l))) {
+	while (n-- > 0 && !is_stopped(l) && (c = call_pop(l)))
 		c->fn(c->arg);
-		free(c);
-	}
 }
 
 int evloop_run(struct evloop *l)

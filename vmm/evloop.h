@@ -8,6 +8,7 @@
 #ifndef VMM_EVLOOP_H
 #define VMM_EVLOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct evloop;
@@ -30,8 +31,22 @@ void ev_timer_set(struct ev_timer *, uint64_t deadline_ns);
 void evloop_del_timer(struct ev_timer *);
 uint64_t evloop_now_ns(void);
 
-/* Runs fn(arg) on the loop's thread, soon and in order. Returns 0 or -ENOMEM. */
-int evloop_call(struct evloop *, void (*fn)(void *), void *arg);
+/* Something to do on the loop's thread, for other threads to ask for. It belongs to the caller, in
+ * place until it ran or was taken back, and waits at most once however often it is asked for: what
+ * a guest causes takes no memory and no more turns than there are such objects. */
+struct ev_call {
+	void (*fn)(void *);
+	void *arg;
+	/* the loop's */
+	struct ev_call *next;
+	bool waits;
+};
+
+/* Runs c->fn(c->arg) on the loop's thread, soon and in order; once, when it waits already. What is
+ * asked for while it runs makes it run again. */
+void evloop_call(struct evloop *, struct ev_call *c);
+/* Takes c back, if it waits. On the loop's thread; before c's memory goes. */
+void evloop_cancel(struct evloop *, struct ev_call *c);
 
 int evloop_run(struct evloop *); /* until evloop_stop(); returns its value */
 void evloop_stop(struct evloop *, int value);

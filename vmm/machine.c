@@ -41,14 +41,10 @@ void machine_stop(struct vm *vm, int status)
 
 /* Requests from vCPU threads and devices */
 
-static void request(struct vm *vm, void (*fn)(void *))
+static void request(struct vm *vm, struct ev_call *what)
 {
 	vcpus_pause_async(vm->vcpus);
-	if (evloop_call(vm->loop, fn, vm) < 0) {
-		log_error("out of memory: the machine stops");
-		vm->status = 1;
-		evloop_stop(vm->loop, 0);
-	}
+	evloop_call(vm->loop, what);
 }
 
 static int reset_machine(struct vm *vm, struct error *err);
@@ -97,12 +93,14 @@ void machine_request_reset(void *arg)
 	struct vm *vm = arg;
 
 	if (!__atomic_exchange_n(&vm->reset_pending, true, __ATOMIC_ACQ_REL))
-		request(vm, do_reset);
+		request(vm, &vm->calls.reset);
 }
 
 void machine_request_power_off(void *arg)
 {
-	request(arg, do_power_off);
+	struct vm *vm = arg;
+
+	request(vm, &vm->calls.power_off);
 }
 
 static void request_exit(void *arg, uint32_t value)
@@ -110,11 +108,13 @@ static void request_exit(void *arg, uint32_t value)
 	struct vm *vm = arg;
 
 	__atomic_store_n(&vm->exit_value, value, __ATOMIC_RELAXED);
-	request(vm, do_exit);
+	request(vm, &vm->calls.exit);
 }
 
 static void on_vcpu_event(void *arg, enum vcpu_event event)
 {
+	struct vm *vm = arg;
+
 	switch (event) {
 	case VCPU_TRIPLE_FAULT:
 	case VCPU_RESET:
@@ -124,8 +124,16 @@ static void on_vcpu_event(void *arg, enum vcpu_event event)
 		machine_request_power_off(arg);
 		break;
 	case VCPU_FAILED:
-		request(arg, do_fail);
+		request(vm, &vm->calls.fail);
 	}
+}
+
+static void init_calls(struct vm *vm)
+{
+	vm->calls.reset = (struct ev_call){ .fn = do_reset, .arg = vm };
+	vm->calls.power_off = (struct ev_call){ .fn = do_power_off, .arg = vm };
+	vm->calls.exit = (struct ev_call){ .fn = do_exit, .arg = vm };
+	vm->calls.fail = (struct ev_call){ .fn = do_fail, .arg = vm };
 }
 
 /* Signals */
@@ -724,6 +732,7 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	vm->cfg = cfg;
 	vm->kvm.dev = vm->kvm.vm = vm->kvm.stats_fd = vm->kvm.vfio = -1;
 	vm->kernel_fd = vm->initrd_fd = vm->signal_fd = vm->stats_fd = -1;
+	init_calls(vm);
 	vm->stats = stats_new(cfg->stats);
 	status = run(vm, ready, arg, err) < 0 ? 1 : 0;
 	if (status == 0)

@@ -50,6 +50,9 @@ struct vm {
 	struct config *cfg;
 	struct phase_clock phases; /* of the start */
 	struct evloop *loop;
+	struct {
+		struct ev_call reset, power_off, exit, fail;
+	} calls; /* what vCPUs and devices ask of the loop */
 	struct kvm kvm;
 	struct kvm_doorbells pio_bells, mmio_bells;
 	struct guest_mem *mem;

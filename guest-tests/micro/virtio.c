@@ -52,7 +52,8 @@ static void write_addr(const struct virtio *v, unsigned off, const volatile void
 void virtio_start_queue(struct virtio *v, uint16_t type, uint16_t index, struct vq *q,
 			uint16_t msix_vector)
 {
-	*v = (struct virtio){ .queue = index, .devfn = pci_find(0x1af4, (uint16_t)(0x1040 + type)) };
+	*v = (struct virtio){ .queue = index,
+			      .devfn = pci_find(0x1af4, (uint16_t)(0x1040 + type)) };
 	if (v->devfn < 0)
 		skip("no such virtio device in this machine");
 	find_structures(v);

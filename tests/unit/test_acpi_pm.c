@@ -181,13 +181,32 @@ static void test_timer_interrupt(void **state)
 	evloop_free(loop);
 }
 
+/* However often the guest turns the timer's interrupt on and off, the loop has one thing to do. */
+static void test_timer_flood(void **state)
+{
+	struct evloop *loop = evloop_new();
+	struct fixture *f = *state;
+
+	acpi_pm_destroy(&f->pm);
+	assert_int_equal(acpi_pm_init(&f->pm, f->pio, f->irq, loop), 0);
+	acpi_pm_set_base(&f->pm, 0x600);
+	for (unsigned i = 0; i < 1000; i++)
+		out(2, 2, ~i & 1);
+	assert_true(f->pm.arm.waits);
+	assert_null(f->pm.arm.next);
+	acpi_pm_destroy(&f->pm); /* with the call still waiting */
+	assert_false(f->pm.arm.waits);
+	assert_int_equal(acpi_pm_init(&f->pm, f->pio, f->irq, NULL), 0);
+	evloop_free(loop);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_timer), T(test_timer_status), T(test_power_button),
-		T(test_s5),    T(test_gpe),	     T(test_timer_interrupt),
+		T(test_timer), T(test_timer_status),	T(test_power_button), T(test_s5),
+		T(test_gpe),   T(test_timer_interrupt), T(test_timer_flood),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

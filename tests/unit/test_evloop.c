@@ -16,6 +16,7 @@ struct world {
 	struct evloop *l;
 	struct ev_source *a, *b;
 	struct ev_timer *t;
+	struct ev_call *call, last;
 	int fired, ticks, calls;
 };
 
@@ -94,28 +95,92 @@ static void on_last(void *arg)
 	evloop_stop(((struct world *)arg)->l, 9);
 }
 
+#define CALLS 1000
+
 static void *caller(void *arg)
 {
 	struct world *w = arg;
 	int i;
 
-	for (i = 0; i < 1000; i++)
-		assert_int_equal(evloop_call(w->l, on_call, w), 0);
-	assert_int_equal(evloop_call(w->l, on_last, w), 0);
+	for (i = 0; i < CALLS; i++) {
+		w->call[i] = (struct ev_call){ .fn = on_call, .arg = w };
+		evloop_call(w->l, &w->call[i]);
+	}
+	evloop_call(w->l, &w->last);
 	return NULL;
 }
 
 static void test_calls(void **state)
 {
-	struct world w = { .l = evloop_new() };
+	struct world w = { .l = evloop_new(), .call = calloc(CALLS, sizeof(*w.call)) };
 	pthread_t t;
 
 	(void)state;
+	w.last = (struct ev_call){ .fn = on_last, .arg = &w };
 	assert_int_equal(pthread_create(&t, NULL, caller, &w), 0);
 	assert_int_equal(evloop_run(w.l), 9);
 	pthread_join(t, NULL);
-	assert_int_equal(w.calls, 1000);
+	assert_int_equal(w.calls, CALLS);
 	evloop_free(w.l);
+	free(w.call);
+}
+
+/* However often it is asked for, it runs once; taken back, not at all. */
+static void test_call_once(void **state)
+{
+	struct world w = { .l = evloop_new() };
+	struct ev_call a = { .fn = on_call, .arg = &w }, b = { .fn = never }, c = { .fn = never };
+
+	(void)state;
+	w.last = (struct ev_call){ .fn = on_last, .arg = &w };
+	evloop_cancel(w.l, &b);
+	evloop_call(w.l, &b);
+	for (int i = 0; i < CALLS; i++)
+		evloop_call(w.l, &a);
+	evloop_call(w.l, &c);
+	evloop_cancel(w.l, &b);
+	evloop_cancel(w.l, &c);
+	evloop_call(w.l, &w.last);
+	assert_int_equal(evloop_run(w.l), 9);
+	assert_int_equal(w.calls, 1);
+	evloop_call(w.l, &a);
+	evloop_call(w.l, &w.last);
+	assert_int_equal(evloop_run(w.l), 9);
+	assert_int_equal(w.calls, 2);
+	evloop_free(w.l);
+}
+
+static void call_again(void *arg)
+{
+	struct world *w = arg;
+
+	if (++w->calls > CALLS)
+		evloop_stop(w->l, 1);
+	evloop_call(w->l, &w->last);
+}
+
+static void on_ready(void *arg, int fd, uint32_t events)
+{
+	(void)fd;
+	(void)events;
+	evloop_stop(((struct world *)arg)->l, 7);
+}
+
+/* A call that asks for itself, as one does that a guest causes all the time, leaves the descriptors
+ * their turn: signals come on one. */
+static void test_calls_do_not_starve(void **state)
+{
+	struct world w = { .l = evloop_new() };
+	int fd = eventfd(1, 0);
+
+	(void)state;
+	w.last = (struct ev_call){ .fn = call_again, .arg = &w };
+	w.a = evloop_add_fd(w.l, fd, EPOLLIN, on_ready, &w);
+	evloop_call(w.l, &w.last);
+	assert_int_equal(evloop_run(w.l), 7);
+	evloop_cancel(w.l, &w.last);
+	evloop_free(w.l);
+	close(fd);
 }
 
 int main(void)
@@ -124,6 +189,8 @@ int main(void)
 		cmocka_unit_test(test_del_in_batch),
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_call_once),
+		cmocka_unit_test(test_calls_do_not_starve),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
