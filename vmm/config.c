@@ -533,6 +533,9 @@ static const struct key cpu_keys[] = {
 /* Options that are one key. */
 static const struct key rt_key = { "it", KEY_NUMBER, IN(config, rt), 1, 99, { 0 } };
 static const struct key idle_key = { "it", KEY_CHOICE, IN(config, idle), 0, 0, { "halt", "poll" } };
+static const struct key rtc_key = {
+	"it", KEY_CHOICE, IN(config, rtc_localtime), 0, 0, { "utc", "localtime" }
+};
 
 #define STRING(n, a, f)                               \
 	{                                             \
@@ -549,6 +552,7 @@ static const struct option options[] = {
 	{ "cpu", "K=V,...", opt_cpu, 0, cpu_keys },
 	{ "rt", "PRIO", opt_one_key, 0, &rt_key },
 	{ "idle", "poll|halt", opt_one_key, 0, &idle_key },
+	{ "rtc", "utc|localtime", opt_one_key, 0, &rtc_key },
 	{ "memory", "SIZE[,...]", opt_memory, 0, memory_keys },
 	STRING("firmware", "FILE", firmware),
 	STRING("nvram", "FILE", nvram),
@@ -583,7 +587,7 @@ static const char help[] =
 	"boot\n"
 	"  --firmware FILE  --nvram FILE             OVMF code, and its variables (kept)\n"
 	"  --kernel FILE [--initrd FILE] [--append S]  bzImage or PVH ELF, no firmware\n"
-	"  --no-reboot                               a reset ends the run\n"
+	"  --no-reboot  --rtc utc|localtime          a reset ends the run; its clock\n"
 	"devices\n"
 	"  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
 	"       [,p2p=auto|on|off]  [--bind]         a PCI device (bound for the run)\n"

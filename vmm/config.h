@@ -88,6 +88,7 @@ struct config {
 	unsigned verbose;
 	uint64_t rt;   /* SCHED_FIFO priority of the vCPUs' threads; 0: none */
 	unsigned idle; /* 0 halt, 1 poll */
+	unsigned rtc_localtime; /* 0: UTC */
 	struct bench_results
 		*bench; /* filled by a guest that measures (machine_bench.h), or NULL */
 	/* derived */

@@ -394,6 +394,9 @@ void import_machine(struct importer *im)
 		import_line(im, "--rt", im->rt);
 	if (import_on(import_last(im, "overcommit"), "cpu-pm"))
 		import_line(im, "--idle", "poll");
+	if (import_last(im, "localtime") ||
+	    import_match("localtime", import_get(import_last(im, "rtc"), "base") ?: ""))
+		import_line(im, "--rtc", "localtime");
 	write_firmware(im);
 	write_same(im, boot, ARRAY_SIZE(boot));
 }

@@ -70,7 +70,7 @@ const struct import_grammar import_grammar[] = {
 	"the card, or use remote desktop in the guest"
 #define ORDER	     "the firmware's boot manager decides; --nvram keeps its order"
 #define OF_QEMUS     "a setting of QEMU's"
-#define NO_LOCALTIME "the guest's clock is in UTC: set RealTimeIsUniversal in Windows' registry"
+#define NO_DATE	     "the guest's clock is the host's"
 
 #define NICS                                                                                \
 	"device e1000*|device rtl8139|device vmxnet3|device igb|device ne2k*|device pcnet|" \
@@ -171,12 +171,15 @@ const struct import_rule import_rules[] = {
 	     "processors"),
 	KEY("numa*", "*", SAME, 0),
 	ITEM("rtc|rtc *|global *|global", SAME, 0),
-	VAL("rtc*", "base", "utc", SAME, 0),
-	KEY("rtc*", "base", LOST, NO_LOCALTIME),
+	VAL("rtc*", "base", "utc|localtime", SAME, 0),
+	KEY("rtc*", "base", LOST, NO_DATE),
 	VAL("rtc*", "clock", "host", SAME, 0),
-	KEY("rtc*", "driftfix", SAME, 0),
-	KEY("rtc*", "*", LOST, "the clock is the host's"),
-	ITEM("localtime|startdate *", LOST, NO_LOCALTIME),
+	VAL("rtc*", "driftfix", "none", SAME, 0),
+	KEY("rtc*", "driftfix", NEEDLESS,
+	    "missed ticks are dropped; with hv_time Windows does not count ticks"),
+	KEY("rtc*", "*", LOST, NO_DATE),
+	ITEM("localtime", SAME, 0),
+	ITEM("startdate *", LOST, NO_DATE),
 	KEY("global*",
 	    "ICH9-LPC.disable_s3|ICH9-LPC.disable_s4|PIIX4_PM.disable_s*|"
 	    "kvm-pit.lost_tick_policy|isa-debugcon.iobase|driver|property|value",

@@ -205,13 +205,21 @@ static int init_error(int rc, const char *what, struct error *err)
 
 static int realize_cmos(struct vm *vm, struct error *err)
 {
-	return init_error(cmos_rtc_init(&vm->cmos, vm->pio, vm->low_ram, vm->high_ram), "cmos",
-			  err);
+	struct cmos_rtc_params p = {
+		.pio = vm->pio,
+		.irq = vm->irq,
+		.loop = vm->loop,
+		.low_ram = vm->low_ram,
+		.high_ram = vm->high_ram,
+		.localtime = vm->cfg->rtc_localtime,
+	};
+
+	return init_error(cmos_rtc_init(&vm->cmos, &p), "cmos", err);
 }
 
 static void unrealize_cmos(struct vm *vm)
 {
-	cmos_rtc_destroy(&vm->cmos, vm->pio);
+	cmos_rtc_destroy(&vm->cmos);
 }
 
 static void reset_cmos(struct vm *vm)

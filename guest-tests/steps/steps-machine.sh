@@ -41,6 +41,14 @@ step_cpus() {
 	add "$online online: $topology sockets, cores, threads; APIC ids $(awk '/^apicid/ { printf "%s%s", s, $3; s = "," }' /proc/cpuinfo)"
 }
 
+step_rtc() {
+	wait_for 5 exists /dev/rtc0 || fail "no /dev/rtc0"
+	out=$(rtccheck) || fail "$out"
+	irqs=$(awk '/ rtc0$/ { n = 0; for (i = 2; $i ~ /^[0-9]+$/; i++) n += $i; print n }' /proc/interrupts)
+	[ "${irqs:-0}" -ge 10 ] || fail "$out, and /proc/interrupts has ${irqs:-none}"
+	add "$out: interrupt 8, $irqs times"
+}
+
 # numa_is WORD VALUE NAME [WORD ...]: VALUE is what WORD says, if it says anything.
 numa_is() {
 	key=$1 have=$2 what=$3

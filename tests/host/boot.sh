@@ -9,7 +9,7 @@ MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" | sed '
 ! grep -q '^FAIL' "$OUT/micro" || failed=1
 
 timeout 90 minivmm --kernel "$KERNEL" --initrd "$GUEST_INITRD" --memory 512M --cpus 2 --serial file:"$OUT/direct" \
-	--append "console=ttyS0 quiet steps=boot,cpus cpus=2"
+	--append "console=ttyS0 quiet steps=boot,cpus,rtc cpus=2"
 guest_steps "$OUT/direct" "direct boot, 2 vCPUs:"
 
 # SIGTERM is the power button for a guest that listens to it: it ends by itself.

@@ -201,11 +201,17 @@ static void test_scheduling(void **state)
 	assert_int_equal(c.idle, 1);
 	good("--idle halt");
 	assert_int_equal(c.idle, 0);
+	assert_int_equal(c.rtc_localtime, 0);
+	good("--rtc localtime");
+	assert_int_equal(c.rtc_localtime, 1);
+	good("--rtc utc");
+	assert_int_equal(c.rtc_localtime, 0);
 	assert_int_equal(c.rt, 0);
 	bad("--rt 0", "--rt: it takes a number from 1 to 99");
 	bad("--rt 100", "--rt");
 	bad("--rt high", "--rt");
 	bad("--idle mwait", "--idle: it takes halt or poll");
+	bad("--rtc now", "--rtc: it takes utc or localtime");
 }
 
 static void test_disk(void **state)

@@ -187,7 +187,11 @@ static void test_machine(void **state)
 	check("-kernel k -M isapc", "--kernel k", "not carried over: -M isapc: ");
 	check("-kernel k -M q35,smm=on", "--kernel k", "not carried over: -M smm: ");
 	check("-kernel k -accel tcg", "--kernel k", "changed: -accel tcg: ");
-	check("-kernel k -rtc base=localtime", "--kernel k", "not carried over: -rtc base=local");
+	check("-kernel k -rtc base=localtime", "--rtc localtime --kernel k", NULL);
+	check("-kernel k -localtime", "--rtc localtime --kernel k", NULL);
+	check("-kernel k -rtc base=utc,driftfix=none", "--kernel k", NULL);
+	check("-kernel k -rtc base=utc,driftfix=slew", "--kernel k", "not needed: -rtc driftfix");
+	check("-kernel k -rtc base=2006-06-17", "--kernel k", "not carried over: -rtc base=2006");
 	check("-kernel k -no-reboot -pidfile p -name guest=g,debug-threads=on -daemonize",
 	      "--kernel k --no-reboot --name g --pidfile p --daemonize", NULL);
 	check("-kernel k -bios bios-256k.bin", "--kernel k", "not carried over: -bios bios-256k");

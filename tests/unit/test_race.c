@@ -297,6 +297,7 @@ static int passed_through(struct machine *m)
 static int setup(void **state)
 {
 	struct machine *m = calloc(1, sizeof(*m));
+	struct cmos_rtc_params rtc;
 	struct pci_root *root;
 	struct error err = { 0 };
 
@@ -309,7 +310,10 @@ static int setup(void **state)
 	assert_int_equal(acpi_pm_init(&m->pm, root->pio, root->irq, root->loop), 0);
 	assert_int_equal(pci_host_init(&m->host, root, &err), 0);
 	assert_int_equal(ich9_lpc_init(&m->lpc, root, &m->pm, &err), 0);
-	assert_int_equal(cmos_rtc_init(&m->cmos, root->pio, 1 << 20, 0), 0);
+	rtc = (struct cmos_rtc_params){
+		.pio = root->pio, .irq = root->irq, .loop = root->loop, .low_ram = 1 << 20
+	};
+	assert_int_equal(cmos_rtc_init(&m->cmos, &rtc), 0);
 	assert_int_equal(root_port_init(&m->port, root, PORT, 1, 0, 0, &err), 0);
 	m->rng = virtio_rng_new(root, &root->bus, RNG, &err);
 	m->console = virtio_console_new(root, &root->bus, CONSOLE, "null", NULL, NULL, &err);
@@ -333,7 +337,7 @@ static int teardown(void **state)
 	virtio_console_free(m->console);
 	virtio_rng_free(m->rng);
 	root_port_destroy(&m->port);
-	cmos_rtc_destroy(&m->cmos, m->d.root->pio);
+	cmos_rtc_destroy(&m->cmos);
 	ich9_lpc_destroy(&m->lpc);
 	pci_host_destroy(&m->host);
 	acpi_pm_destroy(&m->pm);

@@ -5,35 +5,83 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
+#include <time.h>
+
 #include "devices/cmos_rtc.h"
+#include "vmm/evloop.h"
+
+#define NS  1000000000ll
+#define UIE 0x10
+#define AIE 0x20
+#define PIE 0x40
 
 static int64_t now = 1709164799ll * 1000000000; /* 2024-02-28 23:59:59 UTC, a Wednesday */
+
+static uint64_t mono; /* CLOCK_MONOTONIC, which nobody sets */
 
 static int64_t fake_now(void)
 {
 	return now;
 }
 
+static uint64_t fake_mono(void)
+{
+	return mono;
+}
+
 struct fixture {
 	struct bus *pio;
+	struct irq_table *irq;
 	struct cmos_rtc rtc;
+	bool line;
+	unsigned raised;
 };
 static struct fixture f;
 
+static int set_line(void *opaque, uint32_t gsi, bool level)
+{
+	(void)opaque;
+	assert_int_equal(gsi, 8);
+	f.raised += level && !f.line;
+	f.line = level;
+	return 0;
+}
+
+static const struct irq_backend_ops irq_ops = { .set_line = set_line };
+
+static struct cmos_rtc_params params(struct evloop *loop, bool localtime)
+{
+	return (struct cmos_rtc_params){ .pio = f.pio,
+					 .irq = f.irq,
+					 .loop = loop,
+					 .low_ram = 2 * GiB,
+					 .high_ram = 3 * GiB,
+					 .localtime = localtime };
+}
+
 static int setup(void **state)
 {
+	struct cmos_rtc_params p;
+
 	(void)state;
-	f.pio = bus_new(0x10000);
-	assert_int_equal(cmos_rtc_init(&f.rtc, f.pio, 2 * GiB, 3 * GiB), 0);
+	f = (struct fixture){ .pio = bus_new(0x10000) };
+	f.irq = irq_table_new(&irq_ops, NULL, 64);
+	p = params(NULL, false);
+	assert_int_equal(cmos_rtc_init(&f.rtc, &p), 0);
+	now = 1709164799ll * NS;
+	mono = 5000 * NS;
 	f.rtc.now_ns = fake_now;
-	now = 1709164799ll * 1000000000;
+	f.rtc.mono_ns = fake_mono;
+	f.rtc.seen_s = now / NS;
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	cmos_rtc_destroy(&f.rtc, f.pio);
+	cmos_rtc_destroy(&f.rtc);
+	irq_table_free(f.irq);
 	bus_free(f.pio);
 	return 0;
 }
@@ -48,6 +96,20 @@ static void put(unsigned reg, unsigned v)
 {
 	bus_write(f.pio, 0x70, 1, reg);
 	bus_write(f.pio, 0x71, 1, v);
+}
+
+static void pass(int64_t ns)
+{
+	now += ns;
+	mono += (uint64_t)ns;
+}
+
+/* Nanoseconds until the timer is due, -1: never. */
+static int64_t due(void)
+{
+	uint64_t at = cmos_rtc_due(&f.rtc);
+
+	return at ? (int64_t)(at - mono) : -1;
 }
 
 static void test_time(void **state)
@@ -100,6 +162,7 @@ static void test_registers(void **state)
 	assert_int_equal(get(0xa), 0x26);
 	put(0xd, 0);
 	assert_int_equal(get(0xd), 0x80);
+	assert_int_equal(get(0xc) & 0x30, 0x30); /* an update, and midnight is the alarm's time */
 	assert_int_equal(get(0xc), 0);
 	put(0xf, 0);
 	assert_int_equal(get(0xf), 0);
@@ -124,6 +187,282 @@ static void test_nonsense(void **state)
 		get(i);
 }
 
+/* UIP rises 244 us before an update, which takes 1984 us, and the new second is there when it
+ * falls. */
+static void test_uip(void **state)
+{
+	(void)state;
+	pass(NS - 2230000);
+	assert_int_equal(get(0xa), 0x26);
+	pass(4000);
+	assert_int_equal(get(0xa), 0xa6);
+	assert_int_equal(get(0), 0x59);
+	pass(2226000);
+	assert_int_equal(get(0xa), 0x26);
+	assert_int_equal(get(0), 0x00);
+	pass(NS - 1000);
+	put(0xb, 0x82); /* SET: no updates */
+	assert_int_equal(get(0xa), 0x26);
+}
+
+static void test_update_ended(void **state)
+{
+	(void)state;
+	get(0xc);
+	put(0xb, 2 | UIE);
+	pass(NS - 1);
+	assert_int_equal(get(0xc) & 0x90, 0);
+	pass(1);
+	cmos_rtc_fire(&f.rtc);
+	assert_true(f.line);
+	assert_int_equal(get(0xc) & 0x90, 0x90);
+	assert_false(f.line);
+	assert_int_equal(get(0xc), 0);
+	pass(2100000000);
+	assert_int_equal(get(0xc) & 0x90, 0x90); /* the guest looks before the timer does */
+	put(0xb, 2);
+	pass(NS);
+	assert_int_equal(get(0xc) & 0x90, 0x10); /* the flag comes without being enabled */
+}
+
+/* An interrupt that is enabled while its flag is up is there at once. */
+static void test_enable_late(void **state)
+{
+	(void)state;
+	get(0xc);
+	pass(NS);
+	put(0xb, 2 | UIE);
+	assert_true(f.line);
+	put(0xb, 2);
+	assert_false(f.line);
+	put(0xb, 0x82 | UIE); /* SET clears UIE */
+	assert_int_equal(get(0xb), 0x82);
+}
+
+static void test_periodic(void **state)
+{
+	static const unsigned hz[16] = { 0,   256, 128, 8192, 4096, 2048, 1024, 512,
+					 256, 128, 64,	32,   16,   8,	  4,	2 };
+	unsigned rate, i;
+
+	(void)state;
+	for (rate = 0; rate < 16; rate++) {
+		put(0xb, 2);
+		put(0xa, 0x20 | rate);
+		get(0xc);
+		put(0xb, 2 | PIE);
+		if (!hz[rate]) {
+			assert_int_equal(due(), -1);
+			continue;
+		}
+		f.raised = 0;
+		for (i = 0; i < 2 * hz[rate]; i++) {
+			assert_in_range(due(), 1, NS / hz[rate] + 1);
+			pass(due());
+			cmos_rtc_fire(&f.rtc);
+			assert_int_equal(get(0xc) & 0xc0, 0xc0);
+		}
+		assert_int_equal(f.raised, 2 * hz[rate]);
+	}
+	put(0xa, 0x66); /* the divider is held in reset */
+	get(0xc);
+	pass(NS);
+	assert_int_equal(get(0xc), 0);
+	assert_int_equal(due(), -1);
+}
+
+/* Missed ticks are one tick, and a guest that does not look gets no further ones. */
+static void test_coalesce(void **state)
+{
+	(void)state;
+	put(0xa, 0x23);
+	put(0xb, 2 | PIE);
+	get(0xc);
+	f.raised = 0;
+	pass(10 * NS);
+	cmos_rtc_fire(&f.rtc);
+	assert_int_not_equal(f.rtc.armed, 0);
+	pass(NS);
+	cmos_rtc_fire(&f.rtc);
+	assert_int_equal(f.rtc.armed, 0);
+	assert_int_equal(f.raised, 1);
+	assert_int_equal(get(0xc) & 0xc0, 0xc0);
+	assert_int_equal(get(0xc), 0);
+}
+
+static void set_alarm(unsigned h, unsigned m, unsigned s)
+{
+	put(5, h);
+	put(3, m);
+	put(1, s);
+}
+
+/* Seconds until the alarm's flag comes, at most n; 0: not within that. */
+static unsigned wait_alarm(unsigned n)
+{
+	get(0xc);
+	for (unsigned i = 1; i <= n; i++) {
+		pass(NS);
+		if (get(0xc) & 0x20)
+			return i;
+	}
+	return 0;
+}
+
+static void test_alarm(void **state)
+{
+	(void)state;
+	/* It is 23:59:59. */
+	set_alarm(0x00, 0x00, 0x02);
+	assert_int_equal(wait_alarm(10), 3);
+	set_alarm(0xff, 0xff, 0x10);
+	assert_int_equal(wait_alarm(100), 8);
+	assert_int_equal(wait_alarm(100), 60);
+	set_alarm(0xc0, 0x02, 0xd5); /* any second of any hour's minute 2 */
+	assert_int_equal(wait_alarm(100), 50);
+	assert_int_equal(wait_alarm(100), 1);
+	set_alarm(0x00, 0x03, 0x00);
+	pass(3600 * NS); /* it passes while nobody looks */
+	assert_int_equal(get(0xc) & 0x30, 0x30);
+	set_alarm(0x7a, 0x00, 0x00); /* no time at all */
+	pass(86400 * NS);
+	assert_int_equal(get(0xc) & 0x30, 0x10);
+	put(0xb, 0x04); /* binary, 12 hours */
+	put(4, 11);
+	put(2, 59);
+	put(0, 58);
+	set_alarm(0x80 | 12, 0, 1);
+	assert_int_equal(wait_alarm(10), 3);
+	set_alarm(0xff, 0xff, 0xff);
+	put(0xb, 0x84);
+	assert_int_equal(wait_alarm(10), 0); /* no updates, no alarm */
+}
+
+static void test_alarm_interrupt(void **state)
+{
+	(void)state;
+	set_alarm(0x00, 0x01, 0x30);
+	get(0xc);
+	put(0xb, 2 | AIE);
+	assert_int_equal(due(), 60 * NS); /* a look in between: the host's clock may be set */
+	pass(60 * NS);
+	cmos_rtc_fire(&f.rtc);
+	assert_false(f.line);
+	assert_int_equal(due(), 31 * NS);
+	pass(31 * NS);
+	cmos_rtc_fire(&f.rtc);
+	assert_true(f.line);
+	assert_int_equal(get(0xc), 0xf0);
+	put(0xb, 2 | AIE | UIE | PIE);
+	put(0xa, 0x2f);
+	assert_in_range(due(), 1, NS / 2);
+}
+
+/* A step of the host's clock is a step of the guest's. */
+static void test_step(void **state)
+{
+	(void)state;
+	set_alarm(0x23, 0x59, 0x59);
+	get(0xc);
+	now -= 3600 * NS;
+	assert_int_equal(get(4), 0x22);
+	assert_int_equal(get(0xc) & 0x30, 0x10);
+	now += 7200 * NS;
+	assert_int_equal(get(0xc) & 0x30, 0x30);
+}
+
+/* What the guest sets takes effect when both SET and the divider's reset end: Linux' order. */
+static void test_divider(void **state)
+{
+	(void)state;
+	put(0xb, 0x82);
+	put(0xa, 0x76);
+	put(0, 0x10);
+	put(0xb, 0x02);
+	pass(30 * NS);
+	assert_int_equal(get(0), 0x10);
+	put(0xa, 0x26);
+	pass(2 * NS);
+	assert_int_equal(get(0), 0x12);
+	pass(500000000);
+	assert_int_equal(get(0), 0x12); /* the second begins with the host's */
+}
+
+static void test_reset(void **state)
+{
+	(void)state;
+	put(0, 0x30);
+	put(0xb, 0x02 | 0x08 | PIE | AIE | UIE);
+	pass(NS);
+	cmos_rtc_fire(&f.rtc);
+	assert_true(f.line);
+	cmos_rtc_reset(&f.rtc);
+	assert_false(f.line);
+	assert_int_equal(get(0xc), 0);
+	assert_int_equal(get(0xb), 2);
+	assert_int_equal(get(0), 0x31);
+	assert_int_equal(due(), -1);
+}
+
+static void test_localtime(void **state)
+{
+	struct cmos_rtc_params p = params(NULL, true);
+	struct tm tm;
+	time_t t;
+
+	(void)state;
+	cmos_rtc_destroy(&f.rtc);
+	setenv("TZ", "XYZ-9", 1); /* nine hours before UTC's noon it is noon there */
+	tzset();
+	assert_int_equal(cmos_rtc_init(&f.rtc, &p), 0);
+	t = time(NULL) + 9 * 3600;
+	gmtime_r(&t, &tm);
+	put(0xb, 0x06);
+	assert_int_equal(get(4), tm.tm_hour);
+	assert_int_equal(get(2), tm.tm_min);
+	unsetenv("TZ");
+	tzset();
+}
+
+struct look {
+	struct evloop *loop;
+	struct ev_timer *again;
+	unsigned ticks;
+};
+
+static void look_again(void *arg)
+{
+	struct look *l = arg;
+
+	l->ticks += f.line && (get(0xc) & 0xc0) == 0xc0;
+	if (l->ticks == 20)
+		evloop_stop(l->loop, 0);
+	ev_timer_set(l->again, evloop_now_ns() + 100000);
+}
+
+/* With a loop, interrupts come without anybody looking, at 8192 Hz, too. */
+static void test_loop(void **state)
+{
+	struct look l = { .loop = evloop_new() };
+	struct cmos_rtc_params p = params(l.loop, false);
+
+	(void)state;
+	l.again = evloop_add_timer(l.loop, look_again, &l);
+	cmos_rtc_destroy(&f.rtc);
+	assert_int_equal(cmos_rtc_init(&f.rtc, &p), 0);
+	for (unsigned i = 0; i < 10000; i++) /* what is asked again and again is asked once */
+		put(0xb, i & 1 ? 2 : 2 | PIE);
+	put(0xa, 0x23);
+	put(0xb, 2 | PIE);
+	ev_timer_set(l.again, 1);
+	evloop_run(l.loop);
+	assert_true(f.raised >= 20);
+	cmos_rtc_destroy(&f.rtc);
+	evloop_free(l.loop);
+	p.loop = NULL;
+	assert_int_equal(cmos_rtc_init(&f.rtc, &p), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +470,18 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_set, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_registers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nonsense, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_uip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_update_ended, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_enable_late, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_periodic, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_coalesce, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alarm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alarm_interrupt, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_step, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_divider, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_localtime, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_loop, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
