@@ -338,6 +338,25 @@ bool chardev_spec_ok(const char *spec)
 	return backend_find(spec, &arg) != NULL;
 }
 
+/* A socket that is there already is a matter of who listens, which only binding tells. */
+static int check_unix(const char *path, struct error *err)
+{
+	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return error_set(err, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes",
+				 path, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+	return outfile_check_folder(path, err);
+}
+
+int chardev_check(const char *spec, struct error *err)
+{
+	const char *arg;
+	const struct backend *b = backend_find(spec, &arg);
+
+	if (b && b->open == open_file)
+		return outfile_check(arg, err);
+	return b && b->open == open_unix ? check_unix(arg, err) : 0;
+}
+
 struct chardev *chardev_open(struct evloop *loop, const char *spec,
 			     const struct chardev_front *front, struct error *err)
 {

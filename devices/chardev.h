@@ -28,6 +28,9 @@ struct chardev_front {
 
 /* True when spec names a back end: stdio, pty, null, file:PATH or unix:PATH. */
 bool chardev_spec_ok(const char *spec);
+/* Refuses what chardev_open() would refuse, as far as it shows without making or changing anything.
+ */
+int chardev_check(const char *spec, struct error *);
 /* front is copied; its callbacks come on the main loop's thread. */
 struct chardev *chardev_open(struct evloop *, const char *spec, const struct chardev_front *,
 			     struct error *);

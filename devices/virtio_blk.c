@@ -33,6 +33,7 @@ struct virtio_blk {
 	struct virtio_blk_config config;
 	char name[16];
 	struct blk_queue *queues[BLK_MAX_QUEUES];
+	bool initialized; /* vdev */
 };
 
 static void vblk_notify(void *arg)
@@ -143,6 +144,11 @@ static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct
 	return 0;
 }
 
+static unsigned blk_queues(const struct blk_config *cfg)
+{
+	return cfg->queues ? cfg->queues : 1;
+}
+
 static int check_config(const struct blk_config *cfg, unsigned queues, struct error *err)
 {
 	if (queues > BLK_MAX_QUEUES)
@@ -154,21 +160,11 @@ static int check_config(const struct blk_config *cfg, unsigned queues, struct er
 	return 0;
 }
 
-static void vblk_release(struct virtio_blk *b)
+struct virtio_blk *virtio_blk_open(const struct blk_config *cfg, struct error *err)
 {
-	for (unsigned i = 0; i < BLK_MAX_QUEUES; i++)
-		blk_queue_free(b->queues[i]);
-	blk_file_close(&b->file);
-	free(b);
-}
-
-struct virtio_blk *virtio_blk_new(struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
-				  const struct blk_config *cfg, struct error *err)
-{
-	unsigned queues = cfg->queues ? cfg->queues : 1;
 	struct virtio_blk *b;
 
-	if (check_config(cfg, queues, err))
+	if (check_config(cfg, blk_queues(cfg), err))
 		return NULL;
 	b = calloc(1, sizeof(*b));
 	if (!b) {
@@ -176,22 +172,38 @@ struct virtio_blk *virtio_blk_new(struct pci_root *root, struct pci_bus *bus, ui
 		return NULL;
 	}
 	snprintf(b->name, sizeof(b->name), "blk%u", cfg->index);
-	b->file.fd = -1;
-	if (blk_file_open(&b->file, cfg->path, cfg->readonly, cfg->cache, cfg->raw, err))
-		goto fail;
+	if (blk_file_open(&b->file, cfg->path, cfg->readonly, cfg->cache, cfg->raw, err) == 0)
+		return b;
+	free(b);
+	return NULL;
+}
+
+int virtio_blk_plug(struct virtio_blk *b, struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
+		    const struct blk_config *cfg, struct error *err)
+{
+	unsigned queues = blk_queues(cfg);
+	int rc;
+
 	fill_config(b, queues);
-	if (virtio_init(&b->vdev, b->name, &vblk_ops, vblk_features(&b->file, queues), queues,
-			QUEUE_SIZE, err))
-		goto fail;
+	rc = virtio_init(&b->vdev, b->name, &vblk_ops, vblk_features(&b->file, queues), queues,
+			 QUEUE_SIZE, err);
+	if (rc)
+		return rc;
+	b->initialized = true;
 	b->vdev.config = &b->config;
 	b->vdev.config_len = sizeof(b->config);
-	if (add_queues(b, cfg, root, err) || virtio_realize(&b->vdev, root, bus, devfn, err)) {
-		virtio_destroy(&b->vdev);
-		goto fail;
-	}
-	return b;
-fail:
-	vblk_release(b);
+	rc = add_queues(b, cfg, root, err);
+	return rc ? rc : virtio_realize(&b->vdev, root, bus, devfn, err);
+}
+
+struct virtio_blk *virtio_blk_new(struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
+				  const struct blk_config *cfg, struct error *err)
+{
+	struct virtio_blk *b = virtio_blk_open(cfg, err);
+
+	if (!b || virtio_blk_plug(b, root, bus, devfn, cfg, err) == 0)
+		return b;
+	virtio_blk_free(b);
 	return NULL;
 }
 
@@ -199,6 +211,10 @@ void virtio_blk_free(struct virtio_blk *b)
 {
 	if (!b)
 		return;
-	virtio_destroy(&b->vdev);
-	vblk_release(b);
+	if (b->initialized)
+		virtio_destroy(&b->vdev);
+	for (unsigned i = 0; i < BLK_MAX_QUEUES; i++)
+		blk_queue_free(b->queues[i]);
+	blk_file_close(&b->file);
+	free(b);
 }

@@ -29,8 +29,14 @@ struct blk_config {
 
 #define BLK_MAX_QUEUES 32
 
-/* Opens and locks the image, starts one thread per queue, and puts the device on the bus. The
- * strings are not kept. Main thread. NULL with *err naming the path and the remedy. */
+/* Opens and locks the image, before there is a machine. The strings are not kept. Main thread. NULL
+ * with *err naming the path and the remedy. */
+struct virtio_blk *virtio_blk_open(const struct blk_config *, struct error *);
+/* Starts one thread per queue and puts the device on the bus; the configuration is the one it was
+ * opened with. virtio_blk_free() in either case. */
+int virtio_blk_plug(struct virtio_blk *, struct pci_root *, struct pci_bus *, uint8_t devfn,
+		    const struct blk_config *, struct error *);
+/* Both. */
 struct virtio_blk *virtio_blk_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
 				  const struct blk_config *, struct error *);
 /* Removes it; requests in flight are completed first. NULL is fine. */

@@ -52,6 +52,7 @@ struct virtio_net {
 	struct virtio_net_config config;
 	char name[16];
 	int tap, vhost, wake;
+	bool initialized; /* vdev */
 	struct iothread *thread;
 	/* the thread's */
 	bool dead;
@@ -279,9 +280,6 @@ static int open_path(struct virtio_net *n, const struct net_config *cfg, uint64_
 {
 	uint64_t vhost = ~0ull;
 
-	n->tap = tap_open(cfg->ifname, err);
-	if (n->tap < 0)
-		return n->tap;
 	if (!cfg->no_vhost)
 		n->vhost = vhost_net_open(&vhost);
 	if (n->vhost >= 0) {
@@ -308,30 +306,48 @@ static void net_release(struct virtio_net *n)
 	free(n);
 }
 
-struct virtio_net *virtio_net_new(struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
-				  const struct net_config *cfg, struct error *err)
+struct virtio_net *virtio_net_open(const struct net_config *cfg, struct error *err)
 {
 	struct virtio_net *n = calloc(1, sizeof(*n));
-	uint64_t features = NET_FEATURES;
 
 	if (!n) {
 		error_set(err, -ENOMEM, "network: out of memory");
 		return NULL;
 	}
-	n->tap = n->vhost = n->wake = -1;
+	n->vhost = n->wake = -1;
 	snprintf(n->name, sizeof(n->name), "net%u", cfg->index);
 	make_mac(n->config.mac, cfg);
-	if (open_path(n, cfg, &features, err))
-		goto fail;
-	if (virtio_init(&n->vdev, n->name, &net_ops, features, 2, QUEUE_SIZE, err))
-		goto fail;
+	n->tap = tap_open(cfg->ifname, err);
+	if (n->tap >= 0)
+		return n;
+	net_release(n);
+	return NULL;
+}
+
+int virtio_net_plug(struct virtio_net *n, struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
+		    const struct net_config *cfg, struct error *err)
+{
+	uint64_t features = NET_FEATURES;
+	int rc = open_path(n, cfg, &features, err);
+
+	if (rc == 0)
+		rc = virtio_init(&n->vdev, n->name, &net_ops, features, 2, QUEUE_SIZE, err);
+	if (rc)
+		return rc;
+	n->initialized = true;
 	n->vdev.config = &n->config;
 	n->vdev.config_len = sizeof(n->config);
-	if (virtio_realize(&n->vdev, root, bus, devfn, err) == 0)
+	return virtio_realize(&n->vdev, root, bus, devfn, err);
+}
+
+struct virtio_net *virtio_net_new(struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
+				  const struct net_config *cfg, struct error *err)
+{
+	struct virtio_net *n = virtio_net_open(cfg, err);
+
+	if (!n || virtio_net_plug(n, root, bus, devfn, cfg, err) == 0)
 		return n;
-	virtio_destroy(&n->vdev);
-fail:
-	net_release(n);
+	virtio_net_free(n);
 	return NULL;
 }
 
@@ -339,6 +355,7 @@ void virtio_net_free(struct virtio_net *n)
 {
 	if (!n)
 		return;
-	virtio_destroy(&n->vdev);
+	if (n->initialized)
+		virtio_destroy(&n->vdev);
 	net_release(n);
 }

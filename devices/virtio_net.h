@@ -19,7 +19,14 @@ struct net_config {
 	unsigned index;
 };
 
-/* Main thread; the strings are not kept. NULL with *err naming the remedy. */
+/* Attaches to the tap device, before there is a machine. Main thread; the strings are not kept.
+ * NULL with *err naming the remedy. */
+struct virtio_net *virtio_net_open(const struct net_config *, struct error *);
+/* Puts it on the bus; the configuration is the one it was opened with. virtio_net_free() in either
+ * case. */
+int virtio_net_plug(struct virtio_net *, struct pci_root *, struct pci_bus *, uint8_t devfn,
+		    const struct net_config *, struct error *);
+/* Both. */
 struct virtio_net *virtio_net_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
 				  const struct net_config *, struct error *);
 void virtio_net_free(struct virtio_net *); /* NULL is fine */

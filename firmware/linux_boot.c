@@ -582,6 +582,11 @@ static bool is_elf(const uint8_t *h)
 	       (h[EI_CLASS] == ELFCLASS64 || h[EI_CLASS] == ELFCLASS32);
 }
 
+static int unknown_kernel(const struct linux_boot *b, struct error *err)
+{
+	return error_set(err, -ENOEXEC, "%s is neither a bzImage nor an ELF", b->kernel_path);
+}
+
 int linux_boot_initrd_range(const struct linux_boot *b, uint64_t *base, uint64_t *size,
 			    struct error *err)
 {
@@ -593,6 +598,19 @@ int linux_boot_initrd_range(const struct linux_boot *b, uint64_t *base, uint64_t
 		return rc;
 	return place_initrd(b, is_bzimage(h) ? get32(h + HDR_INITRD_MAX) : UINT32_MAX, base, size,
 			    err);
+}
+
+int linux_boot_check(int kernel, const char *kernel_path, int initrd, const char *initrd_path,
+		     struct error *err)
+{
+	struct linux_boot b = { .kernel_path = kernel_path, .kernel_fd = kernel };
+	uint8_t h[HEAD_SIZE];
+	uint64_t size;
+	int rc = read_head(&b, h, &size, err);
+
+	if (rc == 0 && !is_bzimage(h) && !is_elf(h))
+		rc = unknown_kernel(&b, err);
+	return rc < 0 || initrd < 0 ? rc : file_size(initrd, initrd_path, &size, err);
 }
 
 int linux_boot_load(const struct linux_boot *b, struct linux_boot_entry *e, struct error *err)
@@ -609,5 +627,5 @@ int linux_boot_load(const struct linux_boot *b, struct linux_boot_entry *e, stru
 		return bz_load(b, h, size, e, err);
 	if (is_elf(h))
 		return pvh_load(b, h, e, err);
-	return error_set(err, -ENOEXEC, "%s is neither a bzImage nor an ELF", b->kernel_path);
+	return unknown_kernel(b, err);
 }

@@ -34,6 +34,9 @@ struct linux_boot_entry {
 	uint16_t gdt_limit; /* CS 0x10, DS 0x18 */
 };
 
+/* Whether these files can be started at all, before there is memory for them. initrd -1: none. */
+int linux_boot_check(int kernel, const char *kernel_path, int initrd, const char *initrd_path,
+		     struct error *);
 /* Where the initrd went, for the device tree; size 0: none. Computed without loading anything. */
 int linux_boot_initrd_range(const struct linux_boot *, uint64_t *base, uint64_t *size,
 			    struct error *);

@@ -124,10 +124,12 @@ static int nvram_anonymous(const uint8_t *tmpl, size_t len, struct error *err)
 	return error_set(err, ret, "no memory for the firmware's variables: %s", strerror(-ret));
 }
 
-int nvram_open(const char *path, const uint8_t *tmpl, size_t tmpl_len, struct error *err)
+int nvram_open(const char *path, const uint8_t *tmpl, size_t tmpl_len, bool *created,
+	       struct error *err)
 {
 	int fd, ret;
 
+	*created = false;
 	if (!path)
 		return nvram_anonymous(tmpl, tmpl_len, err);
 	fd = open(path, O_RDWR | O_CLOEXEC);
@@ -135,6 +137,7 @@ int nvram_open(const char *path, const uint8_t *tmpl, size_t tmpl_len, struct er
 		ret = nvram_create(path, tmpl, tmpl_len, err);
 		if (ret)
 			return ret;
+		*created = true;
 		fd = open(path, O_RDWR | O_CLOEXEC);
 	}
 	if (fd < 0)

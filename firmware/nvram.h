@@ -3,6 +3,7 @@
 #ifndef FIRMWARE_NVRAM_H
 #define FIRMWARE_NVRAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +16,9 @@ enum fv_kind { FV_NONE, FV_CODE, FV_VARS };
 enum fv_kind fv_check(const uint8_t *data, size_t len, uint64_t *fv_len);
 
 /* Opens path read-write, or creates it (mode 0600) with the template's bytes when it does not exist
- * and there is a template; takes the lock. path NULL: an anonymous copy. Returns the descriptor. */
-int nvram_open(const char *path, const uint8_t *tmpl, size_t tmpl_len, struct error *);
+ * and there is a template; takes the lock. path NULL: an anonymous copy. Returns the descriptor;
+ * *created: the file was not there before. */
+int nvram_open(const char *path, const uint8_t *tmpl, size_t tmpl_len, bool *created,
+	       struct error *);
 
 #endif

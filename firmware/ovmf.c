@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "firmware/nvram.h"
 #include "vmm/cleanup.h"
@@ -265,7 +266,7 @@ static int open_vars(struct ovmf *o, const char *nvram, const uint8_t *tmpl, siz
 			"firmware %s: no variable store beside it (OVMF_VARS*.fd); copy one and "
 			"name it with --nvram",
 			o->code_path);
-	o->nvram_fd = nvram_open(nvram, tmpl, tmpl_len, err);
+	o->nvram_fd = nvram_open(nvram, tmpl, tmpl_len, &o->created, err);
 	return o->nvram_fd < 0 ? o->nvram_fd : map_vars(o, nvram, tmpl_len, err);
 }
 
@@ -323,6 +324,14 @@ int ovmf_sync(struct ovmf *o)
 {
 	/* msync(MS_SYNC) on a shared file mapping includes the fdatasync. */
 	return o->vars && msync(o->vars, o->vars_len, MS_SYNC) ? -errno : 0;
+}
+
+void ovmf_abandon(struct ovmf *o, const char *nvram)
+{
+	/* Ours alone: the lock is held. */
+	if (o->created)
+		unlink(nvram);
+	o->created = false;
 }
 
 void ovmf_close(struct ovmf *o)

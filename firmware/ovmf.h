@@ -22,6 +22,7 @@ struct ovmf {
 	int nvram_fd;		       /* open and locked while the machine lives */
 	struct pflash flash[2];	       /* variables, code */
 	bool mapped;
+	bool created; /* the variable store was not there before */
 };
 
 /* Finds, checks and opens. firmware: a CODE image, a combined OVMF.fd, or NULL = the first pair
@@ -36,6 +37,9 @@ int ovmf_map(struct ovmf *, struct bus *mmio, struct guest_mem *, struct error *
 void ovmf_reset(struct ovmf *);
 /* Makes what the guest wrote survive a crash of the host too. Any thread. -errno. */
 int ovmf_sync(struct ovmf *);
+/* The machine did not start after all: a variable store that was made for it goes again. Before
+ * ovmf_close(). nvram: as in ovmf_open(). */
+void ovmf_abandon(struct ovmf *, const char *nvram);
 void ovmf_close(struct ovmf *);
 
 #endif

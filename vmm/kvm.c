@@ -70,6 +70,11 @@ static int open_dev(struct kvm *k, struct error *err)
 	if (k->dev < 0)
 		return error_set(err, -errno, "/dev/kvm: %s", strerror(errno));
 	version = ioctl(k->dev, KVM_GET_API_VERSION, 0);
+	if (version < 0)
+		return error_set(err, -errno,
+				 "/dev/kvm is not KVM (%s): rmmod and load kvm_intel "
+				 "or kvm_amd, or remove the file",
+				 strerror(errno));
 	if (version != KVM_API_VERSION)
 		return error_set(err, -EPROTO, "/dev/kvm speaks API version %d, %d is needed",
 				 version, KVM_API_VERSION);

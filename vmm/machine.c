@@ -359,38 +359,20 @@ static void unrealize_disks(struct vm *vm)
 	}
 }
 
-static int realize_disk(struct vm *vm, unsigned i, struct error *err)
-{
-	static const enum blk_aio aio[] = { BLK_AIO_AUTO, BLK_AIO_URING, BLK_AIO_LIBAIO };
-	const struct config_disk *d = &vm->cfg->disk[i];
-	struct blk_config c = {
-		.path = d->path,
-		.serial = d->serial,
-		.readonly = d->ro,
-		.raw = d->format == 1,
-		.cache = d->cache == CACHE_NONE ? BLK_CACHE_NONE : BLK_CACHE_WRITEBACK,
-		.aio = aio[d->aio],
-		.queues = (unsigned)d->queues,
-		.index = i,
-	};
-
-	if (!c.queues)
-		c.queues = vm->cfg->cpus.n < 4 ? (unsigned)vm->cfg->cpus.n : 4;
-	vm->disk[i] = virtio_blk_new(&vm->pci, &vm->pci.bus, PCI_DEVFN(vm->next_slot, 0), &c, err);
-	vm->next_slot++;
-	return vm->disk[i] ? 0 : error_prefix(err, "--disk");
-}
-
 static int realize_disks(struct vm *vm, struct error *err)
 {
 	unsigned i;
-	int rc = 0;
 
-	for (i = 0; i < vm->cfg->n_disks && rc == 0; i++)
-		rc = realize_disk(vm, i, err);
-	if (rc < 0)
+	for (i = 0; i < vm->cfg->n_disks; i++) {
+		struct blk_config c = machine_disk_config(vm, i);
+
+		if (virtio_blk_plug(vm->disk[i], &vm->pci, &vm->pci.bus,
+				    PCI_DEVFN(vm->next_slot++, 0), &c, err) == 0)
+			continue;
 		unrealize_disks(vm);
-	return rc;
+		return error_prefix(err, "--disk");
+	}
+	return 0;
 }
 
 static void unrealize_nets(struct vm *vm)
@@ -408,16 +390,13 @@ static int realize_nets(struct vm *vm, struct error *err)
 	unsigned i;
 
 	for (i = 0; i < vm->cfg->n_nets; i++) {
-		const struct config_net *n = &vm->cfg->net[i];
-		struct net_config c = { .ifname = n->ifname, .has_mac = n->has_mac, .index = i };
+		struct net_config c = machine_net_config(vm, i);
 
-		memcpy(c.mac, n->mac, sizeof(c.mac));
-		vm->net[i] = virtio_net_new(&vm->pci, &vm->pci.bus, PCI_DEVFN(vm->next_slot++, 0),
-					    &c, err);
-		if (!vm->net[i]) {
-			unrealize_nets(vm);
-			return error_prefix(err, "--net tap");
-		}
+		if (virtio_net_plug(vm->net[i], &vm->pci, &vm->pci.bus,
+				    PCI_DEVFN(vm->next_slot++, 0), &c, err) == 0)
+			continue;
+		unrealize_nets(vm);
+		return error_prefix(err, "--net tap");
 	}
 	return 0;
 }
@@ -465,7 +444,7 @@ static const struct device_row devices[] = {
 	{ realize_rng, unrealize_rng, NULL },
 	{ machine_vfio_realize, machine_vfio_unrealize, machine_vfio_reset },
 	{ realize_console, unrealize_console, NULL },
-	/* After what may fail and after the disks, which none of their files may be. */
+	/* After what may fail: their files are emptied. */
 	{ realize_debugcon, unrealize_debugcon, NULL },
 	{ realize_serial, unrealize_serial, reset_serial },
 };
@@ -569,14 +548,26 @@ static int build_frame(struct vm *vm, struct error *err)
 	return 0;
 }
 
+/* KVM is asked what it supports while the user's files are looked at. That it cannot be used is
+ * said last: whoever prepares a machine elsewhere hears of all other mistakes first. */
 static int open_kvm(struct vm *vm, struct error *err)
 {
-	int rc = kvm_open(&vm->kvm, err);
+	struct error lacking = { 0 };
+	int kvm, rc = 0;
 	sigset_t set;
 
 	block_signals(&set);
-	if (rc == 0)
+	kvm = kvm_open(&vm->kvm, &lacking);
+	if (kvm == 0)
 		rc = machine_cpus_open(vm, err);
+	phase_mark(&vm->phases, "frame");
+	if (rc == 0)
+		rc = machine_look(vm, err);
+	phase_mark(&vm->phases, "files");
+	if (rc == 0 && kvm < 0) {
+		*err = lacking;
+		rc = kvm;
+	}
 	return rc < 0 ? rc : kvm_create(&vm->kvm, err);
 }
 
@@ -589,8 +580,6 @@ static int build_base(struct vm *vm, struct error *err)
 		rc = build_frame(vm, err);
 	if (rc == 0)
 		rc = watch_signals(vm, err);
-	if (rc == 0)
-		rc = machine_vfio_look(vm, err);
 	phase_mark(&vm->phases, "frame");
 	if (rc == 0)
 		rc = machine_memory_open(vm, err);
@@ -631,6 +620,8 @@ static void take_down(struct vm *vm)
 	machine_cpus_free(vm);
 	machine_boot_release(vm);
 	unrealize_devices(vm);
+	unrealize_disks(vm); /* those that were opened only */
+	unrealize_nets(vm);
 	machine_vfio_close(vm);
 	irq_table_free(vm->irq);
 	bus_free(vm->pio);
@@ -717,6 +708,7 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 		rc = vcpus_start(vm->vcpus, err);
 	if (rc < 0)
 		return rc;
+	vm->started = true;
 	log_phases(vm);
 	evloop_run(vm->loop);
 	if (vm->cfg->stats) {

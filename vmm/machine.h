@@ -64,6 +64,7 @@ struct vm {
 	struct vcpus_params vcpus_params;
 	struct error vcpus_error;
 	struct vcpus *vcpus;
+	struct pin_host *pin_host;     /* with pin= */
 	unsigned pin[CONFIG_MAX_CPUS]; /* the host's CPU for each of ours, with pin= */
 	unsigned phys_bits;
 
@@ -107,6 +108,7 @@ struct vm {
 	struct json_t *stats_last; /* the snapshot that was reported last */
 
 	int signal_fd;
+	bool started;	       /* the guest ran */
 	unsigned terminations; /* SIGTERMs so far */
 	bool reset_pending;    /* atomic */
 	uint32_t exit_value;   /* of the exit port */
@@ -124,8 +126,17 @@ void machine_request_power_off(void *vm);
 /* Ends the run with this exit status. Main loop. */
 void machine_stop(struct vm *, int status);
 
-/* machine_memory.c: RAM mapped and, where wanted, being prefaulted. machine_memory_close() in
- * either case. */
+/* machine_look.c: before there is a machine, all that the user named: is it there, is it what it
+ * should be, may it be used. What is read is opened here and stays open; what is written to is only
+ * looked at. Nothing on the host has changed when it fails. */
+int machine_look(struct vm *, struct error *);
+/* The disks' and the network's configuration: the same for opening and for plugging them. */
+struct blk_config machine_disk_config(const struct vm *, unsigned i);
+struct net_config machine_net_config(const struct vm *, unsigned i);
+
+/* machine_memory.c. What RAM will be made of; refuses what this host cannot give. */
+int machine_memory_look(struct vm *, struct error *);
+/* RAM mapped and, where wanted, being prefaulted. machine_memory_close() in either case. */
 int machine_memory_open(struct vm *, struct error *);
 /* Waits until all of RAM is in place, with a bar on a terminal; -EINTR: a signal wants the end.
  * Then locks it, where that is asked for. */
@@ -139,6 +150,8 @@ unsigned machine_memory_cpu_node(const struct vm *, unsigned cpu);
  * pinned to (threads started from then on run elsewhere) and starts to make them; they are there
  * when machine_cpus_finish() has returned 0. */
 int machine_cpus_open(struct vm *, struct error *);
+/* Chooses the CPUs with pin= and tries the priority of --rt; changes nothing. */
+int machine_cpus_look(struct vm *, struct error *);
 int machine_cpus_begin(struct vm *, void (*event)(void *, enum vcpu_event), struct error *);
 int machine_cpus_finish(struct vm *, struct error *);
 void machine_cpus_free(struct vm *);
@@ -171,6 +184,8 @@ void machine_stats_report(struct vm *, bool text);
 void machine_stats_close(struct vm *);
 
 /* machine_boot.c: what the processors find when they start. */
+/* Opens and checks kernel, initrd, firmware and variable store. */
+int machine_boot_look(struct vm *, struct error *);
 int machine_boot_prepare(struct vm *, struct error *);
 /* Puts everything in place, at power-on and again after each reset. */
 int machine_boot_load(struct vm *, struct vcpu_entry *, struct error *);

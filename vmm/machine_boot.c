@@ -119,7 +119,11 @@ static int open_file(const char *path, const char *option, int *fd, struct error
 
 static int open_kernel(struct vm *vm, struct error *err)
 {
-	int rc = open_file(vm->cfg->kernel, "kernel", &vm->kernel_fd, err);
+	int rc;
+
+	if (!vm->cfg->kernel)
+		return 0;
+	rc = open_file(vm->cfg->kernel, "kernel", &vm->kernel_fd, err);
 
 	if (rc == 0 && vm->cfg->initrd)
 		rc = open_file(vm->cfg->initrd, "initrd", &vm->initrd_fd, err);
@@ -282,10 +286,7 @@ static int add_kernel(struct vm *vm, struct error *err)
 
 	if (!vm->cfg->kernel)
 		return 0;
-	rc = open_kernel(vm, err);
-	if (rc == 0)
-		rc = map_file(vm->kernel_fd, vm->cfg->kernel, &vm->kernel_image, &vm->kernel_size,
-			      err);
+	rc = map_file(vm->kernel_fd, vm->cfg->kernel, &vm->kernel_image, &vm->kernel_size, err);
 	if (rc == 0 && vm->cfg->initrd)
 		rc = map_file(vm->initrd_fd, vm->cfg->initrd, &vm->initrd_image, &vm->initrd_size,
 			      err);
@@ -338,19 +339,10 @@ static int prepare_firmware(struct vm *vm, struct error *err)
 	int rc;
 
 	vm->fw_cfg = fw_cfg_new(vm->pio, vm->mem);
-	vm->ovmf = calloc(1, sizeof(*vm->ovmf));
-	if (!vm->fw_cfg || !vm->ovmf)
+	if (!vm->fw_cfg)
 		return error_set(err, -ENOMEM, "no memory for the firmware's devices");
 	rc = fill_fw_cfg(vm, err);
-	if (rc < 0)
-		return rc;
-	rc = ovmf_open(vm->ovmf, "", vm->cfg->firmware, vm->cfg->nvram, err);
-	if (rc < 0) {
-		free(vm->ovmf);
-		vm->ovmf = NULL;
-		return rc;
-	}
-	return ovmf_map(vm->ovmf, vm->mmio, vm->mem, err);
+	return rc < 0 ? rc : ovmf_map(vm->ovmf, vm->mmio, vm->mem, err);
 }
 
 static bool is_direct(const struct vm *vm)
@@ -358,14 +350,34 @@ static bool is_direct(const struct vm *vm)
 	return vm->cfg->kernel && !vm->cfg->firmware;
 }
 
-int machine_boot_prepare(struct vm *vm, struct error *err)
+static int open_firmware(struct vm *vm, struct error *err)
 {
 	int rc;
 
-	if (!is_direct(vm))
-		return prepare_firmware(vm, err);
-	rc = open_kernel(vm, err);
-	return rc < 0 ? rc : build_dtb(vm, err);
+	vm->ovmf = calloc(1, sizeof(*vm->ovmf));
+	if (!vm->ovmf)
+		return error_set(err, -ENOMEM, "no memory for the firmware's devices");
+	rc = ovmf_open(vm->ovmf, "", vm->cfg->firmware, vm->cfg->nvram, err);
+	if (rc < 0) {
+		free(vm->ovmf);
+		vm->ovmf = NULL;
+	}
+	return rc;
+}
+
+int machine_boot_look(struct vm *vm, struct error *err)
+{
+	int rc = open_kernel(vm, err);
+
+	if (rc == 0 && vm->cfg->kernel)
+		rc = linux_boot_check(vm->kernel_fd, vm->cfg->kernel, vm->initrd_fd,
+				      vm->cfg->initrd, err);
+	return rc < 0 || is_direct(vm) ? rc : open_firmware(vm, err);
+}
+
+int machine_boot_prepare(struct vm *vm, struct error *err)
+{
+	return is_direct(vm) ? build_dtb(vm, err) : prepare_firmware(vm, err);
 }
 
 int machine_boot_load(struct vm *vm, struct vcpu_entry *entry, struct error *err)
@@ -380,6 +392,8 @@ int machine_boot_load(struct vm *vm, struct vcpu_entry *entry, struct error *err
 
 void machine_boot_release(struct vm *vm)
 {
+	if (vm->ovmf && !vm->started)
+		ovmf_abandon(vm->ovmf, vm->cfg->nvram);
 	if (vm->ovmf)
 		ovmf_close(vm->ovmf);
 	free(vm->ovmf);

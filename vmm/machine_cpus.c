@@ -3,7 +3,7 @@
  * The machine's processors: where they run, how they idle, what CPUID they have.
  *
  * With pin= each has a CPU of the host's for itself. The main thread leaves those CPUs before it
- * starts any thread; the disks' threads inherit that, the processors' threads are started on
+ * starts a device's thread; the disks' threads inherit that, the processors' threads are started on
  * theirs. Whatever may be refused is tried here, while nothing has been started or reset.
  *
  * Threads: main.
@@ -39,23 +39,36 @@ static int choose(struct vm *vm, struct error *err)
 {
 	unsigned n = (unsigned)vm->cfg->cpus.n;
 	int node = machine_vfio_node(vm), rc;
-	struct pin_host h;
+	struct pin_host *h = malloc(sizeof(*h));
 
+	if (!h)
+		return error_set(err, -ENOMEM, "no memory for the machine");
+	vm->pin_host = h;
 	if (vm->cfg->pin_kind == PIN_AUTO && node < 0)
 		node = 0;
-	rc = pin_read("", node, &h, err);
+	rc = pin_read("", node, h, err);
 	if (rc == 0)
-		rc = pin_allowed(&h, err);
+		rc = pin_allowed(h, err);
+	/* Back from where pin_allowed() went: threads that fill memory are started next. */
+	if (rc == 0)
+		sched_setaffinity(0, sizeof(h->affinity), h->affinity.s);
 	if (rc == 0 && vm->cfg->pin_kind == PIN_LIST) {
 		memcpy(vm->pin, vm->cfg->pin, n * sizeof(vm->pin[0]));
-		rc = pin_check(&h, vm->pin, n, err);
+		rc = pin_check(h, vm->pin, n, err);
 	} else if (rc == 0) {
-		rc = pin_choose("", &h, n, vm->cfg->topo.threads, vm->pin, err);
+		rc = pin_choose("", h, n, vm->cfg->topo.threads, vm->pin, err);
 	}
 	if (rc < 0)
 		return error_prefix(err, "--cpus: pin=%s", vm->cfg->cpus.pin);
 	warn_shortfall(vm, rc, node);
-	rc = pin_self(&h, vm->pin, n);
+	return 0;
+}
+
+/* The main thread leaves the processors' CPUs. */
+static int leave_cpus(struct vm *vm, struct error *err)
+{
+	int rc = pin_self(vm->pin_host, vm->pin, (unsigned)vm->cfg->cpus.n);
+
 	if (rc == -ENOSPC)
 		log_warn("--cpus: pin=%s takes every CPU of this process: the main loop and the "
 			 "disks' threads share them%s",
@@ -116,17 +129,22 @@ static int try_rt(const struct vm *vm, struct error *err)
 			 prio, strerror(errno), (unsigned long long)limit.rlim_cur, prio);
 }
 
-static int place(struct vm *vm, struct error *err)
+int machine_cpus_look(struct vm *vm, struct error *err)
 {
 	int rc = try_rt(vm, err);
 
-	if (rc < 0)
-		return rc;
+	return rc < 0 || vm->cfg->pin_kind == PIN_NONE ? rc : choose(vm, err);
+}
+
+static int place(struct vm *vm, struct error *err)
+{
+	int rc;
+
 	if (vm->cfg->pin_kind == PIN_NONE) {
 		warn_unpinned(vm);
 		return 0;
 	}
-	rc = choose(vm, err);
+	rc = leave_cpus(vm, err);
 	if (rc == 0)
 		log_places(vm);
 	return rc;
@@ -269,4 +287,5 @@ void machine_cpus_free(struct vm *vm)
 	vcpus_free(vm->vcpus);
 	helper_free(vm->helper);
 	cpuid_free(vm->cpuid);
+	free(vm->pin_host);
 }

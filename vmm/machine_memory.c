@@ -144,7 +144,7 @@ unsigned machine_memory_cpu_node(const struct vm *vm, unsigned cpu)
 
 /* ---- life ---- */
 
-int machine_memory_open(struct vm *vm, struct error *err)
+int machine_memory_look(struct vm *vm, struct error *err)
 {
 	uint64_t size = vm->cfg->memory;
 	int rc = decide(vm, err);
@@ -155,7 +155,14 @@ int machine_memory_open(struct vm *vm, struct error *err)
 	/* With --vfio the devices pin it, which is more than locked. */
 	if (rc == 0 && vm->cfg->ram.lock && !vm->cfg->n_vfio)
 		rc = memlock_raise(size, err);
-	if (rc == 0 && vm->ram_plan.n > 1)
+	return rc;
+}
+
+int machine_memory_open(struct vm *vm, struct error *err)
+{
+	int rc = 0;
+
+	if (vm->ram_plan.n > 1)
 		rc = fill_numa(vm, err);
 	if (rc == 0)
 		rc = ram_map(&vm->ram_plan, &vm->ram, err);

@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "vmm/cleanup.h"
 
@@ -38,4 +41,41 @@ int outfile_open(const char *path, bool empty, struct error *err)
 	out = fd;
 	fd = -1;
 	return out;
+}
+
+int outfile_check_folder(const char *path, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX];
+
+	if (snprintf(folder, sizeof(folder), "%.*s%s",
+		     slash == path ? 1
+		     : slash	   ? (int)(slash - path)
+				   : 0,
+		     path, slash ? "" : ".") >= (int)sizeof(folder))
+		return error_set(err, -ENAMETOOLONG, "%s: %s", path, strerror(ENAMETOOLONG));
+	if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) < 0)
+		return error_set(err, -errno, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+int outfile_check(const char *path, struct error *err)
+{
+	scoped_fd fd = -1;
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return errno == ENOENT ? outfile_check_folder(path, err)
+				       : error_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (S_ISBLK(st.st_mode))
+		return error_set(err, -EINVAL, "%s is a disk: name a file", path);
+	/* The reader of a pipe would see that it is opened and closed. */
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return 0;
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return error_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (is_locked(fd))
+		return error_set(err, -EBUSY, "%s is an image in use: name another file", path);
+	return 0;
 }

@@ -13,4 +13,10 @@
  * "PATH: why" in *err. */
 int outfile_open(const char *path, bool empty, struct error *err);
 
+/* What outfile_open() would refuse, as far as it shows without making or changing anything: 0 or a
+ * negative errno with "PATH: why" in *err. */
+int outfile_check(const char *path, struct error *);
+/* Whether a file can be made at path, which is not there. */
+int outfile_check_folder(const char *path, struct error *);
+
 #endif

@@ -101,6 +101,26 @@ static void bad(const char *words)
 		fail_msg("'%s' does not say '%s'", err.text, words);
 }
 
+/* Before there is memory: what is no kernel, or no file. */
+static void test_check(void **state)
+{
+	int pipe_fds[2];
+
+	(void)state;
+	make_bzimage();
+	assert_int_equal(linux_boot_check(b.kernel_fd, "K", -1, NULL, &err), 0);
+	put(0x202, 0, 4);
+	assert_true(linux_boot_check(b.kernel_fd, "K", -1, NULL, &err) < 0);
+	assert_non_null(strstr(err.text, "K is neither a bzImage nor an ELF"));
+	make_bzimage();
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_true(linux_boot_check(b.kernel_fd, "K", pipe_fds[0], "I", &err) < 0);
+	assert_non_null(strstr(err.text, "I is not a file"));
+	assert_true(linux_boot_check(pipe_fds[0], "K", -1, NULL, &err) < 0);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
 static void test_bzimage(void **state)
 {
 	char dtb[100] = "tree";
@@ -255,6 +275,7 @@ static void test_pvh_bad(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_check, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bzimage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bzimage_32, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bzimage_bad, setup, teardown),

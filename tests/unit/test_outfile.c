@@ -91,6 +91,56 @@ static void test_image(void **state)
 	holds("image", "3");
 }
 
+static void check_refuses(const char *path, int code, const char *why)
+{
+	assert_int_equal(outfile_check(path, &err), code);
+	assert_non_null(strstr(err.text, path));
+	assert_non_null(strstr(err.text, why));
+}
+
+/* Says what opening would say, and leaves everything as it is. */
+static void test_check(void **state)
+{
+	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	char there[300];
+	int image;
+
+	(void)state;
+	unlink("file");
+	assert_int_equal(outfile_check("file", &err), 0);
+	assert_int_equal(access("file", F_OK), -1);
+	assert_true(snprintf(there, sizeof(there), "%s/file", dir) > 0);
+	assert_int_equal(outfile_check(there, &err), 0);
+	assert_int_equal(access("file", F_OK), -1);
+	assert_int_equal(outfile_check("/file", &err), 0);
+	check_refuses("no/where", -ENOENT, "No such file");
+	check_refuses(".", -EISDIR, "Is a directory");
+	assert_int_equal(outfile_check("/dev/null", &err), 0);
+	writes("image", true, "12");
+	assert_int_equal(outfile_check("image", &err), 0);
+	image = open("image", O_RDONLY);
+	assert_int_equal(fcntl(image, F_OFD_SETLK, &l), 0);
+	check_refuses("image", -EBUSY, "in use");
+	holds("image", "12");
+	close(image);
+}
+
+/* A pipe's reader must not see its writer come and go. */
+static void test_check_pipe(void **state)
+{
+	char c;
+	int reader;
+
+	(void)state;
+	unlink("pipe");
+	assert_int_equal(mkfifo("pipe", 0600), 0);
+	reader = open("pipe", O_RDONLY | O_NONBLOCK);
+	writes("pipe", true, "1");
+	assert_int_equal(outfile_check("pipe", &err), 0);
+	assert_int_equal(read(reader, &c, 1), 1);
+	close(reader);
+}
+
 static int enter(void **state)
 {
 	(void)state;
@@ -109,9 +159,9 @@ static int leave(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_file),
-		cmocka_unit_test(test_pipe),
-		cmocka_unit_test(test_image),
+		cmocka_unit_test(test_file),	   cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_image),	   cmocka_unit_test(test_check),
+		cmocka_unit_test(test_check_pipe),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);

@@ -267,6 +267,24 @@ static void test_nvram_locked(void **state)
 	free(two);
 }
 
+/* A machine that does not start leaves the variables of others, and none of its own. */
+static void test_nvram_abandoned(void **state)
+{
+	struct fixture *f = *state;
+
+	pair(f);
+	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
+	ovmf_abandon(f->o, in(f, "/nv"));
+	ovmf_close(f->o);
+	assert_int_equal(access(in(f, "/nv"), F_OK), -1);
+	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
+	ovmf_close(f->o);
+	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
+	ovmf_abandon(f->o, in(f, "/nv"));
+	ovmf_close(f->o);
+	assert_int_equal(access(in(f, "/nv"), F_OK), 0);
+}
+
 static void test_nvram_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -326,7 +344,7 @@ int main(void)
 		T(test_search),	      T(test_named_and_paired), T(test_combined),
 		T(test_refused),      T(test_nvram_lasts),	T(test_nvram_survives_kill),
 		T(test_nvram_locked), T(test_nvram_refused),	T(test_map),
-		T(test_installed),
+		T(test_installed),    T(test_nvram_abandoned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -230,6 +231,9 @@ static void test_file(void **state)
 	chardev_close(s.back);
 	assert_null(chardev_open(loop, "file:/nonexistent/x", &front, &err));
 	assert_null(chardev_open(loop, "carrier:pigeon", &front, &err));
+	assert_int_equal(chardev_check("file:/nonexistent/x", &err), -ENOENT);
+	assert_int_equal(chardev_check("unix:/nonexistent/x", &err), -ENOENT);
+	assert_int_equal(chardev_check("stdio", &err), 0);
 	assert_true(chardev_spec_ok("pty"));
 	assert_false(chardev_spec_ok("pty:x"));
 	assert_false(chardev_spec_ok("file:"));
