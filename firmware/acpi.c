@@ -71,8 +71,9 @@ static_assert(offsetof(struct fadt, dsdt) == 40, "FADT");
 static_assert(offsetof(struct fadt, flags) == 112, "FADT");
 static_assert(offsetof(struct fadt, x_dsdt) == 140, "FADT");
 
-/* WBINVD, PROC_C1, no sleep button, RTC cannot wake from S4, reset register, platform clock. */
-#define FADT_FLAGS 0x84a5u
+/* WBINVD, PROC_C1, no sleep button, no RTC event in the fixed registers (its alarm is interrupt 8;
+ * there is no sleep that it could end), reset register, platform clock. */
+#define FADT_FLAGS 0x8465u
 
 struct facs {
 	char signature[4];

@@ -43,7 +43,7 @@ struct acpi_config {
 	uint64_t ecam_base, ecam_size;	   /* size 0 = no MCFG; 256, 128 or 64 MiB */
 	uint16_t pmbase;		   /* 0 = 0x600 */
 	uint32_t pci_node;		   /* node of the root bus, or ACPI_NO_NODE */
-	bool com1, rtc;
+	bool com1, com2, rtc;
 	/* NUMA: none when n_nodes is 0. distance: n_nodes * n_nodes, row by row, or NULL. */
 	unsigned n_nodes;
 	const struct acpi_memory *memory;

@@ -203,17 +203,23 @@ static void motherboard(struct aml *a, const struct acpi_config *c)
 	aml_close(a, dev);
 }
 
-static void isa_device(struct aml *a, const char *name, const char hid[8], uint16_t io, uint8_t len,
-		       unsigned irq)
+struct isa_device {
+	const char *name, *hid;
+	unsigned uid;
+	uint16_t io;
+	uint8_t len, irq;
+};
+
+static void isa_device(struct aml *a, const struct isa_device *d)
 {
-	size_t dev = aml_device(a, name);
+	size_t dev = aml_device(a, d->name);
 	struct aml_resources r;
 
-	aml_name_eisaid(a, "_HID", hid);
-	aml_name_int(a, "_UID", 1);
+	aml_name_eisaid(a, "_HID", d->hid);
+	aml_name_int(a, "_UID", d->uid);
 	r = aml_resources_open(a, "_CRS");
-	aml_res_io(a, io, len);
-	aml_res_irq(a, irq);
+	aml_res_io(a, d->io, d->len);
+	aml_res_irq(a, d->irq);
 	aml_resources_close(a, r);
 	aml_close(a, dev);
 }
@@ -235,6 +241,10 @@ static void processors(struct aml *a, const struct acpi_config *c)
 	}
 }
 
+static const struct isa_device com1 = { "COM1", "PNP0501", 1, 0x3f8, 8, 4 };
+static const struct isa_device com2 = { "COM2", "PNP0501", 2, 0x2f8, 8, 3 };
+static const struct isa_device rtc = { "RTC", "PNP0B00", 1, 0x70, 2, 8 };
+
 void acpi_dsdt(struct aml *a, const struct acpi_config *c)
 {
 	size_t sb = aml_scope(a, "\\_SB"), s5;
@@ -242,9 +252,11 @@ void acpi_dsdt(struct aml *a, const struct acpi_config *c)
 	pci_root_bridge(a, c);
 	motherboard(a, c);
 	if (c->com1)
-		isa_device(a, "COM1", "PNP0501", 0x3f8, 8, 4);
+		isa_device(a, &com1);
+	if (c->com2)
+		isa_device(a, &com2);
 	if (c->rtc)
-		isa_device(a, "RTC", "PNP0B00", 0x70, 2, 8);
+		isa_device(a, &rtc);
 	processors(a, c);
 	aml_close(a, sb);
 	/* SLP_TYP 0 is what OVMF writes to turn the machine off, whatever the tables say. */

@@ -120,13 +120,15 @@ static void emit_machine(struct aml *a, const struct smbios_config *c)
 			  .segment = htole16(0xe800),
 			  .date = 3,
 			  .features = htole64(1u << 3 /* characteristics are not given */),
-			  .ext = { 0, 0x1c /* UEFI, virtual machine, targeted content */ },
+			  .ext = { 0, 0x14 /* virtual machine, targeted content */ },
 			  .ec_major = 0xff,
 			  .ec_minor = 0xff };
 	struct system s = { .vendor = 1, .product = 2, .version = 3, .serial = 4, .wakeup = 6 };
 	struct chassis ch = { .vendor = 1, .type = 1, .states = { 3, 3, 3, 2 } };
 	const char *name = c->name && *c->name ? c->name : "minivmm";
 
+	if (c->uefi)
+		b.ext[1] |= 8;
 	/* The first three fields of the UUID are little-endian here (7.2.1). */
 	for (unsigned i = 0; i < sizeof(s.uuid); i++) {
 		static const uint8_t from[8] = { 3, 2, 1, 0, 5, 4, 7, 6 };
@@ -197,7 +199,7 @@ static void emit_memory(struct aml *a, const struct smbios_config *c)
 	uint64_t total = c->low + c->high, mib = total / MiB; /* RAM sizes: nowhere near 2^64 */
 	struct mem_array arr = { .location = 1,
 				 .use = 3,
-				 .ecc = 6,
+				 .ecc = 2, /* unknown */
 				 .capacity_kib = htole32(0x80000000),
 				 .error = htole16(0xfffe),
 				 .devices = htole16(1),

@@ -17,6 +17,7 @@ struct smbios_config {
 	uint8_t uuid[16];		  /* in the order of its text form */
 	unsigned sockets, cores, threads; /* cores per socket, threads per core */
 	uint64_t low, high;		  /* bytes of RAM below and above 4 GiB */
+	bool uefi;			  /* started by UEFI firmware */
 };
 
 struct smbios_blobs {

@@ -85,6 +85,7 @@ static int fill_acpi(struct vm *vm, struct acpi_config *a)
 		.pmbase = ICH9_PMBASE_DEFAULT,
 		.pci_node = ACPI_NO_NODE,
 		.com1 = strcmp(vm->cfg->serial[0], "none") != 0,
+		.com2 = vm->cfg->n_serial > 1 && strcmp(vm->cfg->serial[1], "none") != 0,
 		.rtc = true,
 	};
 	mmio64_window(vm, &a->mmio64_base, &a->mmio64_size);
@@ -108,6 +109,7 @@ static struct smbios_config smbios_config(const struct vm *vm)
 		.threads = vm->cfg->topo.threads,
 		.low = vm->low_ram,
 		.high = vm->high_ram,
+		.uefi = vm->cfg->firmware || !vm->cfg->kernel,
 	};
 }
 

@@ -150,7 +150,11 @@ static void test_fadt(void **state)
 	assert_int_equal(t[91], 4);
 	assert_int_equal(t[92], 16);
 	assert_int_equal(t[108], 0x32);
-	assert_int_equal(get32(t + 112), 0x84a5);
+	/* FIX_RTC: PM1 has no RTC event, and no sleep state that the RTC could end (bit 7). */
+	assert_int_equal(get32(t + 112), 0x8465);
+	/* SMI_CMD 0: always in ACPI mode; no second blocks, no PM2, no GPE1. */
+	assert_int_equal(get32(t + 48), 0);
+	assert_int_equal(get32(t + 60) | get32(t + 68) | get32(t + 72) | get32(t + 84), 0);
 	assert_int_equal(t[116], 1);
 	assert_int_equal(get64(t + 120), 0xcf9);
 	assert_int_equal(t[128], 0x0f);
@@ -181,6 +185,32 @@ static void test_madt(void **state)
 	assert_int_equal(x2apics, 5);
 	assert_int_equal(overrides, 5);
 	assert_int_equal(ioapics, 1);
+}
+
+/* Whether the DSDT has an I/O port descriptor (ACPI 6.5, 6.4.2.5) with this port. */
+static bool has_port(const uint8_t *dsdt, uint16_t port)
+{
+	const uint8_t io[] = { 0x47, 0x01, port & 0xff, port >> 8, port & 0xff, port >> 8 };
+
+	return memmem(dsdt, get32(dsdt + 4), io, sizeof(io));
+}
+
+/* What is declared is what is there. */
+static void test_isa(void **state)
+{
+	struct fixture *f = *state;
+	const uint8_t *t;
+
+	install(f);
+	t = find_dsdt(f);
+	assert_true(has_port(t, 0x3f8) && has_port(t, 0x70));
+	assert_false(has_port(t, 0x2f8));
+	f->c.com1 = f->c.rtc = false;
+	f->c.com2 = true;
+	install(f);
+	t = find_dsdt(f);
+	assert_false(has_port(t, 0x3f8) || has_port(t, 0x70));
+	assert_true(has_port(t, 0x2f8));
 }
 
 static void test_mcfg(void **state)
@@ -295,6 +325,7 @@ static void test_iasl(void **state)
 	f->c.n_memory = 2;
 	f->c.distance = distance;
 	f->c.pci_node = 1;
+	f->c.com2 = true;
 	install(f);
 	t = find_dsdt(f);
 	assert_int_equal(aml_of(run, t, get32(t + 4), text, 1 << 20), 0);
@@ -399,7 +430,7 @@ static void test_aml(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_fadt), T(test_madt), T(test_mcfg),	 T(test_numa),
+		T(test_fadt), T(test_madt), T(test_isa),	 T(test_mcfg), T(test_numa),
 		T(test_iasl), T(test_live), T(test_bad_configs), T(test_aml),
 	};
 

@@ -55,8 +55,12 @@ static void test_structures(void **state)
 			assert_string_equal(string(p, p[7]), "web1");
 			assert_memory_equal(p + 8, "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99", 10);
 		}
+		if (p[0] == 0)
+			assert_int_equal(p[0x13], 0x14); /* no UEFI where there is none */
 		if (p[0] == 4)
 			assert_int_equal(p[0x25], 8); /* threads */
+		if (p[0] == 16)
+			assert_int_equal(p[6], 2); /* nobody knows whether the host's RAM has ECC */
 	}
 	assert_int_equal(p - b->tables, b->len);
 	free(b);
