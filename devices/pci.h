@@ -61,6 +61,9 @@ struct pci_device_ops {
 	 * [base, base + size): what the device has there beyond its own BARs has to go. */
 	void (*claimed)(struct pci_device *, const struct pci_device *by, unsigned n, uint64_t base,
 			uint64_t size);
+	/* What decodes where has changed for some device, or the fixed ranges have
+	 * (pci_fixed_overlaps()). */
+	void (*decode_changed)(struct pci_device *);
 	void (*reset)(struct pci_device *);
 	void (*unrealize)(struct pci_device *);
 };
@@ -102,8 +105,12 @@ struct pci_root {
 	struct stats *stats;  /* NULL: none are kept */
 	pthread_mutex_t lock; /* configuration space of all devices */
 	struct pci_bus bus;
-	uint32_t cf8; /* CONFIG_ADDRESS */
+	uint32_t cf8;		       /* CONFIG_ADDRESS */
+	uint64_t ecam_base, ecam_size; /* as the guest placed it; size 0: off */
 };
+
+/* Above: IOAPIC, TPM, local APIC, flash, the reset vector. No BAR belongs there. */
+#define PCI_FIXED_BASE 0xfec00000ull
 
 /* Zeroes *root and prepares its lock; the maker then fills in the pointers. */
 void pci_root_init(struct pci_root *);
@@ -174,6 +181,17 @@ void pci_update_mappings(struct pci_root *);
 /* The address in BAR n as the guest last wrote it, whether or not it decodes; 0 when there is none
  * or it holds a sizing value. */
 uint64_t pci_bar_addr(const struct pci_device *, unsigned n);
+/* BAR n is off, but only for a moment, it seems. It was at `at` last, which the windows of the
+ * bridges above let through. PCI_PAUSED: its register holds a sizing value, or still `at` while
+ * memory decoding is off in the device's command register. PCI_PAUSED_ABOVE: it is off in that of a
+ * bridge above only. Root lock held. */
+enum pci_paused { PCI_NOT_PAUSED, PCI_PAUSED, PCI_PAUSED_ABOVE };
+enum pci_paused pci_bar_paused(const struct pci_device *, unsigned n, uint64_t at);
+/* Whether [base, base + size) touches ECAM or what lies above PCI_FIXED_BASE: these win over a BAR
+ * that the guest puts there. Root lock held. */
+bool pci_fixed_overlaps(const struct pci_root *, uint64_t base, uint64_t size);
+/* The host bridge: where ECAM is from now on. Root lock held. */
+void pci_set_ecam_range(struct pci_root *, uint64_t base, uint64_t size);
 /* Requester id (bus << 8 | devfn) as the guest numbered it: the MSI devid. */
 uint16_t pci_rid(const struct pci_device *);
 /* "00:1f.0" of the guest; buf of at least 8 bytes, returned. */

@@ -227,6 +227,28 @@ static struct reach reach_below(const struct pci_device *br, const struct reach 
 	return r;
 }
 
+enum pci_paused pci_bar_paused(const struct pci_device *dev, unsigned n, uint64_t at)
+{
+	const struct reach all = { .io = true, .mem = true, .root = true };
+	const struct pci_bar *bar = &dev->bar[n];
+	uint8_t busy = (uint8_t)(1u << n | (bar->kind == PCI_BAR_MEM64 ? 2u << n : 0));
+	const struct pci_device *br = dev->bus ? dev->bus->bridge : NULL;
+	bool above = false;
+
+	if (!(dev->sizing & busy) && pci_bar_addr(dev, n) != at)
+		return PCI_NOT_PAUSED;
+	for (; br; br = br->bus->bridge) {
+		struct reach r = reach_below(br, &all);
+
+		if (!in_window(&r.memw, at, bar->size) && !in_window(&r.prefw, at, bar->size))
+			return PCI_NOT_PAUSED;
+		above |= !r.mem;
+	}
+	if (dev->sizing & busy || !(pci_get16(dev->cfg, PCI_COMMAND) & PCI_COMMAND_MEMORY))
+		return PCI_PAUSED;
+	return above ? PCI_PAUSED_ABOVE : PCI_NOT_PAUSED;
+}
+
 static void unmap_bar(struct pci_device *dev, unsigned n)
 {
 	struct pci_bar *bar = &dev->bar[n];
@@ -318,10 +340,34 @@ static void update_bus(struct pci_bus *bus, const struct reach *r, bool map)
 	}
 }
 
+static int tell_changed(void *arg, struct pci_device *dev)
+{
+	(void)arg;
+	if (dev->ops && dev->ops->decode_changed)
+		dev->ops->decode_changed(dev);
+	return 0;
+}
+
 void pci_update_mappings(struct pci_root *root)
 {
 	const struct reach all = { .io = true, .mem = true, .root = true };
 
 	update_bus(&root->bus, &all, false);
 	update_bus(&root->bus, &all, true);
+	pci_each(root, tell_changed, NULL);
+}
+
+/* ---- fixed ranges ---- */
+
+bool pci_fixed_overlaps(const struct pci_root *root, uint64_t base, uint64_t size)
+{
+	return range_overlaps(base, size, PCI_FIXED_BASE, 4 * GiB - PCI_FIXED_BASE) ||
+	       (root->ecam_size && range_overlaps(base, size, root->ecam_base, root->ecam_size));
+}
+
+void pci_set_ecam_range(struct pci_root *root, uint64_t base, uint64_t size)
+{
+	root->ecam_base = base;
+	root->ecam_size = size;
+	pci_each(root, tell_changed, NULL);
 }

@@ -79,8 +79,14 @@ static void ecam_follow(struct pci_host *host)
 
 static void mch_cfg_written(struct pci_device *mch, unsigned off, unsigned size)
 {
-	if (range_overlaps(off, size, MCH_PCIEXBAR, 8))
-		__atomic_store_n(&host_of(mch)->ecam_stale, true, __ATOMIC_SEQ_CST);
+	uint64_t base, ecam;
+
+	if (!range_overlaps(off, size, MCH_PCIEXBAR, 8))
+		return;
+	/* What devices have in guest memory gives way before the window comes. */
+	ecam = ecam_from_register(mch, &base);
+	pci_set_ecam_range(mch->root, base, ecam);
+	__atomic_store_n(&host_of(mch)->ecam_stale, true, __ATOMIC_SEQ_CST);
 }
 
 /* No vCPU runs, so nobody is inside the window and waits for the root lock that is held here. */
@@ -91,6 +97,7 @@ static void mch_reset(struct pci_device *mch)
 	if (host->ecam.mapped)
 		bus_del(host->root->mmio, &host->ecam);
 	__atomic_store_n(&host->ecam_stale, false, __ATOMIC_SEQ_CST);
+	pci_set_ecam_range(host->root, 0, 0);
 }
 
 static const struct pci_device_ops mch_ops = {

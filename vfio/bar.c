@@ -13,11 +13,18 @@
  * (6.12) then map it, and pin it for the IOMMU, by the gigabyte instead of by the page.
  *
  * Staying. Linux switches memory decoding off around sizing each single BAR register (six times a
- * device and boot), and every memslot change costs an SRCU grace period. So a BAR that stops
- * decoding stays in guest memory as *stale* for a while: it costs nothing when it comes back at the
- * same place. It leaves at once when anything else claims its addresses (vfio_bar_claimed()) or the
- * device sleeps, and after LINGER_NS (device.c) otherwise; the kernel's memory decoding stays on
- * till then (config.c), or guest accesses would fault.
+ * device and boot), and every memslot change costs an SRCU grace period and drops all of KVM's page
+ * tables. So a BAR that stops decoding because of the function's command register, or because its
+ * register is being sized, stays in guest memory as *stale* for up to VFIO_LINGER_NS: it costs
+ * nothing when it comes back at the same place. Till then it answers, against PCI 3.0, 6.2.2: an
+ * access to a memslot does not ask us. The kernel's memory decoding stays on as long (config.c), or
+ * guest accesses would fault. Linux sizes a bridge's registers in the same way; a BAR behind it
+ * leaves the first time and stays when that is repeated within VFIO_LINGER_NS. In all other cases
+ * (bridge windows, other addresses, sleep, claims by others) a BAR leaves at once.
+ *
+ * Fixed ranges. KVM looks at memslots before it looks at its own APICs or asks us, so a BAR that
+ * the guest puts over one of these would hide it, or ECAM. Where it touches one it is trapped on
+ * the bus, which knows who is above (pci_fixed_overlaps()).
  *
  * BARs smaller than a page are mapped as a page when the guest places them on a page of their own
  * (the kernel maps them only when the host's page has nothing else in it).
@@ -40,6 +47,7 @@
 #include "vfio/rom.h"
 #include "vfio/stats.h"
 #include "vmm/cleanup.h"
+#include "vmm/evloop.h"
 #include "vmm/mem.h"
 #include "vmm/stats.h"
 
@@ -376,6 +384,11 @@ static bool page_is_ours(const struct vfio_bar *bar, uint64_t at)
 	return !s.found;
 }
 
+static bool bar_is_hidden(const struct vfio_bar *bar, uint64_t at)
+{
+	return pci_fixed_overlaps(bar->v->dev.root, at, bar->host_size);
+}
+
 /* All areas or none: what was added before a failure is taken back, and the bus traps. */
 static void enter(struct vfio_bar *bar, uint64_t at)
 {
@@ -383,6 +396,14 @@ static void enter(struct vfio_bar *bar, uint64_t at)
 
 	if (!v->dev.root->mem || !bar->n_areas || (bar->sub_page && !page_is_ours(bar, at)))
 		return;
+	bar->hidden = bar_is_hidden(bar, at);
+	if (bar->hidden) {
+		log_guest(&v->dev.limit,
+			  "%s: BAR %u at %#" PRIx64 " is trapped: interrupt controllers or "
+			  "configuration space are there",
+			  v->k->name, bar->n, at);
+		return;
+	}
 	bar->at = at;
 	for (unsigned i = 0; i < bar->n_areas; i++) {
 		const struct vfio_area *a = &bar->area[i];
@@ -405,16 +426,39 @@ static void enter(struct vfio_bar *bar, uint64_t at)
 	bar->live = true;
 }
 
+/* Whether a BAR that has stopped to decode stays for a while; see "Staying" above. */
+static bool bar_stays(struct vfio_bar *bar)
+{
+	uint64_t now;
+
+	if (bar->v->asleep || bar_is_hidden(bar, bar->at))
+		return false;
+	switch (pci_bar_paused(&bar->v->dev, bar->n, bar->at)) {
+	case PCI_NOT_PAUSED:
+		return false;
+	case PCI_PAUSED:
+		break;
+	case PCI_PAUSED_ABOVE:
+		now = evloop_now_ns();
+		if (!bar->stale && now - bar->paused_ns > VFIO_LINGER_NS) {
+			bar->paused_ns = now;
+			return false;
+		}
+	}
+	return bar->stale || vfio_pci_kick(bar->v);
+}
+
 static void sync_bar(struct vfio_bar *bar)
 {
 	const struct pci_bar *guest = &bar->v->dev.bar[bar->n];
 	bool want = guest->mapped && !bar->v->asleep;
 
+	bar->hidden = false;
 	if (bar->live && want && bar->at == guest->addr) {
 		bar->stale = false;
 		return;
 	}
-	if (bar->live && !guest->mapped && !bar->v->asleep && vfio_pci_kick(bar->v)) {
+	if (bar->live && !guest->mapped && bar_stays(bar)) {
 		bar->stale = true;
 		return;
 	}
@@ -425,6 +469,28 @@ static void sync_bar(struct vfio_bar *bar)
 	enter(bar, guest->addr);
 	if (bar->live && bar->v->opt.p2p)
 		vfio_pci_kick(bar->v);
+}
+
+static void recheck_bar(struct vfio_bar *bar)
+{
+	const struct pci_bar *guest = &bar->v->dev.bar[bar->n];
+
+	if (bar->live && bar->stale) {
+		if (!bar_stays(bar))
+			leave(bar);
+	} else if (bar->live && bar_is_hidden(bar, bar->at)) {
+		leave(bar);
+		bar->hidden = true;
+	} else if (bar->hidden && !bar_is_hidden(bar, guest->addr)) {
+		sync_bar(bar);
+	}
+}
+
+void vfio_bars_recheck(struct vfio_pci *v)
+{
+	for (unsigned n = 0; n < PCI_NUM_BARS; n++)
+		if (v->bar[n].size)
+			recheck_bar(&v->bar[n]);
 }
 
 void vfio_bars_sync(struct vfio_pci *v)

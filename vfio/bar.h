@@ -5,6 +5,10 @@
 
 #include "vfio/parts.h"
 
+/* How long a BAR that does not decode may stay in guest memory: longer than a guest needs to size
+ * the registers of a device. */
+#define VFIO_LINGER_NS 20000000ull
+
 /* Adds the guest's BARs and maps what can be mapped into our process. After vfio_config_init() and
  * vfio_msix_init(). A part that cannot be mapped is trapped. -ENOMEM. */
 int vfio_bars_init(struct vfio_pci *, struct error *);
@@ -13,6 +17,7 @@ void vfio_bars_free(struct vfio_pci *);
 void vfio_bar_mapped(struct pci_device *, unsigned n, bool mapped);
 void vfio_bar_claimed(struct pci_device *, const struct pci_device *by, unsigned n, uint64_t base,
 		      uint64_t size);
+void vfio_bars_recheck(struct vfio_pci *);
 /* Brings guest memory in line with which BARs decode and whether the device sleeps. */
 void vfio_bars_sync(struct vfio_pci *);
 /* Takes BARs out of guest memory (and the IOMMU): all, or those that are stale. */

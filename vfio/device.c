@@ -28,10 +28,6 @@
 #include "vmm/evloop.h"
 #include "vmm/stats.h"
 
-/* How long a BAR that does not decode stays in guest memory: longer than a guest needs to size the
- * registers of a device, or to hand it from its firmware's driver to its kernel's. */
-#define LINGER_NS 500000000ull
-
 /* ---- main loop ---- */
 
 bool vfio_pci_kick(struct vfio_pci *v)
@@ -60,7 +56,7 @@ static void on_kick(void *arg, int fd, uint32_t events)
 		return;
 	scoped_lock(&v->dev.root->lock);
 	if (vfio_bars_any(v, true))
-		ev_timer_set(v->linger, evloop_now_ns() + LINGER_NS);
+		ev_timer_set(v->linger, evloop_now_ns() + VFIO_LINGER_NS);
 	vfio_bars_p2p(v);
 }
 
@@ -166,11 +162,18 @@ static void unrealize(struct pci_device *dev)
 
 /* ---- making and unmaking ---- */
 
+static void decode_changed(struct pci_device *dev)
+{
+	vfio_bars_recheck(vfio_pci_of(dev));
+	vfio_rom_recheck(vfio_pci_of(dev));
+}
+
 static const struct pci_device_ops vfio_pci_ops = {
 	.cfg_read = vfio_config_read,
 	.cfg_write = vfio_config_write,
 	.bar_mapped = vfio_bar_mapped,
 	.claimed = vfio_bar_claimed,
+	.decode_changed = decode_changed,
 	.reset = reset_op,
 	.unrealize = unrealize,
 };

@@ -34,6 +34,8 @@ struct vfio_bar {
 	 * decode any more (see bar.c). p2p: they are in the IOMMU, too. */
 	uint64_t at;
 	bool live, stale, p2p;
+	bool hidden;	    /* it decodes where a fixed range is, which wins */
+	uint64_t paused_ns; /* when a bridge above last had it leave */
 };
 
 /* ---- interrupts ---- */

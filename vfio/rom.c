@@ -207,6 +207,13 @@ static void load_device(struct vfio_pci *v)
 			 v->k->name, strerror(n < 0 ? (int)-n : EIO));
 }
 
+static void rom_leave(struct vfio_pci *v)
+{
+	if (v->rom.live)
+		guest_mem_del(v->dev.root->mem, GPA(v->rom.at));
+	v->rom.live = false;
+}
+
 void vfio_rom_mapped(struct vfio_pci *v, bool mapped)
 {
 	struct vfio_rom *rom = &v->rom;
@@ -214,16 +221,21 @@ void vfio_rom_mapped(struct vfio_pci *v, bool mapped)
 			       .size = rom->size,
 			       .kind = MEM_ROM };
 
-	if (rom->live)
-		guest_mem_del(v->dev.root->mem, GPA(rom->at));
-	rom->live = false;
+	rom_leave(v);
 	if (!mapped)
 		return;
 	if (!rom->loaded)
 		load_device(v);
 	r.host = rom->data;
-	if (!rom->data || rom->size < VFIO_PAGE || !v->dev.root->mem)
+	if (!rom->data || rom->size < VFIO_PAGE || !v->dev.root->mem ||
+	    pci_fixed_overlaps(v->dev.root, r.gpa, r.size))
 		return;
 	rom->at = r.gpa;
 	rom->live = guest_mem_add(v->dev.root->mem, &r) == 0; /* or the bus answers */
+}
+
+void vfio_rom_recheck(struct vfio_pci *v)
+{
+	if (v->rom.live && pci_fixed_overlaps(v->dev.root, v->rom.at, v->rom.size))
+		rom_leave(v); /* the bus answers what is left of it */
 }

@@ -10,5 +10,7 @@
 int vfio_rom_init(struct vfio_pci *, struct error *);
 void vfio_rom_free(struct vfio_pci *);
 void vfio_rom_mapped(struct vfio_pci *, bool mapped);
+/* What decodes where has changed, for some device. */
+void vfio_rom_recheck(struct vfio_pci *);
 
 #endif

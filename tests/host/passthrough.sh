@@ -4,11 +4,13 @@
 kvm_ready
 all_devices
 
-# What no guest driver does, by micro-guests: edu's MSI; a card's legacy VGA (text in the picture).
+# What no guest driver does, by micro-guests: edu's MSI; a card's legacy VGA (text in the picture); a BAR that moves
+# over everything there is, and what is closed to it.
 check "the legacy card goes to vfio-pci" give "$(bdf vga)"
-EDU=$(bdf edu) VGA=$(bdf vga) MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" edu vga 2>&1 |
+EDU=$(bdf edu) VGA=$(bdf vga) NVME=$(bdf nvme) MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" \
+	edu vga barmove 2>&1 |
 	sed 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' | tee "$OUT/micro"
-[ "$(grep -c '^ok' "$OUT/micro")" = 2 ] || fail "micro-guests edu and vga"
+[ "$(grep -c '^ok' "$OUT/micro")" = 3 ] || fail "micro-guests edu, vga and barmove"
 picture "micro-guest: its text on the passed-through card" vga lit vga
 
 # All devices in one guest: Linux, directly booted, drives them and says what it saw.

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vfio_fixture.h"
+#include "devices/pci_host.h"
+#include "devices/root_port.h"
 #include "vfio/bar.h"
 
 #define BAR(n) (PCI_BASE_ADDRESS_0 + 4 * (n))
@@ -142,9 +144,10 @@ static void test_lingers(void **state)
 	assert_int_equal(vfio_pci_counts(x->v).bar_maps, 2);
 	/* They trade places: nothing of the old stays. */
 	wr(x, PCI_COMMAND, 2, 0);
-	wr(x, BAR(0), 4, 0xe0004000);
-	wr(x, BAR(1), 4, 0xe0000000);
 	fake_log_clear(&x->m.log);
+	wr(x, BAR(0), 4, 0xe0004000);
+	ORDER(x, "slot-e0000000"); /* it has gone elsewhere: not before it decodes there */
+	wr(x, BAR(1), 4, 0xe0000000);
 	wr(x, PCI_COMMAND, 2, MEM);
 	assert_int_equal(COUNT(x, "slot+"), 2);
 	assert_int_equal(COUNT(x, "slot-"), 2);
@@ -352,6 +355,168 @@ static void test_nvidia_mirror(void **state)
 	assert_int_equal(bus_read(x->m.root.mmio, 0xe0088010, 4), 0xffffffff);
 }
 
+/* ---- fixed ranges ---- */
+
+static void test_over_apics(void **state)
+{
+	static const uint32_t places[] = { 0xfee00000, 0xfec00000, 0xfed40000 };
+	struct fixture *x = *state;
+
+	fake_vfio_bar(&x->f, 0, 0x4000, 0);
+	fake_vfio_bar(&x->f, 6, 0x1000, 0);
+	pci_set32(x->f.config, PCI_CARDBUS_CIS, 0);
+	plug(x);
+	pci_set32(x->f.region[0].store, 0x10, 0xabcd);
+	wr(x, PCI_COMMAND, 2, MEM);
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		wr(x, BAR(0), 4, places[i]);
+		/* Trapped: who is there already is asked first. */
+		assert_int_equal(bus_read(x->m.root.mmio, places[i] + 0x10, 4), 0xabcd);
+		wr(x, BAR(0), 4, 0xe0000000);
+		wr(x, PCI_ROM_ADDRESS, 4, places[i] | 1);
+		wr(x, PCI_ROM_ADDRESS, 4, 0);
+	}
+	assert_int_equal(COUNT(x, "slot+e0000000:4000"), 3);
+	assert_int_equal(COUNT(x, "slot+"), 3);
+	/* Below and above there is room. */
+	wr(x, BAR(0), 4, 0xfebfc000);
+	assert_int_equal(COUNT(x, "slot+febfc000:4000"), 1);
+}
+
+static void test_over_ecam(void **state)
+{
+	struct fixture *x = *state;
+	struct pci_host host = { 0 };
+	struct bus *mmio = x->m.root.mmio;
+
+	assert_int_equal(pci_host_init(&host, &x->m.root, NULL), 0);
+	fake_vfio_bar(&x->f, 0, 0x4000, 0);
+	fake_vfio_bar(&x->f, 6, 0x1000, 0);
+	pci_set32(x->f.config, PCI_CARDBUS_CIS, 0);
+	use_loop(x);
+	plug(x);
+	pci_host_set_ecam(&host, 0xb0000000);
+	wr(x, PCI_COMMAND, 2, MEM);
+	wr(x, BAR(0), 4, 0xb0000000);
+	wr(x, PCI_ROM_ADDRESS, 4, 0xb0008001);
+	assert_int_equal(COUNT(x, "slot+"), 0);
+	assert_int_equal(bus_read(mmio, 0xb0000000, 4), 0x29c08086);
+	/* It goes elsewhere: the BAR is there at once. */
+	pci_host_set_ecam(&host, 0xe0000000);
+	assert_int_equal(COUNT(x, "slot+b0000000:4000"), 1);
+	/* It comes over BARs that are in guest memory. */
+	wr(x, PCI_ROM_ADDRESS, 4, 0xc0008001);
+	wr(x, BAR(0), 4, 0xc0000000);
+	fake_log_clear(&x->m.log);
+	pci_host_set_ecam(&host, 0xc0000000);
+	ORDER(x, "slot-c0000000");
+	assert_int_equal(COUNT(x, "slot-c0008000"), 1);
+	assert_int_equal(bus_read(mmio, 0xc0000000, 4), 0x29c08086);
+	pci_host_set_ecam(&host, 0xb0000000);
+	assert_int_equal(COUNT(x, "slot+c0000000:4000"), 1);
+	/* Over one that does not decode just now. */
+	wr(x, PCI_COMMAND, 2, 0);
+	fake_log_clear(&x->m.log);
+	pci_host_set_ecam(&host, 0xc0000000);
+	ORDER(x, "slot-c0000000");
+	pci_host_set_ecam(&host, 0xb0000000);
+	assert_int_equal(COUNT(x, "slot+"), 0);
+	vfio_pci_free(x->v);
+	x->v = NULL;
+	pci_host_destroy(&host);
+}
+
+/* ---- behind a bridge ---- */
+
+#define WINDOW(base, limit) ((uint32_t)(limit) << 16 | (base))
+
+static void below(struct fixture *x, unsigned off, unsigned size, uint32_t val)
+{
+	pci_cfg_write(&x->m.root, 1, 0, off, size, val);
+}
+
+static void port_plug(struct fixture *x, struct root_port *port)
+{
+	use_loop(x);
+	fake_vfio_bar(&x->f, 0, 0x4000, PCI_BASE_ADDRESS_MEM_TYPE_64);
+	make(x);
+	assert_int_equal(root_port_init(port, &x->m.root, DEVFN, 1, 0, 0, NULL), 0);
+	assert_int_equal(vfio_pci_plug(x->v, &x->m.root, port->dev.secondary, 0, NULL), 0);
+	wr(x, PCI_PRIMARY_BUS, 4, 0x00010100);
+	wr(x, PCI_MEMORY_BASE, 4, WINDOW(0xe000, 0xe000));
+	wr(x, PCI_COMMAND, 2, MEM);
+	below(x, BAR(0), 4, 0xe0000000);
+	below(x, PCI_COMMAND, 2, MEM);
+	assert_int_equal(COUNT(x, "slot+e0000000:4000"), 1);
+	fake_log_clear(&x->m.log);
+}
+
+static void port_unplug(struct fixture *x, struct root_port *port)
+{
+	vfio_pci_free(x->v);
+	x->v = NULL;
+	root_port_destroy(port);
+}
+
+/* What the guest takes away for good leaves at once. */
+static void test_leaves_at_once(void **state)
+{
+	struct fixture *x = *state;
+	struct root_port port;
+
+	port_plug(x, &port);
+	wr(x, PCI_MEMORY_BASE, 4, WINDOW(0xfff0, 0));
+	assert_int_equal(COUNT(x, "slot-e0000000"), 1);
+	wr(x, PCI_MEMORY_BASE, 4, WINDOW(0xe000, 0xe000));
+	assert_int_equal(COUNT(x, "slot+e0000000:4000"), 1);
+	below(x, BAR(1), 4, 0x10);
+	assert_int_equal(COUNT(x, "slot-e0000000"), 2);
+	below(x, BAR(1), 4, 0);
+	assert_int_equal(COUNT(x, "slot+"), 2);
+	/* Sized, and then not put back. */
+	below(x, BAR(0), 4, 0xffffffff);
+	assert_int_equal(COUNT(x, "slot-"), 2);
+	below(x, BAR(0), 4, 0xe0000000);
+	below(x, BAR(0), 4, 0xffffffff);
+	below(x, BAR(0), 4, 0xd0000000);
+	assert_int_equal(COUNT(x, "slot-"), 3);
+	/* Paused by its own command register, and then moved, or the window goes. */
+	below(x, BAR(0), 4, 0xe0000000);
+	below(x, PCI_COMMAND, 2, 0);
+	assert_int_equal(COUNT(x, "slot-"), 3);
+	below(x, BAR(0), 4, 0xe0004000);
+	assert_int_equal(COUNT(x, "slot-"), 4);
+	below(x, PCI_COMMAND, 2, MEM);
+	below(x, PCI_COMMAND, 2, 0);
+	assert_int_equal(COUNT(x, "slot-"), 4);
+	wr(x, PCI_MEMORY_BASE, 4, WINDOW(0xfff0, 0));
+	assert_int_equal(COUNT(x, "slot-"), 5);
+	port_unplug(x, &port);
+}
+
+/* Linux sizes the registers of the port one by one, with its decoding off around each. */
+static void test_bridge_off(void **state)
+{
+	struct fixture *x = *state;
+	struct root_port port;
+
+	port_plug(x, &port);
+	wr(x, PCI_COMMAND, 2, 0);
+	assert_int_equal(COUNT(x, "slot-e0000000"), 1);
+	for (unsigned i = 0; i < 3; i++) {
+		wr(x, PCI_COMMAND, 2, MEM);
+		wr(x, PCI_COMMAND, 2, 0);
+	}
+	wr(x, PCI_COMMAND, 2, MEM);
+	assert_int_equal(COUNT(x, "slot+"), 1);
+	assert_int_equal(COUNT(x, "slot-"), 1);
+	/* Later it is not that any more. */
+	x->v->bar[0].paused_ns -= VFIO_LINGER_NS;
+	wr(x, PCI_COMMAND, 2, 0);
+	assert_int_equal(COUNT(x, "slot-"), 2);
+	port_unplug(x, &port);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +534,10 @@ int main(void)
 		T(test_refused_slots),
 		T(test_sleep),
 		T(test_nvidia_mirror),
+		T(test_over_apics),
+		T(test_over_ecam),
+		T(test_leaves_at_once),
+		T(test_bridge_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
