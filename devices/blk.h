@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "vmm/addr.h"
+
 struct blk_file;
 struct error;
 struct guest_mem;
@@ -20,16 +22,20 @@ enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_WRITE_ZEROES };
 
 struct blk_req {
 	enum blk_op op;
-	bool stable; /* BLK_WRITE: on stable storage before it completes (RWF_DSYNC) */
+	bool stable; /* what it changes is on stable storage before it completes */
 	bool unmap;  /* BLK_WRITE_ZEROES: may deallocate */
 	unsigned niov;
 	struct iovec *iov; /* consumed from the front as the transfer advances */
 	uint64_t off, len; /* bytes still to do */
 	int res;	   /* when complete: 0 or -errno */
 	unsigned retries;
-	/* the engine's */
+	struct blk_req *next; /* the engine's */
+	/* the gate's */
 	void *bounce;
-	struct blk_req *next;
+	size_t bounce_len;
+	uint64_t first, end; /* what it changes while it is tracked */
+	struct blk_req *prev_tracked, *next_tracked;
+	bool tracked;
 };
 
 struct blk_engine_config {
@@ -62,16 +68,37 @@ struct blk_ops {
 
 extern const struct blk_ops blk_uring_ops, blk_aio_ops;
 
-/* What engines share. */
+/*
+ * What engines share: a gate before the kernel, one an engine. Requests enter it on their way in
+ * and pass it again with the kernel's answer. It has the rules of O_DIRECT (blk_req.c).
+ */
+#define BLK_BOUNCE_ROOM (4 * MiB) /* of aligned buffers that a queue has at one time */
 
+struct blk_gate {
+	struct blk_file *file;
+	bool ranges;		       /* the engine can discard and zero this file */
+	size_t room;		       /* bytes of aligned buffers that may still be taken */
+	bool busy;		       /* the first that waits does so for another queue */
+	struct blk_req *first, **last; /* wait, in the order they came in */
+};
+
+enum blk_way {
+	BLK_GO,	   /* the engine carries it out; with `bounce` set, bounce_len bytes from there */
+	BLK_DONE,  /* it is complete, res is set */
+	BLK_LATER, /* it waits in the gate; blk_gate_next() returns it */
+};
+
+void blk_gate_init(struct blk_gate *, struct blk_file *, bool ranges);
+enum blk_way blk_gate_enter(struct blk_gate *, struct blk_req *);
+/* The next of those that waited, and its way; NULL: nothing waits that could go on now. To be
+ * called after completions, and with `busy` set time and again. */
+struct blk_req *blk_gate_next(struct blk_gate *, enum blk_way *);
+/* How an engine may wait: what waits for another queue is to be tried again soon. */
+enum blk_wait blk_gate_wait(const struct blk_gate *, enum blk_wait);
 /* Takes the kernel's answer to (a part of) a request. True: complete, req->res is set. False: there
- * is more to do, submit the rest. */
-bool blk_req_advance(struct blk_file *, struct blk_req *, int64_t ret);
-/* Operations that have no asynchronous form, or whose form this file refused. Sets req->res. */
-void blk_req_sync(struct blk_file *, struct blk_req *);
-/* Gives a transfer that O_DIRECT would refuse an aligned buffer (write: filled). 1: use
- * req->bounce, len req->len; 0: not needed; -errno: cannot, the request fails, or -EXDEV: only
- * blk_req_sync() can do it (part of a block). */
-int blk_req_bounce(struct blk_file *, struct blk_req *);
+ * is more to do, let the rest enter again. */
+bool blk_gate_answer(struct blk_gate *, struct blk_req *, int64_t ret);
+/* The engine cannot carry out what the gate let through. */
+void blk_gate_fail(struct blk_gate *, struct blk_req *, int res);
 
 #endif

@@ -23,8 +23,8 @@
 
 struct blk_engine {
 	io_context_t ctx;
-	struct blk_file *file;
-	int kick_fd, done_fd;
+	struct blk_gate gate;
+	int fd, kick_fd, done_fd;
 	uint64_t *calls;
 	unsigned depth, in_flight, n_queued;
 	struct iocb *iocbs, **queued;
@@ -72,12 +72,13 @@ static int aio_open(struct blk_engine **out, const struct blk_engine_config *cfg
 	int ret = -ENOMEM;
 
 	if (e) {
-		*e = (struct blk_engine){ .file = cfg->file,
+		*e = (struct blk_engine){ .fd = cfg->file->fd,
 					  .kick_fd = cfg->kick_fd,
 					  .calls = cfg->calls };
 		e->done_fd = -1;
 		e->depth = cfg->depth;
 		e->done_tail = &e->done;
+		blk_gate_init(&e->gate, cfg->file, false);
 		ret = aio_setup(e);
 	}
 	if (ret == 0) {
@@ -92,16 +93,16 @@ static int aio_open(struct blk_engine **out, const struct blk_engine_config *cfg
 	return error_set(err, ret, "libaio: %s", strerror(-ret));
 }
 
-static void prep(const struct blk_engine *e, struct iocb *cb, struct blk_req *req, int bounce)
+static void prep(const struct blk_engine *e, struct iocb *cb, struct blk_req *req)
 {
-	int fd = e->file->fd;
+	int fd = e->fd;
 
 	if (req->op == BLK_FLUSH)
 		io_prep_fdsync(cb, fd);
-	else if (bounce > 0 && req->op == BLK_READ)
-		io_prep_pread(cb, fd, req->bounce, (size_t)bounce, (long long)req->off);
-	else if (bounce > 0)
-		io_prep_pwrite(cb, fd, req->bounce, (size_t)bounce, (long long)req->off);
+	else if (req->bounce && req->op == BLK_READ)
+		io_prep_pread(cb, fd, req->bounce, req->bounce_len, (long long)req->off);
+	else if (req->bounce)
+		io_prep_pwrite(cb, fd, req->bounce, req->bounce_len, (long long)req->off);
 	else if (req->op == BLK_READ)
 		io_prep_preadv(cb, fd, req->iov, (int)req->niov, (long long)req->off);
 	else
@@ -112,27 +113,36 @@ static void prep(const struct blk_engine *e, struct iocb *cb, struct blk_req *re
 	cb->data = req;
 }
 
-static void aio_submit(struct blk_engine *e, struct blk_req *req)
+static void carry_out(struct blk_engine *e, struct blk_req *req, enum blk_way way)
 {
-	bool transfer = req->op == BLK_READ || req->op == BLK_WRITE;
-	int bounce = transfer ? blk_req_bounce(e->file, req) : 0;
 	struct iocb *cb;
 
-	if (bounce == -EXDEV || (!transfer && req->op != BLK_FLUSH)) {
-		blk_req_sync(e->file, req);
-		done_add(e, req);
+	if (way == BLK_LATER)
 		return;
-	}
-	if (bounce < 0 || e->n_free == 0) {
-		req->res = bounce < 0 ? bounce : -EBUSY;
+	if (way == BLK_DONE || e->n_free == 0) {
+		if (way == BLK_GO)
+			blk_gate_fail(&e->gate, req, -EBUSY);
 		done_add(e, req);
 		return;
 	}
 	cb = &e->iocbs[e->free[--e->n_free]];
 	memset(cb, 0, sizeof(*cb));
-	prep(e, cb, req, bounce);
+	prep(e, cb, req);
 	e->queued[e->n_queued++] = cb;
 	e->in_flight++;
+}
+
+static void aio_submit(struct blk_engine *e, struct blk_req *req)
+{
+	carry_out(e, req, blk_gate_enter(&e->gate, req));
+}
+
+static void resume(struct blk_engine *e)
+{
+	enum blk_way way;
+
+	for (struct blk_req *req; (req = blk_gate_next(&e->gate, &way));)
+		carry_out(e, req, way);
 }
 
 static void complete(struct blk_engine *e, struct iocb *cb, int64_t ret)
@@ -141,7 +151,7 @@ static void complete(struct blk_engine *e, struct iocb *cb, int64_t ret)
 
 	e->free[e->n_free++] = (unsigned)(cb - e->iocbs);
 	e->in_flight--;
-	if (blk_req_advance(e->file, req, ret))
+	if (blk_gate_answer(&e->gate, req, ret))
 		done_add(e, req);
 	else
 		aio_submit(e, req);
@@ -185,6 +195,8 @@ static void reap(struct blk_engine *e)
 		for (int i = 0; i < n; i++)
 			complete(e, ev[i].obj, (int64_t)(long)ev[i].res);
 	} while (n == AIO_BATCH);
+	if (e->gate.first)
+		resume(e);
 }
 
 static void wait_any(struct blk_engine *e)
@@ -213,11 +225,17 @@ static struct blk_req *aio_run(struct blk_engine *e, enum blk_wait wait)
 {
 	struct blk_req *list;
 
+	wait = blk_gate_wait(&e->gate, wait);
+	if (e->gate.first)
+		resume(e);
 	if (e->n_queued)
 		push(e);
 	/* Buffered requests are complete already; looking first spares the sleep. */
 	if (e->in_flight)
 		reap(e);
+	/* What came back short, or had waited for that. */
+	if (e->n_queued && !e->done)
+		push(e);
 	if (wait == BLK_WAIT && !e->done) {
 		wait_any(e);
 		reap(e);

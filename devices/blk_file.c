@@ -122,42 +122,103 @@ static int probe_format(const struct blk_file *f, const char *path, struct error
 
 static int measure_blkdev(struct blk_file *f, const char *path, struct error *err)
 {
-	int lbs = 512;
-	unsigned pbs = 512;
+	int lbs = 512, align_off = 0;
+	unsigned pbs = 512, opt = 0;
 	uint64_t size = 0;
 
 	if (ioctl(f->fd, BLKGETSIZE64, &size) || ioctl(f->fd, BLKSSZGET, &lbs) ||
 	    ioctl(f->fd, BLKPBSZGET, &pbs))
 		return fail(err, path, "cannot read its size");
+	if (ioctl(f->fd, BLKALIGNOFF, &align_off) == 0 && align_off > 0)
+		f->align_off = (uint32_t)align_off;
+	if (ioctl(f->fd, BLKIOOPT, &opt) == 0)
+		f->opt_size = opt;
 	f->size = size;
-	f->block_size = (uint32_t)lbs;
+	f->unit = f->block_size = (uint32_t)lbs;
 	f->phys_size = pbs;
 	return 0;
 }
 
 /* A file system says what O_DIRECT needs since Linux 6.1 (STATX_DIOALIGN); before, 512-byte
  * transfers are tried. */
-static void measure_direct(struct blk_file *f)
+static void measure_direct(const struct blk_file *f, uint32_t *io_align, uint32_t *mem_align)
 {
 	scoped_free void *buf = NULL;
 
+	*io_align = f->unit;
 #ifdef STATX_DIOALIGN
 	struct statx sx;
 
 	if (statx(f->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 &&
 	    (sx.stx_mask & STATX_DIOALIGN) && sx.stx_dio_offset_align) {
-		if (sx.stx_dio_offset_align > f->block_size)
-			f->block_size = sx.stx_dio_offset_align;
-		f->mem_align = sx.stx_dio_mem_align;
+		if (sx.stx_dio_offset_align > *io_align)
+			*io_align = sx.stx_dio_offset_align;
+		*mem_align = sx.stx_dio_mem_align;
 		return;
 	}
 #endif
-	f->mem_align = f->block_size;
 	buf = aligned_alloc(PROBE_SIZE, PROBE_SIZE);
-	if (!buf || f->is_blkdev)
-		return;
-	if (pread(f->fd, buf, 512, 0) < 0 && errno == EINVAL)
-		f->block_size = f->mem_align = 4096;
+	if (buf && !f->is_blkdev && pread(f->fd, buf, 512, 0) < 0 && errno == EINVAL)
+		*io_align = 4096;
+	*mem_align = *io_align;
+}
+
+/* What depends on both the storage's blocks and the guest's. */
+static void settle(struct blk_file *f)
+{
+	if (f->phys_size < f->io_align)
+		f->phys_size = f->io_align;
+	if (f->phys_size < f->block_size)
+		f->phys_size = f->block_size;
+	f->tracks = f->io_align > f->block_size && !f->readonly;
+}
+
+int blk_file_set_block_size(struct blk_file *f, const char *path, uint32_t size, struct error *err)
+{
+	if (f->size % size && size > 512)
+		return error_set(err, -EINVAL,
+				 "disk %s: its size of %llu bytes is not a multiple of "
+				 "logical_block_size=%u; leave that away",
+				 path, (unsigned long long)f->size, size);
+	f->block_size = size;
+	settle(f);
+	return 0;
+}
+
+/* The same file once more, through the page cache, for what O_DIRECT cannot write. */
+static int open_tail(struct blk_file *f, const char *path)
+{
+	struct stat a, b;
+
+	if (f->tail_fd >= 0 || f->readonly || f->whole == f->size)
+		return 0;
+	f->tail_fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (f->tail_fd < 0 || fstat(f->tail_fd, &a) || fstat(f->fd, &b))
+		return -errno;
+	return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? 0 : -ESTALE;
+}
+
+int blk_file_set_align(struct blk_file *f, const char *path, uint32_t io_align, uint32_t mem_align)
+{
+	f->io_align = io_align;
+	f->mem_align = mem_align;
+	f->whole = align_down(f->size, io_align);
+	settle(f);
+	return io_align > 1 ? open_tail(f, path) : 0;
+}
+
+static bool same_node(const struct stat *a, const struct stat *b)
+{
+	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+		return a->st_rdev == b->st_rdev;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool blk_file_same(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	return stat(a, &sa) == 0 && stat(b, &sb) == 0 && same_node(&sa, &sb);
 }
 
 static bool can_discard(const struct blk_file *f)
@@ -186,34 +247,46 @@ static bool can_discard(const struct blk_file *f)
 	return max != 0;
 }
 
+static int check_size(const struct blk_file *f, const char *path, struct error *err)
+{
+	if (f->size == 0)
+		return error_set(err, -EINVAL,
+				 "disk %s: is empty; give it a size (truncate -s 10G %s)", path,
+				 path);
+	if (!is_pow2(f->unit) || f->unit < 512)
+		return error_set(err, -EINVAL,
+				 "disk %s: its block size of %u bytes is not supported", path,
+				 f->unit);
+	return 0;
+}
+
 static int measure(struct blk_file *f, const char *path, struct error *err)
 {
+	uint32_t io_align = 1, mem_align = 1;
 	struct stat st;
 	int ret = 0;
 
-	f->block_size = f->phys_size = 512;
-	f->mem_align = 1;
+	f->block_size = f->phys_size = f->unit = 512;
 	if (fstat(f->fd, &st))
 		return fail(err, path, "cannot stat");
 	f->size = (uint64_t)st.st_size;
 	if (f->is_blkdev)
 		ret = measure_blkdev(f, path, err);
+	if (!ret)
+		ret = check_size(f, path, err);
 	if (ret)
 		return ret;
 	if (f->direct)
-		measure_direct(f);
-	else
-		f->block_size = f->is_blkdev ? f->block_size : 512;
-	if (f->size == 0)
+		measure_direct(f, &io_align, &mem_align);
+	if (!is_pow2(io_align) || !is_pow2(mem_align) || io_align > 64 * KiB)
 		return error_set(err, -EINVAL,
-				 "disk %s: is empty; give it a size (truncate -s 10G %s)", path,
-				 path);
-	if (!is_pow2(f->block_size) || f->block_size < 512 || !is_pow2(f->mem_align))
-		return error_set(err, -EINVAL,
-				 "disk %s: its block size of %u bytes is not supported", path,
-				 f->block_size);
-	if (f->phys_size < f->block_size)
-		f->phys_size = f->block_size;
+				 "disk %s: O_DIRECT needs blocks of %u bytes there, which is not "
+				 "supported; use cache=writeback",
+				 path, io_align);
+	ret = blk_file_set_align(f, path, io_align, mem_align);
+	if (ret)
+		return error_set(err, ret, "disk %s: cannot open its end: %s", path,
+				 strerror(-ret));
 	f->discard = can_discard(f);
 	f->discard_align = !f->is_blkdev && !f->direct ? PROBE_SIZE : f->phys_size;
 	return 0;
@@ -224,9 +297,9 @@ int blk_file_open(struct blk_file *f, const char *path, bool readonly, enum blk_
 {
 	int ret;
 
-	*f = (struct blk_file){ .fd = -1, .readonly = readonly };
+	*f = (struct blk_file){ .fd = -1, .tail_fd = -1, .readonly = readonly };
 	f->direct = cache == BLK_CACHE_NONE;
-	pthread_mutex_init(&f->rmw_lock, NULL);
+	pthread_mutex_init(&f->part_lock, NULL);
 	ret = open_fd(f, path, err);
 	if (!ret)
 		ret = lock_fd(f, path, err);
@@ -244,8 +317,9 @@ void blk_file_close(struct blk_file *f)
 	if (f->fd < 0)
 		return;
 	close(f->fd);
-	f->fd = -1;
-	pthread_mutex_destroy(&f->rmw_lock);
+	cleanup_close(&f->tail_fd);
+	f->fd = f->tail_fd = -1;
+	pthread_mutex_destroy(&f->part_lock);
 }
 
 static int punch(const struct blk_file *f, uint64_t off, uint64_t len)
@@ -257,31 +331,14 @@ static int punch(const struct blk_file *f, uint64_t off, uint64_t len)
 
 int blk_file_discard(struct blk_file *f, uint64_t off, uint64_t len)
 {
-	uint64_t range[2] = { off, len };
+	uint64_t first = align_up(off, f->unit), end = align_down(off + len, f->unit);
+	uint64_t range[2] = { first, end - first };
 
-	if (f->is_blkdev)
-		return ioctl(f->fd, BLKDISCARD, range) ? -errno : 0;
-	return punch(f, off, len);
-}
-
-/* The last resort, for file systems that know neither (tmpfs has no ZERO_RANGE). */
-static int write_zeros(struct blk_file *f, uint64_t off, uint64_t len)
-{
-	const size_t chunk = 256 * KiB;
-	scoped_free void *buf = aligned_alloc(4096, chunk);
-	ssize_t n;
-
-	if (!buf)
-		return -ENOMEM;
-	memset(buf, 0, chunk);
-	for (; len; off += (uint64_t)n, len -= (uint64_t)n) {
-		n = pwrite(f->fd, buf, len < chunk ? len : chunk, (off_t)off);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		else if (n <= 0)
-			return n ? -errno : -EIO;
-	}
-	return 0;
+	if (!f->is_blkdev)
+		return punch(f, off, len);
+	if (end <= first)
+		return 0; /* no whole block */
+	return ioctl(f->fd, BLKDISCARD, range) ? -errno : 0;
 }
 
 int blk_file_zero(struct blk_file *f, uint64_t off, uint64_t len, bool unmap)
@@ -293,10 +350,10 @@ int blk_file_zero(struct blk_file *f, uint64_t off, uint64_t len, bool unmap)
 		return ioctl(f->fd, BLKZEROOUT, range) ? -errno : 0;
 	/* A hole reads as zeroes, but only within the file: KEEP_SIZE does not extend it. */
 	ret = unmap ? punch(f, off, len) : -EOPNOTSUPP;
-	if (ret && fallocate(f->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)off,
-			     (off_t)len) == 0)
-		ret = 0;
 	if (ret)
-		ret = write_zeros(f, off, len);
+		ret = fallocate(f->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+				(off_t)len)
+			      ? -errno
+			      : 0;
 	return ret;
 }

@@ -49,7 +49,7 @@
 
 struct blk_engine {
 	struct io_uring ring;
-	struct blk_file *file;
+	struct blk_gate gate;
 	int kick_fd, fd;   /* fd: the disk as SQEs name it */
 	unsigned fd_flags; /* IOSQE_FIXED_FILE */
 	bool kick_armed;
@@ -150,7 +150,9 @@ static int uring_open(struct blk_engine **out, const struct blk_engine_config *c
 		free(e);
 		return error_set(err, ret, "io_uring: %s", strerror(-ret));
 	}
-	e->file = cfg->file;
+	/* Block devices have ioctls for discard and zeroes, and no asynchronous form before 6.12.
+	 */
+	blk_gate_init(&e->gate, cfg->file, !cfg->file->is_blkdev);
 	e->kick_fd = cfg->kick_fd;
 	e->calls = cfg->calls;
 	e->done_tail = &e->done;
@@ -206,10 +208,10 @@ static void prep_flat(const struct blk_engine *e, struct io_uring_sqe *sqe,
 }
 
 static void prep_transfer(const struct blk_engine *e, struct io_uring_sqe *sqe,
-			  const struct blk_req *req, int bounce)
+			  const struct blk_req *req)
 {
-	if (bounce > 0)
-		prep_flat(e, sqe, req, req->bounce, (size_t)bounce);
+	if (req->bounce)
+		prep_flat(e, sqe, req, req->bounce, req->bounce_len);
 	else if (req->niov == 1)
 		prep_flat(e, sqe, req, req->iov[0].iov_base, req->iov[0].iov_len);
 	else if (req->op == BLK_READ)
@@ -220,15 +222,14 @@ static void prep_transfer(const struct blk_engine *e, struct io_uring_sqe *sqe,
 		sqe->rw_flags = RWF_DSYNC;
 }
 
-static void prep(const struct blk_engine *e, struct io_uring_sqe *sqe, const struct blk_req *req,
-		 int bounce)
+static void prep(const struct blk_engine *e, struct io_uring_sqe *sqe, const struct blk_req *req)
 {
 	int mode = FALLOC_FL_KEEP_SIZE;
 
 	switch (req->op) {
 	case BLK_READ:
 	case BLK_WRITE:
-		prep_transfer(e, sqe, req, bounce);
+		prep_transfer(e, sqe, req);
 		break;
 	case BLK_FLUSH:
 		io_uring_prep_fsync(sqe, e->fd, IORING_FSYNC_DATASYNC);
@@ -243,29 +244,35 @@ static void prep(const struct blk_engine *e, struct io_uring_sqe *sqe, const str
 	}
 }
 
-static void uring_submit(struct blk_engine *e, struct blk_req *req)
+static void carry_out(struct blk_engine *e, struct blk_req *req, enum blk_way way)
 {
-	bool transfer = req->op == BLK_READ || req->op == BLK_WRITE;
-	int bounce = transfer ? blk_req_bounce(e->file, req) : 0;
-	struct io_uring_sqe *sqe;
+	struct io_uring_sqe *sqe = way == BLK_GO ? get_sqe(e) : NULL;
 
-	/* Block devices have ioctls for discard and zeroes, and no asynchronous form before 6.12.
-	 */
-	if (bounce == -EXDEV || (e->file->is_blkdev && !transfer && req->op != BLK_FLUSH)) {
-		blk_req_sync(e->file, req);
-		done_add(e, req);
+	if (way == BLK_LATER)
 		return;
-	}
-	sqe = bounce < 0 ? NULL : get_sqe(e);
 	if (!sqe) {
-		req->res = bounce < 0 ? bounce : -EBUSY;
+		if (way == BLK_GO)
+			blk_gate_fail(&e->gate, req, -EBUSY);
 		done_add(e, req);
 		return;
 	}
-	prep(e, sqe, req, bounce);
+	prep(e, sqe, req);
 	sqe->flags |= (uint8_t)e->fd_flags;
 	io_uring_sqe_set_data(sqe, req);
 	e->in_flight++;
+}
+
+static void uring_submit(struct blk_engine *e, struct blk_req *req)
+{
+	carry_out(e, req, blk_gate_enter(&e->gate, req));
+}
+
+static void resume(struct blk_engine *e)
+{
+	enum blk_way way;
+
+	for (struct blk_req *req; (req = blk_gate_next(&e->gate, &way));)
+		carry_out(e, req, way);
 }
 
 static void arm_kick(struct blk_engine *e)
@@ -295,12 +302,14 @@ static void reap(struct blk_engine *e)
 			continue;
 		}
 		e->in_flight--;
-		if (blk_req_advance(e->file, req, cqe->res))
+		if (blk_gate_answer(&e->gate, req, cqe->res))
 			done_add(e, req);
 		else
 			uring_submit(e, req);
 	}
 	io_uring_cq_advance(&e->ring, n);
+	if (e->gate.first)
+		resume(e);
 }
 
 /* Completions that the kernel holds back until we enter it. */
@@ -350,6 +359,7 @@ static struct blk_req *uring_run(struct blk_engine *e, enum blk_wait wait)
 
 	if (!e->kick_armed)
 		arm_kick(e);
+	wait = blk_gate_wait(&e->gate, wait);
 	if (wait == BLK_WAIT && !e->done) {
 		submit_and_wait(e);
 	} else if (io_uring_sq_ready(&e->ring) || uring_ready(e)) {

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -310,6 +311,31 @@ static void odd_buffers(void **state)
 	}
 }
 
+/* More odd buffers at a time than there is room for aligned ones: all are served, also when the
+ * queue stops while some wait. */
+static void many_odd_buffers(void **state)
+{
+	static struct disk d;
+
+	(void)state;
+	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
+	{
+		for (unsigned round = 0; round < 8; round++) {
+			chain(&d, round & 1 ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, 0, BUF + 1,
+			      900 * KiB);
+			for (unsigned i = 0; i < RING_SIZE; i++)
+				ring_offer(&d.r, 0);
+			kick(&d);
+			assert_true(wait_done(&d));
+			assert_int_equal(d.r.ram[STATUS], VIRTIO_BLK_S_OK);
+		}
+		for (unsigned i = 0; i < RING_SIZE; i++)
+			ring_offer(&d.r, 0);
+		kick(&d);
+		disk_stop(&d);
+	}
+}
+
 static void bad_requests_fail(void **state)
 {
 	static struct disk d;
@@ -397,6 +423,7 @@ static void readonly_and_serial(void **state)
 static void odd_size(void **state)
 {
 	static struct disk d;
+	struct stat st;
 
 	(void)state;
 	FOR_EACH_VARIANT(&d, v, false, 10 * 512 + 100)
@@ -409,6 +436,19 @@ static void odd_size(void **state)
 		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 8, 3 * 512), VIRTIO_BLK_S_OK);
 		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 11, 512), VIRTIO_BLK_S_IOERR);
 		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 10, 512), VIRTIO_BLK_S_OK);
+		/* The image keeps its length; what it has no room for is refused. */
+		assert_int_equal(stat(d.path, &st), 0);
+		assert_int_equal(st.st_size, 10 * 512 + 100);
+		d.r.ram[BUF + 99] = 'x';
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 10, 512), VIRTIO_BLK_S_OK);
+		d.r.ram[BUF + 100] = 'x';
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 10, 512), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 10, 512), VIRTIO_BLK_S_OK);
+		assert_int_equal(d.r.ram[BUF + 99], 'x');
+		assert_int_equal(d.r.ram[BUF + 100], 0);
+		assert_int_equal(range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 10, 1, 0), VIRTIO_BLK_S_OK);
+		assert_int_equal(stat(d.path, &st), 0);
+		assert_int_equal(st.st_size, 10 * 512 + 100);
 		disk_stop(&d);
 	}
 }
@@ -544,6 +584,9 @@ static void tmpfs_in_place(void **state)
 	(void)state;
 	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
 	{
+		/* Those of rings that are gone end in their own time. */
+		for (unsigned i = 0; i < 10000 && workers(); i++)
+			usleep(1000);
 		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 0, 4096), VIRTIO_BLK_S_OK);
 		if (!strcmp(v->dir, "/dev/shm"))
 			assert_int_equal(workers(), 0);
@@ -589,6 +632,7 @@ int main(void)
 		cmocka_unit_test(counts),
 		cmocka_unit_test(reads_and_writes),
 		cmocka_unit_test(odd_buffers),
+		cmocka_unit_test(many_odd_buffers),
 		cmocka_unit_test(bad_requests_fail),
 		cmocka_unit_test(discards_and_zeroes),
 		cmocka_unit_test(readonly_and_serial),

@@ -428,6 +428,55 @@ static void loop_device(void **state)
 	close(fd);
 }
 
+/* A file system on storage of 4 KiB blocks: the image's sectors are its own, and its end stays. */
+static void on_big_blocks(void *arg)
+{
+	const off_t size = 2441 * BLOCK + 7 * 512;
+	char loop[32], line[128];
+	struct error err = { 0 };
+	static struct disk d;
+	struct stat st;
+	int fd;
+
+	fd = loop_attach(arg, BLOCK, loop);
+	if (fd < 0 || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		_exit(77);
+	snprintf(line, sizeof(line), "mkfs.ext4 -q %s 2>/dev/null", loop);
+	if (system(line) || mount(loop, "/tmp", "ext4", 0, NULL))
+		_exit(77);
+	fd = open("/tmp/disk", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	MUST(fd >= 0 && ftruncate(fd, size) == 0);
+	for (unsigned i = 0; i < 4; i++) {
+		MUST(disk_start(&d, "/tmp/disk", i & 1 ? BLK_AIO_LIBAIO : BLK_AIO_AUTO,
+				i & 2 ? BLK_CACHE_NONE : BLK_CACHE_WRITEBACK, &err) == 0);
+		MUST(d.f.block_size == 512);
+		memset(d.r.ram + BUF, 'a' + (int)i, BLOCK);
+		MUST(request(&d, VIRTIO_BLK_T_OUT, 2441 * 8 + 6, 512) == 0);
+		MUST(request(&d, VIRTIO_BLK_T_OUT, 3, BLOCK) == 0);
+		MUST(request(&d, VIRTIO_BLK_T_FLUSH, 0, 0) == 0);
+		memset(d.r.ram + BUF, 0, BLOCK);
+		MUST(request(&d, VIRTIO_BLK_T_IN, 2441 * 8 + 6, 512) == 0);
+		MUST(d.r.ram[BUF] == 'a' + (char)i && d.r.ram[BUF + 511] == 'a' + (char)i);
+		MUST(fstat(fd, &st) == 0 && st.st_size == size);
+		disk_stop(&d);
+	}
+}
+
+static void big_blocks(void **state)
+{
+	char path[64];
+	int status;
+
+	(void)state;
+	make_image(path);
+	assert_int_equal(truncate(path, 64 << 20), 0);
+	status = in_child(on_big_blocks, path);
+	unlink(path);
+	if (status == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
 /* A file system without room: the guest's write fails, its other requests do not. */
 static void on_full_tmpfs(void *arg)
 {
@@ -470,7 +519,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flushed_survives_kill),    cmocka_unit_test(falls_back_to_libaio),
 		cmocka_unit_test(lock_goes_with_its_owner), cmocka_unit_test(loop_device),
-		cmocka_unit_test(full_file_system),
+		cmocka_unit_test(full_file_system),	    cmocka_unit_test(big_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What stands between a disk queue and the kernel, without either: alignment, aligned buffers and
+ * their bound, parts of blocks, the end of the image, durability. The test is the kernel. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "devices/blk.h"
+#include "devices/blk_file.h"
+#include "vmm/error.h"
+
+#define BLOCK 4096u
+
+struct env {
+	char path[64];
+	struct blk_file f;
+	struct blk_gate g;
+	char *mem; /* aligned */
+};
+
+#define MEM (4 * MiB)
+
+static unsigned syncs;
+
+/* In place of the system's. */
+int fdatasync(int fd)
+{
+	syncs++;
+	return fsync(fd);
+}
+
+static struct env *env_new(off_t size, bool ranges)
+{
+	struct env *e = calloc(1, sizeof(*e));
+	struct error err = { 0 };
+	int fd;
+
+	strcpy(e->path, "/var/tmp/minivmm-test-XXXXXX");
+	fd = mkstemp(e->path);
+	assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
+	if (blk_file_open(&e->f, e->path, false, BLK_CACHE_NONE, true, &err)) {
+		print_message("%s\n", err.text);
+		unlink(e->path);
+		free(e);
+		skip();
+	}
+	/* As on storage of 4 KiB blocks. */
+	assert_int_equal(blk_file_set_align(&e->f, e->path, BLOCK, 512), 0);
+	blk_gate_init(&e->g, &e->f, ranges);
+	e->mem = mmap(NULL, MEM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(e->mem != MAP_FAILED);
+	syncs = 0;
+	return e;
+}
+
+static off_t image_size(const struct env *e)
+{
+	struct stat st;
+
+	assert_int_equal(stat(e->path, &st), 0);
+	return st.st_size;
+}
+
+static void env_free(struct env *e)
+{
+	assert_int_equal(e->g.room, BLK_BOUNCE_ROOM);
+	assert_null(e->g.first);
+	assert_null(e->f.tracked);
+	blk_file_close(&e->f);
+	unlink(e->path);
+	munmap(e->mem, MEM);
+	free(e);
+}
+
+struct one {
+	struct blk_req r;
+	struct iovec iov;
+};
+
+static struct blk_req *make(struct one *o, enum blk_op op, uint64_t off, void *p, size_t len)
+{
+	o->iov = (struct iovec){ p, len };
+	o->r = (struct blk_req){ .op = op, .iov = &o->iov, .niov = 1, .off = off, .len = len };
+	return &o->r;
+}
+
+/* Does what the kernel would, and returns its answer. */
+static ssize_t kernel(struct env *e, const struct blk_req *r)
+{
+	void *p = r->bounce ? r->bounce : r->iov[0].iov_base;
+	size_t n = r->bounce ? r->bounce_len : r->iov[0].iov_len;
+
+	if (r->op == BLK_READ)
+		return pread(e->f.fd, p, n, (off_t)r->off);
+	return pwrite(e->f.fd, p, n, (off_t)r->off);
+}
+
+/* From beginning to end; its result. */
+static int do_now(struct env *e, struct blk_req *r)
+{
+	enum blk_way way = blk_gate_enter(&e->g, r);
+
+	while (way == BLK_GO && !blk_gate_answer(&e->g, r, kernel(e, r)))
+		way = blk_gate_enter(&e->g, r);
+	assert_int_not_equal(way, BLK_LATER);
+	return r->res;
+}
+
+static void image_get(const struct env *e, off_t off, void *buf, size_t len)
+{
+	int fd = open(e->path, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(pread(fd, buf, len, off), len);
+	close(fd);
+}
+
+static void geometry(void **state)
+{
+	struct env *e = env_new(19535 * 512, true);
+	struct error err = { 0 };
+
+	(void)state;
+	/* What O_DIRECT needs is no property of the content. */
+	assert_int_equal(e->f.block_size, 512);
+	assert_int_equal(e->f.phys_size, BLOCK);
+	assert_int_equal(e->f.whole, 2441 * BLOCK);
+	assert_int_equal(blk_file_set_block_size(&e->f, e->path, BLOCK, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "logical_block_size"));
+	assert_int_equal(e->f.block_size, 512);
+	env_free(e);
+	e = env_new(10 * BLOCK, true);
+	assert_int_equal(blk_file_set_block_size(&e->f, e->path, BLOCK, &err), 0);
+	assert_int_equal(e->f.block_size, BLOCK);
+	assert_int_equal(e->f.phys_size, BLOCK);
+	env_free(e);
+}
+
+static void parts_of_blocks(void **state)
+{
+	struct env *e = env_new(64 * BLOCK, true);
+	char got[4 * BLOCK];
+	struct one o;
+
+	(void)state;
+	memset(e->mem, 0x11, 4 * BLOCK);
+	assert_int_equal(do_now(e, make(&o, BLK_WRITE, 0, e->mem, 4 * BLOCK)), 0);
+	memset(e->mem, 0x22, BLOCK);
+	assert_int_equal(do_now(e, make(&o, BLK_WRITE, 3 * 512, e->mem, 512)), 0);
+	/* From the middle of one block to the middle of the next but one. */
+	assert_int_equal(do_now(e, make(&o, BLK_WRITE, BLOCK + 512, e->mem + 1, BLOCK)), 0);
+	image_get(e, 0, got, sizeof(got));
+	for (unsigned i = 0; i < sizeof(got); i++) {
+		unsigned s = i / 512;
+
+		assert_int_equal(got[i],
+				 s == 3 || (s >= 9 && s < 17)
+					 ? (s == 16 && i % 512 == 511 ? e->mem[BLOCK] : 0x22)
+					 : 0x11);
+	}
+	assert_int_equal(do_now(e, make(&o, BLK_READ, 3 * 512, e->mem + 7, 1024)), 0);
+	assert_memory_equal(e->mem + 7, got + 3 * 512, 1024);
+	env_free(e);
+}
+
+/* The image keeps its length to the byte, whatever is written to its end. */
+static void end_of_image(void **state)
+{
+	static const off_t sizes[] = { 19535 * 512, 40 * 512 + 100, 8 * BLOCK + 1, 300 };
+	char got[512];
+	struct one o;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct env *e = env_new(sizes[i], true);
+		uint64_t last = ((uint64_t)sizes[i] - 1) / 512 * 512;
+		size_t keep = (size_t)((uint64_t)sizes[i] - last);
+
+		memset(e->mem, 0, 64 * KiB);
+		memset(e->mem, 0x33, keep);
+		assert_int_equal(do_now(e, make(&o, BLK_WRITE, last, e->mem, 512)), 0);
+		assert_int_equal(image_size(e), sizes[i]);
+		image_get(e, (off_t)last, got, keep);
+		assert_memory_equal(got, e->mem, keep);
+		/* Zeroes behind it, also for O_DIRECT. */
+		memset(e->mem, 0x77, 512);
+		assert_int_equal(do_now(e, make(&o, BLK_READ, last, e->mem, 512)), 0);
+		for (unsigned k = 0; k < 512; k++)
+			assert_int_equal(e->mem[k], k < keep ? 0x33 : 0);
+		/* What cannot be kept is not acknowledged. */
+		e->mem[511] = 1;
+		assert_int_equal(do_now(e, make(&o, BLK_WRITE, last, e->mem, 512)),
+				 keep < 512 ? -ENOSPC : 0);
+		assert_int_equal(image_size(e), sizes[i]);
+		env_free(e);
+	}
+}
+
+/* Across the last whole block into the part, and zeroes by way of writing. */
+static void over_the_end(void **state)
+{
+	struct env *e = env_new(20 * BLOCK + 3 * 512 + 5, false);
+	char got[2 * BLOCK];
+	struct one o;
+
+	(void)state;
+	memset(e->mem, 0, 64 * KiB);
+	memset(e->mem, 0x44, BLOCK + 3 * 512 + 5);
+	assert_int_equal(do_now(e, make(&o, BLK_WRITE, 19 * BLOCK, e->mem, BLOCK + 4 * 512)), 0);
+	assert_int_equal(image_size(e), 20 * BLOCK + 3 * 512 + 5);
+	image_get(e, 19 * BLOCK, got, BLOCK + 3 * 512 + 5);
+	assert_memory_equal(got, e->mem, BLOCK + 3 * 512 + 5);
+	make(&o, BLK_WRITE_ZEROES, 19 * BLOCK + 512, NULL, BLOCK + 3 * 512);
+	assert_int_equal(do_now(e, &o.r), 0);
+	assert_int_equal(image_size(e), 20 * BLOCK + 3 * 512 + 5);
+	image_get(e, 19 * BLOCK, got, BLOCK + 3 * 512 + 5);
+	for (unsigned i = 0; i < BLOCK + 3 * 512 + 5; i++)
+		assert_int_equal(got[i], i < 512 ? 0x44 : 0);
+	env_free(e);
+}
+
+/* A part of a block that is being written as a whole: both get there. */
+static void part_waits_for_whole(void **state)
+{
+	struct env *e = env_new(64 * BLOCK, true);
+	struct blk_gate other; /* of a second queue */
+	struct one whole, part, far;
+	enum blk_way way;
+	char got[BLOCK];
+
+	(void)state;
+	blk_gate_init(&other, &e->f, true);
+	memset(e->mem, 0x11, BLOCK);
+	memset(e->mem + BLOCK, 0x22, BLOCK);
+	assert_int_equal(blk_gate_enter(&e->g, make(&whole, BLK_WRITE, BLOCK, e->mem, BLOCK)),
+			 BLK_GO);
+	make(&part, BLK_WRITE, BLOCK + 512, e->mem + BLOCK, 512);
+	assert_int_equal(blk_gate_enter(&other, &part.r), BLK_LATER);
+	assert_true(other.busy);
+	assert_null(blk_gate_next(&other, &way));
+	assert_int_equal(blk_gate_wait(&other, BLK_WAIT), BLK_NOWAIT); /* looks again soon */
+	/* Another block is nobody's business. */
+	make(&far, BLK_WRITE, 9 * BLOCK + 512, e->mem + BLOCK, 512);
+	assert_int_equal(blk_gate_enter(&e->g, &far.r), BLK_DONE);
+	assert_int_equal(far.r.res, 0);
+	assert_true(blk_gate_answer(&e->g, &whole.r, kernel(e, &whole.r)));
+	assert_ptr_equal(blk_gate_next(&other, &way), &part.r);
+	assert_int_equal(way, BLK_DONE);
+	assert_int_equal(part.r.res, 0);
+	assert_int_equal(blk_gate_wait(&other, BLK_WAIT), BLK_WAIT);
+	image_get(e, BLOCK, got, BLOCK);
+	for (unsigned i = 0; i < BLOCK; i++)
+		assert_int_equal(got[i], i / 512 == 1 ? 0x22 : 0x11);
+	env_free(e);
+}
+
+/* A whole write that comes back short queues up behind a part that waits for it. */
+static void short_write_steps_aside(void **state)
+{
+	struct env *e = env_new(64 * BLOCK, true);
+	struct one whole, part;
+	enum blk_way way;
+
+	(void)state;
+	make(&whole, BLK_WRITE, 0, e->mem + 1, 2 * BLOCK);
+	make(&part, BLK_WRITE, BLOCK + 512, e->mem, 512);
+	assert_int_equal(blk_gate_enter(&e->g, &whole.r), BLK_GO);
+	assert_int_equal(blk_gate_enter(&e->g, &part.r), BLK_LATER);
+	assert_false(blk_gate_answer(&e->g, &whole.r, BLOCK));
+	assert_int_equal(blk_gate_enter(&e->g, &whole.r), BLK_LATER);
+	assert_ptr_equal(blk_gate_next(&e->g, &way), &part.r);
+	assert_int_equal(way, BLK_DONE);
+	assert_ptr_equal(blk_gate_next(&e->g, &way), &whole.r);
+	assert_int_equal(way, BLK_GO);
+	assert_true(blk_gate_answer(&e->g, &whole.r, kernel(e, &whole.r)));
+	env_free(e);
+}
+
+/* Any number of odd buffers: what they take stays below the bound, and they go on in order. */
+static void bounce_bound(void **state)
+{
+	enum { N = 256 };
+	static struct one o[N];
+	struct env *e = env_new(4 * MiB, true);
+	struct blk_req *flying[N], *r;
+	unsigned n = 0, head = 0, next;
+	struct one aligned;
+	enum blk_way way;
+	size_t held = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < N; i++) {
+		make(&o[i], BLK_READ, 0, e->mem + 1, (1 + i % 4) * 256 * KiB);
+		if (blk_gate_enter(&e->g, &o[i].r) == BLK_GO) {
+			assert_int_equal(n, i);
+			flying[n++] = &o[i].r;
+			held += o[i].r.bounce_len;
+		}
+	}
+	assert_true(n < N && held <= BLK_BOUNCE_ROOM);
+	next = n;
+	/* Who needs no buffer does not wait for one. */
+	make(&aligned, BLK_READ, 0, e->mem, BLOCK);
+	assert_int_equal(blk_gate_enter(&e->g, &aligned.r), BLK_GO);
+	assert_true(blk_gate_answer(&e->g, &aligned.r, kernel(e, &aligned.r)));
+	for (; head < n; head++) {
+		assert_true(blk_gate_answer(&e->g, flying[head], (ssize_t)flying[head]->len));
+		while ((r = blk_gate_next(&e->g, &way))) {
+			assert_int_equal(way, BLK_GO);
+			assert_ptr_equal(r, &o[next++].r);
+			flying[n++] = r;
+		}
+		held = 0;
+		for (unsigned i = head + 1; i < n; i++)
+			held += flying[i]->bounce_len;
+		assert_true(held <= BLK_BOUNCE_ROOM);
+		assert_int_equal(held, BLK_BOUNCE_ROOM - e->g.room);
+	}
+	assert_int_equal(n, N);
+	env_free(e);
+}
+
+/* A request larger than a buffer goes in turns, and behind the others between them. */
+static void bounce_turns(void **state)
+{
+	struct env *e = env_new(64 * MiB, true);
+	struct one big[5], small;
+	enum blk_way way;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		make(&big[i], BLK_READ, 0, e->mem + 1, 2 * MiB);
+		assert_int_equal(blk_gate_enter(&e->g, &big[i].r), BLK_GO);
+		assert_int_equal(big[i].r.bounce_len, MiB);
+	}
+	assert_int_equal(blk_gate_enter(&e->g, make(&small, BLK_READ, 0, e->mem + 1, BLOCK)),
+			 BLK_LATER);
+	assert_false(blk_gate_answer(&e->g, &big[0].r, MiB));
+	assert_int_equal(blk_gate_enter(&e->g, &big[0].r), BLK_LATER);
+	assert_ptr_equal(blk_gate_next(&e->g, &way), &small.r);
+	assert_null(blk_gate_next(&e->g, &way)); /* 4 KiB are missing */
+	assert_true(blk_gate_answer(&e->g, &small.r, BLOCK));
+	assert_ptr_equal(blk_gate_next(&e->g, &way), &big[0].r);
+	for (unsigned i = 0; i < 4; i++) {
+		/* The kernel did half of it, then failed. */
+		assert_false(blk_gate_answer(&e->g, &big[i].r, BLOCK));
+		assert_int_equal(blk_gate_enter(&e->g, &big[i].r), BLK_GO);
+		assert_true(blk_gate_answer(&e->g, &big[i].r, -EIO));
+		assert_int_equal(big[i].r.res, -EIO);
+	}
+	env_free(e);
+}
+
+/* A driver that cannot flush: acknowledged means stable, whatever the request was. */
+static void stable_changes(void **state)
+{
+	static const enum blk_op ops[] = { BLK_WRITE_ZEROES, BLK_WRITE_ZEROES, BLK_DISCARD };
+	struct env *e = env_new(64 * BLOCK, true);
+	struct one o;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
+		/* By the kernel: another request follows it, a flush. */
+		make(&o, ops[i], 0, NULL, BLOCK)->unmap = i == 1;
+		o.r.stable = true;
+		assert_int_equal(blk_gate_enter(&e->g, &o.r), BLK_GO);
+		assert_false(blk_gate_answer(&e->g, &o.r, 0));
+		assert_int_equal(o.r.op, BLK_FLUSH);
+		assert_int_equal(blk_gate_enter(&e->g, &o.r), BLK_GO);
+		assert_int_equal(syncs, 0);
+		assert_true(blk_gate_answer(&e->g, &o.r, 0));
+		assert_int_equal(o.r.res, 0);
+		/* Refused by the kernel, and part of a block: here and now. */
+		make(&o, ops[i], 0, NULL, BLOCK)->stable = true;
+		assert_int_equal(blk_gate_enter(&e->g, &o.r), BLK_GO);
+		assert_true(blk_gate_answer(&e->g, &o.r, -EOPNOTSUPP));
+		assert_int_equal(syncs, 1);
+		make(&o, ops[i], 512, NULL, 512)->stable = true;
+		assert_int_equal(do_now(e, &o.r), 0);
+		assert_int_equal(syncs, 2);
+		/* A driver that can flush does so itself. */
+		make(&o, ops[i], 0, NULL, BLOCK);
+		assert_int_equal(blk_gate_enter(&e->g, &o.r), BLK_GO);
+		assert_true(blk_gate_answer(&e->g, &o.r, 0));
+		syncs = 0;
+	}
+	make(&o, BLK_WRITE, 512, e->mem, 512)->stable = true;
+	assert_int_equal(do_now(e, &o.r), 0);
+	assert_int_equal(syncs, 1);
+	env_free(e);
+}
+
+static void same_image(void **state)
+{
+	struct env *e = env_new(64 * BLOCK, true);
+	char name[80];
+
+	(void)state;
+	snprintf(name, sizeof(name), "%s-link", e->path);
+	assert_int_equal(symlink(e->path, name), 0);
+	assert_true(blk_file_same(e->path, e->path));
+	assert_true(blk_file_same(e->path, name));
+	assert_false(blk_file_same(e->path, "/dev/null"));
+	assert_false(blk_file_same("/nonexistent", "/nonexistent"));
+	unlink(name);
+	env_free(e);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(geometry),
+		cmocka_unit_test(parts_of_blocks),
+		cmocka_unit_test(end_of_image),
+		cmocka_unit_test(over_the_end),
+		cmocka_unit_test(part_waits_for_whole),
+		cmocka_unit_test(short_write_steps_aside),
+		cmocka_unit_test(bounce_bound),
+		cmocka_unit_test(bounce_turns),
+		cmocka_unit_test(stable_changes),
+		cmocka_unit_test(same_image),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
