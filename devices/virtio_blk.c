@@ -96,12 +96,14 @@ static void fill_config(struct virtio_blk *b, unsigned queues)
 	const struct blk_file *f = &b->file;
 	struct virtio_blk_config *c = &b->config;
 
-	/* A last, partial sector counts: it reads with zeroes behind it. */
+	/* A last, partial sector counts: it reads with zeroes behind it (blk_req.c). */
 	c->capacity = htole64(align_up(f->size, 512) / 512);
 	c->seg_max = htole32(BLK_SEG_MAX);
 	c->blk_size = htole32(f->block_size);
 	c->physical_block_exp = (uint8_t)__builtin_ctz(f->phys_size / f->block_size);
 	c->min_io_size = htole16((uint16_t)(f->phys_size / f->block_size));
+	c->alignment_offset = (uint8_t)(f->align_off / f->block_size);
+	c->opt_io_size = htole32(f->opt_size / f->block_size);
 	c->num_queues = htole16((uint16_t)queues);
 	c->max_discard_sectors = htole32(BLK_MAX_DISCARD_SECT);
 	c->max_discard_seg = htole32(1);
@@ -172,8 +174,11 @@ struct virtio_blk *virtio_blk_open(const struct blk_config *cfg, struct error *e
 		return NULL;
 	}
 	snprintf(b->name, sizeof(b->name), "blk%u", cfg->index);
-	if (blk_file_open(&b->file, cfg->path, cfg->readonly, cfg->cache, cfg->raw, err) == 0)
+	if (blk_file_open(&b->file, cfg->path, cfg->readonly, cfg->cache, cfg->raw, err) == 0 &&
+	    (!cfg->block_size ||
+	     blk_file_set_block_size(&b->file, cfg->path, cfg->block_size, err) == 0))
 		return b;
+	blk_file_close(&b->file);
 	free(b);
 	return NULL;
 }

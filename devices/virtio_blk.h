@@ -21,10 +21,11 @@ struct blk_config {
 	bool raw; /* format=raw was given: whatever the first bytes look like */
 	enum blk_cache cache;
 	enum blk_aio aio;
-	unsigned queues; /* 1..BLK_MAX_QUEUES; 0 means 1 */
-	bool pin_ram;	 /* guest RAM is populated or pinned anyway: register it with io_uring
-			  * for O_DIRECT (registering faults in and pins all of it) */
-	unsigned index;	 /* names the device: blk0, blk1 ... */
+	unsigned block_size; /* logical; 0: 512, or a block device's own */
+	unsigned queues;     /* 1..BLK_MAX_QUEUES; 0 means 1 */
+	bool pin_ram;	     /* guest RAM is populated or pinned anyway: register it with io_uring
+			      * for O_DIRECT (registering faults in and pins all of it) */
+	unsigned index;	     /* names the device: blk0, blk1 ... */
 };
 
 #define BLK_MAX_QUEUES 32

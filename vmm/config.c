@@ -479,6 +479,12 @@ static const struct key disk_keys[] = {
 	{ "aio", KEY_CHOICE, IN(config_disk, aio), 0, 0, { "auto", "io_uring", "libaio" } },
 	{ "format", KEY_CHOICE, IN(config_disk, format), 0, 0, { "auto", "raw" } },
 	{ "queues", KEY_NUMBER, IN(config_disk, queues), 1, BLK_MAX_QUEUES, { 0 } },
+	{ "logical_block_size",
+	  KEY_CHOICE,
+	  IN(config_disk, block_size),
+	  0,
+	  0,
+	  { "auto", "512", "4096" } },
 	{ "serial", KEY_STRING, IN(config_disk, serial), 0, BLK_SERIAL_LEN, { 0 } },
 	{ 0 },
 };
@@ -592,7 +598,7 @@ static const char help[] =
 	"  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
 	"       [,p2p=auto|on|off]  [--bind]         a PCI device (bound for the run)\n"
 	"  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
-	"         [,queues=N][,serial=S]             virtio-blk on a raw file or device\n"
+	"         [,queues=N][,serial=S][,logical_block_size=512|4096]  virtio-blk, raw\n"
 	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"
 	"  --rng  --console TO                       virtio-rng, virtio-console\n"
 	"  --serial stdio|pty|file:F|unix:F|null|none  COM1, then COM2 (Ctrl-A x leaves)\n"

@@ -28,6 +28,7 @@ struct config_disk {
 	bool ro;
 	unsigned cache, aio; /* enum config_cache, config_aio */
 	unsigned format;     /* 1: raw was said, so a qcow2 signature is data */
+	unsigned block_size; /* logical; 0: 512, or a block device's own; 1: 512; 2: 4096 */
 	uint64_t queues;     /* 0: one per vCPU up to 4 */
 };
 

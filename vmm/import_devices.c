@@ -24,7 +24,7 @@ static const char *driver(const struct import_item *it)
 
 struct disk {
 	const struct import_item *at; /* what it is about, for notes */
-	const char *file, *format, *cache, *aio, *serial, *queues;
+	const char *file, *format, *cache, *aio, *serial, *queues, *block;
 	bool ro, cdrom, foreign; /* foreign: the guest knew another controller */
 };
 
@@ -149,6 +149,8 @@ static const char *disk_value(struct importer *im, const struct disk *d)
 		s = import_fmt(im, "%s,aio=io_uring", s);
 	if (d->queues && !import_match("0|auto", d->queues))
 		s = import_fmt(im, "%s,queues=%s", s, import_comma(im, d->queues));
+	if (d->block && (import_match("4096", d->block) || import_match("/dev/*", d->file)))
+		s = import_fmt(im, "%s,logical_block_size=%s", s, d->block);
 	if (d->serial)
 		s = import_fmt(im, "%s,serial=%s", s, import_comma(im, d->serial));
 	return s;
@@ -202,6 +204,9 @@ static void write_disk_device(struct importer *im, const struct import_item *it)
 	}
 	d = read_drive(im, drive);
 	d.queues = import_get(it, "num-queues");
+	d.block = import_get(it, "logical_block_size");
+	if (d.block && !import_match("512|4096", d.block))
+		d.block = NULL;
 	d.serial = import_get(it, "serial") ? import_get(it, "serial") : d.serial;
 	d.foreign = !import_match("virtio-blk*", driver(it));
 	d.cdrom |= import_match("*-cd", driver(it));

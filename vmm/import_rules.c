@@ -286,7 +286,10 @@ const struct import_rule import_rules[] = {
 	    "iothread*|queue-size|write-cache|config-wce|discard|write-zeroes|werror|rerror|"
 	    "request-merging|seg-max-adjust|rotation_rate|discard_granularity|*io_size",
 	    NEEDLESS, "each queue of a disk has its thread and ring, sized by minivmm"),
-	VAL(DISKS, "logical_block_size|physical_block_size", "512", SAME, 0),
+	VAL(DISKS, "logical_block_size", "512|4096", SAME, 0),
+	VAL(DISKS, "physical_block_size", "512", SAME, 0),
+	KEY(DISKS, "physical_block_size", NEEDLESS,
+	    "the guest is told what the host's storage has"),
 	VAL("device *", "share-rw", "off", SAME, 0),
 	KEY("device *", "share-rw", LOST, "an image belongs to one machine"),
 	ITEM("device virtio-scsi*|device ahci|device ich9-ahci|device lsi*|device megasas*|"

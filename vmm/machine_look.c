@@ -10,6 +10,7 @@
  *
  * Threads: main. The helper asks KVM what it supports meanwhile.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "devices/chardev.h"
@@ -21,6 +22,7 @@
 struct blk_config machine_disk_config(const struct vm *vm, unsigned i)
 {
 	static const enum blk_aio aio[] = { BLK_AIO_AUTO, BLK_AIO_URING, BLK_AIO_LIBAIO };
+	static const unsigned block_size[] = { 0, 512, 4096 };
 	const struct config_disk *d = &vm->cfg->disk[i];
 	unsigned cpus = (unsigned)vm->cfg->cpus.n;
 
@@ -31,6 +33,7 @@ struct blk_config machine_disk_config(const struct vm *vm, unsigned i)
 		.raw = d->format == 1,
 		.cache = d->cache == CACHE_NONE ? BLK_CACHE_NONE : BLK_CACHE_WRITEBACK,
 		.aio = aio[d->aio],
+		.block_size = block_size[d->block_size],
 		.queues = d->queues  ? (unsigned)d->queues
 			  : cpus < 4 ? cpus
 				     : 4,
@@ -47,6 +50,24 @@ struct net_config machine_net_config(const struct vm *vm, unsigned i)
 	return c;
 }
 
+/* "In use" may be our own doing. */
+static bool disk_given_twice(const struct config *cfg, unsigned i, struct error *err)
+{
+	const char *path = cfg->disk[i].path;
+	unsigned other;
+
+	for (other = 0; other < i && err->code == -EBUSY; other++) {
+		if (!blk_file_same(cfg->disk[other].path, path))
+			continue;
+		error_set(err, -EBUSY,
+			  "--disk %s: is the same image as --disk %s; give it once, or add ,ro to "
+			  "both",
+			  path, cfg->disk[other].path);
+		return true;
+	}
+	return false;
+}
+
 static int look_disks(struct vm *vm, struct error *err)
 {
 	unsigned i;
@@ -56,7 +77,8 @@ static int look_disks(struct vm *vm, struct error *err)
 
 		vm->disk[i] = virtio_blk_open(&c, err);
 		if (!vm->disk[i])
-			return error_prefix(err, "--disk");
+			return disk_given_twice(vm->cfg, i, err) ? err->code
+								 : error_prefix(err, "--disk");
 	}
 	return 0;
 }

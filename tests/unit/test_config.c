@@ -228,6 +228,11 @@ static void test_disk(void **state)
 	assert_false(c.disk[1].ro);
 	good("--disk ro=off");
 	assert_string_equal(c.disk[0].path, "ro=off");
+	assert_int_equal(c.disk[0].block_size, 0);
+	good("--disk x,logical_block_size=4096 --disk y,logical_block_size=512");
+	assert_int_equal(c.disk[0].block_size, 2);
+	assert_int_equal(c.disk[1].block_size, 1);
+	bad("--disk x,logical_block_size=1024", "logical_block_size");
 	bad("--disk x,cache=maybe", "cache");
 	bad("--disk x,queues=0", "queues");
 	bad("--disk x,queues=1K", "queues");

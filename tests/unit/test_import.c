@@ -270,6 +270,17 @@ static void test_disks(void **state)
 	device("-drive media=cdrom,if=none,id=c -device ide-cd,drive=c", "", NULL);
 	device("-drive file=x,if=none,id=d -device virtio-blk-pci,drive=d,num-queues=2,serial=S",
 	       "--disk x,queues=2,serial=S", NULL);
+	device("-drive file=x,if=none,id=d -device virtio-blk-pci,drive=d,logical_block_size=4096,"
+	       "physical_block_size=4096",
+	       "--disk x,logical_block_size=4096",
+	       "not needed: -device virtio-blk-pci,physical_block_size=4096: the guest is told");
+	device("-drive file=/dev/sdb,if=none,id=d,format=raw -device scsi-hd,drive=d,"
+	       "logical_block_size=512",
+	       "--disk /dev/sdb,logical_block_size=512", "changed: ");
+	device("-drive file=x,if=none,id=d -device virtio-blk-pci,drive=d,logical_block_size=512",
+	       "--disk x", NULL);
+	device("-drive file=x,if=none,id=d -device virtio-blk-pci,drive=d,logical_block_size=2048",
+	       "--disk x", "not carried over: -device virtio-blk-pci,logical_block_size=2048: ");
 	device("-blockdev qcow2,node-name=d,file=f,discard=unmap -blockdev driver=file,node-name=f,"
 	       "filename=x.img,cache.direct=on,aio=native -device scsi-hd,drive=d -device "
 	       "virtio-scsi-pci",
