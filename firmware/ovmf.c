@@ -25,6 +25,7 @@
 
 #include "firmware/nvram.h"
 #include "vmm/cleanup.h"
+#include "vmm/infile.h"
 
 #define IMAGE_MAX \
 	(16 * MiB) /* 0xff000000 up: below it lie KVM's own pages, APICs above 0xfec00000 */
@@ -63,10 +64,10 @@ static const struct {
 
 /* ---- one file ---- */
 
-/* Maps a whole file, privately. */
-static int map_image(const char *path, uint8_t **data, size_t *len, struct error *err)
+/* Maps a whole file, privately. *open_fd: the caller's to close. */
+static int map_image(const char *path, int *open_fd, uint8_t **data, size_t *len, struct error *err)
 {
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = *open_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	void *p;
 
@@ -199,7 +200,7 @@ static int open_template(struct ovmf *o, uint8_t **tmpl, size_t *len, struct err
 	*len = 0;
 	if (!o->vars_path[0])
 		return 0;
-	ret = map_image(o->vars_path, tmpl, len, err);
+	ret = map_image(o->vars_path, &o->template_fd, tmpl, len, err);
 	if (!ret && fv_check(*tmpl, *len, &fv_len) != FV_VARS)
 		ret = explain_image(o->vars_path, *tmpl, err);
 	return ret;
@@ -208,7 +209,7 @@ static int open_template(struct ovmf *o, uint8_t **tmpl, size_t *len, struct err
 static int open_code(struct ovmf *o, uint8_t **tmpl, size_t *tmpl_len, struct error *err)
 {
 	uint64_t fv_len;
-	int ret = map_image(o->code_path, &o->code, &o->code_len, err);
+	int ret = map_image(o->code_path, &o->code_fd, &o->code, &o->code_len, err);
 
 	if (ret)
 		return ret;
@@ -278,7 +279,7 @@ int ovmf_open(struct ovmf *o, const char *root, const char *firmware, const char
 	int ret;
 
 	memset(o, 0, sizeof(*o));
-	o->nvram_fd = -1;
+	o->nvram_fd = o->code_fd = o->template_fd = -1;
 	ret = find(o, root ? root : "", firmware, err);
 	if (!ret)
 		ret = open_code(o, &tmpl, &tmpl_len, err);
@@ -290,6 +291,10 @@ int ovmf_open(struct ovmf *o, const char *root, const char *firmware, const char
 		ovmf_close(o);
 		return ret;
 	}
+	/* Last: the variable store may be the template itself, whose lock for writing is taken. */
+	infile_lock(o->code_fd);
+	if (o->template_fd >= 0)
+		infile_lock(o->template_fd);
 	o->code_base = 4 * GiB - o->code_len;
 	o->vars_base = o->code_base - o->vars_len;
 	return 0;
@@ -347,9 +352,10 @@ void ovmf_close(struct ovmf *o)
 	}
 	if (o->code)
 		munmap(o->code, o->code_len);
-	if (o->nvram_fd >= 0)
-		close(o->nvram_fd);
+	cleanup_close(&o->nvram_fd);
+	cleanup_close(&o->code_fd);
+	cleanup_close(&o->template_fd);
 	o->code = NULL;
 	o->vars = NULL;
-	o->nvram_fd = -1;
+	o->nvram_fd = o->code_fd = o->template_fd = -1;
 }

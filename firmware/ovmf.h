@@ -19,7 +19,8 @@ struct ovmf {
 	uint8_t *code, *vars;	  /* code private and read-only, vars the shared file mapping */
 	size_t code_len, vars_len;
 	uint64_t code_base, vars_base; /* the code ends at 4 GiB, the variables lie right below */
-	int nvram_fd;		       /* open and locked while the machine lives */
+	/* Open and locked while the machine lives: nobody's output is taken at them. */
+	int nvram_fd, code_fd, template_fd;
 	struct pflash flash[2];	       /* variables, code */
 	bool mapped;
 	bool created; /* the variable store was not there before */

@@ -80,6 +80,8 @@ struct vfio_rom {
 	uint8_t *data;			  /* page-aligned, `mapped` bytes */
 	uint64_t mapped;
 	bool loaded, live;
+	bool from_file;
+	int file; /* romfile= */
 	uint64_t at;
 };
 

@@ -12,14 +12,14 @@
 #include "vfio/rom.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "vfio/rom_image.h"
-#include "vmm/cleanup.h"
+#include "vmm/infile.h"
 #include "vmm/mem.h"
 
 #define ROM_MIN 2048u
@@ -113,11 +113,14 @@ static int check_file(struct vfio_pci *v, const char *path, size_t size, struct 
 static int load_file(struct vfio_pci *v, const char *path, struct error *err)
 {
 	struct vfio_rom *rom = &v->rom;
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = infile_open(path), ret;
 	struct stat st;
-	int ret;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
+		return error_set(err, fd, "%s: romfile %s: %s", v->k->name, path, strerror(-fd));
+	rom->file = fd; /* open, and locked, as long as the device is there */
+	rom->from_file = true;
+	if (fstat(fd, &st) < 0)
 		return error_set(err, -errno, "%s: romfile %s: %s", v->k->name, path,
 				 strerror(errno));
 	if (!S_ISREG(st.st_mode) || st.st_size == 0 || (uint64_t)st.st_size > ROM_MAX_SIZE)
@@ -179,6 +182,8 @@ void vfio_rom_free(struct vfio_pci *v)
 {
 	if (v->rom.data)
 		munmap(v->rom.data, v->rom.mapped);
+	if (v->rom.from_file)
+		close(v->rom.file);
 	v->rom = (struct vfio_rom){ 0 };
 }
 

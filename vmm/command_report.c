@@ -9,8 +9,10 @@
 
 #include "vmm/cleanup.h"
 #include "vmm/error.h"
+#include "vmm/infile.h"
 #include "vmm/log.h"
 #include "vmm/machine_stats.h"
+#include "vmm/outfile.h"
 
 #define FILE_MAX (64u << 20) /* 255 vCPUs with full tables stay below */
 
@@ -40,28 +42,22 @@ json_t *stats_load(const char *text, size_t len, struct error *err)
 	return NULL;
 }
 
-static json_t *load_file(const char *path, struct error *err)
+static json_t *load_file(FILE *f, const char *path, struct error *err)
 {
-	FILE *f = fopen(path, "re");
-	scoped_free char *text = f ? malloc(FILE_MAX) : NULL;
+	scoped_free char *text = malloc(FILE_MAX);
 	json_t *s = NULL;
 	size_t len;
 
-	if (!text) {
+	len = text ? fread(text, 1, FILE_MAX, f) : 0;
+	if (!text || ferror(f))
 		error_set(err, -errno, "%s", strerror(errno));
-		goto out;
-	}
-	len = fread(text, 1, FILE_MAX, f);
-	if (ferror(f))
-		error_set(err, -errno, "%s", strerror(errno));
+	else if (len == 0 && infile_no_writer(f))
+		error_set(err, -ENODATA, "%s", infile_no_writer(f));
 	else if (len == FILE_MAX)
 		error_set(err, -EFBIG, "more than %u MiB: not written by minivmm --stats",
 			  FILE_MAX >> 20);
 	else
 		s = stats_load(text, len, err);
-out:
-	if (f)
-		fclose(f);
 	if (!s)
 		error_prefix(err, "report %s", path);
 	return s;
@@ -69,8 +65,14 @@ out:
 
 static int write_page(const json_t *s, const char *path)
 {
-	FILE *f = path ? fopen(path, "we") : stdout;
+	struct error err = { 0 };
+	int fd = path ? outfile_open(path, true, &err) : -1;
+	FILE *f = path ? (fd < 0 ? NULL : fdopen(fd, "w")) : stdout;
 
+	if (path && fd < 0) {
+		log_error("report: %s", err.text);
+		return 1;
+	}
 	if (f) {
 		machine_stats_html(f, s);
 		if (!ferror(f) && (path ? fclose(f) : fflush(f)) == 0)
@@ -80,24 +82,39 @@ static int write_page(const json_t *s, const char *path)
 	return 1;
 }
 
-int command_report(int argc, char **argv)
+/* The file stays open, and locked, until the page is written: it is not written into itself. */
+static int convert(FILE *f, const char *in, const char *out)
 {
-	const char *in = argc > 1 ? argv[1] : NULL;
-	const char *out = argc == 4 && strcmp(argv[2], "-o") == 0 ? argv[3] : NULL;
 	struct error err = { 0 };
-	json_t *s;
+	json_t *s = load_file(f, in, &err);
 	int status;
 
-	if (!in || in[0] == '-' || (argc != 2 && !out)) {
-		log_error("report: use minivmm report FILE [-o HTML]; --stats=FILE wrote the file");
-		return COMMAND_USAGE;
-	}
-	s = load_file(in, &err);
 	if (!s) {
 		log_error("%s", err.text);
 		return 1;
 	}
 	status = write_page(s, out);
 	json_decref(s);
+	return status;
+}
+
+int command_report(int argc, char **argv)
+{
+	const char *in = argc > 1 ? argv[1] : NULL;
+	const char *out = argc == 4 && strcmp(argv[2], "-o") == 0 ? argv[3] : NULL;
+	int status;
+	FILE *f;
+
+	if (!in || in[0] == '-' || (argc != 2 && !out)) {
+		log_error("report: use minivmm report FILE [-o HTML]; --stats=FILE wrote the file");
+		return COMMAND_USAGE;
+	}
+	f = infile_stream(in);
+	if (!f) {
+		log_error("report %s: %s", in, strerror(errno));
+		return 1;
+	}
+	status = convert(f, in, out);
+	fclose(f);
 	return status;
 }

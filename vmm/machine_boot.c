@@ -7,7 +7,6 @@
  * Threads: main loop, vCPUs not running.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "firmware/linux_boot.h"
 #include "firmware/smbios.h"
 #include "vmm/cleanup.h"
+#include "vmm/infile.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/outfile.h"
@@ -115,8 +115,8 @@ static struct smbios_config smbios_config(const struct vm *vm)
 
 static int open_file(const char *path, const char *option, int *fd, struct error *err)
 {
-	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* no wait for a FIFO's writer */
-	return *fd < 0 ? error_set(err, -errno, "--%s %s: %s", option, path, strerror(errno)) : 0;
+	*fd = infile_open(path);
+	return *fd < 0 ? error_set(err, *fd, "--%s %s: %s", option, path, strerror(-*fd)) : 0;
 }
 
 static int open_kernel(struct vm *vm, struct error *err)

@@ -25,6 +25,7 @@
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/main_bind.h"
+#include "vmm/outfile.h"
 
 struct process {
 	const struct config *cfg;
@@ -75,6 +76,8 @@ static int pidfile_create(struct process *p, struct error *err)
 	if (!is_pidfile(fd))
 		return error_set(err, -EEXIST, "--pidfile %s is something else: name another file",
 				 path);
+	if (outfile_is_locked(fd))
+		return error_set(err, -EBUSY, "--pidfile %s is in use: name another file", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return error_set(err, -EBUSY, "--pidfile %s: its owner is running", path);
 	p->pid_fd = fd; /* ours from now on, to remove */

@@ -11,13 +11,25 @@
 
 #include "vmm/cleanup.h"
 
-/* Whoever has a disk image or the firmware's variables open holds a lock on them, this process too.
- */
-static bool is_locked(int fd)
+bool outfile_is_locked(int fd)
 {
 	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
 	return fcntl(fd, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+}
+
+static int in_use(const char *path, struct error *err)
+{
+	return error_set(err, -EBUSY, "%s is in use, by this machine or another: name another file",
+			 path);
+}
+
+/* A file system without locks cannot tell. */
+static bool take_lock(int fd)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_SETLK, &l) == 0 || (errno != EAGAIN && errno != EACCES);
 }
 
 int outfile_open(const char *path, bool empty, struct error *err)
@@ -34,8 +46,8 @@ int outfile_open(const char *path, bool empty, struct error *err)
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
 	if (S_ISBLK(st.st_mode))
 		return error_set(err, -EINVAL, "%s is a disk: name a file", path);
-	if (is_locked(fd))
-		return error_set(err, -EBUSY, "%s is an image in use: name another file", path);
+	if (S_ISREG(st.st_mode) && !take_lock(fd))
+		return in_use(path, err);
 	if (fcntl(fd, F_SETFL, 0) < 0 || (empty && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0))
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
 	out = fd;
@@ -75,7 +87,5 @@ int outfile_check(const char *path, struct error *err)
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
-	if (is_locked(fd))
-		return error_set(err, -EBUSY, "%s is an image in use: name another file", path);
-	return 0;
+	return outfile_is_locked(fd) ? in_use(path, err) : 0;
 }

@@ -94,7 +94,7 @@ writes() {
 	said "$name" 1 "$text" minivmm --kernel "$KERNEL" "$@"
 }
 writes "what a run writes is written into no disk" "$disk is a disk" --debugcon="$disk"
-writes "nor into an image in use" "/tmp/image is an image in use" --disk=/tmp/image --serial=file:/tmp/image
+writes "nor into an image in use" "/tmp/image is in use" --disk=/tmp/image --serial=file:/tmp/image
 writes "nor into a pipe that nobody reads" "/tmp/fifo: nobody reads it" --stats=/tmp/fifo
 writes "a pid file is no file of another kind" "/tmp/kept is something else" --pidfile=/tmp/kept
 writes "nor a device" "/dev/full is something else" --pidfile=/dev/full

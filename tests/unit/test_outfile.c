@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "vmm/infile.h"
 #include "vmm/outfile.h"
 
 static char dir[] = "/tmp/outfile.XXXXXX";
@@ -84,11 +85,86 @@ static void test_image(void **state)
 	image = open("image", O_RDONLY);
 	assert_true(image >= 0);
 	assert_int_equal(fcntl(image, F_OFD_SETLK, &l), 0);
-	refuses("image", -EBUSY, "is an image in use");
+	refuses("image", -EBUSY, "is in use");
 	holds("image", "12");
 	close(image);
 	writes("image", true, "3");
 	holds("image", "3");
+}
+
+/* What is read is not written to, by whatever name, as long as it is open. */
+static void test_input(void **state)
+{
+	int in;
+
+	(void)state;
+	writes("file", true, "12");
+	assert_int_equal(link("file", "hard"), 0);
+	assert_int_equal(symlink("file", "soft"), 0);
+	in = infile_open("soft");
+	assert_true(in >= 0);
+	refuses("file", -EBUSY, "is in use");
+	refuses("hard", -EBUSY, "is in use");
+	refuses("soft", -EBUSY, "is in use");
+	assert_int_equal(outfile_check("hard", &err), -EBUSY);
+	holds("file", "12");
+	close(in);
+	writes("hard", true, "3");
+	unlink("hard");
+	unlink("soft");
+	assert_int_equal(infile_open("nowhere"), -ENOENT);
+}
+
+/* To the end of a pipe, too; one without a writer is empty at once. */
+static void test_stream(void **state)
+{
+	char text[16];
+	int pipe_fds[2];
+	FILE *f;
+
+	(void)state;
+	unlink("pipe");
+	assert_int_equal(mkfifo("pipe", 0600), 0);
+	f = infile_stream("pipe");
+	assert_non_null(f);
+	assert_int_equal(fread(text, 1, sizeof(text), f), 0);
+	assert_false(ferror(f));
+	assert_non_null(strstr(infile_no_writer(f), "nobody writes"));
+	fclose(f);
+	assert_int_equal(pipe(pipe_fds), 0);
+	snprintf(text, sizeof(text), "/dev/fd/%d", pipe_fds[0]);
+	f = infile_stream(text);
+	assert_non_null(f);
+	assert_false(fcntl(fileno(f), F_GETFL) & O_NONBLOCK);
+	assert_int_equal(write(pipe_fds[1], "12", 2), 2);
+	close(pipe_fds[1]);
+	assert_int_equal(fread(text, 1, sizeof(text), f), 2);
+	fclose(f);
+	close(pipe_fds[0]);
+	assert_null(infile_stream("nowhere"));
+	assert_int_equal(errno, ENOENT);
+}
+
+/* Nor do two write to one file. The second may read what the first writes. */
+static void test_two_outputs(void **state)
+{
+	int one, in;
+
+	(void)state;
+	one = outfile_open("file", true, &err);
+	assert_true(one >= 0);
+	assert_int_equal(write(one, "12", 2), 2);
+	refuses("file", -EBUSY, "is in use");
+	holds("file", "12");
+	in = infile_open("file");
+	assert_true(in >= 0);
+	close(in);
+	refuses("file", -EBUSY, "is in use");
+	close(one);
+	writes("file", true, "3");
+	one = outfile_open("/dev/null", true, &err);
+	writes("/dev/null", true, "3");
+	close(one);
 }
 
 static void check_refuses(const char *path, int code, const char *why)
@@ -159,9 +235,10 @@ static int leave(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_file),	   cmocka_unit_test(test_pipe),
-		cmocka_unit_test(test_image),	   cmocka_unit_test(test_check),
-		cmocka_unit_test(test_check_pipe),
+		cmocka_unit_test(test_file),   cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_image),  cmocka_unit_test(test_input),
+		cmocka_unit_test(test_stream), cmocka_unit_test(test_two_outputs),
+		cmocka_unit_test(test_check),  cmocka_unit_test(test_check_pipe),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);

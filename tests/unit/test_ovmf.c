@@ -16,6 +16,7 @@
 #include "firmware/nvram.h"
 #include "firmware/ovmf.h"
 #include "vmm/mem.h"
+#include "vmm/outfile.h"
 
 struct fixture {
 	char dir[64];
@@ -267,6 +268,31 @@ static void test_nvram_locked(void **state)
 	free(two);
 }
 
+static void is_kept(struct fixture *f, const char *path)
+{
+	assert_int_equal(outfile_open(path, true, &f->err), -EBUSY);
+}
+
+/* Nobody's output goes into the files of a machine that stands; its template may be its store. */
+static void test_files_are_kept(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	pair(f);
+	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
+	is_kept(f, f->o->code_path);
+	is_kept(f, f->o->vars_path);
+	is_kept(f, in(f, "/nv"));
+	ovmf_close(f->o);
+	assert_int_equal(open_it(f, NULL, in(f, "/usr/share/OVMF/OVMF_VARS_4M.fd")), 0);
+	is_kept(f, in(f, "/usr/share/OVMF/OVMF_VARS_4M.fd"));
+	ovmf_close(f->o);
+	fd = outfile_open(in(f, "/nv"), false, &f->err);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
 /* A machine that does not start leaves the variables of others, and none of its own. */
 static void test_nvram_abandoned(void **state)
 {
@@ -344,7 +370,7 @@ int main(void)
 		T(test_search),	      T(test_named_and_paired), T(test_combined),
 		T(test_refused),      T(test_nvram_lasts),	T(test_nvram_survives_kill),
 		T(test_nvram_locked), T(test_nvram_refused),	T(test_map),
-		T(test_installed),    T(test_nvram_abandoned),
+		T(test_installed),    T(test_nvram_abandoned),	T(test_files_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
