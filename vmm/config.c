@@ -542,6 +542,9 @@ static const struct key idle_key = { "it", KEY_CHOICE, IN(config, idle), 0, 0, {
 static const struct key rtc_key = {
 	"it", KEY_CHOICE, IN(config, rtc_localtime), 0, 0, { "utc", "localtime" }
 };
+static const struct key msr_key = {
+	"it", KEY_CHOICE, IN(config, msr_gp), 0, 0, { "ignore", "gp" }
+};
 
 #define STRING(n, a, f)                               \
 	{                                             \
@@ -559,6 +562,7 @@ static const struct option options[] = {
 	{ "rt", "PRIO", opt_one_key, 0, &rt_key },
 	{ "idle", "poll|halt", opt_one_key, 0, &idle_key },
 	{ "rtc", "utc|localtime", opt_one_key, 0, &rtc_key },
+	{ "msr-unknown", "ignore|gp", opt_one_key, 0, &msr_key },
 	{ "memory", "SIZE[,...]", opt_memory, 0, memory_keys },
 	STRING("firmware", "FILE", firmware),
 	STRING("nvram", "FILE", nvram),
@@ -588,7 +592,7 @@ static const char help[] =
 	"machine\n"
 	"  --cpus N[,sockets=S,cores=C,threads=T][,pin=LIST|auto]  --rt PRIO  --idle poll\n"
 	"  --cpu +FEATURE,-FEATURE,kvm=off,phys_bits=N,hv_time,hv_relaxed,hv_vapic,\n"
-	"        hv_spinlocks=N,hv_vendor_id=S       what CPUID says\n"
+	"        hv_spinlocks=N,hv_vendor_id=S       what CPUID says  --msr-unknown gp\n"
 	"  --memory SIZE[,hugepages=1G|2M|off|DIR][,nodes=0,1][,prefault=on][,lock=on]\n"
 	"boot\n"
 	"  --firmware FILE  --nvram FILE             OVMF code, and its variables (kept)\n"

@@ -90,6 +90,7 @@ struct config {
 	uint64_t rt;   /* SCHED_FIFO priority of the vCPUs' threads; 0: none */
 	unsigned idle; /* 0 halt, 1 poll */
 	unsigned rtc_localtime; /* 0: UTC */
+	unsigned msr_gp;	/* 0: registers KVM does not know read 0, 1: #GP */
 	struct bench_results
 		*bench; /* filled by a guest that measures (machine_bench.h), or NULL */
 	/* derived */

@@ -19,6 +19,7 @@
 #include "vmm/config.h"
 #include "vmm/evloop.h"
 #include "vmm/kvm.h"
+#include "vmm/kvm_exits.h"
 #include "vmm/phase.h"
 #include "vmm/ram.h"
 #include "vmm/stats.h"
@@ -61,6 +62,7 @@ struct vm {
 	struct helper *helper; /* then vCPU 0's thread */
 	bool cpus_made;
 	struct cpuid_table *cpuid;
+	struct kvm_exits exits;
 	struct vcpus_params vcpus_params;
 	struct error vcpus_error;
 	struct vcpus *vcpus;

@@ -202,13 +202,22 @@ static unsigned default_phys_bits(const struct vm *vm)
 	return bits;
 }
 
+/* On the helper. */
+static void ask_kvm(void *arg)
+{
+	struct vm *vm = arg;
+
+	cpuid_ask(vm->cpuid);
+	kvm_exits_ask(&vm->exits, &vm->kvm);
+}
+
 int machine_cpus_open(struct vm *vm, struct error *err)
 {
 	vm->helper = helper_new();
 	vm->cpuid = cpuid_new(&vm->kvm);
 	if (!vm->cpuid)
 		return error_set(err, -ENOMEM, "no memory for the CPUID table");
-	helper_run(vm->helper, cpuid_ask, vm->cpuid);
+	helper_run(vm->helper, ask_kvm, vm);
 	return 0;
 }
 
@@ -233,6 +242,7 @@ static void make_vcpus(void *arg)
 {
 	struct vm *vm = arg;
 
+	kvm_exits_enable(&vm->kvm, !vm->cfg->msr_gp);
 	vm->vcpus = vcpus_new(&vm->vcpus_params, &vm->vcpus_error);
 }
 
@@ -257,6 +267,7 @@ int machine_cpus_begin(struct vm *vm, void (*event)(void *, enum vcpu_event), st
 		.mmio = vm->mmio,
 		.mem = vm->mem,
 		.cpuid = vm->cpuid,
+		.exits = &vm->exits,
 		.topo = &vm->cfg->topo,
 		.n = n,
 		.pin = vm->cfg->pin_kind == PIN_NONE ? NULL : vm->pin,

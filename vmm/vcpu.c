@@ -33,6 +33,7 @@
 #include "vmm/cleanup.h"
 #include "vmm/helper.h"
 #include "vmm/kvm.h"
+#include "vmm/kvm_exits.h"
 #include "vmm/kvm_state.h"
 #include "vmm/kvm_stats.h"
 #include "vmm/log.h"
@@ -125,6 +126,7 @@ static int vcpu_create(struct vcpu *v, struct error *err)
 	if (rc < 0)
 		return error_set(err, rc, "no memory for vCPU %u", v->index);
 	v->stats_fd = kvm_stats_open(v->fd);
+	kvm_exits_prepare(p->exits, v->fd);
 	rc = cpuid_apply(p->cpuid, v->fd, v->index);
 	if (rc < 0)
 		return error_set(err, rc, "KVM_SET_CPUID2 for vCPU %u: %s", v->index,
@@ -283,7 +285,10 @@ static void handle_system_event(struct vcpu *v)
 	case KVM_SYSTEM_EVENT_SHUTDOWN:
 		vcpu_event(v, VCPU_POWER_OFF);
 		break;
-	default: /* reset, and a Hyper-V crash, which Windows reports just before it resets */
+	case KVM_SYSTEM_EVENT_CRASH: /* the guest writes its dump now, and resets then */
+		kvm_exits_crashed(v->all->p.exits, v->fd, v->index);
+		break;
+	default:
 		vcpu_event(v, VCPU_RESET);
 	}
 }
@@ -291,6 +296,12 @@ static void handle_system_event(struct vcpu *v)
 static void log_state(struct vcpu *v)
 {
 	vcpu_state_log(v->fd, v->index, v->all->p.mem);
+}
+
+static void vcpu_fail(struct vcpu *v)
+{
+	log_state(v);
+	vcpu_event(v, VCPU_FAILED);
 }
 
 static void handle_fatal(struct vcpu *v)
@@ -313,8 +324,20 @@ static void handle_fatal(struct vcpu *v)
 	default:
 		log_error("vCPU %u: KVM exit %u is not known", v->index, r->exit_reason);
 	}
-	log_state(v);
-	vcpu_event(v, VCPU_FAILED);
+	vcpu_fail(v);
+}
+
+static void handle_rare(struct vcpu *v)
+{
+	switch (kvm_exits_answer(v->all->p.exits, v->run, v->index)) {
+	case KVM_EXIT_ANSWERED:
+		break;
+	case KVM_EXIT_LOST:
+		vcpu_fail(v);
+		break;
+	case KVM_EXIT_NOT_MINE:
+		handle_fatal(v);
+	}
 }
 
 static void handle_exit(struct vcpu *v)
@@ -340,7 +363,7 @@ static void handle_exit(struct vcpu *v)
 		handle_system_event(v);
 		break;
 	default:
-		handle_fatal(v);
+		handle_rare(v);
 	}
 }
 
@@ -567,6 +590,7 @@ const char *vcpu_exit_name(unsigned reason)
 		[KVM_EXIT_X86_RDMSR] = "rdmsr",
 		[KVM_EXIT_X86_WRMSR] = "wrmsr",
 		[KVM_EXIT_X86_BUS_LOCK] = "bus_lock",
+		[KVM_EXIT_NOTIFY] = "notify",
 	};
 
 	return reason < VCPU_EXITS && name[reason] ? name[reason] : "other";

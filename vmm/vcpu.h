@@ -19,6 +19,7 @@ struct bus;
 struct guest_mem;
 struct helper;
 struct kvm;
+struct kvm_exits;
 struct vcpus;
 
 enum vcpu_event {
@@ -50,6 +51,7 @@ struct vcpus_params {
 	struct bus *pio, *mmio;
 	struct guest_mem *mem;
 	struct cpuid_table *cpuid;
+	struct kvm_exits *exits; /* the caller keeps it */
 	const struct cpu_topology *topo;
 	unsigned n;
 	const unsigned *pin; /* the host's CPU for each; NULL: any. The caller keeps it. */

@@ -130,6 +130,16 @@ void guest_interrupt(const uint32_t *frame)
 	lapic_write(LAPIC_EOI, 0);
 }
 
+static void idt_set(unsigned vector, uint32_t at)
+{
+	idt[vector] = (at & 0xffff) | 0x10u << 16 | ((uint64_t)((at & 0xffff0000) | 0x8e00) << 32);
+}
+
+void on_gp(void (*fn)(void))
+{
+	idt_set(13, (uint32_t)fn);
+}
+
 void irq_init(void)
 {
 	struct {
@@ -138,12 +148,8 @@ void irq_init(void)
 	} __attribute__((packed)) ptr = { sizeof(idt) - 1, (uint32_t)idt };
 	uint32_t i;
 
-	for (i = 0; i < 256; i++) {
-		uint32_t at = (uint32_t)stubs + i * 16;
-
-		idt[i] = (at & 0xffff) | 0x10u << 16 |
-			 ((uint64_t)((at & 0xffff0000) | 0x8e00) << 32);
-	}
+	for (i = 0; i < 256; i++)
+		idt_set(i, (uint32_t)stubs + i * 16);
 	__asm__ volatile("lidt %0" : : "m"(ptr));
 	outb(0x21, 0xff);
 	outb(0xa1, 0xff);

@@ -92,6 +92,22 @@ static inline void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 			 : "a"(leaf), "c"(sub));
 }
 
+static inline uint64_t rdmsr(uint32_t index)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(index));
+	return (uint64_t)hi << 32 | lo;
+}
+
+static inline void wrmsr(uint32_t index, uint64_t v)
+{
+	__asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
+}
+
+/* What a general protection fault runs; it must not return. After irq_init(). */
+void on_gp(void (*fn)(void));
+
 /* Interrupts: counted per vector, acknowledged at the LAPIC. */
 extern volatile uint32_t irq_count[256];
 void irq_init(void); /* IDT, LAPIC on, PIC masked */

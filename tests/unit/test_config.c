@@ -211,6 +211,10 @@ static void test_scheduling(void **state)
 	bad("--rt 100", "--rt");
 	bad("--rt high", "--rt");
 	bad("--idle mwait", "--idle: it takes halt or poll");
+	assert_int_equal(c.msr_gp, 0);
+	good("--msr-unknown gp");
+	assert_int_equal(c.msr_gp, 1);
+	bad("--msr-unknown zero", "--msr-unknown: it takes ignore or gp");
 	bad("--rtc now", "--rtc: it takes utc or localtime");
 }
 
