@@ -34,7 +34,7 @@ BASE    = -std=gnu17 $(WARN) -I. -fPIE -ffunction-sections -fdata-sections -pthr
 
 # The program is linked statically where there are archives: loading and relocating libc and four small
 # libraries takes 0.3 ms, a sixth of a start. Functions that nobody calls are left out, since a page of the
-# program brings its neighbours into memory. Of libnuma only the header is used: see vmm/numa.c.
+# program brings its neighbours into memory. Of libnuma only the header is used: see vmm/placement/numa.c.
 has      = $(filter /%,$(shell $(CC) -print-file-name=$(1)))
 lib      = $(if $(call has,lib$(1).a),-l:lib$(1).a,-l$(1))
 LIBS    := $(foreach l,uring fdt aio jansson,$(call lib,$(l))) -pthread
@@ -42,16 +42,16 @@ static   = -static-pie -Wl,-z,pack-relative-relocs
 dynamic  = $(filter-out 0,$(SAN))$(filter-out -l:%.a -pthread,$(LIBS))$(if $(call has,rcrt1.o),,1)
 LINK    := $(if $(strip $(dynamic)),,$(static)) -Wl,--gc-sections
 
-ROOMS   = vmm devices vfio firmware
-# guest-tests/bench: drivers that run in this program and in its measuring guest.
-SRC     = $(foreach d,$(ROOMS) guest-tests/bench,$(wildcard $(d)/*.c))
-HDR     = $(foreach d,$(ROOMS) guest-tests guest-tests/bench,$(wildcard $(d)/*.h))
+# The rooms are the folders below these four; vmm/bench/guest runs in a guest, not here.
+ROOMS  := $(filter-out vmm/bench/guest,$(sort $(patsubst %/,%,$(dir \
+	$(wildcard $(foreach d,vmm devices vfio firmware,$(d)/*.c $(d)/*/*.c $(d)/*/*/*.c))))))
+SRC     = $(foreach d,$(ROOMS),$(wildcard $(d)/*.c))
+HDR     = $(foreach d,$(ROOMS) guest-tests,$(wildcard $(d)/*.h))
 OBJ     = $(SRC:%.c=$(O)/%.o)
 # What runs once in a machine's life, or never, is made small: its pages are mapped with their neighbours'.
-ONCE    = firmware/% guest-tests/bench/% vmm/command% vmm/config% vmm/import% vmm/machine% vmm/main% vmm/shell \
-	vfio/bind% vfio/group% vfio/host% vfio/pci_names vfio/preflight% vfio/sriov vfio/vf_link
+ONCE    = firmware/% vmm/machine/% vmm/report/% vmm/import/% vmm/bench/% vmm/cli/% vfio/host/%
 $(filter $(ONCE:%=$(O)/%.o),$(OBJ)): OPT = -Os
-LIBOBJ  = $(filter-out $(O)/vmm/main.o,$(OBJ))
+LIBOBJ  = $(filter-out $(O)/vmm/cli/main.o,$(OBJ))
 FAKES   = $(wildcard tests/unit/fake_*.c)
 UNIT    = $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 
@@ -59,7 +59,7 @@ UNIT    = $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 	host clean distclean install deps
 .DEFAULT_GOAL = all
 
-all: $(if $(wildcard vmm/main.c),$(O)/minivmm) $(O)/make-disk
+all: $(if $(wildcard vmm/cli/main.c),$(O)/minivmm) $(O)/make-disk
 
 include tests/host/host.mk
 -include $(wildcard tests/fuzz/fuzz.mk tests/bench/bench.mk guest-tests/guest-tests.mk)
@@ -88,15 +88,15 @@ GUEST_CFLAGS = -m32 -march=i686 -std=gnu17 -O2 -ffreestanding -fno-pic -fno-stac
 	-mno-80387 -fcf-protection=none -fno-asynchronous-unwind-tables $(WARN) -I.
 GUEST_LINK   = -nostdlib -static -s -Wl,-m,elf_i386,-T,guest-tests/micro/link.ld,--build-id=none \
 	-Wl,--no-warn-rwx-segments,-z,noexecstack
-GUEST_SRC    = guest-tests/micro/start.S guest-tests/micro/lib.c guest-tests/bench/guest/main.c \
-	$(wildcard guest-tests/bench/*.c)
-$(O)/bench-guest.elf: $(GUEST_SRC) guest-tests/micro/link.ld guest-tests/micro/lib.h guest-tests/bench/bench.h
+GUEST_SRC    = guest-tests/micro/start.S guest-tests/micro/lib.c vmm/bench/guest/main.c \
+	$(wildcard vmm/bench/driver*.c)
+$(O)/bench-guest.elf: $(GUEST_SRC) guest-tests/micro/link.ld guest-tests/micro/lib.h vmm/bench/driver.h
 	@mkdir -p $(@D)
 	@echo "  GUEST $@"
 	$(Q)$(CC) $(GUEST_CFLAGS) $(GUEST_LINK) -o $@ $(GUEST_SRC)
 
-%/command_bench_image.o: BASE += -DBENCH_GUEST='"$(O)/bench-guest.elf"'
-$(O)/vmm/command_bench_image.o $(BUILD)/fuzz/vmm/command_bench_image.o: $(O)/bench-guest.elf
+%/bench/image.o: BASE += -DBENCH_GUEST='"$(O)/bench-guest.elf"'
+$(O)/vmm/bench/image.o $(BUILD)/fuzz/vmm/bench/image.o: $(O)/bench-guest.elf
 
 .SECONDARY: $(FAKES:%.c=$(O)/%.o)
 $(O)/unit/%: tests/unit/%.c $(FAKES:%.c=$(O)/%.o) $(LIBOBJ)
@@ -111,8 +111,8 @@ $(O)/make-disk: guest-tests/make-disk.c
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
-	$(if $(wildcard vmm/main.c),install -m 755 $(O)/minivmm $(DESTDIR)$(PREFIX)/bin/minivmm)
-	$(if $(wildcard vmm/minivmm.1),install -D -m 644 vmm/minivmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/minivmm.1)
+	$(if $(wildcard vmm/cli/main.c),install -m 755 $(O)/minivmm $(DESTDIR)$(PREFIX)/bin/minivmm)
+	$(if $(wildcard vmm/cli/minivmm.1),install -D -m 644 vmm/cli/minivmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/minivmm.1)
 
 # Quick checks, one line a test. The runner counts them.
 check: $(UNIT) check-headers check-includes check-style check-figures

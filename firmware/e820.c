@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "firmware/fw_cfg.h"
+#include "devices/chipset/fw_cfg.h"
 
-/* Identity map and TSS that KVM needs on Intel; vmm/kvm.c puts them here, below the flash. */
+/* Identity map and TSS that KVM needs on Intel; vmm/kvm/kvm.c puts them here, below the flash. */
 #define KVM_PAGES      0xfeffc000u
 #define KVM_PAGES_SIZE 0x4000u
 

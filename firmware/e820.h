@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-#include "vmm/addr.h"
+#include "vmm/core/addr.h"
 
 struct fw_cfg;
 

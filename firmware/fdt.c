@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "vmm/addr.h"
+#include "vmm/core/addr.h"
 
 #define FDT_FIRST_SIZE 4096
 #define FDT_MAX_SIZE   (1 << 20)

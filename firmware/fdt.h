@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/error.h"
+#include "vmm/core/error.h"
 
 struct fdt_machine {
 	const char *name;

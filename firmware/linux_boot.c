@@ -30,8 +30,8 @@
 #include <unistd.h>
 
 #include "firmware/e820.h"
-#include "vmm/addr.h"
-#include "vmm/mem.h"
+#include "vmm/core/addr.h"
+#include "vmm/core/mem.h"
 
 #define GDT_ADDR	0x1000u
 #define PAGE_TABLES	0x2000u

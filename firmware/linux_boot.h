@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/error.h"
+#include "vmm/core/error.h"
 
 struct e820_map;
 struct guest_mem;

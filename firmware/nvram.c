@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vmm/addr.h"
+#include "vmm/core/addr.h"
 
 struct fv_header {
 	uint8_t zero[16];

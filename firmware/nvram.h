@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/error.h"
+#include "vmm/core/error.h"
 
 enum fv_kind { FV_NONE, FV_CODE, FV_VARS };
 

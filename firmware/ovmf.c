@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "firmware/nvram.h"
-#include "vmm/cleanup.h"
-#include "vmm/infile.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/infile.h"
 
 #define IMAGE_MAX \
 	(16 * MiB) /* 0xff000000 up: below it lie KVM's own pages, APICs above 0xfec00000 */

@@ -10,8 +10,8 @@
 
 #include <limits.h>
 
-#include "firmware/pflash.h"
-#include "vmm/error.h"
+#include "devices/chipset/pflash.h"
+#include "vmm/core/error.h"
 
 struct ovmf {
 	char code_path[PATH_MAX]; /* the image as found */

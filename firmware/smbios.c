@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "firmware/acpi_aml.h"
-#include "firmware/fw_cfg.h"
-#include "vmm/cleanup.h"
-#include "vmm/mem.h"
+#include "firmware/acpi/acpi_aml.h"
+#include "devices/chipset/fw_cfg.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/mem.h"
 
 #define HANDLE(type, i) ((uint16_t)((unsigned)(type) << 8 | (unsigned)(i)))
 

@@ -3,7 +3,7 @@
 #ifndef FIRMWARE_SMBIOS_H
 #define FIRMWARE_SMBIOS_H
 
-#include "vmm/addr.h"
+#include "vmm/core/addr.h"
 
 struct fw_cfg;
 struct guest_mem;

@@ -41,15 +41,15 @@
 #include <sys/mman.h>
 
 #include "vfio/config.h"
-#include "vfio/iommu.h"
+#include "vfio/iommu/iommu.h"
 #include "vfio/irq.h"
 #include "vfio/quirk.h"
 #include "vfio/rom.h"
 #include "vfio/stats.h"
-#include "vmm/cleanup.h"
-#include "vmm/evloop.h"
-#include "vmm/mem.h"
-#include "vmm/stats.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/evloop.h"
+#include "vmm/core/mem.h"
+#include "vmm/core/stats.h"
 
 /* ---- which parts are mapped ---- */
 

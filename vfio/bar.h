@@ -3,7 +3,7 @@
 #ifndef VFIO_BAR_H
 #define VFIO_BAR_H
 
-#include "vfio/parts.h"
+#include "vfio/vfio_pci.h"
 
 /* How long a BAR that does not decode may stay in guest memory: longer than a guest needs to size
  * the registers of a device. */

@@ -27,7 +27,7 @@
 
 #include "vfio/bar.h"
 #include "vfio/irq.h"
-#include "vmm/cleanup.h"
+#include "vmm/core/cleanup.h"
 
 #define MAX_STD_CAPS 48u /* (256 - 64) / 4 */
 #define MULTI_FUNC   0x80

@@ -3,7 +3,7 @@
 #ifndef VFIO_CONFIG_H
 #define VFIO_CONFIG_H
 
-#include "vfio/parts.h"
+#include "vfio/vfio_pci.h"
 
 /* Reads the device's configuration space, decides what is emulated. The raw BAR dwords are left in
  * dev.cfg for vfio_bars_init(). */

@@ -24,9 +24,9 @@
 #include "vfio/rom.h"
 #include "vfio/stats.h"
 #include "vfio/vga.h"
-#include "vmm/cleanup.h"
-#include "vmm/evloop.h"
-#include "vmm/stats.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/evloop.h"
+#include "vmm/core/stats.h"
 
 /* ---- main loop ---- */
 

@@ -10,7 +10,7 @@
 #ifndef VFIO_DEVICE_H
 #define VFIO_DEVICE_H
 
-#include "devices/pci.h"
+#include "devices/pci/pci.h"
 
 struct iommu;
 struct vfio_kernel;

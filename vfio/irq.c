@@ -43,9 +43,9 @@
 
 #include "vfio/config.h"
 #include "vfio/stats.h"
-#include "vmm/cleanup.h"
-#include "vmm/evloop.h"
-#include "vmm/stats.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/evloop.h"
+#include "vmm/core/stats.h"
 
 /* ---- the host's side ---- */
 

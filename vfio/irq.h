@@ -3,7 +3,7 @@
 #ifndef VFIO_IRQ_H
 #define VFIO_IRQ_H
 
-#include "vfio/parts.h"
+#include "vfio/vfio_pci.h"
 
 /* Asks what the device has, reads the MSI and MSI-X capabilities found by vfio_config_init(). No
  * lock. A table that lies outside its BAR takes MSI-X away; a PBA that does is not emulated. */

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "vfio/sysfs.h"
+#include "vfio/host/sysfs.h"
 
 static bool same_card(const struct vfio_place *a, const struct vfio_place *b)
 {

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "vmm/error.h"
+#include "vmm/core/error.h"
 
 struct vfio_place {
 	const char *bdf; /* of the host */

@@ -3,7 +3,7 @@
 #ifndef VFIO_QUIRK_H
 #define VFIO_QUIRK_H
 
-#include "vfio/parts.h"
+#include "vfio/vfio_pci.h"
 
 /* Fills in v->mirror[] by vendor and device. After vfio_config_init(), before vfio_bars_init(). */
 void vfio_quirks_init(struct vfio_pci *);

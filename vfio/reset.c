@@ -22,10 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vfio/kernel.h"
-#include "vfio/sysfs.h"
-#include "vmm/cleanup.h"
-#include "vmm/log.h"
+#include "vfio/iommu/kernel.h"
+#include "vfio/host/sysfs.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/log.h"
 
 struct entry {
 	struct vfio_reset_device d;

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "vmm/error.h"
+#include "vmm/core/error.h"
 
 struct vfio_kernel;
 struct vfio_reset;

@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "vfio/rom_image.h"
-#include "vmm/infile.h"
-#include "vmm/mem.h"
+#include "vmm/core/infile.h"
+#include "vmm/core/mem.h"
 
 #define ROM_MIN 2048u
 

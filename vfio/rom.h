@@ -3,7 +3,7 @@
 #ifndef VFIO_ROM_H
 #define VFIO_ROM_H
 
-#include "vfio/parts.h"
+#include "vfio/vfio_pci.h"
 
 /* Adds the ROM BAR: opt.romfile's, or the device's, or none. A romfile without an image, or with
  * one that is cut off, is an error; what else is odd about it is a warning (rom_image.h). */

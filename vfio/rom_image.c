@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "devices/pci.h"
+#include "devices/pci/pci.h"
 
 #define ROM_UNIT      512u
 #define PCIR_POINTER  0x18u

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/error.h"
+#include "vmm/core/error.h"
 
 #define ROM_MAX_SIZE (16u * 1024 * 1024) /* PCI 3.0, 6.2.5.2 */
 #define ROM_ANY_ID   0xffff		 /* as a device id: for each device of the vendor */

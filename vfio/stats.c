@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 #include "vfio/host_irqs.h"
-#include "vmm/cleanup.h"
-#include "vmm/stats.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/stats.h"
 
 #define PROC_INTERRUPTS "/proc/interrupts"
 

@@ -3,7 +3,7 @@
 #ifndef VFIO_STATS_H
 #define VFIO_STATS_H
 
-#include "vfio/parts.h"
+#include "vfio/vfio_pci.h"
 
 /* Registers counters and interrupts with the root's statistics. Main thread. */
 void vfio_stats_init(struct vfio_pci *);

@@ -3,7 +3,7 @@
 #ifndef VFIO_VGA_H
 #define VFIO_VGA_H
 
-#include "vfio/parts.h"
+#include "vfio/vfio_pci.h"
 
 int vfio_vga_init(struct vfio_pci *, struct error *); /* -ENODEV: it has no VGA region */
 int vfio_vga_plug(struct vfio_pci *, struct error *); /* on the buses */

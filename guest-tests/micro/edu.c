@@ -2,7 +2,7 @@
 /* runner: --vfio @EDU@ */
 /* QEMU's edu device, passed through (QEMU, docs/specs/edu): its MSI raised by register and by DMA's
  * end, moved to another vector while it is on, off and on again; DMA to the device and back. */
-#include "../edu.h"
+#include "../../vmm/bench/edu.h"
 #include "lib.h"
 
 #define BAR_AT	 0xc0000000u

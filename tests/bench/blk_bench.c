@@ -31,12 +31,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "devices/blk_file.h"
-#include "devices/blk_queue.h"
-#include "devices/virtq.h"
+#include "devices/block/blk_file.h"
+#include "devices/virtio/blk_queue.h"
+#include "devices/virtio/virtq.h"
 #include "tests/bench/vhost_user.h"
-#include "vmm/error.h"
-#include "vmm/mem.h"
+#include "vmm/core/error.h"
+#include "vmm/core/mem.h"
 
 #define MEM_SIZE   (64 * MiB)
 #define QUEUE_SIZE 256u

@@ -2,13 +2,13 @@
 /*
  * prefault_bench PAGES GIB [ROUNDS]: how fast guest memory gets in place, beside a bare loop.
  *
- * PAGES is 4K, 2M or thp. Ours is vmm/ram.c and vmm/prefault.c as the machine uses them, from
- * prefault_start() to prefault_finish(). Bare is the same mapping and a thread a processor, each
- * with its share in one madvise() a 16 MiB, threads made within the time as well. They take turns;
- * the first round is discarded: it measures the machine underneath finding the memory. What
- * disturbs later rounds (that machine taking memory back, other work) only ever slows them, and by
- * a factor, so rates are compared by their upper quartiles. The processors' time tells work from
- * waiting. Ends with 1 when ours is below 0.95 of the bare loop by both.
+ * PAGES is 4K, 2M or thp. Ours is vmm/placement/ram.c and vmm/placement/prefault.c as the machine
+ * uses them, from prefault_start() to prefault_finish(). Bare is the same mapping and a thread a
+ * processor, each with its share in one madvise() a 16 MiB, threads made within the time as well.
+ * They take turns; the first round is discarded: it measures the machine underneath finding the
+ * memory. What disturbs later rounds (that machine taking memory back, other work) only ever slows
+ * them, and by a factor, so rates are compared by their upper quartiles. The processors' time tells
+ * work from waiting. Ends with 1 when ours is below 0.95 of the bare loop by both.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -19,8 +19,8 @@
 #include <sys/sysinfo.h>
 #include <time.h>
 
-#include "vmm/addr.h"
-#include "vmm/prefault.h"
+#include "vmm/core/addr.h"
+#include "vmm/placement/prefault.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23

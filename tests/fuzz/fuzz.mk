@@ -7,7 +7,7 @@ FUZZ_SAN  = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 F         = $(BUILD)/fuzz
 FUZZ_SRC  = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN  = $(FUZZ_SRC:tests/fuzz/%.c=$(F)/%)
-FUZZ_OBJ  = $(patsubst %.c,$(F)/%.o,$(filter-out vmm/main.c,$(SRC)) $(FAKES))
+FUZZ_OBJ  = $(patsubst %.c,$(F)/%.o,$(filter-out vmm/cli/main.c,$(SRC)) $(FAKES))
 FUZZ_CFLAGS = -O1 -g -fno-omit-frame-pointer $(FUZZ_SAN)
 
 .PHONY: fuzz-build

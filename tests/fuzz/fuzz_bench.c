@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/machine_bench.h"
-#include "vmm/mem.h"
+#include "vmm/bench/port.h"
+#include "vmm/core/mem.h"
 
 #define SIZE	     0x4000u
 #define MAX_MESSAGES 16u

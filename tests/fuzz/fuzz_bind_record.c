@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vfio/bind_record.h"
+#include "vfio/host/bind_record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/config.h"
-#include "vmm/pin.h"
+#include "vmm/machine/options.h"
+#include "vmm/placement/pin.h"
 
 #define MAX_WORDS 64
 

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "firmware/fw_cfg.h"
-#include "vmm/bus.h"
-#include "vmm/mem.h"
+#include "devices/chipset/fw_cfg.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/mem.h"
 
 #define RAM_SIZE 0x4000
 

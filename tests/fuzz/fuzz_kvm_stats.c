@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/kvm_stats.h"
+#include "vmm/kvm/kvm_stats.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@
 
 #include "firmware/e820.h"
 #include "firmware/linux_boot.h"
-#include "vmm/mem.h"
+#include "vmm/core/mem.h"
 
 #define RAM_MAX (4 * MiB)
 

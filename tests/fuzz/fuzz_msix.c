@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "devices/msix.h"
+#include "devices/pci/msix.h"
 #include "tests/unit/fake_root.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/acpi_pm.h"
-#include "devices/ich9_lpc.h"
-#include "devices/pci_host.h"
-#include "devices/root_port.h"
+#include "devices/chipset/acpi_pm.h"
+#include "devices/chipset/ich9_lpc.h"
+#include "devices/pci/pci_host.h"
+#include "devices/pci/root_port.h"
 #include "tests/unit/fake_root.h"
-#include "vmm/log.h"
+#include "vmm/core/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vfio/pci_names.h"
+#include "vfio/host/pci_names.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "firmware/pflash.h"
-#include "vmm/mem.h"
+#include "devices/chipset/pflash.h"
+#include "vmm/core/mem.h"
 
 #define BASE 0xffc00000u
 #define SIZE 0x4000u

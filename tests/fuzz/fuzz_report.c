@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/error.h"
-#include "vmm/machine_stats.h"
+#include "vmm/core/error.h"
+#include "vmm/machine/snapshot.h"
 
 #define PAGE_MAX (16u << 20)
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "tests/unit/fake_vfio.h"
-#include "vmm/evloop.h"
-#include "vmm/log.h"
+#include "vmm/core/evloop.h"
+#include "vmm/core/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 

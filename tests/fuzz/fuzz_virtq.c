@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/virtq.h"
-#include "vmm/mem.h"
+#include "devices/virtio/virtq.h"
+#include "vmm/core/mem.h"
 
 #define HALF  (16 * KiB)
 #define DESC  0x0000u

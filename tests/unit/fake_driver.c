@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 
-#include "vmm/evloop.h"
+#include "vmm/core/evloop.h"
 
 #define ACK (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
 

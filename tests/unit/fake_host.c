@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vfio/sysfs.h"
+#include "vfio/host/sysfs.h"
 
 char root[64];
 

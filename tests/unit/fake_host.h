@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A host's /sys, /proc and /dev in a temporary folder: what `root` means to vfio/sysfs.h. Made file
- * by file, or as lines of text:
+ * A host's /sys, /proc and /dev in a temporary folder: what `root` means to vfio/host/sysfs.h. Made
+ * file by file, or as lines of text:
  *
  *   pci 01:00.0 class=030000 id=10de:1c82 group=12 driver=nouveau under=00:01.0
  *       reset=pm,bus node=0 bar0=1000000 bar1=10000000p rom=80000 of=02:00.0 boot_vga=1

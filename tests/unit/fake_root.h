@@ -4,7 +4,7 @@
 #ifndef FAKE_ROOT_H
 #define FAKE_ROOT_H
 
-#include "devices/pci.h"
+#include "devices/pci/pci.h"
 
 #define FAKE_GSIS 64
 

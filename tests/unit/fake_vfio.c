@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vmm/cleanup.h"
+#include "vmm/core/cleanup.h"
 
 #define INDEX_SHIFT 40 /* as the kernel's VFIO_PCI_OFFSET_SHIFT */
 

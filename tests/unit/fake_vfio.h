@@ -13,8 +13,8 @@
 #define FAKE_VFIO_H
 
 #include "vfio/device.h"
-#include "vfio/kernel.h"
-#include "vmm/mem.h"
+#include "vfio/iommu/kernel.h"
+#include "vmm/core/mem.h"
 
 #define FAKE_STORE 0x10000u /* bytes of a region that hold what is written; the rest reads 0 */
 

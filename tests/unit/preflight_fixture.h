@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_host.h"
-#include "vfio/preflight.h"
-#include "vmm/addr.h"
+#include "vfio/host/preflight/preflight.h"
+#include "vmm/core/addr.h"
 
 static struct preflight p;
 static bool seen[PREFLIGHT_FINDINGS];

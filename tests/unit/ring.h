@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "devices/virtq.h"
-#include "vmm/mem.h"
+#include "devices/virtio/virtq.h"
+#include "vmm/core/mem.h"
 
 #define RING_MEM   (1 * MiB)
 #define RING_SIZE  8u

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "devices/pci_host.h"
-#include "firmware/acpi.h"
-#include "firmware/acpi_aml.h"
-#include "firmware/fw_cfg.h"
-#include "vmm/mem.h"
+#include "devices/pci/pci_host.h"
+#include "firmware/acpi/acpi.h"
+#include "firmware/acpi/acpi_aml.h"
+#include "devices/chipset/fw_cfg.h"
+#include "vmm/core/mem.h"
 
 #define RAM    (16 * MiB)
 #define TABLES (14 * MiB)

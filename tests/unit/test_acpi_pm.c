@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "devices/acpi_pm.h"
-#include "vmm/evloop.h"
+#include "devices/chipset/acpi_pm.h"
+#include "vmm/core/evloop.h"
 
 static uint64_t fake_ns;
 

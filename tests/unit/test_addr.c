@@ -6,8 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/addr.h"
-#include "vmm/error.h"
+#include "vmm/core/addr.h"
+#include "vmm/core/error.h"
 
 static void test_ranges(void **state)
 {

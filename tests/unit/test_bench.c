@@ -15,8 +15,8 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_host.h"
-#include "vmm/command_bench.h"
-#include "vmm/mem.h"
+#include "vmm/bench/bench.h"
+#include "vmm/core/mem.h"
 
 #define SIZE	0x10000u
 #define MESSAGE 0x100u

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "guest-tests/bench/bench.h"
+#include "vmm/bench/driver.h"
 
 #define DMA_BUS	     0x1234000ull /* nothing is where it seems */
 #define EDU	     0x11e81234u

@@ -17,11 +17,11 @@
 
 #include <cmocka.h>
 
-#include "devices/blk_file.h"
-#include "devices/blk_queue.h"
+#include "devices/block/blk_file.h"
+#include "devices/virtio/blk_queue.h"
 #include "tests/unit/ring.h"
-#include "vmm/error.h"
-#include "vmm/stats.h"
+#include "vmm/core/error.h"
+#include "vmm/core/stats.h"
 
 #define SECTORS 2048u
 #define HDR	RING_DATA

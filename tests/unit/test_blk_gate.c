@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#include "devices/blk.h"
-#include "devices/blk_file.h"
-#include "vmm/error.h"
+#include "devices/block/engine.h"
+#include "devices/block/blk_file.h"
+#include "vmm/core/error.h"
 
 #define BLOCK 4096u
 

@@ -30,10 +30,10 @@
 
 #include <cmocka.h>
 
-#include "devices/blk_file.h"
-#include "devices/blk_queue.h"
+#include "devices/block/blk_file.h"
+#include "devices/virtio/blk_queue.h"
 #include "tests/unit/ring.h"
-#include "vmm/error.h"
+#include "vmm/core/error.h"
 
 #define HDR    RING_DATA
 #define STATUS (RING_DATA + 0x100)

@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "vmm/bus.h"
-#include "vmm/trap.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/trap.h"
 
 struct dev {
 	uint8_t reg[16];

@@ -8,9 +8,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "vmm/addr.h"
-#include "vmm/config.h"
-#include "vmm/ram.h"
+#include "vmm/core/addr.h"
+#include "vmm/machine/options.h"
+#include "vmm/placement/ram.h"
 
 #define MAX_WORDS 16
 

@@ -14,9 +14,9 @@
 #include <sys/ioctl.h>
 #include <cmocka.h>
 
-#include "vmm/addr.h"
-#include "vmm/cpuid.h"
-#include "vmm/kvm.h"
+#include "vmm/core/addr.h"
+#include "vmm/kvm/cpuid.h"
+#include "vmm/kvm/kvm.h"
 
 #define DEV  1000
 #define VCPU 1001

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "vmm/evloop.h"
+#include "vmm/core/evloop.h"
 
 struct world {
 	struct evloop *l;

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "firmware/fdt.h"
-#include "vmm/addr.h"
+#include "vmm/core/addr.h"
 
 static uint32_t apic_id(const void *arg, unsigned i)
 {

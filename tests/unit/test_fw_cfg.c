@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include "firmware/e820.h"
-#include "firmware/fw_cfg.h"
-#include "vmm/bus.h"
-#include "vmm/mem.h"
+#include "devices/chipset/fw_cfg.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/mem.h"
 
 #define RAM_SIZE (1 * MiB)
 

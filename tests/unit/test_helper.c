@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "vmm/helper.h"
+#include "vmm/core/helper.h"
 
 struct log {
 	char text[16];

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/addr.h"
-#include "vmm/cleanup.h"
-#include "vmm/config.h"
-#include "vmm/import.h"
+#include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/machine/options.h"
+#include "vmm/import/import.h"
 
 #define COMMANDS "tests/unit/import-commands.txt"
 

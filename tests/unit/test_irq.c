@@ -7,8 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/irq.h"
-#include "vmm/stats.h"
+#include "vmm/core/irq.h"
+#include "vmm/core/stats.h"
 
 struct fake {
 	int level[24], line_calls, commits, n_routes, fds, signals;

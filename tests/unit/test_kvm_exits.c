@@ -8,8 +8,8 @@
 #include <linux/kvm.h>
 #include <string.h>
 
-#include "vmm/kvm_exits.h"
-#include "vmm/vcpu.h"
+#include "vmm/kvm/kvm_exits.h"
+#include "vmm/kvm/vcpu.h"
 
 static struct kvm_exits x;
 static struct kvm_run run;

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "vmm/kvm_stats.h"
+#include "vmm/kvm/kvm_stats.h"
 
 #define NAME 16
 

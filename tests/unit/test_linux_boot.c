@@ -12,7 +12,7 @@
 
 #include "firmware/e820.h"
 #include "firmware/linux_boot.h"
-#include "vmm/mem.h"
+#include "vmm/core/mem.h"
 
 #define RAM (64 * MiB)
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/mem.h"
+#include "vmm/core/mem.h"
 
 #define PAGE 4096u
 

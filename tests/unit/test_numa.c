@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vmm/numa.c on a sysfs tree made in a temporary folder: three nodes, of which node 1 has no memory
- * and node 2 no processors; node 0 has two threads a core. */
+/* vmm/placement/numa.c on a sysfs tree made in a temporary folder: three nodes, of which node 1 has
+ * no memory and node 2 no processors; node 0 has two threads a core. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_host.h"
-#include "vmm/addr.h"
-#include "vmm/ram.h"
+#include "vmm/core/addr.h"
+#include "vmm/placement/ram.h"
 
 #define NODE "sys/devices/system/node/"
 #define HUGE "hugepages/hugepages-2048kB/"

@@ -14,8 +14,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "vmm/infile.h"
-#include "vmm/outfile.h"
+#include "vmm/core/infile.h"
+#include "vmm/core/outfile.h"
 
 static char dir[] = "/tmp/outfile.XXXXXX";
 static struct error err;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/output.h"
+#include "vmm/cli/output.h"
 
 static char *text;
 static size_t size;

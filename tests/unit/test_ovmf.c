@@ -15,8 +15,8 @@
 
 #include "firmware/nvram.h"
 #include "firmware/ovmf.h"
-#include "vmm/mem.h"
-#include "vmm/outfile.h"
+#include "vmm/core/mem.h"
+#include "vmm/core/outfile.h"
 
 struct fixture {
 	char dir[64];

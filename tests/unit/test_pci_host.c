@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "devices/acpi_pm.h"
-#include "devices/ich9_lpc.h"
-#include "devices/pci_host.h"
+#include "devices/chipset/acpi_pm.h"
+#include "devices/chipset/ich9_lpc.h"
+#include "devices/pci/pci_host.h"
 #include "tests/unit/fake_root.h"
 
 struct fixture {

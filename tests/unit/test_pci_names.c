@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "vfio/pci_names.h"
+#include "vfio/host/pci_names.h"
 
 static char sample[] = "#\n#\tList of PCI ID's\n#\n"
 		       "10de  NVIDIA Corporation\n"

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "firmware/pflash.h"
-#include "vmm/mem.h"
+#include "devices/chipset/pflash.h"
+#include "vmm/core/mem.h"
 
 #define BASE 0xffc00000u
 #define SIZE 0x4000u

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_host.h"
-#include "vmm/pin.h"
+#include "vmm/placement/pin.h"
 
 #define CPU "sys/devices/system/cpu/"
 

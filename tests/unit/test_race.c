@@ -19,18 +19,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "devices/acpi_pm.h"
-#include "devices/cmos_rtc.h"
-#include "devices/ich9_lpc.h"
-#include "devices/pci_host.h"
-#include "devices/root_port.h"
-#include "devices/virtio_console.h"
-#include "devices/virtio_rng.h"
+#include "devices/chipset/acpi_pm.h"
+#include "devices/chipset/cmos_rtc.h"
+#include "devices/chipset/ich9_lpc.h"
+#include "devices/pci/pci_host.h"
+#include "devices/pci/root_port.h"
+#include "devices/virtio/virtio_console.h"
+#include "devices/virtio/virtio_rng.h"
 #include "tests/unit/fake_driver.h"
 #include "tests/unit/fake_vfio.h"
 #include "vfio/device.h"
-#include "vmm/evloop.h"
-#include "vmm/log.h"
+#include "vmm/core/evloop.h"
+#include "vmm/core/log.h"
 
 #define VCPUS	     3
 #define ECAM	     0xb0000000u

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vmm/ram.c: what is decided for hosts that are described here, and plain mappings; vmm/prefault.c
- * and vmm/phase.c on real memory. Huge pages themselves are tests/host/memory.sh's. */
+/* vmm/placement/ram.c: what is decided for hosts that are described here, and plain mappings;
+ * vmm/placement/prefault.c and vmm/core/phase.c on real memory. Huge pages themselves are
+ * tests/host/memory.sh's. */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -15,9 +16,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "vmm/addr.h"
-#include "vmm/phase.h"
-#include "vmm/prefault.h"
+#include "vmm/core/addr.h"
+#include "vmm/core/phase.h"
+#include "vmm/placement/prefault.h"
 
 #define HUGE (2 * MiB)
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "devices/root_port.h"
+#include "devices/pci/root_port.h"
 #include "tests/unit/fake_root.h"
 
 struct fixture {

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "devices/cmos_rtc.h"
-#include "vmm/evloop.h"
+#include "devices/chipset/cmos_rtc.h"
+#include "vmm/core/evloop.h"
 
 #define NS  1000000000ll
 #define UIE 0x10

@@ -13,9 +13,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "devices/chardev.h"
-#include "devices/serial.h"
-#include "vmm/evloop.h"
+#include "devices/backend/chardev.h"
+#include "devices/chipset/serial.h"
+#include "vmm/core/evloop.h"
 
 static bool line;
 static struct bus *pio;

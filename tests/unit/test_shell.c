@@ -9,8 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/addr.h"
-#include "vmm/shell.h"
+#include "vmm/core/addr.h"
+#include "vmm/import/shell.h"
 
 /* The words of the first command, marks shown as < [ and >, with | between them. */
 static const char *split(const char *text)

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "firmware/smbios.h"
-#include "vmm/mem.h"
+#include "vmm/core/mem.h"
 
 static const struct smbios_config config = {
 	.name = "web1",

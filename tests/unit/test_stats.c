@@ -8,9 +8,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/bus.h"
-#include "vmm/stats.h"
-#include "vmm/trap.h"
+#include "vmm/core/bus.h"
+#include "vmm/core/stats.h"
+#include "vmm/core/trap.h"
 
 static void test_buckets(void **state)
 {

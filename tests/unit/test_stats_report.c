@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vmm/error.h"
-#include "vmm/machine_stats.h"
+#include "vmm/core/error.h"
+#include "vmm/machine/snapshot.h"
 
 static const char sample[] =
 	"{'format': 'minivmm-statistics', 'version': 1, 'program': 'minivmm 1', 'name': 'win',"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vfio_fixture.h"
-#include "devices/pci_host.h"
-#include "devices/root_port.h"
+#include "devices/pci/pci_host.h"
+#include "devices/pci/root_port.h"
 #include "vfio/bar.h"
 
 #define BAR(n) (PCI_BASE_ADDRESS_0 + 4 * (n))

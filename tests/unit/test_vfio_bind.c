@@ -15,9 +15,9 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_host.h"
-#include "vfio/bind.h"
-#include "vfio/hostfs.h"
-#include "vmm/addr.h"
+#include "vfio/host/bind.h"
+#include "vmm/core/hostfs.h"
+#include "vmm/core/addr.h"
 
 #define DEV  "sys/bus/pci/devices/"
 #define NIC  "0000:01:00.0"

@@ -3,9 +3,9 @@
 #include <poll.h>
 
 #include "vfio_fixture.h"
-#include "vfio/host_driver.h"
-#include "vfio/iommu_backend.h"
-#include "vfio/sysfs.h"
+#include "vmm/bench/host_driver.h"
+#include "vfio/iommu/iommu_backend.h"
+#include "vfio/host/sysfs.h"
 
 #define DMA_SIZE 0x2000u
 

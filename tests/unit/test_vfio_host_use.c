@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_host.h"
-#include "vfio/host_use.h"
+#include "vfio/host/host_use.h"
 
 static struct error err;
 

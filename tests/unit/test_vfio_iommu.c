@@ -11,8 +11,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vfio/iommu_backend.h"
-#include "vmm/memlock.h"
+#include "vfio/iommu/iommu_backend.h"
+#include "vmm/placement/memlock.h"
 
 #define MAX_MAPS 8
 

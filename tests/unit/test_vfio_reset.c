@@ -12,9 +12,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "vfio/kernel.h"
+#include "vfio/iommu/kernel.h"
 #include "vfio/reset.h"
-#include "vmm/addr.h"
+#include "vmm/core/addr.h"
 
 struct fake {
 	struct vfio_kernel k;

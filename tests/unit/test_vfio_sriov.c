@@ -14,8 +14,8 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_host.h"
-#include "vfio/sriov.h"
-#include "vfio/vf_link.h"
+#include "vfio/host/sriov.h"
+#include "vfio/host/vf_link.h"
 
 #define DEV "sys/bus/pci/devices/"
 #define PF  "0000:01:00.0"

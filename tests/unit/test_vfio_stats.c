@@ -5,8 +5,8 @@
 
 #include "vfio/host_irqs.h"
 #include "vfio_fixture.h"
-#include "vmm/stats.h"
-#include "vmm/trap.h"
+#include "vmm/core/stats.h"
+#include "vmm/core/trap.h"
 
 #define BAR(n) (PCI_BASE_ADDRESS_0 + 4 * (n))
 #define BDF    "0000:01:00.0"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The checks of vfio/sysfs.c and the layout of vfio/layout.c, on a sysfs tree made in a temporary
- * folder: an Intel host with a GPU and its audio in one slot, a NIC with two VFs, a group that the
- * host shares, and a device that no IOMMU looks after. */
+/* The checks of vfio/host/sysfs.c and the layout of vfio/layout.c, on a sysfs tree made in a
+ * temporary folder: an Intel host with a GPU and its audio in one slot, a NIC with two VFs, a group
+ * that the host shares, and a device that no IOMMU looks after. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,8 +14,8 @@
 
 #include "tests/unit/fake_host.h"
 #include "vfio/layout.h"
-#include "vfio/sysfs.h"
-#include "vmm/addr.h"
+#include "vfio/host/sysfs.h"
+#include "vmm/core/addr.h"
 
 static struct error err;
 

@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#include "devices/virtio_console.h"
+#include "devices/virtio/virtio_console.h"
 #include "tests/unit/fake_driver.h"
-#include "vmm/error.h"
+#include "vmm/core/error.h"
 
 struct env {
 	struct fake_driver d;

@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "devices/virtio_net.h"
-#include "devices/virtio_rng.h"
+#include "devices/virtio/virtio_net.h"
+#include "devices/virtio/virtio_rng.h"
 #include "tests/unit/fake_driver.h"
 
 #define IFNAME "mvtest0"

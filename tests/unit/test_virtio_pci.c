@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "devices/msix.h"
-#include "devices/virtio_blk.h"
+#include "devices/pci/msix.h"
+#include "devices/virtio/virtio_blk.h"
 #include "tests/unit/fake_driver.h"
 
 #define TABLE  (FAKE_BAR + 0x4000)

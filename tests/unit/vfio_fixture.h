@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "fake_vfio.h"
-#include "vfio/parts.h"
-#include "vmm/evloop.h"
+#include "vfio/vfio_pci.h"
+#include "vmm/core/evloop.h"
 
 #define DEVFN PCI_DEVFN(3, 0)
 

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host's end of a character device: the terminal, a pty, a file, a unix socket, or nothing.
+ *
+ * Threads: open, close and input on the main loop; chardev_write() and chardev_want() on any
+ * thread.
+ */
+#ifndef DEVICES_BACKEND_CHARDEV_H
+#define DEVICES_BACKEND_CHARDEV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/core/error.h"
+
+struct chardev;
+struct evloop;
+
+struct chardev_front {
+	/* How many bytes input() would take now. */
+	size_t (*room)(void *);
+	void (*input)(void *, const uint8_t *, size_t);
+	/* The user typed Ctrl-A x. */
+	void (*quit)(void *);
+	void *opaque;
+};
+
+/* True when spec names a back end: stdio, pty, null, file:PATH or unix:PATH. */
+bool chardev_spec_ok(const char *spec);
+/* Refuses what chardev_open() would refuse, as far as it shows without making or changing anything.
+ */
+int chardev_check(const char *spec, struct error *);
+/* front is copied; its callbacks come on the main loop's thread. */
+struct chardev *chardev_open(struct evloop *, const char *spec, const struct chardev_front *,
+			     struct error *);
+void chardev_close(struct chardev *);
+/* Never waits for a reader that does not read, except on stdio, where a kick interrupts it. */
+void chardev_write(struct chardev *, const void *, size_t);
+/* The front has room again after room() returned 0. */
+void chardev_want(struct chardev *);
+
+#endif

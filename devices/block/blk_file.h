@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host side of a disk: a raw image or a block device, opened, locked, measured.
+ *
+ * Threads: opened and closed by the main thread; in between constant and shared by all queues,
+ * except for what part_lock protects.
+ */
+#ifndef DEVICES_BLOCK_BLK_FILE_H
+#define DEVICES_BLOCK_BLK_FILE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct blk_req;
+struct error;
+
+enum blk_cache { BLK_CACHE_WRITEBACK, BLK_CACHE_NONE };
+
+struct blk_file {
+	int fd;
+	bool readonly, direct, is_blkdev;
+	uint64_t size;		/* bytes, as found; may end within a sector */
+	uint32_t block_size;	/* logical, as the guest sees it */
+	uint32_t phys_size;	/* physical block size, at least block_size */
+	uint32_t align_off;	/* bytes before the first physical block that begins in here */
+	uint32_t opt_size;	/* bytes, best for a request; 0: not known */
+	uint32_t io_align;	/* of offset and length, for O_DIRECT; else 1 */
+	uint32_t mem_align;	/* of memory, for O_DIRECT */
+	uint32_t unit;		/* of a block device's ioctls */
+	uint32_t discard_align; /* granularity in bytes, 0: cannot discard */
+	bool discard;
+	/* The rest is blk_req.c's. Up to `whole` blocks are whole; what is behind is written to
+	 * through tail_fd, which has no O_DIRECT (-1: there is none, fd will do). */
+	uint64_t whole;
+	int tail_fd;
+	bool tracks; /* the guest may write parts of io_align */
+	pthread_mutex_t part_lock;
+	struct blk_req *tracked; /* in flight */
+};
+
+/* path: a regular file or a block device. raw: the user said format=raw, so that a qcow2 signature
+ * is data. On failure *err names the path and the remedy. */
+int blk_file_open(struct blk_file *, const char *path, bool readonly, enum blk_cache, bool raw,
+		  struct error *);
+void blk_file_close(struct blk_file *);
+/* The logical block size that the image was made with, 512 or 4096: by default it is 512, or what a
+ * block device has. -EINVAL with *err when the image is not a multiple of it. */
+int blk_file_set_block_size(struct blk_file *, const char *path, uint32_t size, struct error *);
+/* Takes these as what O_DIRECT needs on this storage. For blk_file_open(), and for tests. 0 or
+ * -errno. */
+int blk_file_set_align(struct blk_file *, const char *path, uint32_t io_align, uint32_t mem_align);
+/* Do two paths lead to the same file or block device? */
+bool blk_file_same(const char *a, const char *b);
+
+/* Synchronous; 0 or -errno. off and len in bytes. A discard is a hint and may do less; zeroing
+ * fails when the storage cannot do that by itself. */
+int blk_file_discard(struct blk_file *, uint64_t off, uint64_t len);
+int blk_file_zero(struct blk_file *, uint64_t off, uint64_t len, bool unmap);
+
+#endif

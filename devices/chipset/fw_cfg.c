@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fw_cfg. One item is selected at a time, with an offset that every access advances; unknown items
+ * and reads past the end are zeros, which OVMF relies on.
+ *
+ * The DMA interface takes the address of a big-endian descriptor, runs the whole transfer within
+ * the exit, and reports by clearing the descriptor's control word or setting its error bit. The
+ * descriptor is copied once and the copy validated; data moves through guest_mem only, so a length
+ * beyond guest RAM ends in -EFAULT at the first hole and bounds the work.
+ *
+ * Threads: everything runs under `lock`, which is the region's.
+ */
+#include "devices/chipset/fw_cfg.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/core/bus.h"
+#include "vmm/core/mem.h"
+
+#define DMA_ERROR  0x01u
+#define DMA_READ   0x02u
+#define DMA_SKIP   0x04u
+#define DMA_SELECT 0x08u
+#define DMA_WRITE  0x10u
+
+#define DMA_SIGNATURE 0x51454d5520434647ull /* "QEMU CFG", big-endian */
+#define ID_DMA	      3u		    /* the traditional interface, and DMA */
+
+#define OFF_SELECT 0
+#define OFF_DATA   1
+#define OFF_DMA	   4
+#define REGION_LEN 12
+
+#define NUM_KEYS (FW_CFG_FILE_FIRST + FW_CFG_MAX_FILES)
+
+struct dma_access {
+	uint32_t control, length; /* all big-endian */
+	uint64_t address;
+};
+static_assert(sizeof(struct dma_access) == 16, "fw_cfg.rst, DMA interface");
+
+struct dir_entry {
+	uint32_t size;	 /* big-endian */
+	uint16_t select; /* big-endian */
+	uint16_t reserved;
+	char name[FW_CFG_NAME_LEN];
+};
+static_assert(sizeof(struct dir_entry) == 64, "fw_cfg.rst, file directory");
+
+struct dir {
+	uint32_t count; /* big-endian */
+	struct dir_entry e[FW_CFG_MAX_FILES];
+};
+
+struct item {
+	struct fw_cfg_ref ref;
+	bool present, owned;
+};
+
+struct fw_cfg {
+	struct bus *pio;
+	struct guest_mem *mem;
+	struct io_region region;
+	pthread_mutex_t lock;
+	struct item items[NUM_KEYS];
+	struct dir dir;
+	unsigned n_files;
+	unsigned key;
+	uint64_t off;
+	uint32_t dma_high;
+};
+
+static const struct item *selected(const struct fw_cfg *f)
+{
+	return f->key < NUM_KEYS && f->items[f->key].present ? &f->items[f->key] : NULL;
+}
+
+static void fw_cfg_select(struct fw_cfg *f, uint16_t key)
+{
+	const struct item *it;
+
+	/* Bit 14 asked for the write channel of the first version: no meaning since. */
+	f->key = key & 0xbfff;
+	f->off = 0;
+	it = selected(f);
+	if (it && it->ref.select)
+		it->ref.select(it->ref.arg);
+}
+
+/* Bytes of the selected item from the current offset on. */
+static size_t remaining(const struct fw_cfg *f, const uint8_t **data)
+{
+	const struct item *it = selected(f);
+
+	if (!it || f->off >= it->ref.len)
+		return 0;
+	*data = (const uint8_t *)it->ref.data + f->off;
+	return it->ref.len - f->off;
+}
+
+static uint8_t next_byte(struct fw_cfg *f)
+{
+	const uint8_t *p;
+	uint8_t b = remaining(f, &p) ? *p : 0;
+
+	f->off++;
+	return b;
+}
+
+/* ---- DMA ---- */
+
+static int write_zeros(struct guest_mem *mem, uint64_t gpa, uint64_t len)
+{
+	static const uint8_t zeros[4096];
+
+	while (len) {
+		size_t n = len < sizeof(zeros) ? len : sizeof(zeros);
+
+		if (guest_mem_write(mem, GPA(gpa), zeros, n))
+			return -EFAULT;
+		gpa += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static int dma_read(struct fw_cfg *f, uint64_t gpa, uint32_t len)
+{
+	const uint8_t *p = NULL;
+	size_t have = remaining(f, &p), n = have < len ? have : len;
+
+	if (n && guest_mem_write(f->mem, GPA(gpa), p, n))
+		return -EFAULT;
+	/* gpa + n wraps only when the write above has failed. */
+	return write_zeros(f->mem, gpa + n, len - n);
+}
+
+static int dma_write(struct fw_cfg *f, uint64_t gpa, uint32_t len)
+{
+	const struct item *it = selected(f);
+
+	if (!it || !it->ref.written || !range_ok(f->off, len, it->ref.len))
+		return -EPERM;
+	if (guest_mem_read(f->mem, GPA(gpa), (uint8_t *)it->ref.data + f->off, len))
+		return -EFAULT;
+	it->ref.written(it->ref.arg);
+	return 0;
+}
+
+static int dma_run(struct fw_cfg *f, const struct dma_access *a)
+{
+	uint32_t control = be32toh(a->control), len = be32toh(a->length);
+	uint64_t gpa = be64toh(a->address);
+	int ret = 0;
+
+	if (control & DMA_SELECT)
+		fw_cfg_select(f, (uint16_t)(control >> 16));
+	if (control & DMA_READ)
+		ret = dma_read(f, gpa, len);
+	else if (control & DMA_WRITE)
+		ret = dma_write(f, gpa, len);
+	else if (!(control & DMA_SKIP))
+		return 0;
+	f->off += len;
+	return ret;
+}
+
+static void dma_start(struct fw_cfg *f, uint64_t gpa)
+{
+	struct dma_access a;
+	uint32_t status;
+
+	/* Without a readable descriptor there is nowhere to put the error either. */
+	if (guest_mem_read(f->mem, GPA(gpa), &a, sizeof(a)))
+		return;
+	status = htobe32(dma_run(f, &a) ? DMA_ERROR : 0);
+	guest_mem_write(f->mem, GPA(gpa), &status, sizeof(status));
+}
+
+/* ---- ports ---- */
+
+static uint64_t port_read(void *opaque, uint64_t off, unsigned size)
+{
+	struct fw_cfg *f = opaque;
+	uint64_t v = 0;
+
+	if (off == OFF_DATA && size == 1)
+		return next_byte(f);
+	if (off < OFF_DMA)
+		return UINT64_MAX;
+	for (unsigned i = 0; i < size && off + i < OFF_DMA + 8; i++)
+		v |= (DMA_SIGNATURE >> 8 * (7 - (off + i - OFF_DMA)) & 0xff) << 8 * i;
+	return v;
+}
+
+static void port_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
+{
+	struct fw_cfg *f = opaque;
+
+	if (off == OFF_SELECT && size == 2) {
+		fw_cfg_select(f, (uint16_t)val);
+	} else if (off == OFF_DMA && size == 4) {
+		f->dma_high = be32toh((uint32_t)val);
+	} else if (off == OFF_DMA + 4 && size == 4) {
+		uint64_t gpa = (uint64_t)f->dma_high << 32 | be32toh((uint32_t)val);
+
+		f->dma_high = 0;
+		dma_start(f, gpa);
+	}
+}
+
+static const struct io_region_ops port_ops = { port_read, port_write, 1, 4 };
+
+/* ---- items ---- */
+
+int fw_cfg_add_ref(struct fw_cfg *f, unsigned key, const struct fw_cfg_ref *ref)
+{
+	if (key >= NUM_KEYS || ref->len > UINT32_MAX)
+		return -EINVAL;
+	if (f->items[key].present)
+		return -EEXIST;
+	f->items[key] = (struct item){ .ref = *ref, .present = true };
+	return 0;
+}
+
+static int add_copy(struct fw_cfg *f,
+		    int (*add)(struct fw_cfg *, const void *, struct fw_cfg_ref *),
+		    const void *where, const void *data, size_t len)
+{
+	struct fw_cfg_ref ref = { .data = malloc(len ? len : 1), .len = len };
+	int key;
+
+	if (!ref.data)
+		return -ENOMEM;
+	if (len)
+		memcpy(ref.data, data, len);
+	key = add(f, where, &ref);
+	if (key < 0) {
+		free(ref.data);
+		return key;
+	}
+	f->items[key].owned = true;
+	return 0;
+}
+
+static int add_at_key(struct fw_cfg *f, const void *where, struct fw_cfg_ref *ref)
+{
+	unsigned key = *(const unsigned *)where;
+	int ret = fw_cfg_add_ref(f, key, ref);
+
+	return ret ? ret : (int)key;
+}
+
+int fw_cfg_add(struct fw_cfg *f, unsigned key, const void *data, size_t len)
+{
+	return add_copy(f, add_at_key, &key, data, len);
+}
+
+int fw_cfg_add_u16(struct fw_cfg *f, unsigned key, uint16_t v)
+{
+	uint16_t le = htole16(v);
+
+	return fw_cfg_add(f, key, &le, sizeof(le));
+}
+
+int fw_cfg_add_u32(struct fw_cfg *f, unsigned key, uint32_t v)
+{
+	uint32_t le = htole32(v);
+
+	return fw_cfg_add(f, key, &le, sizeof(le));
+}
+
+/* Returns the key. */
+static int add_named(struct fw_cfg *f, const void *where, struct fw_cfg_ref *ref)
+{
+	const char *name = where;
+	size_t len = strlen(name);
+	struct dir_entry *e = &f->dir.e[f->n_files];
+	unsigned key = FW_CFG_FILE_FIRST + f->n_files;
+	int ret;
+
+	if (len >= FW_CFG_NAME_LEN)
+		return -EINVAL;
+	for (unsigned i = 0; i < f->n_files; i++)
+		if (!strcmp(f->dir.e[i].name, name))
+			return -EEXIST;
+	if (f->n_files == FW_CFG_MAX_FILES)
+		return -ENOSPC;
+	ret = fw_cfg_add_ref(f, key, ref);
+	if (ret)
+		return ret;
+	e->size = htobe32((uint32_t)ref->len);
+	e->select = htobe16((uint16_t)key);
+	memcpy(e->name, name, len + 1);
+	f->dir.count = htobe32(++f->n_files);
+	return (int)key;
+}
+
+int fw_cfg_add_file(struct fw_cfg *f, const char *name, const void *data, size_t len)
+{
+	return add_copy(f, add_named, name, data, len);
+}
+
+int fw_cfg_add_file_ref(struct fw_cfg *f, const char *name, const struct fw_cfg_ref *ref)
+{
+	struct fw_cfg_ref copy = *ref;
+	int key = add_named(f, name, &copy);
+
+	return key < 0 ? key : 0;
+}
+
+int fw_cfg_add_string(struct fw_cfg *f, const char *name, const char *s)
+{
+	return fw_cfg_add_file(f, name, s, strlen(s) + 1);
+}
+
+int fw_cfg_add_mmio64_size(struct fw_cfg *f, uint64_t mib)
+{
+	char text[24];
+	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)mib);
+
+	/* OVMF parses it with a length and wants no zero byte inside. */
+	return fw_cfg_add_file(f, "opt/ovmf/X-PciMmio64Mb", text, (size_t)n);
+}
+
+int fw_cfg_add_reserved_end(struct fw_cfg *f, uint64_t gpa)
+{
+	uint64_t le = htole64(gpa);
+
+	return fw_cfg_add_file(f, "etc/reserved-memory-end", &le, sizeof(le));
+}
+
+/* ---- Linux through the firmware ---- */
+
+#define SETUP_SECTS    0x1f1 /* Linux x86 boot protocol */
+#define SETUP_MAGIC    0x202
+#define SETUP_MIN_SIZE 0x268
+
+static int add_sized(struct fw_cfg *f, unsigned size_key, unsigned data_key, const void *data,
+		     size_t len)
+{
+	/* Never written to: the item has no written callback. */
+	struct fw_cfg_ref ref = { .data = (void *)(uintptr_t)data, .len = len };
+	int ret = len > UINT32_MAX ? -EINVAL : fw_cfg_add_u32(f, size_key, (uint32_t)len);
+
+	return ret ? ret : fw_cfg_add_ref(f, data_key, &ref);
+}
+
+static int add_image(struct fw_cfg *f, const uint8_t *image, size_t len)
+{
+	size_t setup;
+	int ret;
+
+	if (len < SETUP_MIN_SIZE || memcmp(image + SETUP_MAGIC, "HdrS", 4))
+		return -EINVAL;
+	setup = ((image[SETUP_SECTS] ? image[SETUP_SECTS] : 4u) + 1u) * 512u;
+	if (setup >= len)
+		return -EINVAL;
+	ret = add_sized(f, FW_CFG_SETUP_SIZE, FW_CFG_SETUP_DATA, image, setup);
+	if (ret)
+		return ret;
+	return add_sized(f, FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA, image + setup, len - setup);
+}
+
+int fw_cfg_add_linux(struct fw_cfg *f, const void *image, size_t image_len, const void *initrd,
+		     size_t initrd_len, const char *cmdline)
+{
+	size_t n = strlen(cmdline) + 1;
+	int ret = add_image(f, image, image_len);
+
+	if (!ret && initrd)
+		ret = add_sized(f, FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA, initrd, initrd_len);
+	if (!ret)
+		ret = fw_cfg_add_u32(f, FW_CFG_CMDLINE_SIZE, (uint32_t)n);
+	if (!ret)
+		ret = fw_cfg_add(f, FW_CFG_CMDLINE_DATA, cmdline, n);
+	return ret;
+}
+
+/* ---- life ---- */
+
+void fw_cfg_reset(struct fw_cfg *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->key = 0;
+	f->off = 0;
+	f->dma_high = 0;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static int add_basics(struct fw_cfg *f)
+{
+	struct fw_cfg_ref dir = { .data = &f->dir, .len = sizeof(f->dir) };
+	int ret = fw_cfg_add(f, FW_CFG_SIGNATURE, "QEMU", 4);
+
+	if (!ret)
+		ret = fw_cfg_add_u32(f, FW_CFG_ID, ID_DMA);
+	return ret ? ret : fw_cfg_add_ref(f, FW_CFG_FILE_DIR, &dir);
+}
+
+struct fw_cfg *fw_cfg_new(struct bus *pio, struct guest_mem *mem)
+{
+	struct fw_cfg *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	pthread_mutex_init(&f->lock, NULL);
+	f->mem = mem;
+	f->pio = pio;
+	f->region = (struct io_region){ .name = "fw_cfg",
+					.base = FW_CFG_PORT,
+					.size = REGION_LEN,
+					.ops = &port_ops,
+					.opaque = f,
+					.lock = &f->lock };
+	if (add_basics(f) || bus_add(pio, &f->region)) {
+		f->pio = NULL;
+		fw_cfg_free(f);
+		return NULL;
+	}
+	return f;
+}
+
+void fw_cfg_free(struct fw_cfg *f)
+{
+	if (!f)
+		return;
+	if (f->pio)
+		bus_del(f->pio, &f->region);
+	for (unsigned i = 0; i < NUM_KEYS; i++)
+		if (f->items[i].owned)
+			free(f->items[i].ref.data);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+}

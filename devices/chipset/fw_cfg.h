@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fw_cfg: named and numbered blobs that firmware and guest drivers read by port or by DMA (QEMU,
+ * docs/specs/fw_cfg.rst).
+ *
+ * Items are added by the main loop before vCPUs run.
+ */
+#ifndef DEVICES_CHIPSET_FW_CFG_H
+#define DEVICES_CHIPSET_FW_CFG_H
+
+#include "vmm/core/addr.h"
+
+struct bus;
+struct fw_cfg;
+struct guest_mem;
+
+#define FW_CFG_PORT	 0x510
+#define FW_CFG_MAX_FILES 64
+#define FW_CFG_NAME_LEN	 56 /* with the terminating zero */
+
+enum fw_cfg_key {
+	FW_CFG_SIGNATURE = 0x00,
+	FW_CFG_ID = 0x01,
+	FW_CFG_UUID = 0x02,
+	FW_CFG_NB_CPUS = 0x05,
+	FW_CFG_KERNEL_SIZE = 0x08,
+	FW_CFG_INITRD_SIZE = 0x0b,
+	FW_CFG_BOOT_MENU = 0x0e,
+	FW_CFG_MAX_CPUS = 0x0f,
+	FW_CFG_KERNEL_DATA = 0x11,
+	FW_CFG_INITRD_DATA = 0x12,
+	FW_CFG_CMDLINE_SIZE = 0x14,
+	FW_CFG_CMDLINE_DATA = 0x15,
+	FW_CFG_SETUP_SIZE = 0x17,
+	FW_CFG_SETUP_DATA = 0x18,
+	FW_CFG_FILE_DIR = 0x19,
+	FW_CFG_FILE_FIRST = 0x20,
+};
+
+/* Puts the ports on pio. NULL: out of memory or the ports are taken. */
+struct fw_cfg *fw_cfg_new(struct bus *pio, struct guest_mem *);
+void fw_cfg_free(struct fw_cfg *);
+void fw_cfg_reset(struct fw_cfg *);
+
+/* All return 0, -EINVAL (name too long, key out of range), -EEXIST or -ENOSPC/-ENOMEM. */
+int fw_cfg_add(struct fw_cfg *, unsigned key, const void *data, size_t len); /* copies */
+int fw_cfg_add_u16(struct fw_cfg *, unsigned key, uint16_t v);
+int fw_cfg_add_u32(struct fw_cfg *, unsigned key, uint32_t v);
+int fw_cfg_add_file(struct fw_cfg *, const char *name, const void *data, size_t len); /* copies */
+int fw_cfg_add_string(struct fw_cfg *, const char *name, const char *s); /* with its zero */
+
+/* data stays the caller's, in place until fw_cfg_free(). It may change while no vCPU runs, and in
+ * the callbacks. Both run on a vCPU thread under fw_cfg's lock and may be NULL. */
+struct fw_cfg_ref {
+	void *data;
+	size_t len;
+	void (*select)(void *);	 /* before the item is read: fill data in */
+	void (*written)(void *); /* after the guest wrote to it; NULL: read-only */
+	void *arg;
+};
+int fw_cfg_add_ref(struct fw_cfg *, unsigned key, const struct fw_cfg_ref *);
+int fw_cfg_add_file_ref(struct fw_cfg *, const char *name, const struct fw_cfg_ref *);
+
+/* -kernel through the firmware: image (a bzImage, split at its setup header), initrd and command
+ * line; the first two are referenced, not copied; initrd may be NULL. -EINVAL: not a bzImage. */
+int fw_cfg_add_linux(struct fw_cfg *, const void *image, size_t image_len, const void *initrd,
+		     size_t initrd_len, const char *cmdline);
+
+/* "opt/ovmf/X-PciMmio64Mb": size of OVMF's 64-bit PCI window, in MiB. */
+int fw_cfg_add_mmio64_size(struct fw_cfg *, uint64_t mib);
+/* "etc/reserved-memory-end": OVMF places its 64-bit window above. */
+int fw_cfg_add_reserved_end(struct fw_cfg *, uint64_t gpa);
+
+#endif

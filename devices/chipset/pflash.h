@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* CFI flash (Intel command set), 4 KiB blocks: firmware code, read-only, and variable store. */
+#ifndef DEVICES_CHIPSET_PFLASH_H
+#define DEVICES_CHIPSET_PFLASH_H
+
+#include "vmm/core/bus.h"
+#include "vmm/core/log.h"
+
+struct guest_mem;
+
+#define PFLASH_BLOCK 4096
+
+struct pflash {
+	const char *name;
+	struct bus *mmio;
+	struct guest_mem *mem;
+	struct io_region region;
+	pthread_mutex_t lock;
+	uint8_t *data; /* not owned */
+	uint64_t base, size;
+	bool readonly;
+	bool array_mode; /* the ROM slot is (or should be) there; else reads give the status */
+	bool slot;	 /* the ROM slot is there */
+	uint8_t status;
+	uint8_t cycle; /* command whose second cycle is awaited, 0 = none */
+	struct log_limit limit;
+};
+
+/* Maps size bytes at data (page-aligned, both) as ROM at base and takes writes from mmio. What the
+ * guest programs is in data at once: a shared file mapping is the variable store itself. readonly:
+ * writes are ignored, as on a ROM. -errno of guest_mem_add() or bus_add(). */
+int pflash_init(struct pflash *, const char *name, struct bus *mmio, struct guest_mem *,
+		uint64_t base, void *data, uint64_t size, bool readonly);
+void pflash_destroy(struct pflash *);
+/* Back to array mode; contents stay. */
+void pflash_reset(struct pflash *);
+
+#endif

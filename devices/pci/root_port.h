@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A PCI Express root port: one slot, no hotplug. */
+#ifndef DEVICES_PCI_ROOT_PORT_H
+#define DEVICES_PCI_ROOT_PORT_H
+
+#include "devices/pci/pci.h"
+
+struct root_port {
+	struct pci_device dev;
+	unsigned pcie_cap; /* offset of the PCI Express capability */
+};
+
+/* Adds the port to the root bus at devfn. slot: the physical slot number that the guest reads,
+ * unique in the machine, 1..8191. speed 1..5 (2.5 to 32 GT/s) and width 1..32 (a PCIe width)
+ * describe the link as trained; pass what the device behind it has, or 0 for 16 GT/s x16. Devices
+ * go to port->dev.secondary with pci_add(); call root_port_link_up() afterwards. */
+int root_port_init(struct root_port *, struct pci_root *, uint8_t devfn, unsigned slot,
+		   unsigned speed, unsigned width, struct error *);
+/* Shows presence and an active link according to whether a device is behind the port now. */
+void root_port_link_up(struct root_port *);
+/* The secondary bus is empty. */
+void root_port_destroy(struct root_port *);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The kernel's virtio-net data path: rings, kicks and interrupts handed over to /dev/vhost-net. */
+#ifndef DEVICES_VIRTIO_VHOST_NET_H
+#define DEVICES_VIRTIO_VHOST_NET_H
+
+#include <stdint.h>
+
+struct guest_mem;
+struct virtio_device;
+
+/* -errno when there is no vhost-net to be had; *features: what it supports. */
+int vhost_net_open(uint64_t *features);
+/* Starts queues 0 (rx) and 1 (tx) between the guest and the tap device. */
+int vhost_net_start(int vhost_fd, int tap_fd, const struct guest_mem *, struct virtio_device *);
+/* Waits for everything in flight. */
+void vhost_net_stop(int vhost_fd);
+
+#endif

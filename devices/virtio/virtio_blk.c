@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The virtio-blk device: configuration, features, and a blk_queue per virtqueue. The requests
+ * themselves are in blk_queue.c.
+ *
+ * Durability: writes are acknowledged when the kernel has them. A driver that negotiated FLUSH gets
+ * fdatasync() for it; one that did not gets each write synchronously (§5.2.6.2). Either way what
+ * was acknowledged as flushed does not depend on this process any more.
+ */
+#include "devices/virtio/virtio_blk.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/virtio/virtio_pci.h"
+#include "vmm/core/log.h"
+#include "vmm/core/stats.h"
+
+#define QUEUE_SIZE 256
+
+static_assert(offsetof(struct virtio_blk_config, num_queues) == 34, "VIRTIO 1.2 5.2.4");
+static_assert(offsetof(struct virtio_blk_config, write_zeroes_may_unmap) == 56, "VIRTIO 1.2 5.2.4");
+
+struct virtio_blk {
+	struct virtio_device vdev;
+	struct blk_file file;
+	struct virtio_blk_config config;
+	char name[16];
+	struct blk_queue *queues[BLK_MAX_QUEUES];
+	bool initialized; /* vdev */
+};
+
+static void vblk_notify(void *arg)
+{
+	virtio_notify_queue(arg);
+}
+
+static void vblk_broken(void *arg)
+{
+	const struct virtio_queue *q = arg;
+
+	virtio_broken(q->vdev, "a request that cannot be parsed");
+}
+
+static const struct blk_queue_ops queue_ops = { .notify = vblk_notify, .broken = vblk_broken };
+
+static int vblk_start(struct virtio_device *v)
+{
+	struct virtio_blk *b = container_of(v, struct virtio_blk, vdev);
+	bool stable = !virtio_has(v, VIRTIO_BLK_F_FLUSH);
+
+	for (unsigned i = 0; i < v->n_queues; i++)
+		if (v->queues[i].enabled)
+			blk_queue_start(b->queues[i], &v->queues[i].vq, stable, &queue_ops,
+					&v->queues[i]);
+	return 0;
+}
+
+static void vblk_stop(struct virtio_device *v)
+{
+	struct virtio_blk *b = container_of(v, struct virtio_blk, vdev);
+
+	for (unsigned i = 0; i < v->n_queues; i++)
+		blk_queue_stop(b->queues[i]);
+}
+
+static const struct virtio_ops vblk_ops = {
+	.id = VIRTIO_ID_BLOCK,
+	.class_code = 0x010000, /* storage, SCSI: what virtio disks have always said */
+	.start = vblk_start,
+	.stop = vblk_stop,
+};
+
+static uint64_t vblk_features(const struct blk_file *f, unsigned queues)
+{
+	uint64_t features = 1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE |
+			    1ull << VIRTIO_BLK_F_FLUSH | 1ull << VIRTIO_BLK_F_TOPOLOGY;
+
+	if (queues > 1)
+		features |= 1ull << VIRTIO_BLK_F_MQ;
+	if (f->readonly)
+		return features | 1ull << VIRTIO_BLK_F_RO;
+	if (f->discard)
+		features |= 1ull << VIRTIO_BLK_F_DISCARD;
+	return features | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+}
+
+static void fill_config(struct virtio_blk *b, unsigned queues)
+{
+	const struct blk_file *f = &b->file;
+	struct virtio_blk_config *c = &b->config;
+
+	/* A last, partial sector counts: it reads with zeroes behind it (blk_req.c). */
+	c->capacity = htole64(align_up(f->size, 512) / 512);
+	c->seg_max = htole32(BLK_SEG_MAX);
+	c->blk_size = htole32(f->block_size);
+	c->physical_block_exp = (uint8_t)__builtin_ctz(f->phys_size / f->block_size);
+	c->min_io_size = htole16((uint16_t)(f->phys_size / f->block_size));
+	c->alignment_offset = (uint8_t)(f->align_off / f->block_size);
+	c->opt_io_size = htole32(f->opt_size / f->block_size);
+	c->num_queues = htole16((uint16_t)queues);
+	c->max_discard_sectors = htole32(BLK_MAX_DISCARD_SECT);
+	c->max_discard_seg = htole32(1);
+	c->discard_sector_alignment = htole32(f->discard_align / 512);
+	c->max_write_zeroes_sectors = htole32(BLK_MAX_ZEROES_SECT);
+	c->max_write_zeroes_seg = htole32(1);
+	c->write_zeroes_may_unmap = f->discard;
+}
+
+static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct pci_root *root,
+		      struct error *err)
+{
+	char name[32];
+
+	for (unsigned i = 0; i < b->vdev.n_queues; i++) {
+		struct blk_queue_config qc = {
+			.name = name,
+			.file = &b->file,
+			.mem = root->mem,
+			.aio = cfg->aio,
+			.pin_ram = cfg->pin_ram,
+			.poll_usec = BLK_POLL_USEC,
+			.depth = QUEUE_SIZE,
+			.kick_fd = b->vdev.queues[i].kick_fd,
+			.timed = stats_timed(root->stats),
+		};
+
+		snprintf(name, sizeof(name), "%.15s.%u", b->name, i);
+		if (cfg->serial)
+			memcpy(qc.serial, cfg->serial, strnlen(cfg->serial, BLK_SERIAL_LEN));
+		b->queues[i] = blk_queue_new(&qc, err);
+		if (!b->queues[i])
+			return error_prefix(err, "disk %s", cfg->path);
+		blk_queue_add_stats(b->queues[i], root->stats, name);
+	}
+	if (blk_queue_fallback(b->queues[0]))
+		log_warn("disk %s: using libaio, as io_uring is not permitted here (%s; see the "
+			 "sysctl kernel.io_uring_disabled)",
+			 cfg->path, blk_queue_fallback(b->queues[0]));
+	return 0;
+}
+
+static unsigned blk_queues(const struct blk_config *cfg)
+{
+	return cfg->queues ? cfg->queues : 1;
+}
+
+static int check_config(const struct blk_config *cfg, unsigned queues, struct error *err)
+{
+	if (queues > BLK_MAX_QUEUES)
+		return error_set(err, -EINVAL, "disk %s: at most %u queues", cfg->path,
+				 BLK_MAX_QUEUES);
+	if (cfg->serial && strlen(cfg->serial) > BLK_SERIAL_LEN)
+		return error_set(err, -EINVAL, "disk %s: the serial number has more than %u bytes",
+				 cfg->path, BLK_SERIAL_LEN);
+	return 0;
+}
+
+struct virtio_blk *virtio_blk_open(const struct blk_config *cfg, struct error *err)
+{
+	struct virtio_blk *b;
+
+	if (check_config(cfg, blk_queues(cfg), err))
+		return NULL;
+	b = calloc(1, sizeof(*b));
+	if (!b) {
+		error_set(err, -ENOMEM, "disk %s: out of memory", cfg->path);
+		return NULL;
+	}
+	snprintf(b->name, sizeof(b->name), "blk%u", cfg->index);
+	if (blk_file_open(&b->file, cfg->path, cfg->readonly, cfg->cache, cfg->raw, err) == 0 &&
+	    (!cfg->block_size ||
+	     blk_file_set_block_size(&b->file, cfg->path, cfg->block_size, err) == 0))
+		return b;
+	blk_file_close(&b->file);
+	free(b);
+	return NULL;
+}
+
+int virtio_blk_plug(struct virtio_blk *b, struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
+		    const struct blk_config *cfg, struct error *err)
+{
+	unsigned queues = blk_queues(cfg);
+	int rc;
+
+	fill_config(b, queues);
+	rc = virtio_init(&b->vdev, b->name, &vblk_ops, vblk_features(&b->file, queues), queues,
+			 QUEUE_SIZE, err);
+	if (rc)
+		return rc;
+	b->initialized = true;
+	b->vdev.config = &b->config;
+	b->vdev.config_len = sizeof(b->config);
+	rc = add_queues(b, cfg, root, err);
+	return rc ? rc : virtio_realize(&b->vdev, root, bus, devfn, err);
+}
+
+struct virtio_blk *virtio_blk_new(struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
+				  const struct blk_config *cfg, struct error *err)
+{
+	struct virtio_blk *b = virtio_blk_open(cfg, err);
+
+	if (!b || virtio_blk_plug(b, root, bus, devfn, cfg, err) == 0)
+		return b;
+	virtio_blk_free(b);
+	return NULL;
+}
+
+void virtio_blk_free(struct virtio_blk *b)
+{
+	if (!b)
+		return;
+	if (b->initialized)
+		virtio_destroy(&b->vdev);
+	for (unsigned i = 0; i < BLK_MAX_QUEUES; i++)
+		blk_queue_free(b->queues[i]);
+	blk_file_close(&b->file);
+	free(b);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* virtio-blk (VIRTIO 1.2 §5.2) over a raw image or a block device. */
+#ifndef DEVICES_VIRTIO_VIRTIO_BLK_H
+#define DEVICES_VIRTIO_VIRTIO_BLK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/block/blk_file.h"
+#include "devices/virtio/blk_queue.h"
+
+struct error;
+struct pci_bus;
+struct pci_root;
+struct virtio_blk;
+
+struct blk_config {
+	const char *path;
+	const char *serial; /* at most 20 bytes; NULL: none */
+	bool readonly;
+	bool raw; /* format=raw was given: whatever the first bytes look like */
+	enum blk_cache cache;
+	enum blk_aio aio;
+	unsigned block_size; /* logical; 0: 512, or a block device's own */
+	unsigned queues;     /* 1..BLK_MAX_QUEUES; 0 means 1 */
+	bool pin_ram;	     /* guest RAM is populated or pinned anyway: register it with io_uring
+			      * for O_DIRECT (registering faults in and pins all of it) */
+	unsigned index;	     /* names the device: blk0, blk1 ... */
+};
+
+#define BLK_MAX_QUEUES 32
+
+/* Opens and locks the image, before there is a machine. The strings are not kept. Main thread. NULL
+ * with *err naming the path and the remedy. */
+struct virtio_blk *virtio_blk_open(const struct blk_config *, struct error *);
+/* Starts one thread per queue and puts the device on the bus; the configuration is the one it was
+ * opened with. virtio_blk_free() in either case. */
+int virtio_blk_plug(struct virtio_blk *, struct pci_root *, struct pci_bus *, uint8_t devfn,
+		    const struct blk_config *, struct error *);
+/* Both. */
+struct virtio_blk *virtio_blk_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
+				  const struct blk_config *, struct error *);
+/* Removes it; requests in flight are completed first. NULL is fine. */
+void virtio_blk_free(struct virtio_blk *);
+
+#endif

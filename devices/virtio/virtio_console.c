@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * One port, no features: queue 0 carries input to the guest, queue 1 its output.
+ *
+ * Input waits in the back end until the driver has offered a buffer. The buffer it will go to is
+ * taken off the ring when the back end asks for room, and kept until bytes come.
+ *
+ * Threads: both queues are served on the main loop under the device's lock; start() and stop() come
+ * on vCPU threads under the same. The back end is never called with input under that lock, so its
+ * callbacks take it.
+ */
+#include "devices/virtio/virtio_console.h"
+
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+
+#include "devices/backend/chardev.h"
+#include "devices/virtio/virtio_pci.h"
+#include "vmm/core/cleanup.h"
+
+#define QUEUE_SIZE 64
+
+enum { RX, TX, QUEUES }; /* §5.3.2 */
+
+struct virtio_console {
+	struct virtio_device vdev;
+	struct chardev *back;
+	void (*quit)(void *);
+	void *quit_arg;
+	bool rx_held; /* rx is off the ring and empty */
+	struct virtq_chain rx, tx;
+};
+
+static struct virtio_console *console_of(struct virtio_device *v)
+{
+	return container_of(v, struct virtio_console, vdev);
+}
+
+static void flush(struct virtio_queue *q)
+{
+	if (virtq_flush(&q->vq))
+		virtio_notify_queue(q);
+}
+
+/* Makes rx a buffer with room in it, if the driver has offered one; else asks for a kick. */
+static bool hold_rx(struct virtio_console *c)
+{
+	struct virtio_queue *q = &c->vdev.queues[RX];
+	int ret = 0;
+
+	/* A buffer without room goes back; no more than a ring's worth of those a turn. */
+	for (unsigned i = 0; i < QUEUE_SIZE && !c->rx_held; i++) {
+		ret = virtq_pop(&q->vq, &c->rx);
+		if (ret < 0 || (ret == 0 && !virtq_enable_kicks(&q->vq)))
+			break;
+		if (ret > 0 && c->rx.in_len == 0)
+			virtq_push(&q->vq, c->rx.head, 0);
+		c->rx_held = ret > 0 && c->rx.in_len != 0;
+	}
+	flush(q);
+	if (ret < 0)
+		virtio_broken(&c->vdev, "a ring entry is not valid");
+	else if (!c->rx_held && virtq_pending(&q->vq))
+		virtio_kick_self(q);
+	return c->rx_held;
+}
+
+static size_t console_room(void *arg)
+{
+	struct virtio_console *c = arg;
+
+	scoped_lock(&c->vdev.pci.lock);
+	if (!c->vdev.started || !c->vdev.queues[RX].enabled || !hold_rx(c))
+		return 0;
+	return c->rx.in_len;
+}
+
+static void console_input(void *arg, const uint8_t *buf, size_t len)
+{
+	struct virtio_console *c = arg;
+	struct virtio_queue *q = &c->vdev.queues[RX];
+	size_t n;
+
+	scoped_lock(&c->vdev.pci.lock);
+	if (!c->rx_held)
+		return; /* reset since it was asked: nobody to read it */
+	n = iov_write(&c->rx.iov[c->rx.nr_out], c->rx.nr_in, 0, buf, len);
+	virtq_push(&q->vq, c->rx.head, (uint32_t)n);
+	c->rx_held = false;
+	flush(q);
+}
+
+static void console_quit(void *arg)
+{
+	struct virtio_console *c = arg;
+
+	if (c->quit)
+		c->quit(c->quit_arg);
+}
+
+/* At most one ring's worth a turn, so that a guest that keeps printing cannot keep the loop. */
+static void transmit(struct virtio_console *c, struct virtio_queue *q)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < QUEUE_SIZE; i++) {
+		ret = virtq_pop(&q->vq, &c->tx);
+		if (ret <= 0)
+			break;
+		for (unsigned k = 0; k < c->tx.nr_out; k++)
+			chardev_write(c->back, c->tx.iov[k].iov_base, c->tx.iov[k].iov_len);
+		virtq_push(&q->vq, c->tx.head, 0);
+	}
+	flush(q);
+	if (ret < 0)
+		virtio_broken(&c->vdev, "a ring entry is not valid");
+	else if (virtq_enable_kicks(&q->vq))
+		virtio_kick_self(q);
+}
+
+static void console_kicked(struct virtio_device *v, struct virtio_queue *q)
+{
+	struct virtio_console *c = console_of(v);
+
+	if (q->index == RX)
+		chardev_want(c->back);
+	else
+		transmit(c, q);
+}
+
+/* The driver may have filled its queue before DRIVER_OK. */
+static int console_start(struct virtio_device *v)
+{
+	chardev_want(console_of(v)->back);
+	return 0;
+}
+
+static void console_stop(struct virtio_device *v)
+{
+	console_of(v)->rx_held = false;
+}
+
+static const struct virtio_ops console_ops = {
+	.id = VIRTIO_ID_CONSOLE,
+	.class_code = 0x078000, /* communication controller, other */
+	.start = console_start,
+	.stop = console_stop,
+	.kicked = console_kicked,
+};
+
+struct virtio_console *virtio_console_new(struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
+					  const char *spec, void (*quit)(void *), void *arg,
+					  struct error *err)
+{
+	struct virtio_console *c = calloc(1, sizeof(*c));
+	struct chardev_front front = {
+		.room = console_room, .input = console_input, .quit = console_quit, .opaque = c
+	};
+
+	if (!c) {
+		error_set(err, -ENOMEM, "virtio-console: out of memory");
+		return NULL;
+	}
+	c->quit = quit;
+	c->quit_arg = arg;
+	if (virtio_init(&c->vdev, "console", &console_ops, 0, QUEUES, QUEUE_SIZE, err)) {
+		free(c);
+		return NULL;
+	}
+	c->back = chardev_open(root->loop, spec, &front, err);
+	if (c->back && virtio_realize(&c->vdev, root, bus, devfn, err) == 0)
+		return c;
+	virtio_console_free(c);
+	return NULL;
+}
+
+void virtio_console_free(struct virtio_console *c)
+{
+	if (!c)
+		return;
+	virtio_destroy(&c->vdev);
+	chardev_close(c->back);
+	free(c);
+}

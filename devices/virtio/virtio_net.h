@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* virtio-net (VIRTIO 1.2 §5.1) on a tap device, with vhost-net when the host has it. */
+#ifndef DEVICES_VIRTIO_VIRTIO_NET_H
+#define DEVICES_VIRTIO_VIRTIO_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct error;
+struct pci_bus;
+struct pci_root;
+struct virtio_net;
+
+struct net_config {
+	const char *ifname; /* a tap device; NULL: make one */
+	uint8_t mac[6];
+	bool has_mac;  /* else one is made up from `index` and the process */
+	bool no_vhost; /* the userspace data path even if vhost-net is there */
+	unsigned index;
+};
+
+/* Attaches to the tap device, before there is a machine. Main thread; the strings are not kept.
+ * NULL with *err naming the remedy. */
+struct virtio_net *virtio_net_open(const struct net_config *, struct error *);
+/* Puts it on the bus; the configuration is the one it was opened with. virtio_net_free() in either
+ * case. */
+int virtio_net_plug(struct virtio_net *, struct pci_root *, struct pci_bus *, uint8_t devfn,
+		    const struct net_config *, struct error *);
+/* Both. */
+struct virtio_net *virtio_net_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
+				  const struct net_config *, struct error *);
+void virtio_net_free(struct virtio_net *); /* NULL is fine */
+
+#endif

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Split virtqueue. See virtq.h for the contract.
+ *
+ * Indices are free-running 16-bit counters; entry i lives at i & (size - 1). Between the driver
+ * and us there are two hand-overs:
+ *
+ *   avail->idx   driver: write descriptors, release idx      we: acquire idx, read descriptors
+ *   used->idx    we: write used elements, release idx        driver: acquire idx, read elements
+ *
+ * and two Dekker-style sleeps, each side writing its own word and then reading the other's across
+ * a full fence: kicks (virtq_enable_kicks) and interrupts (virtq_flush).
+ */
+#include "devices/virtio/virtq.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_ring.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "vmm/core/mem.h"
+
+static_assert(sizeof(struct virtq_desc) == 16, "VIRTIO 1.2 2.7.5");
+static_assert(sizeof(struct virtq_avail) == 4, "VIRTIO 1.2 2.7.6");
+static_assert(sizeof(struct virtq_used_elem) == 8, "VIRTIO 1.2 2.7.8");
+static_assert(sizeof(struct virtq_used) == 4, "VIRTIO 1.2 2.7.8");
+
+/* Descriptors and indices in memory that the guest may be writing: exactly one load each. */
+static uint16_t load_acquire(const __le16 *p)
+{
+	return le16toh(__atomic_load_n(p, __ATOMIC_ACQUIRE));
+}
+
+static uint16_t load_relaxed(const __le16 *p)
+{
+	return le16toh(__atomic_load_n(p, __ATOMIC_RELAXED));
+}
+
+static void store_relaxed(__le16 *p, uint16_t v)
+{
+	__atomic_store_n(p, htole16(v), __ATOMIC_RELAXED);
+}
+
+struct desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags, next;
+};
+
+/* An indirect table may have any alignment. The fence keeps the compiler from going back to guest
+ * memory for a field that has been checked. */
+static struct desc desc_load(const struct virtq_desc *table, uint16_t i)
+{
+	struct virtq_desc d;
+
+	memcpy(&d, (const char *)table + (size_t)i * sizeof(d), sizeof(d));
+	__asm__ volatile("" : "+m"(d) : : "memory");
+	return (struct desc){ le64toh(d.addr), le32toh(d.len), le16toh(d.flags), le16toh(d.next) };
+}
+
+/* §2.7.7.1, §2.7.10: the words after the rings. */
+static const __le16 *used_event(const struct virtq *vq)
+{
+	return &vq->avail->ring[vq->size];
+}
+
+static __le16 *avail_event(const struct virtq *vq)
+{
+	return (__le16 *)((char *)vq->used + sizeof(struct virtq_used) +
+			  sizeof(struct virtq_used_elem) * vq->size);
+}
+
+int virtq_init(struct virtq *vq, const struct guest_mem *mem, const struct virtq_setup *s)
+{
+	size_t n = s->size;
+
+	*vq = (struct virtq){ .mem = mem, .size = s->size, .event_idx = s->event_idx };
+	vq->indirect = s->indirect;
+	vq->broken = true;
+	if (!is_pow2(n) || n > VIRTQ_MAX_SIZE)
+		return -EINVAL;
+	vq->desc = guest_mem_ptr(mem, s->desc, n * sizeof(struct virtq_desc), 16);
+	vq->avail = guest_mem_ptr(mem, s->avail, sizeof(struct virtq_avail) + 2 * n + 2, 2);
+	vq->used = guest_mem_ptr(mem, s->used,
+				 sizeof(struct virtq_used) + sizeof(struct virtq_used_elem) * n + 2,
+				 4);
+	if (!vq->desc || !vq->avail || !vq->used)
+		return -EINVAL;
+	vq->broken = false;
+	return 0;
+}
+
+static int virtq_break(struct virtq *vq)
+{
+	vq->broken = true;
+	return -EINVAL;
+}
+
+/* How many are there to take: 0..size, or -EINVAL when the driver claims more than the ring
+ * holds. */
+static int virtq_avail_count(struct virtq *vq)
+{
+	uint16_t n;
+
+	if (vq->broken)
+		return -EINVAL;
+	if (vq->seen_avail == vq->last_avail) {
+		/* Pairs with the driver's release of avail->idx (§2.7.13.3): the ring entries and
+		 * descriptors behind it are visible after this. */
+		vq->seen_avail = load_acquire(&vq->avail->idx);
+	}
+	n = (uint16_t)(vq->seen_avail - vq->last_avail);
+	return n <= vq->size ? n : virtq_break(vq);
+}
+
+unsigned virtq_pending(struct virtq *vq)
+{
+	int n = virtq_avail_count(vq);
+
+	return n < 0 ? 0 : (unsigned)n;
+}
+
+/* Appends one descriptor's buffer. §2.7.4.2: all readable ones come before all writable ones. */
+static int chain_add(const struct virtq *vq, struct virtq_chain *c, const struct desc *d)
+{
+	bool in = d->flags & VRING_DESC_F_WRITE;
+	unsigned have = (unsigned)c->nr_out + c->nr_in;
+	int n;
+
+	if ((!in && c->nr_in != 0) || have >= VIRTQ_MAX_IOV)
+		return -EINVAL;
+	if (d->len == 0)
+		return 0;
+	n = guest_mem_iov(vq->mem, GPA(d->addr), d->len, in ? MEM_ACCESS_WRITE : MEM_ACCESS_READ,
+			  &c->iov[have], VIRTQ_MAX_IOV - have);
+	if (n < 0)
+		return -EINVAL;
+	if (in) {
+		c->nr_in = (uint16_t)(c->nr_in + n);
+		c->in_len += d->len;
+	} else {
+		c->nr_out = (uint16_t)(c->nr_out + n);
+		c->out_len += d->len;
+	}
+	return 0;
+}
+
+struct table {
+	const struct virtq_desc *desc;
+	uint32_t n;
+	bool indirect;
+};
+
+/* §2.7.5.3: only when negotiated, not nested, last of its chain, a whole number of entries. */
+static int table_indirect(const struct virtq *vq, struct table *t, const struct desc *d)
+{
+	uint32_t n = d->len / (uint32_t)sizeof(struct virtq_desc);
+
+	if (!vq->indirect || t->indirect || (d->flags & VRING_DESC_F_NEXT))
+		return -EINVAL;
+	if (n == 0 || d->len % sizeof(struct virtq_desc) != 0 || n > UINT16_MAX)
+		return -EINVAL;
+	*t = (struct table){ guest_mem_ptr(vq->mem, GPA(d->addr), d->len, 1), n, true };
+	return t->desc ? 0 : -EINVAL;
+}
+
+/* Follows the chain from `i`. A loop runs out of `left`: no chain visits an entry twice, so none is
+ * longer than its table. */
+static int chain_walk(const struct virtq *vq, struct virtq_chain *c, uint16_t i)
+{
+	struct table t = { vq->desc, vq->size, false };
+	uint32_t left = t.n;
+	struct desc d;
+
+	for (;;) {
+		if (i >= t.n || left-- == 0)
+			return -EINVAL;
+		d = desc_load(t.desc, i);
+		if (d.flags & VRING_DESC_F_INDIRECT) {
+			if (table_indirect(vq, &t, &d))
+				return -EINVAL;
+			left = t.n;
+			i = 0;
+			continue;
+		}
+		if (chain_add(vq, c, &d))
+			return -EINVAL;
+		if (!(d.flags & VRING_DESC_F_NEXT))
+			return 0;
+		i = d.next;
+	}
+}
+
+int virtq_pop(struct virtq *vq, struct virtq_chain *c)
+{
+	int n = virtq_avail_count(vq);
+
+	if (n <= 0)
+		return n;
+	c->head = load_relaxed(&vq->avail->ring[vq->last_avail & (vq->size - 1)]);
+	c->nr_out = c->nr_in = 0;
+	c->out_len = c->in_len = 0;
+	if (chain_walk(vq, c, c->head))
+		return virtq_break(vq);
+	vq->last_avail++;
+	return 1;
+}
+
+void virtq_unpop(struct virtq *vq, unsigned n)
+{
+	vq->last_avail = (uint16_t)(vq->last_avail - n);
+}
+
+void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
+{
+	struct virtq_used_elem *e = &vq->used->ring[vq->next_used & (vq->size - 1)];
+
+	e->id = htole32(head);
+	e->len = htole32(len);
+	vq->next_used++;
+}
+
+/* §2.7.7.2: with EVENT_IDX when used_event lies in what this flush published, else by the flag. */
+static bool virtq_wants_irq(const struct virtq *vq, uint16_t was)
+{
+	if (vq->event_idx)
+		return vring_need_event(load_relaxed(used_event(vq)), vq->next_used, was);
+	return !(load_relaxed(&vq->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+bool virtq_flush(struct virtq *vq)
+{
+	uint16_t was = vq->flushed;
+
+	if (was == vq->next_used)
+		return false;
+	/* Pairs with the driver's acquire of used->idx: it sees the elements and our data. */
+	__atomic_store_n(&vq->used->idx, htole16(vq->next_used), __ATOMIC_RELEASE);
+	vq->flushed = vq->next_used;
+	/* Pairs with the driver's fence between writing used_event (or avail->flags) and its last
+	 * look at used->idx: one of us sees the other. */
+	atomic_thread_fence(memory_order_seq_cst);
+	return virtq_wants_irq(vq, was);
+}
+
+bool virtq_enable_kicks(struct virtq *vq)
+{
+	if (vq->broken)
+		return false;
+	/* The event is behind everything there is now: a caller that left entries on the ring
+	 * (waiting for more of them) hears of the next one. */
+	if (vq->event_idx)
+		store_relaxed(avail_event(vq), load_relaxed(&vq->avail->idx));
+	else
+		store_relaxed(&vq->used->flags, 0);
+	/* Pairs with the driver's fence between avail->idx and its look at avail_event/flags. */
+	atomic_thread_fence(memory_order_seq_cst);
+	/* Pairs with the driver's release of avail->idx, as in virtq_avail_count(), which checks
+	 * the value. */
+	vq->seen_avail = load_acquire(&vq->avail->idx);
+	return vq->seen_avail != vq->last_avail;
+}
+
+void virtq_disable_kicks(struct virtq *vq)
+{
+	/* With EVENT_IDX a stale avail_event does it (§2.7.10). */
+	if (!vq->broken && !vq->event_idx)
+		store_relaxed(&vq->used->flags, VRING_USED_F_NO_NOTIFY);
+}
+
+enum iov_op { IOV_READ, IOV_WRITE, IOV_ZERO };
+
+static size_t iov_copy(const struct iovec *iov, unsigned niov, size_t off, void *buf, size_t len,
+		       enum iov_op op)
+{
+	size_t done = 0;
+
+	for (unsigned i = 0; i < niov && done < len; i++) {
+		size_t n = iov[i].iov_len;
+		char *p = iov[i].iov_base;
+
+		if (off >= n) {
+			off -= n;
+			continue;
+		}
+		p += off;
+		n -= off;
+		off = 0;
+		if (n > len - done)
+			n = len - done;
+		if (op == IOV_READ)
+			memcpy((char *)buf + done, p, n);
+		else if (op == IOV_WRITE)
+			memcpy(p, (const char *)buf + done, n);
+		else
+			memset(p, 0, n);
+		done += n;
+	}
+	return done;
+}
+
+size_t iov_read(const struct iovec *iov, unsigned niov, size_t off, void *dst, size_t len)
+{
+	return iov_copy(iov, niov, off, dst, len, IOV_READ);
+}
+
+size_t iov_write(const struct iovec *iov, unsigned niov, size_t off, const void *src, size_t len)
+{
+	return iov_copy(iov, niov, off, (void *)(uintptr_t)src, len, IOV_WRITE);
+}
+
+size_t iov_zero(const struct iovec *iov, unsigned niov, size_t off, size_t len)
+{
+	return iov_copy(iov, niov, off, NULL, len, IOV_ZERO);
+}
+
+unsigned iov_skip(struct iovec *iov, unsigned niov, size_t n)
+{
+	unsigned i;
+
+	for (i = 0; i < niov && n >= iov[i].iov_len; i++)
+		n -= iov[i].iov_len;
+	if (i < niov && n != 0) {
+		iov[i].iov_base = (char *)iov[i].iov_base + n;
+		iov[i].iov_len -= n;
+	}
+	return i;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ACPI through fw_cfg. OVMF looks at the directory early and fetches the blobs after it has
+ * enumerated PCI, loader script first; so sizes are constant and the blobs are built when the
+ * script is selected, from the registers as they are then.
+ *
+ * Threads: the callback runs under fw_cfg's lock and takes the PCI root lock, which never takes the
+ * former.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/pci/pci_host.h"
+#include "firmware/acpi/acpi_parts.h"
+#include "devices/chipset/fw_cfg.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/log.h"
+
+#define WINDOW_ALIGN GiB
+
+/* Makes [base, base + size) of the config's 64-bit window cover one more range. */
+static void cover(struct acpi_config *c, uint64_t base, uint64_t size)
+{
+	uint64_t lo = align_down(base, WINDOW_ALIGN), end, old_end;
+
+	if (base < 4 * GiB || !range_ok(base, size, 1ull << 52))
+		return;
+	end = align_up(base + size, WINDOW_ALIGN); /* no overflow: below 2^52 */
+	if (!c->mmio64_size) {
+		c->mmio64_base = lo;
+		c->mmio64_size = end - lo;
+		return;
+	}
+	old_end = c->mmio64_base + c->mmio64_size;
+	if (lo < c->mmio64_base)
+		c->mmio64_base = lo;
+	c->mmio64_size = (end > old_end ? end : old_end) - c->mmio64_base;
+}
+
+static int cover_device(void *arg, struct pci_device *dev)
+{
+	for (unsigned n = 0; n < PCI_NUM_BARS; n++)
+		if (dev->bar[n].kind == PCI_BAR_MEM64)
+			cover(arg, pci_bar_addr(dev, n), dev->bar[n].size);
+	return 0;
+}
+
+void acpi_config_from_pci(struct acpi_config *c, struct pci_host *host)
+{
+	c->ecam_size = pci_host_ecam(host, &c->ecam_base);
+	scoped_lock(&host->root->lock);
+	pci_each(host->root, cover_device, c);
+}
+
+static void build(void *arg)
+{
+	struct acpi_fw_cfg *f = arg;
+	struct acpi_config c = f->cfg;
+	int ret;
+
+	if (f->host)
+		acpi_config_from_pci(&c, f->host);
+	ret = acpi_build(f->blobs, &c);
+	if (ret)
+		/* Only a guest that puts PCIEXBAR or a BAR beyond all reason gets here. */
+		log_guest(&f->limit, "ACPI tables not built: %s", strerror(-ret));
+}
+
+int acpi_fw_cfg_add(struct acpi_fw_cfg *f, struct fw_cfg *fw, const struct acpi_config *cfg,
+		    struct pci_host *host)
+{
+	struct fw_cfg_ref tables, rsdp, loader;
+	int ret;
+
+	*f = (struct acpi_fw_cfg){ .cfg = *cfg, .host = host };
+	f->blobs = calloc(1, sizeof(*f->blobs));
+	if (!f->blobs)
+		return -ENOMEM;
+	tables = (struct fw_cfg_ref){ .data = f->blobs->tables, .len = sizeof(f->blobs->tables) };
+	rsdp = (struct fw_cfg_ref){ .data = f->blobs->rsdp, .len = sizeof(f->blobs->rsdp) };
+	loader = (struct fw_cfg_ref){
+		.data = f->blobs->loader, .len = sizeof(f->blobs->loader), .select = build, .arg = f
+	};
+	/* Also the check that the machine's configuration fits, before any guest runs. */
+	ret = acpi_build(f->blobs, cfg);
+	if (!ret)
+		ret = fw_cfg_add_file_ref(fw, ACPI_FILE_TABLES, &tables);
+	if (!ret)
+		ret = fw_cfg_add_file_ref(fw, ACPI_FILE_RSDP, &rsdp);
+	return ret ? ret : fw_cfg_add_file_ref(fw, ACPI_FILE_LOADER, &loader);
+}
+
+void acpi_fw_cfg_destroy(struct acpi_fw_cfg *f)
+{
+	free(f->blobs);
+	f->blobs = NULL;
+}

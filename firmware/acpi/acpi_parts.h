@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the acpi*.c files share. */
+#ifndef FIRMWARE_ACPI_ACPI_PARTS_H
+#define FIRMWARE_ACPI_ACPI_PARTS_H
+
+#include "firmware/acpi/acpi.h"
+#include "firmware/acpi/acpi_aml.h"
+
+#define ACPI_FILE_TABLES "etc/acpi/tables"
+#define ACPI_FILE_RSDP	 "etc/acpi/rsdp"
+#define ACPI_FILE_LOADER "etc/table-loader"
+
+/* The definition block of the DSDT, without its header. */
+void acpi_dsdt(struct aml *, const struct acpi_config *);
+
+/* Script entries (QEMU, hw/acpi/bios-linker-loader.c); false: no room. Offsets
+ * are into the named file. */
+bool loader_allocate(struct acpi_blobs *, const char *file, uint32_t align, bool fseg);
+bool loader_pointer(struct acpi_blobs *, const char *in, const char *to, uint32_t off,
+		    uint8_t size);
+bool loader_checksum(struct acpi_blobs *, const char *file, uint32_t result, uint32_t start,
+		     uint32_t len);
+
+/* Runs the script over the blobs as if placed at the two addresses. -EINVAL: a bad entry. */
+int loader_run(struct acpi_blobs *, uint64_t tables_gpa, uint64_t rsdp_gpa);
+
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Devices to vfio-pci and back, by driver_override
+ * (Documentation/ABI/testing/sysfs-bus-pci).
+ *
+ * The order for one device: record, override, unbind, probe. Whatever ends us in between, the
+ * record says what it was, and restoring is the same for each of these states. A record that is
+ * there already is kept while the override is ours: it then says more than sysfs does.
+ *
+ * A driver that does not let go keeps its device, its record stays, and the override is taken back.
+ *
+ * Threads: main; between processes the records' lock, held over each call.
+ */
+#include "vfio/host/bind.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vfio/host/host_use.h"
+#include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/log.h"
+
+#define VFIO_PCI      "vfio-pci"
+#define PCI_DRIVERS   "/sys/bus/pci/drivers/"
+#define DRIVERS_PROBE "/sys/bus/pci/drivers_probe"
+
+/* ---- the steps ---- */
+
+static bool exists(const struct host *h, const char *path)
+{
+	char full[PATH_MAX];
+
+	snprintf(full, sizeof(full), "%s%s", h->root, path);
+	return access(full, F_OK) == 0;
+}
+
+static int set_override(const struct host *h, const char *bdf, const char *driver,
+			struct error *err)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);
+	/* An empty line is none. */
+	return host_put(h, bdf, path, driver[0] ? driver : "\n", NULL, err);
+}
+
+static int unbind(const struct host *h, const struct sysfs_pci *d, bool *stuck, struct error *err)
+{
+	char path[128];
+
+	*stuck = false;
+	if (!d->driver[0])
+		return 0;
+	snprintf(path, sizeof(path), PCI_DRIVERS "%s/unbind", d->driver);
+	return host_put(h, d->bdf, path, d->bdf, stuck, err);
+}
+
+static int load_modules(const struct host *h, struct error *err)
+{
+	static const struct {
+		const char *module, *there;
+	} needed[] = {
+		{ VFIO_PCI, PCI_DRIVERS VFIO_PCI },
+		{ "vfio_iommu_type1", "/sys/module/vfio_iommu_type1" },
+	};
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < ARRAY_SIZE(needed) && rc == 0; i++)
+		if (!exists(h, needed[i].there))
+			rc = h->modprobe(h, needed[i].module, err);
+	return rc;
+}
+
+/* ---- back ---- */
+
+static int bring_driver(const struct host *h, const struct bind_record *r, struct error *err)
+{
+	char path[128], alias[256];
+	struct sysfs_pci d;
+	int rc;
+
+	snprintf(path, sizeof(path), PCI_DRIVERS "%s/bind", r->driver);
+	if (exists(h, path)) {
+		rc = host_put(h, r->bdf, path, r->bdf, NULL, err);
+	} else { /* its module is gone, and may have any name */
+		sysfs_attribute(h->root, r->bdf, "modalias", alias, sizeof(alias));
+		rc = h->modprobe(h, alias, err);
+		if (rc == 0)
+			rc = host_put(h, r->bdf, DRIVERS_PROBE, r->bdf, NULL, err);
+	}
+	if (rc < 0)
+		return error_prefix(err, "%s does not take it back", r->driver);
+	if (sysfs_pci_read(h->root, r->bdf, &d) < 0 || !d.driver[0])
+		return error_set(err, -EIO, "%s: %s does not take it back; dmesg may say why",
+				 r->bdf, r->driver);
+	if (strcmp(d.driver, r->driver) != 0)
+		log_warn("%s was with %s, and is with %s now", r->bdf, r->driver, d.driver);
+	return 0;
+}
+
+/* 1: the device is gone. One that somebody else has given to a driver is left there. */
+static int give_back(const struct host *h, const struct bind_record *r, struct error *err)
+{
+	struct sysfs_pci d;
+	bool stuck, gone = sysfs_pci_read(h->root, r->bdf, &d) < 0;
+	int rc = 0;
+
+	if (!gone && sysfs_driver_is_vfio(d.driver)) {
+		rc = sysfs_check_idle(h->root, &d, err);
+		if (rc < 0)
+			return error_prefix(err, "%s", r->bdf);
+		rc = unbind(h, &d, &stuck, err);
+		d.driver[0] = '\0';
+	}
+	if (!gone && rc == 0)
+		rc = set_override(h, r->bdf, r->override, err);
+	if (!gone && rc == 0 && !d.driver[0] && r->driver[0])
+		rc = bring_driver(h, r, err);
+	if (rc < 0)
+		return rc;
+	bind_record_remove(h->root, r->bdf);
+	return gone;
+}
+
+int bind_restore(const struct host *h, const char *bdf, struct bind_record *was, struct error *err)
+{
+	scoped_fd lock = bind_record_lock(h->root, err);
+	int rc;
+
+	if (lock < 0)
+		return lock;
+	rc = bind_record_read(h->root, bdf, was, err);
+	if (rc == -ENOENT)
+		return error_set(err, rc, "%s: there is no record of a minivmm bind", bdf);
+	return rc < 0 ? rc : give_back(h, was, err);
+}
+
+static void undo(const struct host *h, struct bind_set *s)
+{
+	struct error err;
+
+	while (s->n > 0)
+		if (give_back(h, &s->dev[--s->n], &err) < 0)
+			log_warn("%s; minivmm restore %s tries again", err.text, s->dev[s->n].bdf);
+}
+
+/* ---- there ---- */
+
+/* What the device is, or was before an earlier attempt. */
+static int record(const struct host *h, const struct sysfs_pci *d, struct bind_record *r,
+		  struct error *err)
+{
+	char override[sizeof(r->override)];
+	struct error ignored;
+
+	sysfs_attribute(h->root, d->bdf, "driver_override", override, sizeof(override));
+	if (strcmp(override, VFIO_PCI) == 0 && bind_record_read(h->root, d->bdf, r, &ignored) == 0)
+		return 0;
+	*r = (struct bind_record){ 0 };
+	memcpy(r->bdf, d->bdf, sizeof(r->bdf));
+	memcpy(r->driver, d->driver, sizeof(r->driver));
+	if (strcmp(override, "(null)") != 0)
+		memcpy(r->override, override, sizeof(r->override));
+	return bind_record_write(h->root, r, err);
+}
+
+static int explain_stuck(const struct host *h, const struct bind_record *r, struct error *err)
+{
+	struct error hung = *err;
+
+	set_override(h, r->bdf, r->override, err);
+	return error_set(err, hung.code, "%s; once it has let go: minivmm restore %s", hung.text,
+			 r->bdf);
+}
+
+static int bind_one(const struct host *h, const char *bdf, struct bind_set *bound,
+		    struct error *err)
+{
+	struct bind_record *r = &bound->dev[bound->n];
+	bool stuck = false;
+	struct sysfs_pci d;
+	int rc = sysfs_look(h->root, bdf, &d, err);
+
+	if (rc < 0 || sysfs_driver_is_vfio(d.driver))
+		return rc;
+	rc = record(h, &d, r, err);
+	if (rc < 0)
+		return rc;
+	bound->n++;
+	rc = set_override(h, bdf, VFIO_PCI, err);
+	if (rc == 0)
+		rc = unbind(h, &d, &stuck, err);
+	if (rc == 0)
+		rc = host_put(h, bdf, DRIVERS_PROBE, bdf, &stuck, err);
+	if (stuck) {
+		bound->n--; /* nothing to undo before it comes back */
+		return explain_stuck(h, r, err);
+	}
+	if (rc == 0 && (sysfs_pci_read(h->root, bdf, &d) < 0 || !sysfs_driver_is_vfio(d.driver)))
+		rc = error_set(err, -EIO, "%s: vfio-pci does not take it; dmesg may say why", bdf);
+	return rc;
+}
+
+/* ---- which ---- */
+
+struct plan {
+	const struct host *h;
+	unsigned flags, n;
+	char bdf[BIND_MAX][VFIO_BDF_SIZE];
+	struct error *err;
+};
+
+static int may_go(const struct plan *p, const struct sysfs_pci *d)
+{
+	long vfs = sysfs_number(p->h->root, d->bdf, "sriov_numvfs", 0);
+	struct error why;
+
+	if (vfs > 0)
+		return error_set(p->err, -EBUSY,
+				 "%s has %ld VFs: remove them first: minivmm vf %s 0", d->bdf, vfs,
+				 d->bdf);
+	if (p->flags & BIND_FORCE || host_use_check(p->h->root, d->bdf, &why) == 0)
+		return 0;
+	return error_set(p->err, -EBUSY, "%s: minivmm bind --force takes it all the same",
+			 why.text);
+}
+
+static int add(void *arg, const struct sysfs_pci *d)
+{
+	struct plan *p = arg;
+	unsigned i;
+	int rc;
+
+	if (d->class_code >> 16 == SYSFS_CLASS_BRIDGE || sysfs_driver_is_vfio(d->driver))
+		return 0;
+	for (i = 0; i < p->n; i++)
+		if (strcmp(p->bdf[i], d->bdf) == 0)
+			return 0;
+	if (p->n == BIND_MAX)
+		return error_set(p->err, -E2BIG, "more than %d devices at once", BIND_MAX);
+	rc = may_go(p, d);
+	if (rc == 0)
+		memcpy(p->bdf[p->n++], d->bdf, VFIO_BDF_SIZE);
+	return rc;
+}
+
+static int make_plan(struct plan *p, const char (*bdf)[VFIO_BDF_SIZE], unsigned n)
+{
+	struct sysfs_pci d;
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < n && rc == 0; i++) {
+		rc = sysfs_look(p->h->root, bdf[i], &d, p->err);
+		if (rc == 0)
+			rc = add(p, &d);
+		if (rc == 0 && p->flags & BIND_GROUP)
+			rc = sysfs_group_each(p->h->root, (unsigned)d.group, add, p);
+	}
+	return rc;
+}
+
+int bind_devices(const struct host *h, const char (*bdf)[VFIO_BDF_SIZE], unsigned n, unsigned flags,
+		 struct bind_set *bound, struct error *err)
+{
+	struct plan p = { .h = h, .flags = flags, .err = err };
+	scoped_fd lock = -1;
+	unsigned i;
+	int rc;
+
+	bound->n = 0;
+	rc = make_plan(&p, bdf, n);
+	if (rc < 0 || p.n == 0)
+		return rc;
+	lock = bind_record_lock(h->root, err);
+	if (lock < 0)
+		return lock;
+	rc = load_modules(h, err);
+	for (i = 0; i < p.n && rc == 0; i++)
+		rc = bind_one(h, p.bdf[i], bound, err);
+	if (rc < 0)
+		undo(h, bound);
+	return rc;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writes to sysfs, and modprobe.
+ *
+ * A driver that is told to let a device go may wait for whoever uses it, for ever, and nothing
+ * wakes a process up that waits in there. So every write is a child's: when it is not back in time
+ * it is left where it is, with no file of ours open.
+ *
+ * Threads: main; no state.
+ */
+#include "vfio/host/host_write.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/core/hostfs.h"
+#include "vfio/host/sysfs.h"
+#include "vmm/core/cleanup.h"
+
+#define DEPTH_MAX 8 /* of folders below a device's */
+#define WHO_SIZE  128
+
+const struct host host_here = {
+	.root = "",
+	.timeout_ms = 20000,
+	.write = host_write,
+	.modprobe = host_modprobe,
+};
+
+/* ---- writing ---- */
+
+/* In the child. The exit status is the errno, as far as it fits. */
+static _Noreturn void write_and_exit(const char *path, const char *text)
+{
+	int fd;
+
+	close_range(0, ~0u, 0);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		_exit(errno < 256 ? errno : EIO);
+	_exit(0);
+}
+
+int host_write(const struct host *h, const char *path, const char *text, pid_t *stuck)
+{
+	struct pollfd p = { .events = POLLIN };
+	scoped_fd fd = -1;
+	char full[PATH_MAX];
+	pid_t child;
+	int status;
+
+	*stuck = 0;
+	snprintf(full, sizeof(full), "%s%s", h->root, path);
+	child = fork();
+	if (child < 0)
+		return -errno;
+	if (child == 0)
+		write_and_exit(full, text);
+	p.fd = fd = pidfd_open(child, 0);
+	if (fd >= 0 && poll(&p, 1, (int)h->timeout_ms) == 0) {
+		*stuck = child;
+		return -ETIMEDOUT;
+	}
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return -EINTR;
+	return -WEXITSTATUS(status);
+}
+
+/* ---- why it hangs ---- */
+
+struct search {
+	struct sysfs_files files;
+	const char *dir;
+	unsigned depth;
+};
+
+static int uevent_line(void *arg, const char *line)
+{
+	struct search *s = arg;
+
+	if (strncmp(line, "DEVNAME=", 8) == 0)
+		sysfs_add_file(&s->files, "/dev", line + 8);
+	return 0;
+}
+
+static void find_files(struct search *s, const char *dir);
+
+static int find_below(void *arg, const char *name)
+{
+	struct search *s = arg;
+	char dir[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(dir, sizeof(dir), "%s/%s", s->dir, name) < (int)sizeof(dir) &&
+	    lstat(dir, &st) == 0 && S_ISDIR(st.st_mode))
+		find_files(s, dir);
+	return 0;
+}
+
+/* The device files of this folder of sysfs and of those below. */
+static void find_files(struct search *s, const char *dir)
+{
+	const char *outer = s->dir;
+
+	if (s->depth >= DEPTH_MAX)
+		return;
+	s->depth++;
+	s->dir = dir;
+	hostfs_each_line("", uevent_line, s, "%s/uevent", dir);
+	hostfs_each("", find_below, s, "%s", dir);
+	s->dir = outer;
+	s->depth--;
+}
+
+static int tell_holder(void *who, const char *pid, const char *comm, const char *path)
+{
+	snprintf(who, WHO_SIZE, "; process %s (%s) has %s open", pid, comm, path);
+	return 1;
+}
+
+static int explain_stuck(const struct host *h, const char *bdf, const char *path, pid_t pid,
+			 struct error *err)
+{
+	char dir[PATH_MAX], where[64], who[WHO_SIZE] = "";
+	struct search s = { .depth = 0 };
+
+	hostfs_line(h->root, where, sizeof(where), "/proc/%d/wchan", pid);
+	snprintf(dir, sizeof(dir), "%s/sys/bus/pci/devices/%s/", h->root, bdf);
+	find_files(&s, dir);
+	sysfs_holders(h->root, &s.files, tell_holder, who);
+	return error_set(err, -ETIMEDOUT,
+			 "%s: %s has not answered for %u s: process %d waits there in %s%s", bdf,
+			 path, h->timeout_ms / 1000, pid, where[0] ? where : "the kernel", who);
+}
+
+int host_put(const struct host *h, const char *bdf, const char *path, const char *text, bool *stuck,
+	     struct error *err)
+{
+	pid_t pid = 0;
+	int rc = h->write(h, path, text, &pid);
+
+	if (stuck)
+		*stuck = pid != 0;
+	if (pid)
+		return explain_stuck(h, bdf, path, pid, err);
+	if (rc == -EACCES || rc == -EPERM)
+		return error_set(err, rc, "%s: %s may not be written: run as root", bdf, path);
+	if (rc < 0)
+		return error_set(err, rc, "%s: %s: %s; dmesg may say more", bdf, path,
+				 strerror(-rc));
+	return 0;
+}
+
+/* ---- modules ---- */
+
+static _Noreturn void exec_modprobe(const char *module, int err_fd)
+{
+	dup2(err_fd, STDERR_FILENO);
+	execlp("modprobe", "modprobe", module, NULL);
+	execl("/sbin/modprobe", "modprobe", module, NULL);
+	dprintf(STDERR_FILENO, "%s", strerror(errno));
+	_exit(127);
+}
+
+/* What it says on stderr becomes part of our one line. */
+int host_modprobe(const struct host *h, const char *module, struct error *err)
+{
+	char said[256] = "";
+	int fds[2], status = 0;
+	ssize_t n;
+	pid_t child;
+
+	(void)h;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return error_set(err, -errno, "modprobe %s: %s", module, strerror(errno));
+	child = fork();
+	if (child == 0)
+		exec_modprobe(module, fds[1]);
+	close(fds[1]);
+	n = child < 0 ? 0 : read(fds[0], said, sizeof(said) - 1);
+	said[n < 0 ? 0 : n] = '\0';
+	said[strcspn(said, "\n")] = '\0';
+	close(fds[0]);
+	if (child >= 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == 0)
+		return 0;
+	return error_set(err, -ENOENT, "modprobe %s failed: %s", module,
+			 said[0] ? said : "it did not say why");
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One device of those that a guest is to have: is it free to go, and how well will it do.
+ *
+ * What run decides, is decided the same way here: bound to a vfio driver, nothing of the host's in
+ * the group, its file open to us and to nobody else. The rest warns of what a guest would notice.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/core/hostfs.h"
+#include "vfio/host/preflight/preflight.h"
+#include "vfio/host/preflight/preflight_parts.h"
+#include "vfio/rom_image.h"
+#include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
+
+#define PCI_DEVICES    "/sys/bus/pci/devices"
+#define CLASS_DISPLAY  0x03
+#define GUEST_BITS     42 /* a guest's physical address bits where its memory needs no more */
+#define NUM_BARS       6
+#define ROM_RESOURCE   6
+#define IORESOURCE_MEM 0x200ull /* linux/ioport.h, as the resource file shows them */
+#define RESOURCE_MEM64 0x100000ull
+#define RESOURCE_UNSET 0x20000000ull
+
+void preflight_size(uint64_t bytes, char text[16])
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	unsigned u = 0;
+	uint64_t part = 0;
+
+	for (; bytes >= 1024 && u + 1 < ARRAY_SIZE(units); u++) {
+		part = bytes % 1024;
+		bytes /= 1024;
+	}
+	if (part)
+		snprintf(text, 16, "%u.%u %s", (unsigned)bytes, (unsigned)(part * 10 / 1024),
+			 units[u]);
+	else
+		snprintf(text, 16, "%u %s", (unsigned)bytes, units[u]);
+}
+
+struct given {
+	struct preflight *p;
+	const struct sysfs_pci *d;
+	size_t at; /* d's place in p->pci */
+	const char (*bdf)[VFIO_BDF_SIZE];
+	size_t n;
+};
+
+/* ---- driver and group ---- */
+
+static void check_driver(const struct given *g)
+{
+	if (!g->d->driver[0])
+		preflight_say(g->p, PREFLIGHT_DRIVER_NONE);
+	else if (sysfs_driver_is_vfio(g->d->driver))
+		preflight_say(g->p, PREFLIGHT_DRIVER_OK, g->d->driver);
+	else
+		preflight_say(g->p, PREFLIGHT_DRIVER_OTHER, g->d->driver);
+}
+
+/* "a, b, c"; what does not fit is left out, with dots. */
+static void append(char *list, size_t size, const char *item)
+{
+	size_t n = strlen(list);
+
+	if (n + strlen(item) + 7 < size)
+		snprintf(list + n, size - n, "%s%s", n ? ", " : "", item);
+	else if (n + 6 < size && (n < 3 || strcmp(list + n - 3, "...") != 0))
+		snprintf(list + n, size - n, ", ...");
+}
+
+static void check_group(const struct given *g)
+{
+	char group[16], item[64], blocked[128] = "", others[128] = "";
+	const struct sysfs_pci *o;
+	size_t i;
+
+	snprintf(group, sizeof(group), "%d", g->d->group);
+	for (i = 0; (o = groups_other(&g->p->pci, g->at, i)); i++) {
+		snprintf(item, sizeof(item), "%s (%s)", o->bdf, o->driver);
+		if (sysfs_in_the_way(o))
+			append(blocked, sizeof(blocked), item);
+		append(others, sizeof(others), o->bdf);
+	}
+	if (blocked[0])
+		preflight_say(g->p, PREFLIGHT_GROUP_BLOCKED, group, blocked);
+	else if (others[0])
+		preflight_say(g->p, PREFLIGHT_GROUP_SHARED, group, others);
+	else
+		preflight_say(g->p, PREFLIGHT_GROUP_ALONE, group);
+}
+
+static bool same_slot(const char *a, const char *b)
+{
+	return strncmp(a, b, strcspn(a, ".")) == 0;
+}
+
+/* Functions of one slot belong together by nature; several slots, because nothing between them
+ * stops peer-to-peer requests (PCIe 6.12, access control services). */
+static void check_acs(const struct given *g)
+{
+	char group[16], slot[VFIO_BDF_SIZE], slots[128] = "";
+	const struct pci_list *l = &g->p->pci;
+	bool several = false;
+	size_t i;
+
+	for (i = 0; i < l->n; i++) {
+		const struct sysfs_pci *o = &l->dev[i];
+
+		if (o->group != g->d->group || sysfs_is_bridge(o))
+			continue;
+		several |= !same_slot(o->bdf, g->d->bdf);
+		if (i > 0 && l->dev[i - 1].group == o->group &&
+		    same_slot(o->bdf, l->dev[i - 1].bdf))
+			continue;
+		snprintf(slot, sizeof(slot), "%.*s", (int)strcspn(o->bdf, "."), o->bdf);
+		append(slots, sizeof(slots), slot);
+	}
+	snprintf(group, sizeof(group), "%d", g->d->group);
+	if (several)
+		preflight_say(g->p, PREFLIGHT_GROUP_NO_ACS, group, slots);
+}
+
+/* The file is there once vfio-pci has the device. */
+static void check_access(const struct given *g)
+{
+	char group[16], user[16];
+	int rc = hostfs_access(g->p->root, "/dev/vfio/%d", g->d->group);
+
+	if (rc == 0 || !sysfs_driver_is_vfio(g->d->driver))
+		return;
+	snprintf(group, sizeof(group), "%d", g->d->group);
+	snprintf(user, sizeof(user), "%u", (unsigned)geteuid());
+	preflight_say(g->p, PREFLIGHT_GROUP_ACCESS, group, strerror(-rc), user);
+}
+
+/* ---- reset ---- */
+
+static bool group_is_given(const struct given *g, const struct sysfs_pci *o)
+{
+	const struct pci_list *l = &g->p->pci;
+	size_t i, j;
+
+	for (i = 0; i < l->n; i++)
+		for (j = 0; j < g->n && l->dev[i].group == o->group; j++)
+			if (strcmp(l->dev[i].bdf, g->bdf[j]) == 0)
+				return true;
+	return false;
+}
+
+/* A bus can be reset by the bridge above it, and is when all on it goes to this guest. The link of
+ * the device leads through that bridge. */
+static bool bus_resets(const struct given *g)
+{
+	char target[PATH_MAX], bdf[VFIO_BDF_SIZE], *parent;
+	struct sysfs_addr a = sysfs_addr(g->d->bdf), b;
+	size_t i;
+
+	hostfs_target(g->p->root, target, sizeof(target), PCI_DEVICES "/%s", g->d->bdf);
+	parent = strrchr(target, '/');
+	if (!parent)
+		return false;
+	*parent = '\0';
+	parent = strrchr(target, '/');
+	if (!parent || sysfs_parse_bdf(parent + 1, bdf) < 0)
+		return false;
+	for (i = 0; i < g->p->pci.n; i++) {
+		b = sysfs_addr(g->p->pci.dev[i].bdf);
+		if (a.domain == b.domain && a.bus == b.bus && !group_is_given(g, &g->p->pci.dev[i]))
+			return false;
+	}
+	return true;
+}
+
+/* As vfio/reset.c decides: the kernel's first choice, but a bus reset before power management. The
+ * kernel lists "bus" by what was there when it found the device, often before its neighbours. */
+static void check_reset(const struct given *g)
+{
+	const char *methods = g->d->methods;
+	bool pm = strncmp(methods, "pm", 2) == 0, bus = strncmp(methods, "bus", 3) == 0;
+	char first[32];
+
+	snprintf(first, sizeof(first), "%.*s", (int)strcspn(methods, " "), methods);
+	if (first[0] && !pm && !bus)
+		preflight_say(g->p, PREFLIGHT_RESET_OK, first);
+	else if (bus_resets(g))
+		preflight_say(g->p, PREFLIGHT_RESET_BUS);
+	else if (pm)
+		preflight_say(g->p, PREFLIGHT_RESET_PM);
+	else if (!g->d->has_methods &&
+		 hostfs_exists(g->p->root, PCI_DEVICES "/%s/reset", g->d->bdf))
+		/* Before Linux 5.15. */
+		preflight_say(g->p, PREFLIGHT_RESET_OK, "a method that this kernel does not name");
+	else
+		preflight_say(g->p, PREFLIGHT_RESET_NONE);
+}
+
+/* ---- memory ---- */
+
+struct bars {
+	struct preflight *p;
+	unsigned i;
+	uint64_t need64, rom;
+	bool bad;
+	char text[80];
+};
+
+/* One line of the resource file: first, last, flags. */
+static int resource(void *arg, const char *line)
+{
+	unsigned long long first, last, flags, size;
+	struct bars *b = arg;
+	char text[16], nr[8];
+	unsigned i = b->i++;
+
+	if (sscanf(line, "%llx %llx %llx", &first, &last, &flags) != 3 || i > ROM_RESOURCE)
+		return 1;
+	if (!flags || last <= first)
+		return 0;
+	size = last - first + 1;
+	preflight_size(size, text);
+	if (i == ROM_RESOURCE) {
+		b->rom = size;
+		return 0;
+	}
+	if (first == 0 || flags & RESOURCE_UNSET) {
+		snprintf(nr, sizeof(nr), "%u", i);
+		b->bad = true;
+		preflight_say(b->p, PREFLIGHT_BARS_UNPLACED, nr, text);
+	}
+	if (flags & IORESOURCE_MEM)
+		append(b->text, sizeof(b->text), text);
+	if (flags & RESOURCE_MEM64)
+		b->need64 += align_up(size, MiB); /* a bridge's window counts in MiB */
+	return 0;
+}
+
+/* Of the guest's addresses, an eighth is the window for 64-bit BARs, or as much as twice what they
+ * need, because they align; all of it cannot be (vmm/machine/boot.c). */
+static void check_window(struct preflight *p, struct bars *b)
+{
+	unsigned cpu = preflight_cpu_bits(p->root), bits = GUEST_BITS;
+	char text[16], width[8];
+
+	if (cpu && cpu < bits)
+		bits = cpu;
+	if (p->iommu_bits && p->iommu_bits < bits)
+		bits = p->iommu_bits;
+	if (b->need64 <= 1ull << (bits - 2))
+		return;
+	preflight_size(b->need64, text);
+	snprintf(width, sizeof(width), "%u", bits);
+	b->bad = true;
+	preflight_say(p, PREFLIGHT_BARS_WIDE, text, width);
+}
+
+/* Sysfs shows the ROM once its owner wrote 1 there, which is not for us to do. */
+static enum preflight_finding rom_content(const struct given *g, uint64_t size)
+{
+	scoped_free uint8_t *rom = size <= ROM_MAX_SIZE ? malloc(size) : NULL;
+	struct rom_image image;
+	long n;
+
+	if (!rom)
+		return PREFLIGHT_ROM_OK;
+	n = hostfs_bytes(g->p->root, rom, size, PCI_DEVICES "/%s/rom", g->d->bdf);
+	if (n <= 0 || rom_image_scan(rom, (size_t)n, g->d->vendor, g->d->device, &image, NULL))
+		return PREFLIGHT_ROM_OK;
+	return image.efi ? PREFLIGHT_ROM_EFI : PREFLIGHT_ROM_NO_EFI;
+}
+
+static void check_rom(const struct given *g, const struct bars *b)
+{
+	bool display = g->d->class_code >> 16 == CLASS_DISPLAY;
+	char text[16];
+
+	preflight_size(b->rom, text);
+	if (display && hostfs_number(g->p->root, 0, PCI_DEVICES "/%s/boot_vga", g->d->bdf) == 1)
+		preflight_say(g->p, PREFLIGHT_ROM_BOOT);
+	else if (b->rom)
+		preflight_say(g->p, display ? rom_content(g, b->rom) : PREFLIGHT_ROM_OK, text);
+	else if (display && !g->d->virtfn)
+		preflight_say(g->p, PREFLIGHT_ROM_NONE);
+}
+
+static void check_memory(const struct given *g)
+{
+	struct bars b = { .p = g->p };
+
+	hostfs_each_line(g->p->root, resource, &b, PCI_DEVICES "/%s/resource", g->d->bdf);
+	check_window(g->p, &b);
+	if (!b.bad)
+		preflight_say(g->p, PREFLIGHT_BARS_OK, b.text[0] ? b.text : "no BAR");
+	check_rom(g, &b);
+}
+
+/* ---- hugepages ---- */
+
+struct pages {
+	const struct given *g;
+	long long n;
+};
+
+static int add_pages(void *arg, const char *size)
+{
+	struct pages *s = arg;
+
+	s->n += hostfs_number(s->g->p->root, 0, NODES "/node%d/hugepages/%s/nr_hugepages",
+			      s->g->d->numa_node, size);
+	return 0;
+}
+
+/* Memory near the device is what it reaches fastest. */
+static void check_node(const struct given *g)
+{
+	struct pages s = { .g = g };
+	char node[16];
+
+	if (g->d->numa_node < 0 || !g->p->has_hugepages)
+		return;
+	hostfs_each(g->p->root, add_pages, &s, NODES "/node%d/hugepages", g->d->numa_node);
+	snprintf(node, sizeof(node), "%d", g->d->numa_node);
+	if (s.n == 0)
+		preflight_say(g->p, PREFLIGHT_NODE_FAR, node);
+}
+
+/* ---- all of it ---- */
+
+static void check_device(struct given *g)
+{
+	g->d = &g->p->pci.dev[g->at];
+	if (sysfs_is_bridge(g->d)) {
+		preflight_say(g->p, PREFLIGHT_DEVICE_BRIDGE);
+		return;
+	}
+	check_driver(g);
+	if (g->d->group >= 0) {
+		check_group(g);
+		check_acs(g);
+		check_access(g);
+	} else if (g->p->has_iommu) {
+		preflight_say(g->p, PREFLIGHT_DEVICE_NO_IOMMU);
+	}
+	preflight_use(g->p, g->d);
+	check_reset(g);
+	check_memory(g);
+	check_node(g);
+}
+
+void preflight_devices(struct preflight *p, const char (*bdf)[VFIO_BDF_SIZE], size_t n)
+{
+	struct given g = { .p = p, .bdf = bdf, .n = n };
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		memcpy(p->bdf, bdf[i], sizeof(p->bdf));
+		for (g.at = 0; g.at < p->pci.n; g.at++)
+			if (strcmp(p->pci.dev[g.at].bdf, bdf[i]) == 0)
+				break;
+		if (g.at < p->pci.n)
+			check_device(&g);
+		else
+			preflight_say(p, PREFLIGHT_DEVICE_MISSING);
+	}
+	p->bdf[0] = '\0';
+}

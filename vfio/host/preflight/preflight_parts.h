@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the parts of the preflight share: preflight_host.c, preflight_device.c, preflight_use.c. */
+#ifndef VFIO_HOST_PREFLIGHT_PREFLIGHT_PARTS_H
+#define VFIO_HOST_PREFLIGHT_PREFLIGHT_PARTS_H
+
+#include <stdint.h>
+
+#include "vfio/host/preflight/preflight.h"
+
+#define NODES "/sys/devices/system/node"
+
+/* "4 KiB", "1.5 GiB". */
+void preflight_size(uint64_t bytes, char text[16]);
+/* Address bits of the host's processor; 0: not known. */
+unsigned preflight_cpu_bits(const char *root);
+/* Who uses the device: interfaces, disks, screens, processes. */
+void preflight_use(struct preflight *, const struct sysfs_pci *);
+
+#endif

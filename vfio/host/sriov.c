@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * SR-IOV (Documentation/PCI/pci-iov-howto.rst, Documentation/ABI/testing/sysfs-bus-pci).
+ *
+ * sriov_drivers_autoprobe is off for as long as there are VFs, not only while they are made: udev
+ * loads the host's driver for them a moment later. With the last VF it goes back to the kernel's
+ * default.
+ *
+ * The kernel changes the number only by way of 0, and removing a VF that is in use waits for its
+ * user: so that is looked at first.
+ */
+#include "vfio/host/sriov.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vfio/host/host_use.h"
+#include "vmm/core/hostfs.h"
+
+static int first_name(void *buf, const char *name)
+{
+	snprintf(buf, 32, "%.31s", name);
+	return 1;
+}
+
+int sriov_read(const char *root, const char *bdf, struct sriov *s, struct error *err)
+{
+	*s = (struct sriov){ .num = 0 };
+	if (sysfs_pci_read(root, bdf, &s->pf) < 0)
+		return error_set(err, -ENODEV,
+				 "%s: this host has no such PCI device: lspci -D lists them", bdf);
+	s->total = (unsigned)sysfs_number(root, bdf, "sriov_totalvfs", 0);
+	s->num = (unsigned)sysfs_number(root, bdf, "sriov_numvfs", 0);
+	if (s->pf.virtfn)
+		return error_set(err, -ENOTSUP, "%s is a VF itself: give its physical function",
+				 bdf);
+	if (!s->total)
+		return error_set(err, -ENOTSUP,
+				 "%s has no SR-IOV, or the machine's setup has it off", bdf);
+	hostfs_each(root, first_name, s->netdev, "/sys/bus/pci/devices/%s/net", bdf);
+	return 0;
+}
+
+int sriov_vf(const char *root, const struct sriov *s, unsigned i, struct sysfs_pci *vf)
+{
+	char link[24], bdf[VFIO_BDF_SIZE];
+
+	snprintf(link, sizeof(link), "virtfn%u", i);
+	sysfs_link_name(root, s->pf.bdf, link, bdf, sizeof(bdf));
+	return bdf[0] ? sysfs_pci_read(root, bdf, vf) : -ENODEV;
+}
+
+static int put(const struct host *h, const struct sriov *s, const char *attribute, unsigned v,
+	       struct error *err)
+{
+	char path[128], text[16];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", s->pf.bdf, attribute);
+	snprintf(text, sizeof(text), "%u", v);
+	return host_put(h, s->pf.bdf, path, text, NULL, err);
+}
+
+/* The VFs that are there may go. */
+static int check_unused(const struct host *h, const struct sriov *s, struct error *err)
+{
+	struct sysfs_pci vf;
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < s->num && rc == 0; i++) {
+		if (sriov_vf(h->root, s, i, &vf) < 0)
+			continue;
+		rc = sysfs_check_idle(h->root, &vf, err);
+		if (rc < 0)
+			return error_prefix(err, "%s", vf.bdf);
+		rc = host_use_check(h->root, vf.bdf, err);
+	}
+	return rc;
+}
+
+static int remove_all(const struct host *h, struct sriov *s, struct error *err)
+{
+	int rc = put(h, s, "sriov_numvfs", 0, err);
+
+	if (rc == 0)
+		s->num = 0;
+	return rc < 0 ? rc : put(h, s, "sriov_drivers_autoprobe", 1, err);
+}
+
+static int make(const struct host *h, struct sriov *s, unsigned count, struct error *err)
+{
+	struct error ignored;
+	int rc = put(h, s, "sriov_drivers_autoprobe", 0, err);
+
+	if (rc == 0)
+		rc = put(h, s, "sriov_numvfs", count, err);
+	if (rc < 0) {
+		put(h, s, "sriov_drivers_autoprobe", 1, &ignored);
+		return rc;
+	}
+	s->num = count;
+	return 0;
+}
+
+int sriov_set(const struct host *h, struct sriov *s, unsigned count, struct error *err)
+{
+	int rc = 0;
+
+	if (count > s->total)
+		return error_set(err, -ERANGE, "%s has at most %u VFs, not %u", s->pf.bdf, s->total,
+				 count);
+	if (count == s->num)
+		return 0;
+	if (!s->pf.driver[0] || sysfs_driver_is_vfio(s->pf.driver))
+		return error_set(
+			err, -EBUSY,
+			"%s is with %s: only its own driver makes VFs: minivmm restore %s, "
+			"or modprobe that driver",
+			s->pf.bdf, s->pf.driver[0] ? s->pf.driver : "no driver", s->pf.bdf);
+	rc = check_unused(h, s, err);
+	if (rc == 0 && s->num)
+		rc = remove_all(h, s, err);
+	return rc < 0 || !count ? rc : make(h, s, count, err);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmm/cli/bind_keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vfio/host/bind.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/log.h"
+
+/* ---- the second process ---- */
+
+static int bind_all(const struct config *cfg, struct bind_set *bound)
+{
+	char bdf[CONFIG_MAX_VFIO][VFIO_BDF_SIZE];
+	struct error err = { 0 };
+	unsigned i;
+
+	for (i = 0; i < cfg->n_vfio; i++)
+		memcpy(bdf[i], cfg->vfio[i].bdf, VFIO_BDF_SIZE);
+	if (bind_devices(&host_here, bdf, cfg->n_vfio, 0, bound, &err) == 0)
+		return 0;
+	log_error("--bind: %s", err.text);
+	return -1;
+}
+
+static int restore_all(struct bind_set *bound)
+{
+	struct bind_record was;
+	struct error err;
+	int status = 0;
+
+	while (bound->n > 0) {
+		const char *bdf = bound->dev[--bound->n].bdf;
+
+		if (bind_restore(&host_here, bdf, &was, &err) >= 0)
+			continue;
+		log_error("--bind: %s; minivmm restore %s tries again", err.text, bdf);
+		status = 1;
+	}
+	return status;
+}
+
+/* Nobody who reads what the machine printed should wait for us. */
+static void let_go_of_output(void)
+{
+	scoped_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fd;
+
+	for (fd = 0; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+}
+
+/* The end of the stream comes as soon as that file is closed: the devices may still be open. */
+static void wait_for_end(int fd, int machine)
+{
+	struct pollfd p = { .fd = machine, .events = POLLIN };
+	char closed;
+
+	if (read(fd, &closed, 1) == 1)
+		return;
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
+static _Noreturn void keep(const struct config *cfg, int fd, int machine)
+{
+	struct bind_set bound;
+	char ok = 0;
+
+	/* What stops the machine must not stop us: the terminal's signals, and a service's. */
+	setsid();
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_NAME, "minivmm-bind");
+	if (bind_all(cfg, &bound) < 0)
+		_exit(1);
+	if (write(fd, &ok, 1) == 1 && cfg->daemonize)
+		let_go_of_output();
+	wait_for_end(fd, machine);
+	_exit(restore_all(&bound));
+}
+
+/* ---- the machine's process ---- */
+
+static int keeper_status(struct bind_keeper *b)
+{
+	int status;
+
+	close(b->fd);
+	if (waitpid(b->keeper, &status, 0) == b->keeper && WIFEXITED(status))
+		return WEXITSTATUS(status) ? -1 : 0;
+	log_error("--bind: the process that gives the devices back was killed: minivmm restore");
+	return -1;
+}
+
+int bind_keeper_start(struct bind_keeper *b, const struct config *cfg, int foreign_fd)
+{
+	scoped_fd self = -1;
+	int fds[2];
+	char ok;
+
+	*b = (struct bind_keeper){ 0 };
+	if (!cfg->bind)
+		return 0;
+	self = pidfd_open(getpid(), 0);
+	if (self < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+		log_error("--bind: %s", strerror(errno));
+		return -1;
+	}
+	b->fd = fds[0];
+	b->keeper = fork();
+	if (b->keeper == 0) {
+		close(fds[0]);
+		cleanup_close(&foreign_fd);
+		keep(cfg, fds[1], self);
+	}
+	close(fds[1]);
+	if (b->keeper < 0) {
+		log_error("--bind: %s", strerror(errno));
+		close(fds[0]);
+		return -1;
+	}
+	if (read(b->fd, &ok, 1) == 1)
+		return 0;
+	keeper_status(b);
+	return -1;
+}
+
+int bind_keeper_end(struct bind_keeper *b)
+{
+	char closed = 0;
+
+	if (!b->keeper)
+		return 0;
+	(void)!send(b->fd, &closed, 1, MSG_NOSIGNAL);
+	return keeper_status(b);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * minivmm import: QEMU command lines to minivmm's.
+ *
+ * What it prints it first gives to minivmm's own parser: the user hears now what would be refused.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/core/cleanup.h"
+#include "vmm/cli/command.h"
+#include "vmm/machine/options.h"
+#include "vmm/import/import.h"
+#include "vmm/core/log.h"
+
+static int usage(void)
+{
+	log_error("import: use minivmm import -- qemu-system-x86_64 OPTION..., or minivmm import "
+		  "FILE (- for stdin)");
+	return COMMAND_USAGE;
+}
+
+static int no_memory(void)
+{
+	log_error("import: no memory");
+	return COMMAND_USAGE;
+}
+
+/* What a shell fills in, nobody can check here. */
+static bool is_refused(const char *text, struct error *err)
+{
+	struct words w = { 0 };
+	struct config cfg = { 0 };
+	size_t pos = 0, start;
+	unsigned i, from;
+	bool refused = shell_command(text, &pos, &start, &w) == 0;
+
+	for (i = 0, from = 0; i < w.n; i++) {
+		refused &= !shell_is_live(w.word[i]);
+		from = strcmp(w.word[i], "minivmm") == 0 && from == 0 ? i : from;
+	}
+	if (refused)
+		refused = config_parse(&cfg, (int)(w.n - from), w.word + from, err) < 0;
+	config_free(&cfg);
+	words_free(&w);
+	return refused;
+}
+
+/* where: "line 7: ", or "" when there is but one command. Returns the exit status. */
+static int show(const struct import *im, const char *where)
+{
+	scoped_free char *text = import_text(im);
+	struct error err = { 0 };
+	bool refused = text && is_refused(text, &err);
+	unsigned i;
+
+	if (!text)
+		return no_memory();
+	if (*where)
+		printf("# %.*s\n", (int)strcspn(where, ":"), where);
+	fputs(text, stdout);
+	fflush(stdout);
+	for (i = 0; i < im->note.n; i++) {
+		error_visible(im->note.word[i]);
+		fprintf(stderr, "%s%s\n", where, im->note.word[i]);
+	}
+	error_visible(err.text);
+	if (refused)
+		fprintf(stderr, "%snot carried over: minivmm would refuse this: %s\n", where,
+			err.text);
+	return im->lost || refused;
+}
+
+static int convert(const struct words *w, const char *pin, const char *where)
+{
+	struct import im;
+	int rc = import_qemu(&im, w, pin), status = COMMAND_USAGE;
+
+	if (rc == 0)
+		status = show(&im, where);
+	else if (rc == -ENOMEM)
+		no_memory();
+	else
+		log_error("import: no QEMU command: it begins with qemu-system-x86_64");
+	import_free(&im);
+	return status;
+}
+
+static int from_words(int argc, char **argv)
+{
+	struct words w = { 0 };
+	int i, status;
+
+	for (i = 0; i < argc; i++)
+		words_take(&w, strdup(argv[i]));
+	for (i = 0; i < (int)w.n; i++) /* from here on marks mean something */
+		shell_strip(w.word[i]);
+	status = w.failed ? no_memory() : convert(&w, NULL, "");
+	words_free(&w);
+	return status;
+}
+
+static int from_script(const char *name, const char *text)
+{
+	struct import_script s;
+	int n = import_script(&s, text), status = n < 0 ? no_memory() : 0, one;
+	char where[32] = "";
+	unsigned i;
+
+	if (n == 0) {
+		log_error("import %s: no QEMU command in it: they begin with qemu-system-x86_64",
+			  name);
+		status = COMMAND_USAGE;
+	}
+	for (i = 0; n > 0 && i < s.n; i++) {
+		if (n > 1)
+			snprintf(where, sizeof(where), "line %u: ", s.command[i].line);
+		one = convert(&s.command[i].words, s.command[i].pin, where);
+		status = one > status ? one : status;
+	}
+	import_script_free(&s);
+	return status;
+}
+
+static int from_file(const char *name)
+{
+	FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
+	scoped_free char *text = NULL;
+	size_t size = 0;
+	int status = COMMAND_USAGE;
+
+	if (f && (getdelim(&text, &size, '\0', f) >= 0 || feof(f)))
+		status = from_script(name, text && size ? text : "");
+	else
+		log_error("import %s: %s", name, strerror(errno));
+	if (f && f != stdin)
+		fclose(f);
+	return status;
+}
+
+int command_import(int argc, char **argv)
+{
+	if (argc > 2 && strcmp(argv[1], "--") == 0)
+		return from_words(argc - 2, argv + 2);
+	if (argc != 2 || (argv[1][0] == '-' && argv[1][1]))
+		return usage();
+	return from_file(argv[1]);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The process around the machine: command line, log level, going into the background, the pid file.
+ *
+ * --daemonize forks before anything is opened (KVM belongs to the address space that opened it);
+ * the first process waits until the machine stands, so its exit status tells whether it does.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <liburing.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/cli/command.h"
+#include "vmm/machine/options.h"
+#include "vmm/core/log.h"
+#include "vmm/machine/machine.h"
+#include "vmm/cli/bind_keeper.h"
+#include "vmm/core/outfile.h"
+
+struct process {
+	const struct config *cfg;
+	int ready_fd; /* the first process waits on the other end; -1: not daemonized */
+	int pid_fd;
+};
+
+/* libfdt, libaio and liburing before 2.4 do not tell their version. */
+static void print_version(void)
+{
+	char uring[32] = "";
+
+#ifdef IO_URING_VERSION_MAJOR
+	snprintf(uring, sizeof(uring), " %d.%d", io_uring_major_version(),
+		 io_uring_minor_version());
+#endif
+	printf("minivmm %s\n"
+	       "built with " __VERSION__ "\n"
+	       "libraries: libfdt, liburing%s, libaio, jansson %s\n",
+	       MINIVMM_VERSION, uring, jansson_version_str());
+}
+
+/* Empty, or a process id: anything else is not ours to overwrite and remove. */
+static bool is_pidfile(int fd)
+{
+	char text[24] = "";
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	return n >= 0 && n == st.st_size && strspn(text, "0123456789 \n") == (size_t)n;
+}
+
+/* The lock tells a live owner from a leftover file. */
+static int pidfile_create(struct process *p, struct error *err)
+{
+	const char *path = p->cfg->pidfile;
+	scoped_fd fd = -1;
+	int n;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+	if (fd < 0)
+		return error_set(err, -errno, "--pidfile %s: %s", path, strerror(errno));
+	if (!is_pidfile(fd))
+		return error_set(err, -EEXIST, "--pidfile %s is something else: name another file",
+				 path);
+	if (outfile_is_locked(fd))
+		return error_set(err, -EBUSY, "--pidfile %s is in use: name another file", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return error_set(err, -EBUSY, "--pidfile %s: its owner is running", path);
+	p->pid_fd = fd; /* ours from now on, to remove */
+	fd = -1;
+	n = ftruncate(p->pid_fd, 0) < 0 ? -1 : dprintf(p->pid_fd, "%d\n", getpid());
+	return n < 0 ? error_set(err, -EIO, "--pidfile %s: %s", path, strerror(errno)) : 0;
+}
+
+static void pidfile_remove(struct process *p)
+{
+	if (p->pid_fd < 0)
+		return;
+	unlink(p->cfg->pidfile);
+	close(p->pid_fd);
+}
+
+static void detach(struct process *p)
+{
+	char ok = 0;
+	int null;
+
+	if (p->ready_fd < 0)
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	(void)!write(p->ready_fd, &ok, 1);
+	close(p->ready_fd);
+	p->ready_fd = -1;
+}
+
+/* The machine stands: the last moment to fail, and to be seen failing. */
+static int on_ready(void *arg, struct error *err)
+{
+	struct process *p = arg;
+	int rc = pidfile_create(p, err);
+
+	if (rc == 0)
+		detach(p);
+	return rc;
+}
+
+/* In the first process: 0 when the machine came up, else its exit status. */
+static int await_child(pid_t child, int fd)
+{
+	int status;
+	char ok;
+
+	if (read(fd, &ok, 1) == 1)
+		return 0;
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return 1;
+	return WEXITSTATUS(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* Returns in the background process only; -1: could not fork. */
+static int background(struct process *p)
+{
+	int fds[2];
+	pid_t child;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -1;
+	child = fork();
+	if (child < 0)
+		return -1;
+	if (child > 0) {
+		close(fds[1]);
+		_exit(await_child(child, fds[0]));
+	}
+	close(fds[0]);
+	setsid();
+	p->ready_fd = fds[1];
+	return 0;
+}
+
+static int run(struct config *cfg)
+{
+	struct process p = { .cfg = cfg, .ready_fd = -1, .pid_fd = -1 };
+	struct bind_keeper bind;
+	struct error err = { 0 };
+	int status;
+
+	if (cfg->daemonize && background(&p) < 0) {
+		log_error("--daemonize: %s", strerror(errno));
+		return 1;
+	}
+	if (bind_keeper_start(&bind, cfg, p.ready_fd) < 0)
+		return 1;
+	if (cfg->name)
+		prctl(PR_SET_NAME, cfg->name);
+	/* One heap: per-thread arenas would be most of our memory. */
+	mallopt(M_ARENA_MAX, 1);
+	status = machine_run(cfg, on_ready, &p, &err);
+	if (err.code)
+		log_error("%s", err.text);
+	if (bind_keeper_end(&bind) < 0 && status == 0)
+		status = 1;
+	pidfile_remove(&p);
+	return status;
+}
+
+int command_run(int argc, char **argv)
+{
+	struct config cfg;
+	struct error err = { 0 };
+	int status = 0;
+
+	if (config_parse(&cfg, argc, argv, &err) < 0) {
+		log_error("%s", err.text);
+		config_free(&cfg);
+		return COMMAND_USAGE;
+	}
+	if (cfg.verbose)
+		log_set_level(cfg.verbose > 1 ? LOG_DEBUG : LOG_INFO);
+	if (cfg.action == CONFIG_HELP)
+		config_help(STDOUT_FILENO);
+	else if (cfg.action == CONFIG_VERSION)
+		print_version();
+	else
+		status = run(&cfg);
+	config_free(&cfg);
+	return status;
+}
+
+/* Without a command word it is `run`. */
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(int argc, char **argv);
+	} commands[] = {
+		{ "run", command_run },		{ "bind", command_bind },
+		{ "restore", command_restore }, { "vf", command_vf },
+		{ "report", command_report },	{ "import", command_import },
+		{ "groups", command_groups },	{ "check", command_check },
+		{ "bench", command_bench },
+	};
+	unsigned i;
+
+	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return command_run(argc, argv);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * PIO and MMIO dispatch.
+ *
+ * A region is a range with callbacks. The bus checks size and [off, off + size) before each call;
+ * accesses of a size the region does not take are split (too wide) or answered with all-ones (too
+ * narrow); a miss reads all-ones and drops writes, as the hardware does.
+ *
+ * Threads and lock order (stated once, here): any vCPU thread may dispatch. Lookup takes the bus
+ * lock for reading, takes a reference on the region and drops the lock before the callback: a
+ * scoped lock protects the lookup, not the object. The callback runs under the region's own `lock`
+ * when it has one. bus topology (main loop) -> region/device lock -> irq table lock -> log. Never
+ * take a device lock while holding the bus lock, nor a second device's lock while holding one.
+ * bus_del() waits until no callback of the region runs (not callable from that region's own
+ * callback).
+ */
+#ifndef VMM_CORE_BUS_H
+#define VMM_CORE_BUS_H
+
+#include <pthread.h>
+
+#include "vmm/core/addr.h"
+
+/* What statistics call a place that traps. */
+struct io_place {
+	char device[32], where[64]; /* "0000:01:00.0", "BAR 0" */
+	char cause[96];		    /* why it is not answered without us; "": it is emulated */
+	uint64_t off;		    /* of the register, within `where` */
+};
+
+struct io_region_ops {
+	/* off is relative to the region. size is 1, 2, 4 or 8, within min_size..max_size.
+	 * Little-endian value. */
+	uint64_t (*read)(void *opaque, uint64_t off, unsigned size);
+	void (*write)(void *opaque, uint64_t off, unsigned size, uint64_t val);
+	uint8_t min_size, max_size; /* 0 means 1 and 8 */
+};
+
+struct io_region {
+	const char *name; /* for --stats and messages */
+	uint64_t base, size;
+	const struct io_region_ops *ops;
+	void *opaque;
+	pthread_mutex_t *lock; /* NULL: the callbacks are thread-safe on their own */
+	int priority;	       /* overlaps: the higher wins (default 0) */
+	/* Optional: says more of a place in the region than its name, which *place holds already.
+	 * Main loop, no lock held. */
+	void (*explain)(const struct io_region *, uint64_t off, struct io_place *place);
+	/* below: the bus's own */
+	unsigned refs;
+	bool mapped;
+};
+
+struct bus;
+struct trap_table;
+
+struct bus *bus_new(uint64_t limit /* first address past the end: 0x10000 for PIO */);
+void bus_free(struct bus *);
+
+/* The caller owns the region and keeps it in place until bus_del(). -EEXIST: same-priority overlap;
+ * -ERANGE: beyond the limit or empty. */
+int bus_add(struct bus *, struct io_region *);
+void bus_del(struct bus *, struct io_region *);
+
+uint64_t bus_read(struct bus *, uint64_t addr, unsigned size);
+void bus_write(struct bus *, uint64_t addr, unsigned size, uint64_t val);
+
+/* Accesses of the calling thread are counted in *t from now on (misses as a region "nothing"). */
+void bus_count_traps(struct trap_table *t);
+/* How statistics name an access that was counted for this region. Main loop. */
+void bus_explain(const struct io_region *, uint64_t off, struct io_place *place);
+
+/* An address whose *writes* signal an eventfd inside the kernel (ioeventfd). len 0 = any size (MMIO
+ * only). datamatch < 0: any value. Implemented by the hypervisor backend through
+ * bus_set_doorbell_ops(); without one (unit tests) the bus signals the eventfd itself in
+ * bus_write(). */
+struct doorbell {
+	uint64_t addr;
+	unsigned len;
+	int64_t datamatch;
+	int fd; /* not owned */
+};
+struct doorbell_ops {
+	int (*add)(void *opaque, const struct doorbell *);
+	void (*del)(void *opaque, const struct doorbell *);
+};
+void bus_set_doorbell_ops(struct bus *, const struct doorbell_ops *, void *opaque);
+int bus_doorbell_add(struct bus *, const struct doorbell *);
+void bus_doorbell_del(struct bus *, const struct doorbell *);
+
+/* Calls fn for every mapped region, ascending. For --stats and the machine's description. */
+void bus_each(struct bus *, void (*fn)(void *, const struct io_region *), void *arg);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Errors as people read them: a code and one sentence that names the object and the remedy. Used at
+ * the configuration, realize and control boundaries; everything below returns 0/count or -errno. */
+#ifndef VMM_CORE_ERROR_H
+#define VMM_CORE_ERROR_H
+
+struct error {
+	int code; /* a negative errno; 0 while nothing went wrong */
+	char text[480];
+};
+
+/* Fills *err (which may be NULL) and returns code, so that `return error_set(err, -EINVAL, ...)`
+ * works. code is a negative errno. The text carries no trailing newline or full stop. */
+int error_set(struct error *err, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* In place, control characters become '?': a name that is quoted in a message (somebody's file,
+ * mount point, process) neither begins a line nor speaks to the terminal. */
+void error_visible(char *text);
+
+/* Puts "prefix: " before the text already there; returns err->code. */
+int error_prefix(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See helper.h. One job is held at most: giving a second one waits for the first. */
+#include "vmm/core/helper.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+#include "vmm/core/cleanup.h"
+
+struct helper {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	void (*job)(void *); /* NULL: none, or done */
+	void *arg;
+	bool stop;
+	cpu_set_t cpus; /* that the process may use */
+	bool elsewhere; /* the thread starts on one that is not its maker's */
+};
+
+static void *helper_main(void *arg)
+{
+	struct helper *h = arg;
+
+	prctl(PR_SET_NAME, "helper");
+	if (h->elsewhere)
+		sched_setaffinity(0, sizeof(h->cpus), &h->cpus);
+	pthread_mutex_lock(&h->lock);
+	for (;;) {
+		while (!h->job && !h->stop)
+			pthread_cond_wait(&h->changed, &h->lock);
+		if (!h->job)
+			break;
+		pthread_mutex_unlock(&h->lock);
+		h->job(h->arg);
+		pthread_mutex_lock(&h->lock);
+		h->job = NULL;
+		pthread_cond_signal(&h->changed);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return NULL;
+}
+
+/* On any CPU but this one, where the kernel may start a thread though its maker does not sleep. */
+static int start(struct helper *h)
+{
+	cpu_set_t others;
+	pthread_attr_t attr;
+	int cpu = sched_getcpu(), rc;
+
+	pthread_attr_init(&attr);
+	if (cpu >= 0 && sched_getaffinity(0, sizeof(h->cpus), &h->cpus) == 0) {
+		others = h->cpus;
+		CPU_CLR(cpu, &others);
+		h->elsewhere = CPU_COUNT(&others) > 0 &&
+			       pthread_attr_setaffinity_np(&attr, sizeof(others), &others) == 0;
+	}
+	rc = pthread_create(&h->thread, &attr, helper_main, h);
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
+struct helper *helper_new(void)
+{
+	struct helper *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->changed, NULL);
+	if (start(h)) {
+		free(h);
+		return NULL;
+	}
+	return h;
+}
+
+pthread_t helper_thread(const struct helper *h)
+{
+	return h->thread;
+}
+
+void helper_wait(struct helper *h)
+{
+	if (!h)
+		return;
+	scoped_lock(&h->lock);
+	while (h->job)
+		pthread_cond_wait(&h->changed, &h->lock);
+}
+
+void helper_run(struct helper *h, void (*fn)(void *), void *arg)
+{
+	if (!h) {
+		fn(arg);
+		return;
+	}
+	helper_wait(h);
+	scoped_lock(&h->lock);
+	h->arg = arg;
+	h->job = fn;
+	pthread_cond_signal(&h->changed);
+}
+
+void helper_free(struct helper *h)
+{
+	if (!h)
+		return;
+	helper_wait(h);
+	{
+		scoped_lock(&h->lock);
+		h->stop = true;
+		pthread_cond_signal(&h->changed);
+	}
+	pthread_join(h->thread, NULL);
+	pthread_cond_destroy(&h->changed);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}

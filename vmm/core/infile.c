@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmm/core/infile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void infile_lock(int fd)
+{
+	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+
+	(void)fcntl(fd, F_OFD_SETLK, &l);
+}
+
+int infile_open(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	infile_lock(fd);
+	return fd;
+}
+
+FILE *infile_stream(const char *path)
+{
+	int fd = infile_open(path);
+	FILE *f = NULL;
+
+	if (fd < 0)
+		errno = -fd;
+	else if (fcntl(fd, F_SETFL, 0) == 0)
+		f = fdopen(fd, "r");
+	if (!f && fd >= 0)
+		close(fd);
+	return f;
+}
+
+const char *infile_no_writer(FILE *f)
+{
+	struct stat st;
+
+	return fstat(fileno(f), &st) == 0 && S_ISFIFO(st.st_mode)
+		       ? "nobody writes to it: start the writer first"
+		       : NULL;
+}

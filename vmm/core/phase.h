@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where the time of a start goes: phases one after the other, and spans beside them.
+ *
+ * Threads: main thread. One reading of the clock a phase, no allocation.
+ */
+#ifndef VMM_CORE_PHASE_H
+#define VMM_CORE_PHASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PHASE_MAX 16
+
+struct phase_clock {
+	uint64_t begin, last; /* ns, CLOCK_MONOTONIC */
+	unsigned n;
+	struct phase {
+		const char *name; /* a literal */
+		uint64_t ns;
+	} phase[PHASE_MAX];
+};
+
+void phase_begin(struct phase_clock *);
+/* What happened since the last mark was `name`. A name that is there already gets the sum. */
+void phase_mark(struct phase_clock *, const char *name);
+/* Something that took ns beside the phases, or within one. */
+void phase_span(struct phase_clock *, const char *name, uint64_t ns);
+uint64_t phase_total_ns(const struct phase_clock *); /* to the last mark */
+/* "start: frame 1.2 ms, ..., total 130.4 ms" */
+void phase_text(const struct phase_clock *, char *buf, size_t len);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See trap.h. The index is hashed, with linear probing; a slot's number is kept plus one. */
+#include "vmm/core/trap.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "vmm/core/addr.h"
+#include "vmm/core/stats.h"
+
+#define PAGE 4096u
+
+static unsigned hash(const struct io_region *r, uint64_t off, enum trap_scope scope)
+{
+	uint64_t h = (uintptr_t)r >> 4 ^ (off << 2 | scope);
+
+	return (unsigned)(h * 0x9e3779b97f4a7c15u >> 54);
+}
+static_assert(TRAP_INDEX == 1024, "the hash has 10 bits");
+static_assert(TRAP_SLOTS < TRAP_INDEX, "probing ends at a free place");
+
+/* The slot, made when there are fewer than `limit`; NULL: there is no room. */
+static struct trap_slot *find(struct trap_table *t, const struct io_region *r, uint64_t off,
+			      enum trap_scope scope, unsigned limit)
+{
+	unsigned i;
+
+	for (i = hash(r, off, scope); t->index[i]; i = (i + 1) & (TRAP_INDEX - 1)) {
+		struct trap_slot *s = &t->slot[t->index[i] - 1];
+
+		if (s->region == r && s->off == off && s->scope == scope)
+			return s;
+	}
+	if (t->n >= limit)
+		return NULL;
+	t->slot[t->n] = (struct trap_slot){ .region = r, .off = off, .scope = scope };
+	t->index[i] = (uint16_t)(t->n + 1);
+	/* Pairs with trap_slots(): who sees the number sees the slot. */
+	__atomic_store_n(&t->n, t->n + 1, __ATOMIC_RELEASE);
+	return &t->slot[t->n - 1];
+}
+
+/* NULL: there is no room of any kind. */
+static __attribute__((noinline)) struct trap_slot *find_any(struct trap_table *t,
+							    const struct io_region *r, uint64_t off)
+{
+	struct trap_slot *s = find(t, r, off, TRAP_REGISTER, TRAP_REGISTERS);
+
+	if (!s)
+		s = find(t, r, align_down(off, PAGE), TRAP_PAGE, TRAP_PAGES);
+	return s ? s : find(t, r, 0, TRAP_REGION, TRAP_SLOTS);
+}
+
+/* Mostly the first look finds it. */
+void trap_count(struct trap_table *t, const struct io_region *r, uint64_t off, bool write,
+		uint64_t ticks)
+{
+	unsigned n = t->index[hash(r, off, TRAP_REGISTER)];
+	struct trap_slot *s = n ? &t->slot[n - 1] : NULL;
+
+	if (!s || s->region != r || s->off != off || s->scope != TRAP_REGISTER)
+		s = find_any(t, r, off);
+	if (!s) {
+		count_add(&t->lost, 1);
+		return;
+	}
+	count_add(write ? &s->writes : &s->reads, 1);
+	if (ticks)
+		count_add(&s->ticks, ticks);
+}
+
+unsigned trap_slots(const struct trap_table *t)
+{
+	return __atomic_load_n(&t->n, __ATOMIC_ACQUIRE);
+}

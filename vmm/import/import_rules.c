@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What QEMU's options, devices and properties become: a row each. QEMU's own manual (qemu(1)) says
+ * what they do. */
+#include "vmm/import/import_parts.h"
+
+const struct import_grammar import_grammar[] = {
+	{ "enable-kvm|usb|nographic|daemonize|nodefaults|no-user-config|nodefconfig|no-reboot|"
+	  "no-shutdown|no-hpet|no-acpi|no-fd-bootchk|mem-prealloc|snapshot|S|s|localtime|curses|"
+	  "full-screen|alt-grab|ctrl-grab|no-quit|sdl|singlestep|old-param|only-migratable|"
+	  "tdf|win2k-hack|balloon|h|help|version|enable-fips|preconfig|no-kvm|no-frame",
+	  NULL },
+	{ "machine|M", "type" },
+	{ "accel", "accel" },
+	{ "cpu", "model" },
+	{ "smp", "cpus" },
+	{ "m", "size" },
+	{ "name", "guest" },
+	{ "numa|netdev|nic|net|rtc|tpmdev|audio", "type" },
+	{ "boot", "order" },
+	{ "device", "driver" },
+	{ "object", "qom-type" },
+	{ "chardev", "backend" },
+	{ "blockdev", "driver" },
+	{ "drive", "?" },
+	{ "overcommit|realtime|action|global|usbdevice|mon|fsdev|audiodev|spice|sandbox", "?" },
+	{ "kernel|initrd|append|bios|pidfile|mem-path|serial|parallel|monitor|qmp|qmp-pretty|vga|"
+	  "display|vnc|hd[abcd]|cdrom|fd[ab]|pflash|sd|mtdblock|dtb|option-rom|fw_cfg|smbios|"
+	  "acpitable|uuid|watchdog|watchdog-action|rtc-td-hack|virtfs|virtioconsole|debugcon|k|L|D|"
+	  "d|"
+	  "msg|trace|runas|run-with|chroot|readconfig|writeconfig|loadvm|incoming|gdb|icount|"
+	  "soundhw|set|compat|add-fd|seed|echr|tb-size|plugin|semihosting-config|rotate|dfilter|"
+	  "shim|perfmap|g|bt|startdate|clock|drift|kvm-shadow-memory|mtdblock",
+	  "" },
+	{ 0 },
+};
+
+#define SAME	 IMPORT_SAME
+#define NEEDLESS IMPORT_NEEDLESS
+#define CHANGED	 IMPORT_CHANGED
+#define LOST	 IMPORT_LOST
+
+#define ITEM(item, fate, say)               \
+	{                                   \
+		item, NULL, NULL, fate, say \
+	}
+#define KEY(item, key, fate, say)          \
+	{                                  \
+		item, key, NULL, fate, say \
+	}
+#define VAL(item, key, v, fate, say)    \
+	{                               \
+		item, key, v, fate, say \
+	}
+
+#define NO_DISPLAY                                                                        \
+	"the guest has no emulated display: give it a graphics card with --vfio, or use " \
+	"--serial or --console"
+#define NO_INPUT "nothing emulates a keyboard or mouse: pass a USB controller with --vfio"
+#define NO_SOUND                                                                             \
+	"nothing emulates sound: pass a sound card, or the graphics card's audio function, " \
+	"with --vfio"
+#define NO_CONTROL                                                                              \
+	"there is no monitor and no hotplug: kill -TERM $(cat PIDFILE) with --pidfile presses " \
+	"the power button"
+#define NO_SHARE "no folders are shared: use NFS, SMB or sshfs over the network"
+#define NO_PLUG	 "nothing is plugged into a running guest"
+#define NO_FDC	 "there is no floppy drive"
+#define NO_IVSHMEM                                                                      \
+	"no memory is shared with the host, so no Looking Glass: connect a monitor to " \
+	"the card, or use remote desktop in the guest"
+#define ORDER	     "the firmware's boot manager decides; --nvram keeps its order"
+#define OF_QEMUS     "a setting of QEMU's"
+#define NO_DATE	     "the guest's clock is the host's"
+
+#define NICS                                                                                \
+	"device e1000*|device rtl8139|device vmxnet3|device igb|device ne2k*|device pcnet|" \
+	"device i8255*|device tulip|device usb-net"
+#define DISKS "device virtio-blk*|device scsi-*|device ide-*|device nvme*|device usb-storage"
+#define PORTS                                                                           \
+	"device isa-serial|device pci-serial|device virtio-serial*|device virtconsole|" \
+	"device isa-debugcon"
+
+const struct import_rule import_rules[] = {
+	ITEM("* {*", LOST, "JSON is not read here, only key=value"),
+
+	/* The process. */
+	ITEM(" ...", CHANGED, "add the options it stands for"),
+	ITEM("enable-kvm|accel kvm*|nodefaults|no-user-config|nodefconfig|no-reboot|daemonize",
+	     SAME, 0),
+	ITEM("name|name *|pidfile *|h|help|version", SAME, 0),
+	KEY("name *", "debug-threads", SAME, 0),
+	KEY("name *", "process", NEEDLESS, "the process is called as --name says"),
+	KEY("name", "debug-threads", SAME, 0),
+	KEY("accel kvm*", "*", NEEDLESS, OF_QEMUS),
+	ITEM("accel *|no-kvm", CHANGED, "minivmm runs on KVM"),
+	KEY("accel *", "*", SAME, 0),
+	ITEM("no-shutdown", NEEDLESS, "minivmm ends when the guest powers off"),
+	ITEM("action|action *", SAME, 0),
+	VAL("action*", "reboot", "shutdown", SAME, 0),
+	VAL("action*", "reboot", "reset", SAME, 0),
+	VAL("action*", "shutdown", "poweroff", SAME, 0),
+	KEY("action*", "*", LOST,
+	    "minivmm ends when the guest powers off and resets when it resets"),
+	ITEM("S", LOST, "the guest runs at once"),
+	ITEM("s|gdb *", LOST, "there is no debugger stub"),
+	ITEM("snapshot", LOST, "writes go to the image: give --disk a copy (cp --reflink=auto)"),
+	ITEM("loadvm *|incoming *|only-migratable", LOST,
+	     "machines are not saved, restored or migrated"),
+	ITEM("runas *|run-with *|chroot *", LOST,
+	     "start minivmm as that user: sudo -u USER minivmm"),
+	ITEM("sandbox|sandbox *", LOST, "minivmm does not confine itself"),
+	ITEM("D *|d *|trace *|msg *|L *|k *|echr *|seed *|compat *|dfilter *", NEEDLESS, OF_QEMUS),
+	ITEM("readconfig *|writeconfig *|set *", LOST, "files of QEMU's options are not read"),
+	ITEM("monitor none|monitor null|parallel none|parallel null", SAME, 0),
+	ITEM("qmp *|qmp-pretty *|monitor *|mon|mon *", LOST, NO_CONTROL),
+	ITEM("parallel *", LOST, "there is no parallel port"),
+	ITEM("add-fd *", LOST, "files are named by path"),
+
+	/* The machine. */
+	ITEM("machine|M|machine q35*|M q35*|machine pc-q35*|M pc-q35*", SAME, 0),
+	ITEM("machine pc*|M pc*|machine ubuntu*|M ubuntu*", CHANGED,
+	     "the machine is a Q35: cards are at other addresses"),
+	ITEM("machine *|M *", LOST, "the machine is a Q35"),
+	VAL("machine*|M*", "accel", "kvm*", SAME, 0),
+	KEY("machine*|M*", "accel", CHANGED, "minivmm runs on KVM"),
+	VAL("machine*|M*", "kernel_irqchip|kernel-irqchip", "on|split", SAME, 0),
+	VAL("machine*|M*", "smm|nvdimm|memory-encryption|confidential-guest-support|hmat", "off",
+	    SAME, 0),
+	KEY("machine*|M*", "smm", LOST, "there is no SMM, so no Secure Boot"),
+	KEY("machine*|M*",
+	    "memory-backend|pflash0|pflash1|usb|vmport|hpet|graphics|sata|smbus|"
+	    "dump-guest-core|suppress-vmdesc|kvm-type|pit|pic|i8042|x-*|acpi|"
+	    "default*bus*bypass*iommu|mem-merge|fd-bootchk|pcspk-audiodev",
+	    SAME, 0),
+	ITEM("no-hpet|no-fd-bootchk|win2k-hack", SAME, 0),
+	ITEM("no-acpi", LOST, "the guest always has ACPI"),
+	ITEM("cpu host|cpu max", SAME, 0),
+	ITEM("cpu *", CHANGED, "the guest sees this machine's own processor"),
+	VAL("cpu *",
+	    "hv[-_]time|hv[-_]relaxed|hv[-_]vapic|hv[-_]spinlocks|hv[-_]vendor[-_]id|kvm|"
+	    "phys[-_]bits|host[-_]phys[-_]bits[-_]limit",
+	    "*", SAME, 0),
+	VAL("cpu *", "hv[-_]*", "off", NEEDLESS, "it is off"),
+	KEY("cpu *", "hv[-_]*", LOST,
+	    "of Hyper-V's interfaces there are hv_time, hv_relaxed, hv_vapic, hv_spinlocks; "
+	    "Windows runs without the others"),
+	ITEM("cpu", SAME, 0),
+	KEY("cpu *", "migratable|host-cache-info|l3-cache|host[-_]phys[-_]bits|check|enforce",
+	    NEEDLESS, OF_QEMUS),
+	KEY("cpu *",
+	    "pmu|lmce|kvm[-_]*|x-*|legacy-*|*level*|family|model|stepping|vendor|model-id|"
+	    "tsc-frequency|cpuid-*|full-*|fill-*|vmware-*|xen-*",
+	    LOST, "the guest sees all that this processor and KVM offer"),
+	KEY("cpu *", "[-+]*", SAME, 0), /* what KVM offers is there; what is hidden --cpu hides */
+	VAL("cpu *", "[a-z]*", "on|true|yes|off|false|no", SAME, 0),
+	KEY("cpu *", "*", LOST, "the guest sees all that this processor and KVM offer"),
+	ITEM("smp|smp *", SAME, 0),
+	KEY("smp*", "cpus|sockets|cores|threads|dies|clusters|modules", SAME, 0),
+	KEY("smp*", "maxcpus", NEEDLESS, NO_PLUG),
+	ITEM("m|m *|mem-path *|mem-prealloc", SAME, 0),
+	KEY("m|m *", "size", SAME, 0),
+	KEY("m|m *", "slots|maxmem", LOST, NO_PLUG),
+	ITEM("overcommit|realtime", SAME, 0),
+	KEY("overcommit|realtime", "mem-lock|mlock|cpu-pm", SAME, 0),
+	ITEM("object memory-backend-*", SAME, 0),
+	VAL("object memory-backend-*", "policy", "bind|default", SAME, 0),
+	KEY("object memory-backend-*", "policy", CHANGED, "memory is bound to the nodes of nodes="),
+	KEY("object memory-backend-*", "*", SAME, 0),
+	ITEM("numa *|numa", CHANGED,
+	     "the guest has a node for each of nodes=, with an even share of memory and "
+	     "processors"),
+	KEY("numa*", "*", SAME, 0),
+	ITEM("rtc|rtc *|global *|global", SAME, 0),
+	VAL("rtc*", "base", "utc|localtime", SAME, 0),
+	KEY("rtc*", "base", LOST, NO_DATE),
+	VAL("rtc*", "clock", "host", SAME, 0),
+	VAL("rtc*", "driftfix", "none", SAME, 0),
+	KEY("rtc*", "driftfix", NEEDLESS,
+	    "missed ticks are dropped; with hv_time Windows does not count ticks"),
+	KEY("rtc*", "*", LOST, NO_DATE),
+	ITEM("localtime", SAME, 0),
+	ITEM("startdate *", LOST, NO_DATE),
+	KEY("global*",
+	    "ICH9-LPC.disable_s3|ICH9-LPC.disable_s4|PIIX4_PM.disable_s*|"
+	    "kvm-pit.lost_tick_policy|isa-debugcon.iobase|driver|property|value",
+	    SAME, 0),
+	VAL("global*", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support", "*", SAME, 0),
+	KEY("global*", "*", LOST, "devices of minivmm's have no such setting"),
+
+	/* Boot. */
+	ITEM("kernel *|initrd *|append *|bios *|pflash *|debugcon *", SAME, 0),
+	ITEM("boot", SAME, 0),
+	ITEM("boot *", NEEDLESS, ORDER),
+	KEY("boot*", "menu|strict", SAME, 0),
+	KEY("boot*", "once", NEEDLESS, ORDER),
+	KEY("boot*", "*", LOST, "the firmware has no such setting"),
+	ITEM("dtb *|shim *|option-rom *|fw_cfg *", LOST, "the guest gets what minivmm makes"),
+	ITEM("smbios *|uuid *|acpitable *", LOST, "the guest's tables are minivmm's own"),
+
+	/* Display, input, sound. */
+	ITEM("vga none|display none|nographic|audio none", SAME, 0),
+	ITEM("vga *|display *|vnc *|spice|spice *|sdl|curses|full-screen|alt-grab|ctrl-grab|g *|"
+	     "rotate *|no-frame|no-quit",
+	     LOST, NO_DISPLAY),
+	ITEM("device VGA|device qxl*|device virtio-vga*|device virtio-gpu*|device bochs-display|"
+	     "device ramfb|device secondary-vga|device cirrus-vga|device vmware-svga|"
+	     "device ati-vga|device vhost-user-gpu*|device vhost-user-vga",
+	     LOST, NO_DISPLAY),
+	ITEM("device virtio-keyboard*|device virtio-mouse*|device virtio-tablet*|"
+	     "device virtio-input*|object input-*|device usb-kbd|device usb-mouse|"
+	     "device usb-tablet|usbdevice tablet|usbdevice mouse|usbdevice keyboard|"
+	     "device vmmouse|device i8042",
+	     LOST, NO_INPUT),
+	ITEM("soundhw *|audio|audio *|audiodev|device intel-hda|device ich9-intel-hda|device hda-*|"
+	     "device AC97|device ES1370|device usb-audio|device virtio-sound*|device sb16",
+	     LOST, NO_SOUND),
+
+	/* USB. */
+	ITEM("usb", NEEDLESS, "nothing is attached to an emulated USB bus"),
+	ITEM("device qemu-xhci|device nec-usb-xhci|device usb-ehci|device ich9-usb-*|"
+	     "device piix*-usb-*|device pci-ohci|device usb-hub",
+	     NEEDLESS, "nothing is attached to an emulated USB controller"),
+	ITEM("device usb-host|usbdevice host*", SAME, 0),
+	KEY("device usb-host|usbdevice*", "*", SAME, 0),
+	ITEM("usbdevice", SAME, 0),
+	ITEM("usbdevice *|device usb-redir|device usb-mtp|device usb-serial|device usb-ccid|"
+	     "device ccid-*|device u2f-*|device usb-bt*|device usb-uas|device usb-bot",
+	     LOST, "nothing emulates USB devices: pass a USB controller with --vfio"),
+
+	/* Passed-through devices. */
+	ITEM("device vfio-pci|device vfio-pci-nohotplug", SAME, 0),
+	KEY("device vfio-pci*", "host|sysfsdev|romfile|rombar|x-vga|x-no-mmap|iommufd", SAME, 0),
+	VAL("device vfio-pci*",
+	    "display|ramfb|x-balloon-allowed|enable-migration|x-req|x-intx-mmap-timeout-ms|"
+	    "x-no-kvm-*|x-no-vfio-ioeventfd|x-pci-*-id|guest_reset_host",
+	    "off|0", SAME, 0),
+	KEY("device vfio-pci*", "display|ramfb", LOST, NO_DISPLAY),
+	KEY("device vfio-pci*", "x-igd-*", LOST,
+	    "Intel's integrated graphics as a primary display are not supported"),
+	ITEM("object iommufd", SAME, 0),
+	KEY("object iommufd", "*", SAME, 0),
+	ITEM("device pcie-root-port|device ioh3420|device pcie-pci-bridge|device pci-bridge|"
+	     "device i82801b11-bridge|device x3130*|device xio3130*|device dmi-pci-bridge|"
+	     "device pcie-root-port-*",
+	     SAME, 0), /* every card gets a root port of its own */
+	KEY("device pcie-*|device ioh3420|device pci-bridge|device i82801b11-bridge|device x3130*|"
+	    "device xio3130*|device dmi-pci-bridge",
+	    "*", SAME, 0),
+	ITEM("device pxb*", LOST, "there is one PCI root"),
+
+	/* Disks. */
+	ITEM("drive|blockdev *|blockdev|hd[abcd] *|cdrom *| *", SAME, 0),
+	KEY("drive*|blockdev*",
+	    "file|file.filename|file.driver|filename|driver|if|format|media|id|index|"
+	    "bus|unit|readonly|read-only|node-name|auto-read-only|locking|"
+	    "file.node-name|file.locking|file.aio|file.cache.*|force-share",
+	    SAME, 0),
+	VAL("drive*|blockdev*",
+	    "snapshot|copy-on-read|detect-zeroes|cache.no-flush|file.detect-zeroes", "off", SAME,
+	    0),
+	VAL("drive*", "cache", "none|writeback", SAME, 0),
+	KEY("drive*", "cache", CHANGED,
+	    "writes are on the disk when the guest asks for that (flush)"),
+	VAL("drive*|blockdev*", "cache.no-flush", "*", CHANGED, "flushes of the guest's are kept"),
+	KEY("drive*|blockdev*", "cache.direct|cache.writeback", SAME, 0),
+	VAL("drive*|blockdev*", "aio", "native|io_uring", SAME, 0),
+	KEY("drive*|blockdev*", "aio", CHANGED,
+	    "no thread pool: io_uring, or libaio, as the host has it"),
+	KEY("drive*|blockdev*", "discard|detect-zeroes|file.discard|copy-on-read", NEEDLESS,
+	    "the guest's discards follow what the image can do"),
+	KEY("drive*", "serial", SAME, 0),
+	KEY("drive*", "snapshot", LOST, "writes go to the image: give --disk a copy"),
+	KEY("drive*|blockdev*", "werror|rerror|on-*", NEEDLESS, "errors are reported to the guest"),
+	KEY("drive*", "bps*|iops*|throttling*", LOST,
+	    "disks are not throttled: use a cgroup's io.max"),
+	KEY("drive*|blockdev*", "backing*", NEEDLESS, "the conversion takes it in"),
+	ITEM("device virtio-blk*|device scsi-hd|device scsi-disk|device ide-hd|device ide-drive|"
+	     "device nvme|device nvme-ns|device usb-storage|device scsi-cd|device ide-cd|"
+	     "device scsi-block|device scsi-generic",
+	     SAME, 0),
+	KEY(DISKS,
+	    "drive|num-queues|serial|lun|scsi-id|channel|unit|removable|device_id|ver|model|wwn|"
+	    "nsid|max_ioqpairs|scsi",
+	    SAME, 0),
+	KEY(DISKS,
+	    "iothread*|queue-size|write-cache|config-wce|discard|write-zeroes|werror|rerror|"
+	    "request-merging|seg-max-adjust|rotation_rate|discard_granularity|*io_size",
+	    NEEDLESS, "each queue of a disk has its thread and ring, sized by minivmm"),
+	VAL(DISKS, "logical_block_size", "512|4096", SAME, 0),
+	VAL(DISKS, "physical_block_size", "512", SAME, 0),
+	KEY(DISKS, "physical_block_size", NEEDLESS,
+	    "the guest is told what the host's storage has"),
+	VAL("device *", "share-rw", "off", SAME, 0),
+	KEY("device *", "share-rw", LOST, "an image belongs to one machine"),
+	ITEM("device virtio-scsi*|device ahci|device ich9-ahci|device lsi*|device megasas*|"
+	     "device pvscsi|device piix*-ide|device vhost-scsi*",
+	     NEEDLESS, "every disk is a PCI device of its own"),
+	ITEM("fd[ab] *|device floppy|device isa-fdc", LOST, NO_FDC),
+	ITEM("object iothread|object thread-context", SAME, 0),
+	KEY("object iothread|object thread-context", "*", SAME, 0),
+
+	/* Network. */
+	ITEM("netdev user|nic user|net user|netdev passt|nic", LOST,
+	     "there is no user-mode network: --net tap (hostfwd= becomes a rule of the host's "
+	     "firewall), or a NIC's virtual function with --vfio"),
+	ITEM("net none|nic none|net nic", SAME, 0),
+	ITEM("netdev tap|netdev bridge|nic tap|nic bridge|net tap|net bridge", SAME, 0),
+	KEY("net nic", "macaddr", LOST, "write --net tap,mac="),
+	KEY("net*|nic*", "id|ifname|script|downscript|br|helper|mac|model|netdev|name|addr", SAME,
+	    0),
+	VAL("net*|nic*", "vhost", "on|off", SAME, 0), /* minivmm uses it where it is */
+	KEY("net*|nic*", "vhostforce|sndbuf|vnet_hdr|poll-us", NEEDLESS, OF_QEMUS),
+	KEY("net*|nic*", "queues", CHANGED, "a card has one pair of queues"),
+	KEY("net*|nic*", "fd|fds|vhostfd|vhostfds", LOST,
+	    "the tap device is opened by name: --net tap,ifname="),
+	ITEM("netdev *|nic *|net *", LOST,
+	     "frames go through a tap device (--net tap) or a passed-through NIC (--vfio)"),
+	ITEM("device virtio-net*", SAME, 0),
+	ITEM(NICS, CHANGED,
+	     "the card is virtio-net: Linux has the driver, Windows needs it installed "
+	     "(virtio-win)"),
+	KEY("device virtio-net*|" NICS, "netdev|mac|romfile|rombar", SAME, 0),
+	KEY("device virtio-net*",
+	    "mq|vectors|*queue_size|host_mtu|csum|gso|guest_*|host_*|mrg_rxbuf|"
+	    "status|ctrl_*|event_idx|tx|speed|duplex|rss|hash",
+	    NEEDLESS, "minivmm's card offers what it can"),
+
+	/* Other devices. */
+	ITEM("serial *|" PORTS, SAME, 0),
+	ITEM("chardev *", SAME, 0), /* who uses it is judged */
+	KEY("chardev *", "*", SAME, 0),
+	KEY(PORTS, "chardev|name|index|iobase|irq|nr|max_ports|readback", SAME, 0),
+	ITEM("device virtserialport|device spiceport|device pci-serial-*x", LOST,
+	     "the virtio console has no further ports, so no guest agent: use ssh"),
+	ITEM("device virtio-rng*|object rng-*", SAME, 0),
+	KEY("device virtio-rng*|object rng-*", "rng|filename|id", SAME, 0),
+	KEY("device virtio-rng*", "max-bytes|period", NEEDLESS,
+	    "the kernel's numbers do not run out"),
+	ITEM("device isa-debug-exit", CHANGED,
+	     "port 0xf4 is always there: what the guest writes is the exit status itself"),
+	KEY("device isa-debug-exit", "iobase|iosize", SAME, 0),
+	ITEM("device ivshmem*", LOST, NO_IVSHMEM),
+	ITEM("tpmdev|tpmdev *|device tpm-*", LOST,
+	     "there is no TPM; Windows 11 asks for one when it is installed"),
+	ITEM("virtfs *|fsdev|fsdev *|device virtio-9p*|device vhost-user-fs*", LOST, NO_SHARE),
+	ITEM("device virtio-balloon*|balloon *|balloon", NEEDLESS,
+	     "the memory of a guest with real devices cannot be taken back"),
+	ITEM("device pc-dimm|device nvdimm|device virtio-mem*|device virtio-pmem*", LOST, NO_PLUG),
+	ITEM("device vhost-vsock*", LOST, "there are no vsock sockets: use the network"),
+	ITEM("watchdog *|watchdog-action *|device i6300esb|device ib700|device iTCO-wdt", LOST,
+	     "there is no watchdog"),
+	ITEM("device pvpanic*|device vmcoreinfo|device vmgenid|device vmclock", NEEDLESS,
+	     "guests run without it"),
+	ITEM("device intel-iommu|device amd-iommu|device virtio-iommu*", LOST,
+	     "the guest has no IOMMU, so it passes no devices on"),
+	ITEM("object secret*|object tls-creds*|object authz*", NEEDLESS,
+	     "nothing of minivmm's asks for it"),
+	ITEM("object throttle-group", LOST, "disks are not throttled: use a cgroup's io.max"),
+	ITEM("object sev-*|object tdx-*", LOST, "memory is not encrypted"),
+
+	/* What every device may say. */
+	KEY("device *|object rng-*",
+	    "id|bus|multifunction|addr|disable-legacy|disable-modern|packed|"
+	    "iommu_platform|ats|acpi-index|page-per-vq|any_layout|"
+	    "indirect_desc|event_idx|notify_on_empty|port|chassis|slot|"
+	    "hotplug|pref64-reserve|mem-reserve|io-reserve|x-pcie-*|"
+	    "failover",
+	    SAME, 0),
+	KEY("device *", "bootindex", NEEDLESS, ORDER),
+	{ 0 },
+};

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmm/kvm/kvm_vfio.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+
+#include "vmm/kvm/kvm.h"
+
+/* KVM allows one of them in a machine; made with the first group. */
+static int make_device(struct kvm *k)
+{
+	struct kvm_create_device d = { .type = KVM_DEV_TYPE_VFIO };
+
+	if (k->vfio >= 0)
+		return 0;
+	if (ioctl(k->vm, KVM_CREATE_DEVICE, &d) < 0)
+		return -errno;
+	k->vfio = (int)d.fd;
+	return 0;
+}
+
+int kvm_vfio_group(struct kvm *k, int group_fd, bool add)
+{
+	struct kvm_device_attr a = {
+		.group = KVM_DEV_VFIO_GROUP,
+		.attr = add ? KVM_DEV_VFIO_GROUP_ADD : KVM_DEV_VFIO_GROUP_DEL,
+		.addr = (uintptr_t)&group_fd,
+	};
+	int rc = make_device(k);
+
+	if (rc == 0 && ioctl(k->vfio, KVM_SET_DEVICE_ATTR, &a) < 0)
+		rc = -errno;
+	return rc;
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How the machine starts: through firmware (flash and fw_cfg), or directly in a kernel that finds
+ * what firmware would have left: a memory map, ACPI tables, a device tree, and a chipset whose ECAM
+ * and power-management registers are where the tables say.
+ *
+ * Threads: main loop, vCPUs not running.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "firmware/e820.h"
+#include "firmware/fdt.h"
+#include "devices/chipset/fw_cfg.h"
+#include "firmware/linux_boot.h"
+#include "firmware/smbios.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/infile.h"
+#include "vmm/core/log.h"
+#include "vmm/machine/machine.h"
+#include "vmm/core/outfile.h"
+
+/* In the BIOS segment, where kernels look. */
+#define RSDP_ADDR   0xf0000u
+#define SMBIOS_ADDR 0xf0040u
+
+static uint32_t apic_id_of(const void *arg, unsigned i)
+{
+	return cpu_apic_id(arg, i);
+}
+
+/* Of what the processor addresses, as many bits as OVMF uses. */
+static unsigned mmio64_bits(const struct vm *vm)
+{
+	return vm->phys_bits < 46 ? vm->phys_bits : 46;
+}
+
+/* The window OVMF would choose (ovmf-contract 6): the top eighth of what the processor addresses,
+ * above RAM. Passed-through BARs may need more; half of it stays free, because bridges align. */
+static uint64_t mmio64_size(const struct vm *vm)
+{
+	uint64_t size = 1ull << (mmio64_bits(vm) - 3);
+
+	while (size / 2 < machine_vfio_mem64(vm) && size < 1ull << 62)
+		size *= 2;
+	return size;
+}
+
+static void mmio64_window(const struct vm *vm, uint64_t *base, uint64_t *size)
+{
+	unsigned bits = mmio64_bits(vm);
+	uint64_t ram_end = vm->high_ram ? MACHINE_HIGH_BASE + vm->high_ram : MACHINE_HIGH_BASE;
+
+	*size = mmio64_size(vm);
+	if (*size >= 1ull << bits)
+		*size = 0;
+	*base = (1ull << bits) - *size;
+	if (bits < 36 || ram_end > *base || !*size)
+		*base = *size = 0;
+}
+
+static int fill_acpi(struct vm *vm, struct acpi_config *a)
+{
+	unsigned i, n = (unsigned)vm->cfg->cpus.n;
+
+	if (!vm->acpi_cpus)
+		vm->acpi_cpus = calloc(n, sizeof(*vm->acpi_cpus));
+	if (!vm->acpi_cpus)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		vm->acpi_cpus[i] = (struct acpi_cpu){ cpu_apic_id(&vm->cfg->topo, i),
+						      machine_memory_cpu_node(vm, i) };
+	*a = (struct acpi_config){
+		.cpus = vm->acpi_cpus,
+		.n_cpus = n,
+		.mmio32_base = vm->low_ram,
+		.mmio32_end = MACHINE_MMIO32_END,
+		.ecam_base = MACHINE_ECAM_BASE,
+		.ecam_size = MACHINE_ECAM_SIZE,
+		.pmbase = ICH9_PMBASE_DEFAULT,
+		.pci_node = ACPI_NO_NODE,
+		.com1 = strcmp(vm->cfg->serial[0], "none") != 0,
+		.com2 = vm->cfg->n_serial > 1 && strcmp(vm->cfg->serial[1], "none") != 0,
+		.rtc = true,
+	};
+	mmio64_window(vm, &a->mmio64_base, &a->mmio64_size);
+	if (vm->numa) {
+		a->n_nodes = vm->numa->n;
+		a->memory = vm->numa->memory;
+		a->n_memory = vm->numa->n_memory;
+		a->distance = vm->numa->distance;
+		a->pci_node = vm->numa->pci_node;
+	}
+	return 0;
+}
+
+static struct smbios_config smbios_config(const struct vm *vm)
+{
+	return (struct smbios_config){
+		.name = vm->cfg->name,
+		.version = MINIVMM_VERSION,
+		.sockets = vm->cfg->topo.sockets,
+		.cores = vm->cfg->topo.cores,
+		.threads = vm->cfg->topo.threads,
+		.low = vm->low_ram,
+		.high = vm->high_ram,
+		.uefi = vm->cfg->firmware || !vm->cfg->kernel,
+	};
+}
+
+static int open_file(const char *path, const char *option, int *fd, struct error *err)
+{
+	*fd = infile_open(path);
+	return *fd < 0 ? error_set(err, *fd, "--%s %s: %s", option, path, strerror(-*fd)) : 0;
+}
+
+static int open_kernel(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	if (!vm->cfg->kernel)
+		return 0;
+	rc = open_file(vm->cfg->kernel, "kernel", &vm->kernel_fd, err);
+
+	if (rc == 0 && vm->cfg->initrd)
+		rc = open_file(vm->cfg->initrd, "initrd", &vm->initrd_fd, err);
+	return rc;
+}
+
+/* Direct boot */
+
+static uint64_t tables_addr(const struct vm *vm)
+{
+	return vm->low_ram - ACPI_TABLES_SIZE;
+}
+
+static int memory_map(const struct vm *vm, struct e820_map *m)
+{
+	m->n = 0;
+	return e820_linux(m, vm->low_ram, vm->high_ram, tables_addr(vm), ACPI_TABLES_SIZE,
+			  MACHINE_ECAM_BASE, MACHINE_ECAM_SIZE);
+}
+
+static void linux_params(const struct vm *vm, const struct e820_map *m, struct linux_boot *b)
+{
+	*b = (struct linux_boot){
+		.mem = vm->mem,
+		.kernel_path = vm->cfg->kernel,
+		.initrd_path = vm->cfg->initrd,
+		.kernel_fd = vm->kernel_fd,
+		.initrd_fd = vm->initrd_fd,
+		.cmdline = vm->cfg->append,
+		.map = m,
+		.dtb = vm->dtb,
+		.dtb_size = vm->dtb_size,
+		.rsdp = RSDP_ADDR,
+	};
+}
+
+static uint32_t node_of(const void *arg, unsigned i)
+{
+	return machine_memory_cpu_node(arg, i);
+}
+
+static void dtb_numa(const struct vm *vm, struct fdt_machine *m, struct fdt_memory *memory)
+{
+	const struct machine_numa *n = vm->numa;
+	unsigned i;
+
+	if (!n)
+		return;
+	for (i = 0; i < n->n_memory; i++)
+		memory[i] = (struct fdt_memory){ n->memory[i].base, n->memory[i].size,
+						 n->memory[i].node };
+	m->n_nodes = n->n;
+	m->n_memory = n->n_memory;
+	m->memory = memory;
+	m->cpu_node = node_of;
+	m->node_arg = vm;
+	m->distance = n->distance;
+	m->pci_node = n->pci_node;
+}
+
+static int build_dtb(struct vm *vm, struct error *err)
+{
+	static const uint16_t port[] = { SERIAL_COM1, SERIAL_COM2 };
+	static const uint8_t irq[] = { 4, 3 };
+	struct fdt_machine m = {
+		.name = vm->cfg->name,
+		.low_ram = vm->low_ram,
+		.high_base = MACHINE_HIGH_BASE,
+		.high_ram = vm->high_ram,
+		.n_cpus = (unsigned)vm->cfg->cpus.n,
+		.apic_id = apic_id_of,
+		.apic_arg = &vm->cfg->topo,
+		.ecam_base = MACHINE_ECAM_BASE,
+		.ecam_size = MACHINE_ECAM_SIZE,
+		.mmio32_base = MACHINE_MMIO32_BASE,
+		.mmio32_size = MACHINE_MMIO32_END - MACHINE_MMIO32_BASE,
+		.bootargs = vm->cfg->append,
+	};
+	struct fdt_memory memory[ARRAY_SIZE(((struct machine_numa *)0)->memory)];
+	struct linux_boot b;
+	struct e820_map map;
+	unsigned i;
+	int rc = 0;
+
+	dtb_numa(vm, &m, memory);
+	mmio64_window(vm, &m.mmio64_base, &m.mmio64_size);
+	for (i = 0; i < vm->cfg->n_serial; i++) {
+		if (strcmp(vm->cfg->serial[i], "none") == 0)
+			continue;
+		m.serial_port[m.n_serial] = port[i];
+		m.serial_irq[m.n_serial++] = irq[i];
+	}
+	if (vm->kernel_fd >= 0) {
+		rc = memory_map(vm, &map);
+		linux_params(vm, &map, &b);
+		if (rc == 0)
+			rc = linux_boot_initrd_range(&b, &m.initrd_base, &m.initrd_size, err);
+	}
+	return rc < 0 ? rc : fdt_build(&m, &vm->dtb, &vm->dtb_size, err);
+}
+
+static int load_direct(struct vm *vm, struct vcpu_entry *entry, struct error *err)
+{
+	struct smbios_config smbios = smbios_config(vm);
+	struct linux_boot_entry e;
+	struct acpi_config acpi;
+	struct linux_boot b;
+	struct e820_map map;
+	int rc;
+
+	rc = memory_map(vm, &map);
+	if (rc < 0)
+		return error_set(err, rc, "memory map: %s", strerror(-rc));
+	linux_params(vm, &map, &b);
+	rc = linux_boot_load(&b, &e, err);
+	if (rc < 0)
+		return rc;
+	pci_host_set_ecam(&vm->host, MACHINE_ECAM_BASE);
+	ich9_lpc_set_pmbase(&vm->lpc);
+	rc = fill_acpi(vm, &acpi);
+	if (rc == 0)
+		rc = acpi_install(vm->mem, &acpi, GPA(tables_addr(vm)), GPA(RSDP_ADDR));
+	if (rc == 0)
+		rc = smbios_install(vm->mem, &smbios, GPA(SMBIOS_ADDR));
+	if (rc < 0)
+		return error_set(err, rc, "ACPI and SMBIOS tables: %s", strerror(-rc));
+	*entry = (struct vcpu_entry){
+		.mode = e.long_mode ? VCPU_LONG64 : VCPU_PROT32,
+		.rip = e.rip,
+		.rsp = e.rsp,
+		.rbx = e.rbx,
+		.rsi = e.rsi,
+		.cr3 = e.cr3,
+		.gdt_base = e.gdt_base,
+		.gdt_limit = e.gdt_limit,
+	};
+	return 0;
+}
+
+/* Firmware */
+
+static int map_file(int fd, const char *path, void **image, size_t *size, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || st.st_size == 0)
+		return error_set(err, -EINVAL, "%s is empty", path);
+	*image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (*image == MAP_FAILED) {
+		*image = NULL;
+		return error_set(err, -errno, "%s: %s", path, strerror(errno));
+	}
+	*size = (size_t)st.st_size;
+	return 0;
+}
+
+static int add_kernel(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	if (!vm->cfg->kernel)
+		return 0;
+	rc = map_file(vm->kernel_fd, vm->cfg->kernel, &vm->kernel_image, &vm->kernel_size, err);
+	if (rc == 0 && vm->cfg->initrd)
+		rc = map_file(vm->initrd_fd, vm->cfg->initrd, &vm->initrd_image, &vm->initrd_size,
+			      err);
+	if (rc < 0)
+		return rc;
+	rc = fw_cfg_add_linux(vm->fw_cfg, vm->kernel_image, vm->kernel_size, vm->initrd_image,
+			      vm->initrd_size, vm->cfg->append ? vm->cfg->append : "");
+	return rc < 0 ? error_set(err, rc, "--kernel %s: %s", vm->cfg->kernel,
+				  rc == -EINVAL ? "firmware can only start a bzImage"
+						: strerror(-rc))
+		      : 0;
+}
+
+static int add_e820(struct vm *vm)
+{
+	struct e820_map m = { .n = 0 };
+	int rc = e820_firmware(&m, vm->low_ram, vm->high_ram);
+
+	return rc < 0 ? rc : e820_fw_cfg_add(vm->fw_cfg, &m);
+}
+
+static int fill_fw_cfg(struct vm *vm, struct error *err)
+{
+	uint16_t cpus = (uint16_t)vm->cfg->cpus.n;
+	struct smbios_config smbios = smbios_config(vm);
+	struct acpi_config acpi;
+	int rc;
+
+	rc = fw_cfg_add_u16(vm->fw_cfg, FW_CFG_NB_CPUS, cpus);
+	if (rc == 0)
+		rc = fw_cfg_add_u16(vm->fw_cfg, FW_CFG_MAX_CPUS, cpus);
+	if (rc == 0)
+		rc = add_e820(vm);
+	if (rc == 0)
+		rc = smbios_fw_cfg_add(vm->fw_cfg, &smbios);
+	if (rc == 0)
+		rc = fill_acpi(vm, &acpi);
+	if (rc == 0)
+		rc = acpi_fw_cfg_add(&vm->acpi_fw, vm->fw_cfg, &acpi, &vm->host);
+	/* Only when its own choice is too small: what is said here it takes, fitting or not. */
+	if (rc == 0 && mmio64_size(vm) > 1ull << (mmio64_bits(vm) - 3))
+		rc = fw_cfg_add_mmio64_size(vm->fw_cfg, mmio64_size(vm) / MiB);
+	if (rc < 0)
+		return error_set(err, rc, "fw_cfg: %s", strerror(-rc));
+	return add_kernel(vm, err);
+}
+
+static int prepare_firmware(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	vm->fw_cfg = fw_cfg_new(vm->pio, vm->mem);
+	if (!vm->fw_cfg)
+		return error_set(err, -ENOMEM, "no memory for the firmware's devices");
+	rc = fill_fw_cfg(vm, err);
+	return rc < 0 ? rc : ovmf_map(vm->ovmf, vm->mmio, vm->mem, err);
+}
+
+static bool is_direct(const struct vm *vm)
+{
+	return vm->cfg->kernel && !vm->cfg->firmware;
+}
+
+static int open_firmware(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	vm->ovmf = calloc(1, sizeof(*vm->ovmf));
+	if (!vm->ovmf)
+		return error_set(err, -ENOMEM, "no memory for the firmware's devices");
+	rc = ovmf_open(vm->ovmf, "", vm->cfg->firmware, vm->cfg->nvram, err);
+	if (rc < 0) {
+		free(vm->ovmf);
+		vm->ovmf = NULL;
+	}
+	return rc;
+}
+
+int machine_boot_look(struct vm *vm, struct error *err)
+{
+	int rc = open_kernel(vm, err);
+
+	if (rc == 0 && vm->cfg->kernel)
+		rc = linux_boot_check(vm->kernel_fd, vm->cfg->kernel, vm->initrd_fd,
+				      vm->cfg->initrd, err);
+	return rc < 0 || is_direct(vm) ? rc : open_firmware(vm, err);
+}
+
+int machine_boot_prepare(struct vm *vm, struct error *err)
+{
+	return is_direct(vm) ? build_dtb(vm, err) : prepare_firmware(vm, err);
+}
+
+int machine_boot_load(struct vm *vm, struct vcpu_entry *entry, struct error *err)
+{
+	if (is_direct(vm))
+		return load_direct(vm, entry, err);
+	fw_cfg_reset(vm->fw_cfg);
+	ovmf_reset(vm->ovmf);
+	*entry = (struct vcpu_entry){ .mode = VCPU_RESET_VECTOR };
+	return 0;
+}
+
+void machine_boot_release(struct vm *vm)
+{
+	if (vm->ovmf && !vm->started)
+		ovmf_abandon(vm->ovmf, vm->cfg->nvram);
+	if (vm->ovmf)
+		ovmf_close(vm->ovmf);
+	free(vm->ovmf);
+	fw_cfg_free(vm->fw_cfg);
+	acpi_fw_cfg_destroy(&vm->acpi_fw);
+	if (vm->kernel_image)
+		munmap(vm->kernel_image, vm->kernel_size);
+	if (vm->initrd_image)
+		munmap(vm->initrd_image, vm->initrd_size);
+	cleanup_close(&vm->kernel_fd);
+	cleanup_close(&vm->initrd_fd);
+	free(vm->acpi_cpus);
+	free(vm->dtb);
+}
+
+int machine_dump_dtb(struct vm *vm, struct error *err)
+{
+	const char *path = vm->cfg->dump_dtb;
+	scoped_fd fd = -1;
+	int rc;
+
+	if (!vm->dtb) {
+		rc = build_dtb(vm, err);
+		if (rc < 0)
+			return rc;
+	}
+	fd = outfile_open(path, true, err);
+	if (fd < 0)
+		return error_prefix(err, "--dump-dtb");
+	if (write(fd, vm->dtb, vm->dtb_size) != (ssize_t)vm->dtb_size)
+		return error_set(err, -errno, "--dump-dtb %s: %s", path, strerror(errno));
+	return 0;
+}

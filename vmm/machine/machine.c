@@ -1,0 +1,743 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine: composition, the device table, reset, power-off, exit status.
+ *
+ * Everything is built on the main thread in one order and taken down in the reverse; a failure on
+ * the way takes down what stands. While the guest runs, the main thread sits in the event loop. A
+ * device that wants the machine reset or off only asks (machine_request_*): the vCPUs are told to
+ * pause and the loop does the work when all of them stand still.
+ *
+ * Adding a device: a file in devices/, a field in struct vm, and a row in `devices` below.
+ *
+ * Exit status: 0 power-off, reset under --no-reboot, or asked to stop; what the guest wrote to port
+ * 0xf4 (low 8 bits); 1 when the machine failed.
+ */
+#include "vmm/machine/machine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "devices/backend/chardev.h"
+#include "devices/virtio/virtio_blk.h"
+#include "devices/virtio/virtio_console.h"
+#include "devices/virtio/virtio_net.h"
+#include "devices/virtio/virtio_rng.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/log.h"
+#include "vmm/bench/port.h"
+
+void machine_stop(struct vm *vm, int status)
+{
+	vcpus_pause_async(vm->vcpus);
+	vm->status = status;
+	evloop_stop(vm->loop, 0);
+}
+
+/* Requests from vCPU threads and devices */
+
+static void request(struct vm *vm, struct ev_call *what)
+{
+	vcpus_pause_async(vm->vcpus);
+	evloop_call(vm->loop, what);
+}
+
+static int reset_machine(struct vm *vm, struct error *err);
+
+static void do_reset(void *arg)
+{
+	struct vm *vm = arg;
+	struct error err = { 0 };
+
+	if (vm->cfg->no_reboot) {
+		log_info("reset: --no-reboot ends the run");
+		machine_stop(vm, 0);
+		return;
+	}
+	vcpus_pause(vm->vcpus);
+	__atomic_store_n(&vm->reset_pending, false, __ATOMIC_RELEASE);
+	if (reset_machine(vm, &err) < 0) {
+		log_error("reset: %s", err.text);
+		machine_stop(vm, 1);
+		return;
+	}
+	log_info("reset");
+	vcpus_resume(vm->vcpus);
+}
+
+static void do_power_off(void *arg)
+{
+	log_info("power off");
+	machine_stop(arg, 0);
+}
+
+static void do_exit(void *arg)
+{
+	struct vm *vm = arg;
+
+	machine_stop(vm, (int)(vm->exit_value & 0xff));
+}
+
+static void do_fail(void *arg)
+{
+	machine_stop(arg, 1);
+}
+
+void machine_request_reset(void *arg)
+{
+	struct vm *vm = arg;
+
+	if (!__atomic_exchange_n(&vm->reset_pending, true, __ATOMIC_ACQ_REL))
+		request(vm, &vm->calls.reset);
+}
+
+void machine_request_power_off(void *arg)
+{
+	struct vm *vm = arg;
+
+	request(vm, &vm->calls.power_off);
+}
+
+static void request_exit(void *arg, uint32_t value)
+{
+	struct vm *vm = arg;
+
+	__atomic_store_n(&vm->exit_value, value, __ATOMIC_RELAXED);
+	request(vm, &vm->calls.exit);
+}
+
+static void on_vcpu_event(void *arg, enum vcpu_event event)
+{
+	struct vm *vm = arg;
+
+	switch (event) {
+	case VCPU_TRIPLE_FAULT:
+	case VCPU_RESET:
+		machine_request_reset(arg);
+		break;
+	case VCPU_POWER_OFF:
+		machine_request_power_off(arg);
+		break;
+	case VCPU_FAILED:
+		request(vm, &vm->calls.fail);
+	}
+}
+
+static void init_calls(struct vm *vm)
+{
+	vm->calls.reset = (struct ev_call){ .fn = do_reset, .arg = vm };
+	vm->calls.power_off = (struct ev_call){ .fn = do_power_off, .arg = vm };
+	vm->calls.exit = (struct ev_call){ .fn = do_exit, .arg = vm };
+	vm->calls.fail = (struct ev_call){ .fn = do_fail, .arg = vm };
+}
+
+/* Signals */
+
+/* For a guest that hangs: what its processors do. */
+static void say_where(struct vm *vm)
+{
+	bool ran = vcpus_pause(vm->vcpus);
+
+	vcpus_log(vm->vcpus);
+	if (ran)
+		vcpus_resume(vm->vcpus);
+}
+
+static void on_signal(void *arg, int fd, uint32_t events)
+{
+	struct signalfd_siginfo si;
+	struct vm *vm = arg;
+
+	(void)events;
+	if (read(fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (si.ssi_signo == SIGQUIT) {
+		say_where(vm);
+		return;
+	}
+	if (si.ssi_signo == SIGUSR1) {
+		machine_stats_report(vm, true);
+		return;
+	}
+	/* The first SIGTERM is the power button, where the guest listens to one. */
+	if (si.ssi_signo == SIGTERM && vm->terminations++ == 0 && acpi_pm_power_button(&vm->pm)) {
+		log_info("power button pressed; a second SIGTERM stops at once");
+		return;
+	}
+	machine_stop(vm, 0);
+}
+
+/* Before the first thread: all inherit the mask, so signals come to the loop only. */
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+	sigaddset(set, SIGQUIT);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int watch_signals(struct vm *vm, struct error *err)
+{
+	sigset_t set;
+
+	block_signals(&set);
+	vm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (vm->signal_fd < 0 || !evloop_add_fd(vm->loop, vm->signal_fd, EPOLLIN, on_signal, vm))
+		return error_set(err, -errno, "signalfd: %s", strerror(errno));
+	return 0;
+}
+
+/* Devices */
+
+static int init_error(int rc, const char *what, struct error *err)
+{
+	return rc < 0 ? error_set(err, rc, "%s: %s", what, strerror(-rc)) : 0;
+}
+
+static int realize_cmos(struct vm *vm, struct error *err)
+{
+	struct cmos_rtc_params p = {
+		.pio = vm->pio,
+		.irq = vm->irq,
+		.loop = vm->loop,
+		.low_ram = vm->low_ram,
+		.high_ram = vm->high_ram,
+		.localtime = vm->cfg->rtc_localtime,
+	};
+
+	return init_error(cmos_rtc_init(&vm->cmos, &p), "cmos", err);
+}
+
+static void unrealize_cmos(struct vm *vm)
+{
+	cmos_rtc_destroy(&vm->cmos);
+}
+
+static void reset_cmos(struct vm *vm)
+{
+	cmos_rtc_reset(&vm->cmos);
+}
+
+static int realize_exit_port(struct vm *vm, struct error *err)
+{
+	vm->exit_port.exit = request_exit;
+	vm->exit_port.opaque = vm;
+	return init_error(exit_port_init(&vm->exit_port, vm->pio), "exit port", err);
+}
+
+static int realize_debugcon(struct vm *vm, struct error *err)
+{
+	return vm->cfg->debugcon ? debugcon_init(&vm->debugcon, vm->pio, vm->cfg->debugcon, err)
+				 : 0;
+}
+
+static void unrealize_debugcon(struct vm *vm)
+{
+	if (vm->cfg->debugcon)
+		debugcon_destroy(&vm->debugcon, vm->pio);
+}
+
+static void on_quit(void *arg)
+{
+	struct serial *s = arg;
+
+	/* The opaque of a front end is its serial port; the port knows nothing of the machine. */
+	machine_request_power_off(s->owner);
+}
+
+static int realize_one_serial(struct vm *vm, unsigned i, struct error *err)
+{
+	static const uint16_t port[] = { SERIAL_COM1, SERIAL_COM2 };
+	static const uint8_t gsi[] = { 4, 3 };
+	struct serial *s = &vm->serial[i];
+	struct chardev_front front = {
+		.room = serial_room, .input = serial_input, .quit = on_quit, .opaque = s
+	};
+	int rc;
+
+	if (strcmp(vm->cfg->serial[i], "none") == 0)
+		return 0;
+	rc = serial_init(s, vm->pio, vm->irq, port[i], gsi[i]);
+	if (rc < 0)
+		return init_error(rc, "serial port", err);
+	s->owner = vm;
+	vm->chardev[i] = chardev_open(vm->loop, vm->cfg->serial[i], &front, err);
+	if (!vm->chardev[i])
+		return error_prefix(err, "--serial %s", vm->cfg->serial[i]);
+	s->back = vm->chardev[i];
+	return 0;
+}
+
+static void unrealize_serial(struct vm *vm)
+{
+	unsigned i;
+
+	for (i = 0; i < vm->cfg->n_serial; i++) {
+		if (vm->serial[i].region.ops)
+			serial_destroy(&vm->serial[i], vm->pio);
+		chardev_close(vm->chardev[i]);
+		vm->chardev[i] = NULL;
+	}
+}
+
+static int realize_serial(struct vm *vm, struct error *err)
+{
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < vm->cfg->n_serial && rc == 0; i++)
+		rc = realize_one_serial(vm, i, err);
+	if (rc < 0)
+		unrealize_serial(vm);
+	return rc;
+}
+
+static void reset_serial(struct vm *vm)
+{
+	unsigned i;
+
+	for (i = 0; i < vm->cfg->n_serial; i++)
+		if (vm->serial[i].region.ops)
+			serial_reset(&vm->serial[i]);
+}
+
+static int realize_chipset(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	pci_root_init(&vm->pci);
+	vm->pci.pio = vm->pio;
+	vm->pci.mmio = vm->mmio;
+	vm->pci.mem = vm->mem;
+	vm->pci.irq = vm->irq;
+	vm->pci.loop = vm->loop;
+	vm->pci.stats = vm->stats;
+	vm->pm.power_off = machine_request_power_off;
+	vm->pm.power_off_arg = vm;
+	vm->lpc.reset = machine_request_reset;
+	vm->lpc.reset_arg = vm;
+	vm->host.rst_cnt = &ich9_rst_cnt_ops;
+	vm->host.rst_cnt_opaque = &vm->lpc;
+	vm->next_slot = 1;
+	rc = init_error(acpi_pm_init(&vm->pm, vm->pio, vm->irq, vm->loop), "power management", err);
+	if (rc == 0)
+		rc = pci_host_init(&vm->host, &vm->pci, err);
+	if (rc == 0)
+		rc = ich9_lpc_init(&vm->lpc, &vm->pci, &vm->pm, err);
+	return rc;
+}
+
+static void unrealize_chipset(struct vm *vm)
+{
+	ich9_lpc_destroy(&vm->lpc);
+	pci_host_destroy(&vm->host);
+	acpi_pm_destroy(&vm->pm);
+	pci_root_destroy(&vm->pci);
+}
+
+static void reset_pci(struct vm *vm)
+{
+	pci_reset_all(&vm->pci);
+}
+
+static void unrealize_disks(struct vm *vm)
+{
+	unsigned i;
+
+	for (i = 0; i < vm->cfg->n_disks; i++) {
+		virtio_blk_free(vm->disk[i]);
+		vm->disk[i] = NULL;
+	}
+}
+
+static int realize_disks(struct vm *vm, struct error *err)
+{
+	unsigned i;
+
+	for (i = 0; i < vm->cfg->n_disks; i++) {
+		struct blk_config c = machine_disk_config(vm, i);
+
+		if (virtio_blk_plug(vm->disk[i], &vm->pci, &vm->pci.bus,
+				    PCI_DEVFN(vm->next_slot++, 0), &c, err) == 0)
+			continue;
+		unrealize_disks(vm);
+		return error_prefix(err, "--disk");
+	}
+	return 0;
+}
+
+static void unrealize_nets(struct vm *vm)
+{
+	unsigned i;
+
+	for (i = 0; i < vm->cfg->n_nets; i++) {
+		virtio_net_free(vm->net[i]);
+		vm->net[i] = NULL;
+	}
+}
+
+static int realize_nets(struct vm *vm, struct error *err)
+{
+	unsigned i;
+
+	for (i = 0; i < vm->cfg->n_nets; i++) {
+		struct net_config c = machine_net_config(vm, i);
+
+		if (virtio_net_plug(vm->net[i], &vm->pci, &vm->pci.bus,
+				    PCI_DEVFN(vm->next_slot++, 0), &c, err) == 0)
+			continue;
+		unrealize_nets(vm);
+		return error_prefix(err, "--net tap");
+	}
+	return 0;
+}
+
+static int realize_rng(struct vm *vm, struct error *err)
+{
+	if (!vm->cfg->rng)
+		return 0;
+	vm->rng = virtio_rng_new(&vm->pci, &vm->pci.bus, PCI_DEVFN(vm->next_slot++, 0), err);
+	return vm->rng ? 0 : error_prefix(err, "--rng");
+}
+
+static void unrealize_rng(struct vm *vm)
+{
+	virtio_rng_free(vm->rng);
+}
+
+static int realize_console(struct vm *vm, struct error *err)
+{
+	if (!vm->cfg->console)
+		return 0;
+	vm->console = virtio_console_new(&vm->pci, &vm->pci.bus, PCI_DEVFN(vm->next_slot++, 0),
+					 vm->cfg->console, machine_request_power_off, vm, err);
+	return vm->console ? 0 : error_prefix(err, "--console %s", vm->cfg->console);
+}
+
+static void unrealize_console(struct vm *vm)
+{
+	virtio_console_free(vm->console);
+}
+
+struct device_row {
+	int (*realize)(struct vm *, struct error *); /* undoes itself when it fails */
+	void (*unrealize)(struct vm *);
+	void (*reset)(struct vm *);
+};
+
+static const struct device_row devices[] = {
+	{ realize_cmos, unrealize_cmos, reset_cmos },
+	{ realize_exit_port, NULL, NULL },
+	{ machine_bench_realize, NULL, NULL },
+	{ realize_chipset, unrealize_chipset, reset_pci }, /* resets everything on the PCI bus */
+	{ realize_disks, unrealize_disks, NULL },
+	{ realize_nets, unrealize_nets, NULL },
+	{ realize_rng, unrealize_rng, NULL },
+	{ machine_vfio_realize, machine_vfio_unrealize, machine_vfio_reset },
+	{ realize_console, unrealize_console, NULL },
+	/* After what may fail: their files are emptied. */
+	{ realize_debugcon, unrealize_debugcon, NULL },
+	{ realize_serial, unrealize_serial, reset_serial },
+};
+
+static int realize_devices(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	for (; vm->n_realized < ARRAY_SIZE(devices); vm->n_realized++) {
+		rc = devices[vm->n_realized].realize(vm, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static void unrealize_devices(struct vm *vm)
+{
+	while (vm->n_realized-- > 0)
+		if (devices[vm->n_realized].unrealize)
+			devices[vm->n_realized].unrealize(vm);
+	vm->n_realized = 0;
+}
+
+static int reset_machine(struct vm *vm, struct error *err)
+{
+	struct vcpu_entry entry;
+	unsigned i;
+	int rc;
+
+	rc = kvm_reset_chips(&vm->kvm);
+	if (rc < 0)
+		return error_set(err, rc, "the interrupt chips: %s", strerror(-rc));
+	for (i = 0; i < vm->n_realized; i++)
+		if (devices[i].reset)
+			devices[i].reset(vm);
+	rc = machine_boot_load(vm, &entry, err);
+	if (rc < 0)
+		return rc;
+	rc = vcpus_reset(vm->vcpus, &entry, false);
+	return rc < 0 ? error_set(err, rc, "the processors: %s", strerror(-rc)) : 0;
+}
+
+/* The frame: memory, buses, interrupts, processors */
+
+/* What a card's legacy VGA takes over is no RAM: a hole of a PC since the first one. */
+#define VGA_BASE 0xa0000u
+#define VGA_END	 0xc0000u
+
+static bool legacy_vga(const struct config *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_vfio; i++)
+		if (c->vfio[i].x_vga)
+			return true;
+	return false;
+}
+
+static int add_ram_range(struct vm *vm, uint64_t gpa, uint64_t off, uint64_t end)
+{
+	struct mem_range r = { .gpa = gpa,
+			       .size = end - off,
+			       .host = (char *)vm->ram + off,
+			       .kind = MEM_RAM,
+			       .dma = true };
+
+	return r.size ? guest_mem_add(vm->mem, &r) : 0;
+}
+
+static int add_ram(struct vm *vm, struct error *err)
+{
+	bool vga = legacy_vga(vm->cfg);
+	int rc = guest_mem_listen(vm->mem, &vm->kvm.listener);
+
+	if (rc == 0)
+		rc = add_ram_range(vm, 0, 0, vga ? VGA_BASE : vm->low_ram);
+	if (rc == 0 && vga)
+		rc = add_ram_range(vm, VGA_END, VGA_END, vm->low_ram);
+	if (rc == 0)
+		rc = add_ram_range(vm, MACHINE_HIGH_BASE, vm->low_ram, vm->ram_size);
+	return rc < 0 ? error_set(err, rc, "giving the guest its memory: %s", strerror(-rc)) : 0;
+}
+
+static int build_frame(struct vm *vm, struct error *err)
+{
+	vm->loop = evloop_new();
+	vm->mem = guest_mem_new();
+	vm->pio = bus_new(0x10000);
+	vm->mmio = bus_new(1ull << 52);
+	if (!vm->loop || !vm->mem || !vm->pio || !vm->mmio)
+		return error_set(err, -ENOMEM, "no memory for the machine");
+	vm->irq = irq_table_new(&kvm_irq_ops, &vm->kvm, vm->kvm.max_gsi);
+	if (!vm->irq)
+		return error_set(err, -ENOMEM, "no memory for the machine");
+	irq_table_add_stats(vm->irq, vm->stats);
+	vm->pio_bells = (struct kvm_doorbells){ &vm->kvm, true };
+	vm->mmio_bells = (struct kvm_doorbells){ &vm->kvm, false };
+	bus_set_doorbell_ops(vm->pio, &kvm_doorbell_ops, &vm->pio_bells);
+	bus_set_doorbell_ops(vm->mmio, &kvm_doorbell_ops, &vm->mmio_bells);
+	return 0;
+}
+
+/* KVM is asked what it supports while the user's files are looked at. That it cannot be used is
+ * said last: whoever prepares a machine elsewhere hears of all other mistakes first. */
+static int open_kvm(struct vm *vm, struct error *err)
+{
+	struct error lacking = { 0 };
+	int kvm, rc = 0;
+	sigset_t set;
+
+	block_signals(&set);
+	kvm = kvm_open(&vm->kvm, &lacking);
+	if (kvm == 0)
+		rc = machine_cpus_open(vm, err);
+	phase_mark(&vm->phases, "frame");
+	if (rc == 0)
+		rc = machine_look(vm, err);
+	phase_mark(&vm->phases, "files");
+	if (rc == 0 && kvm < 0) {
+		*err = lacking;
+		rc = kvm;
+	}
+	return rc < 0 ? rc : kvm_create(&vm->kvm, err);
+}
+
+/* Everything that needs no device and no memory in place. */
+static int build_base(struct vm *vm, struct error *err)
+{
+	int rc = open_kvm(vm, err);
+
+	if (rc == 0)
+		rc = build_frame(vm, err);
+	if (rc == 0)
+		rc = watch_signals(vm, err);
+	phase_mark(&vm->phases, "frame");
+	if (rc == 0)
+		rc = machine_memory_open(vm, err);
+	if (rc == 0)
+		rc = add_ram(vm, err);
+	phase_mark(&vm->phases, "memory");
+	return rc;
+}
+
+static int build(struct vm *vm, struct error *err)
+{
+	int rc = build_base(vm, err);
+
+	if (rc == 0)
+		rc = kvm_create_chips(&vm->kvm, err);
+	phase_mark(&vm->phases, "frame");
+	if (rc == 0)
+		rc = machine_vfio_open(vm, err);
+	if (rc == 0)
+		rc = machine_cpus_begin(vm, on_vcpu_event, err);
+	if (rc == 0)
+		rc = realize_devices(vm, err);
+	phase_mark(&vm->phases, "devices");
+	if (rc == 0)
+		rc = machine_boot_prepare(vm, err);
+	phase_mark(&vm->phases, "firmware");
+	if (rc == 0)
+		rc = machine_memory_finish(vm, err);
+	if (rc == 0)
+		rc = machine_vfio_map(vm, err);
+	return rc;
+}
+
+static void take_down(struct vm *vm)
+{
+	/* Threads first: nothing calls into a device that goes. */
+	machine_memory_stop(vm);
+	machine_cpus_free(vm);
+	machine_boot_release(vm);
+	unrealize_devices(vm);
+	unrealize_disks(vm); /* those that were opened only */
+	unrealize_nets(vm);
+	machine_vfio_close(vm);
+	irq_table_free(vm->irq);
+	bus_free(vm->pio);
+	bus_free(vm->mmio);
+	kvm_close(&vm->kvm);
+	guest_mem_free(vm->mem);
+	machine_memory_close(vm);
+	evloop_free(vm->loop);
+	cleanup_close(&vm->signal_fd);
+	machine_stats_close(vm);
+}
+
+static int start(struct vm *vm, struct error *err)
+{
+	struct vcpu_entry entry;
+	int rc;
+
+	rc = machine_boot_load(vm, &entry, err);
+	if (rc < 0)
+		return rc;
+	rc = irq_commit(vm->irq);
+	phase_mark(&vm->phases, "firmware");
+	if (rc < 0)
+		return error_set(err, rc, "interrupt routing: %s", strerror(-rc));
+	rc = machine_cpus_finish(vm, err);
+	if (rc == 0) {
+		rc = vcpus_reset(vm->vcpus, &entry, true);
+		if (rc < 0)
+			error_set(err, rc, "the processors: %s", strerror(-rc));
+	}
+	phase_mark(&vm->phases, "cpus");
+	return rc;
+}
+
+/* KVM_REINJECT_CONTROL waits for the grace periods that the start left behind, and a vCPU's first
+ * entry would wait with it (up to 15 ms); later both are past. Timer interrupts of this first
+ * moment are none. */
+#define REINJECTION_AFTER_NS 50000000ull
+
+static void stop_reinjection(void *arg)
+{
+	struct vm *vm = arg;
+
+	kvm_stop_reinjection(&vm->kvm);
+	machine_cpus_settle(vm);
+}
+
+static int stop_reinjection_soon(struct vm *vm, struct error *err)
+{
+	struct ev_timer *t = evloop_add_timer(vm->loop, stop_reinjection, vm);
+
+	if (!t)
+		return error_set(err, -ENOMEM, "no memory for the machine");
+	ev_timer_set(t, evloop_now_ns() + REINJECTION_AFTER_NS);
+	return 0;
+}
+
+static void log_phases(struct vm *vm)
+{
+	char line[480];
+
+	phase_mark(&vm->phases, "cpus");
+	if (!log_enabled(LOG_INFO))
+		return;
+	phase_text(&vm->phases, line, sizeof(line));
+	log_info("%s", line);
+}
+
+static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, struct error *err)
+{
+	int rc = build(vm, err);
+
+	if (rc == 0 && vm->cfg->dump_dtb)
+		return machine_dump_dtb(vm, err);
+	if (rc == 0)
+		rc = start(vm, err);
+	if (rc == 0)
+		rc = machine_stats_open(vm, err);
+	if (rc == 0 && ready)
+		rc = ready(arg, err);
+	if (rc == 0)
+		rc = stop_reinjection_soon(vm, err);
+	if (rc == 0)
+		rc = vcpus_start(vm->vcpus, err);
+	if (rc < 0)
+		return rc;
+	vm->started = true;
+	log_phases(vm);
+	evloop_run(vm->loop);
+	if (vm->cfg->stats) {
+		vcpus_pause(vm->vcpus); /* so that nothing is counted afterwards */
+		machine_stats_report(vm, !vm->cfg->stats_file);
+	}
+	return 0;
+}
+
+int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *arg,
+		struct error *err)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	int status;
+
+	if (!vm) {
+		error_set(err, -ENOMEM, "no memory");
+		return 1;
+	}
+	phase_begin(&vm->phases);
+	vm->cfg = cfg;
+	vm->kvm.dev = vm->kvm.vm = vm->kvm.stats_fd = vm->kvm.vfio = -1;
+	vm->kernel_fd = vm->initrd_fd = vm->signal_fd = vm->stats_fd = -1;
+	init_calls(vm);
+	vm->stats = stats_new(cfg->stats);
+	status = run(vm, ready, arg, err) < 0 ? 1 : 0;
+	if (status == 0)
+		status = vm->status;
+	take_down(vm);
+	free(vm);
+	return status;
+}

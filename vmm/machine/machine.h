@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine: everything put together. All state hangs off struct vm.
+ *
+ * Threads: the main loop's, but for the machine_request_* functions, which any thread may use.
+ */
+#ifndef VMM_MACHINE_MACHINE_H
+#define VMM_MACHINE_MACHINE_H
+
+#include "devices/chipset/acpi_pm.h"
+#include "devices/chipset/cmos_rtc.h"
+#include "devices/chipset/debugcon.h"
+#include "devices/chipset/exit_port.h"
+#include "devices/chipset/ich9_lpc.h"
+#include "devices/pci/pci_host.h"
+#include "devices/chipset/serial.h"
+#include "firmware/acpi/acpi.h"
+#include "firmware/ovmf.h"
+#include "vmm/machine/options.h"
+#include "vmm/core/evloop.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/kvm/kvm_exits.h"
+#include "vmm/core/phase.h"
+#include "vmm/placement/ram.h"
+#include "vmm/core/stats.h"
+#include "vmm/kvm/vcpu.h"
+
+#ifndef MINIVMM_VERSION
+#define MINIVMM_VERSION "unknown"
+#endif
+
+/* The memory map. Low RAM ends at 2 GiB at the latest (ovmf-contract 2), so that everything from
+ * there to 4 GiB is PCI's, the chips' and the flash's. */
+#define MACHINE_LOW_RAM_MAX (2 * GiB)
+#define MACHINE_HIGH_BASE   (4 * GiB)
+#define MACHINE_ECAM_BASE   0xb0000000u
+#define MACHINE_ECAM_SIZE   (256 * MiB)
+#define MACHINE_MMIO32_BASE 0xc0000000u
+#define MACHINE_MMIO32_END  0xfc000000u
+
+/* The guest's nodes, when it has several: guest node i is the i-th of the host's that RAM lies on.
+ */
+struct machine_numa {
+	unsigned n, n_memory;
+	struct acpi_memory memory[NUMA_MAX_NODES + 1]; /* one node lies on both sides of the hole */
+	uint8_t distance[NUMA_MAX_NODES * NUMA_MAX_NODES]; /* n * n of it */
+	uint32_t pci_node;				   /* ACPI_NO_NODE: none of them */
+};
+
+struct vm {
+	struct config *cfg;
+	struct phase_clock phases; /* of the start */
+	struct evloop *loop;
+	struct {
+		struct ev_call reset, power_off, exit, fail;
+	} calls; /* what vCPUs and devices ask of the loop */
+	struct kvm kvm;
+	struct kvm_doorbells pio_bells, mmio_bells;
+	struct guest_mem *mem;
+	struct bus *pio, *mmio;
+	struct irq_table *irq;
+	struct helper *helper; /* then vCPU 0's thread */
+	bool cpus_made;
+	struct cpuid_table *cpuid;
+	struct kvm_exits exits;
+	struct vcpus_params vcpus_params;
+	struct error vcpus_error;
+	struct vcpus *vcpus;
+	struct pin_host *pin_host;     /* with pin= */
+	unsigned pin[CONFIG_MAX_CPUS]; /* the host's CPU for each of ours, with pin= */
+	unsigned phys_bits;
+
+	void *ram; /* low and high RAM, contiguous */
+	uint64_t ram_size, low_ram, high_ram;
+	struct ram_plan ram_plan;
+	struct prefault *prefault; /* at work; NULL: none, or done */
+	struct machine_numa *numa; /* NULL: the guest has no nodes */
+
+	/* Devices: realized in the order of the table in machine.c, the first n_realized of it. */
+	unsigned n_realized;
+	struct pci_root pci;
+	struct pci_host host;
+	struct ich9_lpc lpc;
+	struct acpi_pm pm;
+	struct cmos_rtc cmos;
+	struct exit_port exit_port;
+	struct debugcon debugcon;
+	struct serial serial[CONFIG_MAX_SERIAL];
+	struct chardev *chardev[CONFIG_MAX_SERIAL];
+	struct virtio_blk *disk[CONFIG_MAX_DISKS];
+	struct virtio_net *net[CONFIG_MAX_NETS];
+	struct virtio_rng *rng;
+	struct machine_vfio *vfio; /* NULL: no --vfio */
+	struct virtio_console *console;
+	uint8_t next_slot; /* of 00:xx.0 */
+
+	/* Boot: one of the two. */
+	struct fw_cfg *fw_cfg;
+	struct acpi_fw_cfg acpi_fw;
+	struct acpi_cpu *acpi_cpus;
+	struct ovmf *ovmf;
+	int kernel_fd, initrd_fd;
+	void *kernel_image, *initrd_image; /* mapped, when firmware starts the kernel */
+	size_t kernel_size, initrd_size;
+	void *dtb;
+	size_t dtb_size;
+
+	struct stats *stats;
+	int stats_fd;		   /* --stats=FILE; -1: none */
+	struct json_t *stats_last; /* the snapshot that was reported last */
+
+	int signal_fd;
+	bool started;	       /* the guest ran */
+	unsigned terminations; /* SIGTERMs so far */
+	bool reset_pending;    /* atomic */
+	uint32_t exit_value;   /* of the exit port */
+	int status;	       /* what the process will exit with */
+};
+
+/* Builds the machine, runs it to its end, takes it down. `ready` is called once everything stands
+ * and before the first instruction; its failure ends the run. Returns the exit status, with *err
+ * filled in when the machine could not start. */
+int machine_run(struct config *, int (*ready)(void *, struct error *), void *arg, struct error *);
+
+void machine_request_reset(void *vm);
+void machine_request_power_off(void *vm);
+
+/* Ends the run with this exit status. Main loop. */
+void machine_stop(struct vm *, int status);
+
+/* look.c: before there is a machine, all that the user named: is it there, is it what it
+ * should be, may it be used. What is read is opened here and stays open; what is written to is only
+ * looked at. Nothing on the host has changed when it fails. */
+int machine_look(struct vm *, struct error *);
+/* The disks' and the network's configuration: the same for opening and for plugging them. */
+struct blk_config machine_disk_config(const struct vm *, unsigned i);
+struct net_config machine_net_config(const struct vm *, unsigned i);
+
+/* memory.c. What RAM will be made of; refuses what this host cannot give. */
+int machine_memory_look(struct vm *, struct error *);
+/* RAM mapped and, where wanted, being prefaulted. machine_memory_close() in either case. */
+int machine_memory_open(struct vm *, struct error *);
+/* Waits until all of RAM is in place, with a bar on a terminal; -EINTR: a signal wants the end.
+ * Then locks it, where that is asked for. */
+int machine_memory_finish(struct vm *, struct error *);
+void machine_memory_stop(struct vm *); /* the prefault's threads */
+void machine_memory_close(struct vm *);
+/* The guest node of a vCPU. */
+unsigned machine_memory_cpu_node(const struct vm *, unsigned cpu);
+/* cpus.c. The processors are made by the helper beside the rest of the machine: KVM is
+ * asked what it supports from machine_cpus_open() on; machine_cpus_begin() leaves the CPUs they are
+ * pinned to (threads started from then on run elsewhere) and starts to make them; they are there
+ * when machine_cpus_finish() has returned 0. */
+int machine_cpus_open(struct vm *, struct error *);
+/* Chooses the CPUs with pin= and tries the priority of --rt; changes nothing. */
+int machine_cpus_look(struct vm *, struct error *);
+int machine_cpus_begin(struct vm *, void (*event)(void *, enum vcpu_event), struct error *);
+int machine_cpus_finish(struct vm *, struct error *);
+void machine_cpus_free(struct vm *);
+/* A moment after the processors have started: KVM makes a thread of its own on the
+ * first entry (NX huge page recovery), which inherits the processor's CPU and priority. It goes
+ * where the main thread is. */
+void machine_cpus_settle(const struct vm *);
+
+/* passthrough.c: passed-through devices. All of them do nothing without a --vfio. */
+/* Finds the devices in sysfs and refuses what cannot work; opens nothing. machine_vfio_close() in
+ * either case. */
+int machine_vfio_look(struct vm *, struct error *);
+/* The host's NUMA node of the first device that has one; -1: none, or no --vfio. */
+int machine_vfio_node(const struct vm *);
+int machine_vfio_open(struct vm *, struct error *);
+void machine_vfio_close(struct vm *);
+/* Physical address bits for the guest: as asked (0: the host's), bounded by the IOMMU's. */
+unsigned machine_vfio_phys_bits(const struct vm *, unsigned asked);
+int machine_vfio_realize(struct vm *, struct error *);
+/* Guest memory comes within the devices' reach: once it is all there. */
+int machine_vfio_map(struct vm *, struct error *);
+void machine_vfio_unrealize(struct vm *);
+void machine_vfio_reset(struct vm *);
+/* Bytes of 64-bit PCI window that their BARs need. */
+uint64_t machine_vfio_mem64(const struct vm *);
+
+/* snapshot.c: opens --stats=FILE; writes it, and text on stderr when asked for; forgets. */
+int machine_stats_open(struct vm *, struct error *);
+void machine_stats_report(struct vm *, bool text);
+void machine_stats_close(struct vm *);
+
+/* boot.c: what the processors find when they start. */
+/* Opens and checks kernel, initrd, firmware and variable store. */
+int machine_boot_look(struct vm *, struct error *);
+int machine_boot_prepare(struct vm *, struct error *);
+/* Puts everything in place, at power-on and again after each reset. */
+int machine_boot_load(struct vm *, struct vcpu_entry *, struct error *);
+void machine_boot_release(struct vm *);
+int machine_dump_dtb(struct vm *, struct error *);
+
+#endif

@@ -1,0 +1,723 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line.
+ *
+ * Every option is one row of `options`, every key of a `PATH,key=value,...` argument one row of a
+ * key table; parsing, --help and the messages come from the rows. A comma inside a value is written
+ * twice. Unknown options, unknown keys, bad values and contradictions name the option they are
+ * about.
+ */
+#include "vmm/machine/options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "devices/virtio/virtio_blk.h"
+#include "vfio/host/sysfs.h"
+#include "vmm/core/addr.h"
+#include "vmm/placement/ram.h"
+
+enum key_kind { KEY_STRING, KEY_FLAG, KEY_NUMBER, KEY_CHOICE, KEY_MAC, KEY_LIST };
+
+/* One `key=value`. The first row of a table is what stands without a key in front. */
+struct key {
+	const char *name;
+	enum key_kind kind;
+	size_t offset;
+	uint64_t min, max;	/* KEY_NUMBER; KEY_STRING: max is the length, 0 any */
+	const char *choices[4]; /* KEY_CHOICE: the index is stored, as unsigned */
+};
+
+struct option {
+	const char *name; /* without the dashes */
+	const char *arg;  /* NULL: takes none; "[...": only as --name=value */
+	int (*parse)(struct config *, const struct option *, const char *arg, struct error *);
+	size_t offset; /* into struct config, for the simple kinds */
+	const struct key *keys;
+};
+
+static char *keep(struct config *c, char *s)
+{
+	char **grown = s ? realloc(c->strings, (c->n_strings + 1) * sizeof(*grown)) : NULL;
+
+	if (!grown) {
+		free(s);
+		return NULL;
+	}
+	c->strings = grown;
+	return grown[c->n_strings++] = s;
+}
+
+/* A decimal or 0x number with an optional K, M, G or T; plain numbers count in `unit`. */
+static int parse_number(const char *s, uint64_t unit, uint64_t *out)
+{
+	static const char suffixes[] = "KMGT";
+	const char *suffix;
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	errno = 0;
+	*out = strtoull(s, &end, 0);
+	if (errno)
+		return -ERANGE;
+	suffix = *end ? strchr(suffixes, *end & ~0x20) : NULL;
+	if (*end && (!suffix || unit == 0))
+		return -EINVAL;
+	if (suffix) {
+		unit = 1024ull << (10 * (suffix - suffixes));
+		end += end[1] == 'B' || end[1] == 'b' ? 2 : 1;
+	}
+	if (*end)
+		return -EINVAL;
+	return __builtin_mul_overflow(*out, unit ? unit : 1, out) ? -ERANGE : 0;
+}
+
+int config_parse_mac(const char *s, uint8_t mac[6])
+{
+	int n = 0;
+
+	if (sscanf(s, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2], &mac[3],
+		   &mac[4], &mac[5], &n) != 6 ||
+	    s[n])
+		return -EINVAL;
+	return mac[0] & 1 ? -EINVAL : 0;
+}
+
+static int choose(const struct key *k, const char *val, unsigned *out)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(k->choices) && k->choices[i]; i++) {
+		if (strcmp(val, k->choices[i]) == 0) {
+			*out = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int set_number(const struct key *k, const char *val, uint64_t *out)
+{
+	uint64_t n;
+
+	if (parse_number(val, 0, &n) < 0 || n < k->min || n > k->max)
+		return -EINVAL;
+	*out = n;
+	return 0;
+}
+
+static int set_flag(const char *val, bool *out)
+{
+	*out = !val || strcmp(val, "on") == 0;
+	return !val || *out || strcmp(val, "off") == 0 ? 0 : -EINVAL;
+}
+
+static int set_string(struct config *c, const struct key *k, const char *val, const char **out)
+{
+	if (!*val || (k->max && strlen(val) > k->max))
+		return -EINVAL;
+	*out = keep(c, strdup(val));
+	return *out ? 0 : -ENOMEM;
+}
+
+/* val NULL: the key stood alone. */
+static int set_key(struct config *c, const struct key *k, void *base, const char *val)
+{
+	void *field = (char *)base + k->offset;
+
+	if (!val && k->kind != KEY_FLAG)
+		return -EINVAL;
+	switch (k->kind) {
+	case KEY_STRING:
+	case KEY_LIST:
+		return set_string(c, k, val, field);
+	case KEY_FLAG:
+		return set_flag(val, field);
+	case KEY_NUMBER:
+		return set_number(k, val, field);
+	case KEY_CHOICE:
+		return choose(k, val, field);
+	case KEY_MAC:
+		return config_parse_mac(val, field);
+	}
+	return -EINVAL;
+}
+
+/* No key begins with a digit: such an item goes on with the list before it. */
+static int extend_list(struct config *c, const struct key *k, void *base, const char *item)
+{
+	const char **field = (const char **)((char *)base + k->offset);
+	char *longer = NULL;
+
+	if (asprintf(&longer, "%s,%s", *field, item) < 0)
+		return -ENOMEM;
+	*field = keep(c, longer);
+	return *field ? 0 : -ENOMEM;
+}
+
+/* Cuts the next comma-separated item off *rest, in place; ",," stands for one comma. */
+static char *next_item(char **rest)
+{
+	char *item = *rest, *from = item, *to = item;
+
+	if (!item)
+		return NULL;
+	*rest = NULL;
+	while (*from) {
+		if (*from == ',' && from[1] != ',') {
+			*rest = from + 1;
+			break;
+		}
+		from += *from == ',';
+		*to++ = *from++;
+	}
+	*to = '\0';
+	return item;
+}
+
+static const struct key *find_key(const struct key *keys, const char *name, size_t len)
+{
+	for (; keys->name; keys++)
+		if (strlen(keys->name) == len && strncmp(keys->name, name, len) == 0)
+			return keys;
+	return NULL;
+}
+
+static int bad_key(const struct option *o, const char *item, struct error *err)
+{
+	char known[200] = "";
+	const struct key *k;
+	size_t n = 0;
+
+	for (k = o->keys + (o->arg[0] != 'K'); k->name && n < sizeof(known); k++)
+		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", k->name);
+	return error_set(err, -EINVAL, "--%s: '%s' is not known: use %s", o->name, item, known);
+}
+
+static int bad_value(const struct option *o, const struct key *k, struct error *err)
+{
+	char want[160] = "a value";
+	unsigned i;
+	size_t n = 0;
+
+	if (k->kind == KEY_NUMBER)
+		snprintf(want, sizeof(want), "a number from %llu to %llu",
+			 (unsigned long long)k->min, (unsigned long long)k->max);
+	else if (k->kind == KEY_FLAG)
+		snprintf(want, sizeof(want), "on or off");
+	else if (k->kind == KEY_LIST)
+		snprintf(want, sizeof(want), "a list like 0,2-3");
+	else if (k->kind == KEY_MAC)
+		snprintf(want, sizeof(want), "a unicast address like 52:54:00:12:34:56");
+	else if (k->kind == KEY_STRING && k->max)
+		snprintf(want, sizeof(want), "1 to %llu characters", (unsigned long long)k->max);
+	for (i = 0; i < ARRAY_SIZE(k->choices) && k->choices[i]; i++)
+		n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%s", n ? " or " : "",
+				      k->choices[i]);
+	return error_set(err, -EINVAL, "--%s: %s takes %s", o->name, k->name, want);
+}
+
+/* One item; *last is the key before it, NULL at first, and becomes its own. */
+static int parse_item(struct config *c, const struct option *o, const char *item, void *base,
+		      bool positional, const struct key **last, struct error *err)
+{
+	const char *eq = strchr(item, '='), *val = eq ? eq + 1 : NULL;
+	const struct key *k = *last;
+	size_t len = eq ? (size_t)(eq - item) : strlen(item);
+	int rc;
+
+	if (k && k->kind == KEY_LIST && *item >= '0' && *item <= '9')
+		return extend_list(c, k, base, item);
+	if (positional && !k) {
+		k = o->keys;
+		val = item;
+	} else {
+		k = find_key(o->keys + positional, item, len);
+	}
+	if (!k)
+		return bad_key(o, item, err);
+	*last = k;
+	rc = set_key(c, k, base, val);
+	return rc < 0 ? bad_value(o, k, err) : 0;
+}
+
+/* Parses `first,key=value,flag,...` into base. An option whose argument starts with a key has its
+ * first row's place taken by one. */
+static int parse_keys(struct config *c, const struct option *o, const char *arg, void *base,
+		      bool positional, struct error *err)
+{
+	char *rest = keep(c, strdup(arg)), *item;
+	const struct key *last = NULL;
+	int rc = 0;
+
+	while (rc == 0 && (item = next_item(&rest)))
+		rc = parse_item(c, o, item, base, positional, &last, err);
+	return rc;
+}
+
+static int opt_string(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	const char **field = (const char **)((char *)c + o->offset);
+
+	if (*field)
+		return error_set(err, -EINVAL, "--%s is given twice", o->name);
+	if (!*arg && o->arg[0] != 'S')
+		return error_set(err, -EINVAL, "--%s needs a value", o->name);
+	*field = keep(c, strdup(arg));
+	return *field ? 0 : error_set(err, -ENOMEM, "no memory");
+}
+
+static int opt_flag(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	(void)arg;
+	(void)err;
+	*(bool *)((char *)c + o->offset) = true;
+	return 0;
+}
+
+static int opt_stats(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	c->stats = true;
+	return arg ? opt_string(c, o, arg, err) : 0;
+}
+
+static int opt_verbose(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	(void)o;
+	(void)arg;
+	(void)err;
+	c->verbose++;
+	return 0;
+}
+
+static int opt_action(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	(void)arg;
+	(void)err;
+	c->action = o->name[0] == 'h' ? CONFIG_HELP : CONFIG_VERSION;
+	return 0;
+}
+
+#define MEMORY_MIN (16 * MiB)
+#define MEMORY_MAX (16384 * GiB)
+
+/* hugepages= and nodes= as they are meant. */
+static int finish_ram(struct config_ram *r)
+{
+	static const char *const names[] = {
+		[RAM_AUTO] = "auto", [RAM_4K] = "off", [RAM_2M] = "2M", [RAM_1G] = "1G"
+	};
+	unsigned i;
+
+	for (i = 0; r->hugepages && i < ARRAY_SIZE(names); i++)
+		if (names[i] && strcasecmp(r->hugepages, names[i]) == 0)
+			r->pages = i;
+	if (r->hugepages && r->hugepages[0] == '/') {
+		r->pages = RAM_PATH;
+		r->path = r->hugepages;
+	}
+	r->nodes_auto = r->node_list && strcmp(r->node_list, "auto") == 0;
+	if (r->hugepages && r->pages == RAM_PLAIN)
+		return -EINVAL;
+	return r->node_list && !r->nodes_auto
+		       ? numa_parse_list(r->node_list, NUMA_MAX_NODES, &r->nodes)
+		       : 0;
+}
+
+static int opt_memory(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	uint64_t page = 1;
+	int rc;
+
+	if (c->memory)
+		return error_set(err, -EINVAL, "--%s is given twice", o->name);
+	rc = parse_keys(c, o, arg, &c->ram, true, err);
+	if (rc < 0)
+		return rc;
+	if (parse_number(c->ram.size, MiB, &c->memory) < 0 || c->memory < MEMORY_MIN ||
+	    c->memory > MEMORY_MAX || c->memory % MiB)
+		return error_set(err, -EINVAL,
+				 "--%s %s: use whole MiB from 16M to 16T, like 512M or 4G", o->name,
+				 c->ram.size);
+	if (finish_ram(&c->ram) < 0)
+		return error_set(err, -EINVAL,
+				 "--%s %s: hugepages= is 1G, 2M, off, auto or the path of a "
+				 "hugetlbfs; nodes= is auto or a list like 0,2-3",
+				 o->name, arg);
+	if (c->ram.pages == RAM_2M || c->ram.pages == RAM_1G)
+		page = c->ram.pages == RAM_2M ? 2 * MiB : GiB;
+	if (c->memory % page)
+		return error_set(err, -EINVAL, "--%s %s: with hugepages=%s it is a multiple of %s",
+				 o->name, arg, c->ram.hugepages, c->ram.hugepages);
+	return 0;
+}
+
+static int opt_cpus(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	if (c->cpus.n)
+		return error_set(err, -EINVAL, "--%s is given twice", o->name);
+	return parse_keys(c, o, arg, &c->cpus, true, err);
+}
+
+/* `host` in front is what it is anyway; people are used to say so. */
+static int opt_cpu(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	char *rest = keep(c, strdup(arg)), *item = next_item(&rest);
+	const struct key *last = NULL;
+	int rc = 0;
+
+	if (item && strcmp(item, "host") == 0)
+		item = next_item(&rest);
+	for (; item && rc == 0; item = next_item(&rest))
+		rc = *item == '+' || *item == '-'
+			     ? config_cpu_feature(&c->cpu, item, err)
+			     : parse_item(c, o, item, &c->cpu, false, &last, err);
+	return rc;
+}
+
+static int opt_one_key(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	const struct key *k = o->keys;
+
+	return set_key(c, k, c, arg) < 0 ? bad_value(o, k, err) : 0;
+}
+
+static int opt_disk(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	if (c->n_disks == CONFIG_MAX_DISKS)
+		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_DISKS);
+	return parse_keys(c, o, arg, &c->disk[c->n_disks++], true, err);
+}
+
+static int opt_net(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	static const uint8_t none[6];
+	struct config_net *n = &c->net[c->n_nets];
+	int rc;
+
+	if (c->n_nets == CONFIG_MAX_NETS)
+		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_NETS);
+	c->n_nets++;
+	rc = parse_keys(c, o, arg, n, true, err);
+	n->has_mac = memcmp(n->mac, none, sizeof(none)) != 0;
+	if (rc == 0 && strcmp(n->kind, "tap") != 0)
+		return error_set(err, -EINVAL, "--%s %s: the one kind is tap", o->name, n->kind);
+	return rc;
+}
+
+/* Two options for one device, or an address that is none, are usage errors: nothing was looked at
+ * yet. */
+static int check_vfio(struct config *c, const struct config_vfio *v, struct error *err)
+{
+	const struct config_vfio *other;
+
+	for (other = c->vfio; other < v; other++)
+		if (strcmp(other->bdf, v->bdf) == 0)
+			return error_set(err, -EINVAL, "--vfio %s is given twice", v->address);
+	if (v->romfile && !v->rombar)
+		return error_set(err, -EINVAL, "--vfio %s: romfile contradicts rombar=off",
+				 v->address);
+	return 0;
+}
+
+static int opt_vfio(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	struct config_vfio *v = &c->vfio[c->n_vfio];
+	int rc;
+
+	if (c->n_vfio == CONFIG_MAX_VFIO)
+		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_VFIO);
+	c->n_vfio++;
+	v->rombar = v->mmap = true;
+	rc = parse_keys(c, o, arg, v, true, err);
+	if (rc < 0)
+		return rc;
+	if (sysfs_parse_bdf(v->address, v->bdf) < 0)
+		return error_set(
+			err, -EINVAL,
+			"--%s %s: use a PCI address like 01:00.0 or 0000:01:00.0, as lspci "
+			"shows it",
+			o->name, v->address);
+	return check_vfio(c, v, err);
+}
+
+static bool serial_ok(const char *s)
+{
+	static const char *const plain[] = { "stdio", "pty", "null", "none" };
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(plain); i++)
+		if (strcmp(s, plain[i]) == 0)
+			return true;
+	return (strncmp(s, "file:", 5) == 0 || strncmp(s, "unix:", 5) == 0) && s[5];
+}
+
+static int opt_serial(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	if (c->n_serial == CONFIG_MAX_SERIAL)
+		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_SERIAL);
+	if (!serial_ok(arg))
+		return error_set(err, -EINVAL,
+				 "--%s %s: use stdio, pty, file:PATH, unix:PATH, null or none",
+				 o->name, arg);
+	c->serial[c->n_serial] = keep(c, strdup(arg));
+	return c->serial[c->n_serial++] ? 0 : error_set(err, -ENOMEM, "no memory");
+}
+
+#define IN(type, field) offsetof(struct type, field)
+
+static const struct key disk_keys[] = {
+	{ "PATH", KEY_STRING, IN(config_disk, path), 0, 0, { 0 } },
+	{ "ro", KEY_FLAG, IN(config_disk, ro), 0, 0, { 0 } },
+	{ "cache", KEY_CHOICE, IN(config_disk, cache), 0, 0, { "none", "writeback" } },
+	{ "aio", KEY_CHOICE, IN(config_disk, aio), 0, 0, { "auto", "io_uring", "libaio" } },
+	{ "format", KEY_CHOICE, IN(config_disk, format), 0, 0, { "auto", "raw" } },
+	{ "queues", KEY_NUMBER, IN(config_disk, queues), 1, BLK_MAX_QUEUES, { 0 } },
+	{ "logical_block_size",
+	  KEY_CHOICE,
+	  IN(config_disk, block_size),
+	  0,
+	  0,
+	  { "auto", "512", "4096" } },
+	{ "serial", KEY_STRING, IN(config_disk, serial), 0, BLK_SERIAL_LEN, { 0 } },
+	{ 0 },
+};
+
+static const struct key net_keys[] = {
+	{ "KIND", KEY_STRING, IN(config_net, kind), 0, 0, { 0 } },
+	{ "ifname", KEY_STRING, IN(config_net, ifname), 0, 15, { 0 } },
+	{ "mac", KEY_MAC, IN(config_net, mac), 0, 0, { 0 } },
+	{ 0 },
+};
+
+static const struct key vfio_keys[] = {
+	{ "BDF", KEY_STRING, IN(config_vfio, address), 0, 0, { 0 } },
+	{ "romfile", KEY_STRING, IN(config_vfio, romfile), 0, 0, { 0 } },
+	{ "rombar", KEY_FLAG, IN(config_vfio, rombar), 0, 0, { 0 } },
+	{ "x-vga", KEY_FLAG, IN(config_vfio, x_vga), 0, 0, { 0 } },
+	{ "mmap", KEY_FLAG, IN(config_vfio, mmap), 0, 0, { 0 } },
+	{ "slot", KEY_NUMBER, IN(config_vfio, slot), 1, 30, { 0 } },
+	{ "p2p", KEY_CHOICE, IN(config_vfio, p2p), 0, 0, { "auto", "on", "off" } },
+	{ 0 },
+};
+
+static const struct key memory_keys[] = {
+	{ "SIZE", KEY_STRING, IN(config_ram, size), 0, 0, { 0 } },
+	{ "hugepages", KEY_STRING, IN(config_ram, hugepages), 0, 0, { 0 } },
+	{ "nodes", KEY_LIST, IN(config_ram, node_list), 0, 0, { 0 } },
+	{ "prefault", KEY_CHOICE, IN(config_ram, prefault), 0, 0, { "auto", "on", "off" } },
+	{ "lock", KEY_FLAG, IN(config_ram, lock), 0, 0, { 0 } },
+	{ 0 },
+};
+
+static const struct key cpus_keys[] = {
+	{ "N", KEY_NUMBER, IN(config_cpus, n), 1, CONFIG_MAX_CPUS, { 0 } },
+	{ "sockets", KEY_NUMBER, IN(config_cpus, sockets), 1, CONFIG_MAX_CPUS, { 0 } },
+	{ "cores", KEY_NUMBER, IN(config_cpus, cores), 1, CONFIG_MAX_CPUS, { 0 } },
+	{ "threads", KEY_NUMBER, IN(config_cpus, threads), 1, CONFIG_MAX_CPUS, { 0 } },
+	{ "pin", KEY_LIST, IN(config_cpus, pin), 0, 0, { 0 } },
+	{ 0 },
+};
+
+static const struct key cpu_keys[] = {
+	{ "kvm", KEY_CHOICE, IN(config_cpu, kvm), 0, 0, { "on", "off" } },
+	{ "phys_bits", KEY_NUMBER, IN(config_cpu, phys_bits), 32, 52, { 0 } },
+	{ "hv_vendor_id", KEY_STRING, IN(config_cpu, hv_vendor_id), 0, 12, { 0 } },
+	{ "hv_time", KEY_FLAG, IN(config_cpu, hv_time), 0, 0, { 0 } },
+	{ "hv_relaxed", KEY_FLAG, IN(config_cpu, hv_relaxed), 0, 0, { 0 } },
+	{ "hv_vapic", KEY_FLAG, IN(config_cpu, hv_vapic), 0, 0, { 0 } },
+	{ "hv_spinlocks", KEY_NUMBER, IN(config_cpu, hv_spinlocks), 0xfff, UINT32_MAX, { 0 } },
+	{ 0 },
+};
+
+/* Options that are one key. */
+static const struct key rt_key = { "it", KEY_NUMBER, IN(config, rt), 1, 99, { 0 } };
+static const struct key idle_key = { "it", KEY_CHOICE, IN(config, idle), 0, 0, { "halt", "poll" } };
+static const struct key rtc_key = { "it", KEY_CHOICE, IN(config, rtc_localtime),
+				    0,	  0,	      { "utc", "localtime" } };
+static const struct key msr_key = {
+	"it", KEY_CHOICE, IN(config, msr_gp), 0, 0, { "ignore", "gp" }
+};
+
+#define STRING(n, a, f)                               \
+	{                                             \
+		n, a, opt_string, IN(config, f), NULL \
+	}
+#define FLAG(n, f)                                     \
+	{                                              \
+		n, NULL, opt_flag, IN(config, f), NULL \
+	}
+
+static const struct option options[] = {
+	STRING("name", "N", name),
+	{ "cpus", "N[,sockets=,cores=,threads=,pin=]", opt_cpus, 0, cpus_keys },
+	{ "cpu", "K=V,...", opt_cpu, 0, cpu_keys },
+	{ "rt", "PRIO", opt_one_key, 0, &rt_key },
+	{ "idle", "poll|halt", opt_one_key, 0, &idle_key },
+	{ "rtc", "utc|localtime", opt_one_key, 0, &rtc_key },
+	{ "msr-unknown", "ignore|gp", opt_one_key, 0, &msr_key },
+	{ "memory", "SIZE[,...]", opt_memory, 0, memory_keys },
+	STRING("firmware", "FILE", firmware),
+	STRING("nvram", "FILE", nvram),
+	STRING("kernel", "FILE", kernel),
+	STRING("initrd", "FILE", initrd),
+	STRING("append", "STRING", append),
+	{ "vfio", "BDF[,...]", opt_vfio, 0, vfio_keys },
+	FLAG("bind", bind),
+	{ "disk", "PATH[,...]", opt_disk, 0, disk_keys },
+	{ "net", "tap[,...]", opt_net, 0, net_keys },
+	FLAG("rng", rng),
+	{ "serial", "TO", opt_serial, 0, NULL },
+	STRING("console", "TO", console),
+	STRING("debugcon", "FILE", debugcon),
+	STRING("pidfile", "FILE", pidfile),
+	FLAG("daemonize", daemonize),
+	FLAG("no-reboot", no_reboot),
+	STRING("dump-dtb", "FILE", dump_dtb),
+	{ "stats", "[=FILE]", opt_stats, IN(config, stats_file), NULL },
+	{ "verbose", NULL, opt_verbose, 0, NULL },
+	{ "help", NULL, opt_action, 0, NULL },
+	{ "version", NULL, opt_action, 0, NULL },
+};
+
+static const char help[] =
+	"usage: minivmm [run] OPTION...           a Linux/KVM machine for PCI devices\n"
+	"machine\n"
+	"  --cpus N[,sockets=S,cores=C,threads=T][,pin=LIST|auto]  --rt PRIO  --idle poll\n"
+	"  --cpu +FEATURE,-FEATURE,kvm=off,phys_bits=N,hv_time,hv_relaxed,hv_vapic,\n"
+	"        hv_spinlocks=N,hv_vendor_id=S       what CPUID says  --msr-unknown gp\n"
+	"  --memory SIZE[,hugepages=1G|2M|off|DIR][,nodes=0,1][,prefault=on][,lock=on]\n"
+	"boot\n"
+	"  --firmware FILE  --nvram FILE             OVMF code, and its variables (kept)\n"
+	"  --kernel FILE [--initrd FILE] [--append S]  bzImage or PVH ELF, no firmware\n"
+	"  --no-reboot  --rtc utc|localtime          a reset ends the run; its clock\n"
+	"devices\n"
+	"  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
+	"       [,p2p=auto|on|off]  [--bind]         a PCI device (bound for the run)\n"
+	"  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
+	"         [,queues=N][,serial=S][,logical_block_size=512|4096]  virtio-blk, raw\n"
+	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"
+	"  --rng  --console TO                       virtio-rng, virtio-console\n"
+	"  --serial stdio|pty|file:F|unix:F|null|none  COM1, then COM2 (Ctrl-A x leaves)\n"
+	"  --debugcon FILE                           what firmware writes to port 0x402\n"
+	"process\n"
+	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]\n"
+	"  --dump-dtb FILE                           write the device tree and exit\n"
+	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n"
+	"beside: minivmm check|bind|restore [BDF], groups, vf PF, import|report F, bench\n";
+
+void config_help(int fd)
+{
+	(void)!write(fd, help, sizeof(help) - 1);
+}
+
+static const struct option *find_option(const char *arg, size_t *len)
+{
+	unsigned i;
+
+	if (strcmp(arg, "-h") == 0)
+		arg = "--help";
+	if (strcmp(arg, "-v") == 0)
+		arg = "--verbose";
+	if (strncmp(arg, "--", 2) != 0)
+		return NULL;
+	*len = strcspn(arg + 2, "=");
+	for (i = 0; i < ARRAY_SIZE(options); i++)
+		if (strlen(options[i].name) == *len && strncmp(options[i].name, arg + 2, *len) == 0)
+			return &options[i];
+	return NULL;
+}
+
+/* Handles argv[i]; returns how many words it took. */
+static int parse_option(struct config *c, int argc, char **argv, int i, struct error *err)
+{
+	size_t len = 0;
+	const struct option *o = find_option(argv[i], &len);
+	const char *val = NULL;
+	int used = 1, rc;
+
+	if (!o)
+		return error_set(err, -EINVAL, "%s is not known: see minivmm --help", argv[i]);
+	if (argv[i][0] == '-' && argv[i][1] == '-' && argv[i][2 + len] == '=')
+		val = argv[i] + 2 + len + 1;
+	if (!o->arg && val)
+		return error_set(err, -EINVAL, "--%s takes no value", o->name);
+	if (o->arg && o->arg[0] != '[' && !val) {
+		if (i + 1 >= argc)
+			return error_set(err, -EINVAL, "--%s needs a value: %s", o->name, o->arg);
+		val = argv[i + 1];
+		used = 2;
+	}
+	rc = o->parse(c, o, val, err);
+	return rc < 0 ? rc : used;
+}
+
+static int check_serial(struct config *c, struct error *err)
+{
+	unsigned i, stdio = c->console && strcmp(c->console, "stdio") == 0;
+
+	if (c->console && (!serial_ok(c->console) || strcmp(c->console, "none") == 0))
+		return error_set(err, -EINVAL,
+				 "--console %s: use stdio, pty, file:PATH, unix:PATH or null",
+				 c->console);
+	if (c->n_serial == 0)
+		c->serial[c->n_serial++] = c->daemonize || stdio ? "null" : "stdio";
+	for (i = 0; i < c->n_serial; i++)
+		stdio += strcmp(c->serial[i], "stdio") == 0;
+	if (stdio > 1)
+		return error_set(err, -EINVAL, "--serial or --console: stdio is given twice");
+	if (stdio && c->daemonize)
+		return error_set(err, -EINVAL,
+				 "--daemonize contradicts --serial or --console stdio");
+	return 0;
+}
+
+static int check(struct config *c, struct error *err)
+{
+	if (c->initrd && !c->kernel)
+		return error_set(err, -EINVAL, "--initrd needs --kernel");
+	if (c->bind && !c->n_vfio)
+		return error_set(err, -EINVAL, "--bind needs a --vfio: it is about these devices");
+	if (c->append && !c->kernel)
+		return error_set(err, -EINVAL, "--append needs --kernel");
+	if (c->nvram && c->kernel && !c->firmware)
+		return error_set(
+			err, -EINVAL,
+			"--nvram contradicts --kernel: a direct boot has no variables; with "
+			"--firmware the firmware starts the kernel");
+	if (!c->memory)
+		c->memory = GiB;
+	return check_serial(c, err);
+}
+
+int config_parse(struct config *c, int argc, char **argv, struct error *err)
+{
+	int i = 1, n;
+
+	*c = (struct config){ 0 };
+	for (; i < argc; i += n) {
+		n = parse_option(c, argc, argv, i, err);
+		if (n < 0)
+			return n;
+		if (c->action != CONFIG_RUN)
+			return 0;
+	}
+	n = config_cpus_finish(c, err);
+	return n < 0 ? n : check(c, err);
+}
+
+void config_free(struct config *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_strings; i++)
+		free(c->strings[i]);
+	free(c->strings);
+	*c = (struct config){ 0 };
+}

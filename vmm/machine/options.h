@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The command line as data. Nothing here opens or checks a file: that is realize's business. */
+#ifndef VMM_MACHINE_OPTIONS_H
+#define VMM_MACHINE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/kvm/cpuid.h"
+#include "vmm/core/error.h"
+
+#define CONFIG_MAX_DISKS  16
+#define CONFIG_MAX_NETS	  8
+#define CONFIG_MAX_SERIAL 2
+#define CONFIG_MAX_VFIO	  30
+#define CONFIG_MAX_CPUS	  255u
+
+struct bench_results;
+
+enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
+enum config_cache { CACHE_NONE, CACHE_WRITEBACK };
+enum config_pin { PIN_NONE, PIN_LIST, PIN_AUTO };
+enum config_aio { AIO_AUTO, AIO_URING, AIO_LIBAIO };
+enum config_p2p { P2P_AUTO, P2P_ON, P2P_OFF };
+
+struct config_disk {
+	const char *path, *serial;
+	bool ro;
+	unsigned cache, aio; /* enum config_cache, config_aio */
+	unsigned format;     /* 1: raw was said, so a qcow2 signature is data */
+	unsigned block_size; /* logical; 0: 512, or a block device's own; 1: 512; 2: 4096 */
+	uint64_t queues;     /* 0: one per vCPU up to 4 */
+};
+
+struct config_net {
+	const char *kind, *ifname;
+	uint8_t mac[6];
+	bool has_mac;
+};
+
+struct config_vfio {
+	const char *address; /* as given */
+	char bdf[16];	     /* "0000:01:00.0" */
+	const char *romfile;
+	bool rombar, x_vga, mmap;
+	unsigned p2p;  /* enum config_p2p */
+	uint64_t slot; /* of the guest's bus 0, for the root port; 0: any */
+};
+
+enum config_choice { CONFIG_AUTO, CONFIG_ON, CONFIG_OFF };
+
+/* --memory beside the size. */
+struct config_ram {
+	const char *size, *hugepages, *node_list; /* as given */
+	unsigned pages;				  /* enum ram_pages */
+	const char *path;			  /* of a hugetlbfs */
+	uint64_t nodes;				  /* mask; 0: none asked for */
+	bool nodes_auto, lock;
+	unsigned prefault; /* enum config_choice */
+};
+
+struct config_cpus {
+	uint64_t n, sockets, cores, threads; /* 0: not given, until config_parse() returns */
+	const char *pin;
+};
+
+struct config_cpu {
+	signed char feature[CPU_FEATURES_MAX]; /* as in struct cpu_model */
+	unsigned kvm;			       /* 0 on, 1 off */
+	bool hv_time, hv_relaxed, hv_vapic;
+	uint64_t hv_spinlocks, phys_bits;
+	const char *hv_vendor_id;
+};
+
+struct config {
+	enum config_action action;
+	const char *name, *pidfile, *firmware, *nvram, *kernel, *initrd, *append, *debugcon,
+		*dump_dtb, *console, *stats_file;
+	uint64_t memory; /* bytes */
+	struct config_ram ram;
+	struct config_cpus cpus;
+	struct config_cpu cpu;
+	struct config_disk disk[CONFIG_MAX_DISKS];
+	struct config_net net[CONFIG_MAX_NETS];
+	struct config_vfio vfio[CONFIG_MAX_VFIO];
+	const char *serial[CONFIG_MAX_SERIAL];
+	unsigned n_disks, n_nets, n_vfio, n_serial;
+	bool daemonize, no_reboot, rng, bind, stats;
+	unsigned verbose;
+	uint64_t rt;		     /* SCHED_FIFO priority of the vCPUs' threads; 0: none */
+	unsigned idle;		     /* 0 halt, 1 poll */
+	unsigned rtc_localtime;	     /* 0: UTC */
+	unsigned msr_gp;	     /* 0: registers KVM does not know read 0, 1: #GP */
+	struct bench_results *bench; /* filled by a guest that measures (port.h), or NULL */
+	/* derived */
+	enum config_pin pin_kind;
+	unsigned pin[CONFIG_MAX_CPUS]; /* PIN_LIST: the host's CPU for each of ours */
+	struct cpu_topology topo;
+	struct cpu_model model;
+	/* config's own: what config_free() frees */
+	char **strings;
+	unsigned n_strings;
+};
+
+/* Returns 0, or -EINVAL with a message that names the option: exit status 2. argv[0] is skipped.
+ * config_free() in either case. */
+int config_parse(struct config *, int argc, char **argv, struct error *);
+void config_free(struct config *);
+/* A unicast address like 52:54:00:12:34:56. -EINVAL: none. */
+int config_parse_mac(const char *s, uint8_t mac[6]);
+/* options_cpus.c: the processors' part of config_parse(): fills in the topology, checks the CPU
+ * list. */
+int config_cpus_finish(struct config *, struct error *);
+/* --cpu +name and -name. */
+int config_cpu_feature(struct config_cpu *, const char *word, struct error *);
+/* At most 24 lines of 80 columns. */
+void config_help(int fd);
+
+#endif

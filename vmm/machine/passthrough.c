@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine's passed-through devices: from the host's sysfs to root ports.
+ *
+ * Opened before the processors are made, because the IOMMU's address width bounds the guest's;
+ * plugged with the other devices. In between, in this order: all options are looked at before the
+ * first device is opened, so a refusal leaves nothing changed; groups join the IOMMU and KVM;
+ * devices are made quiet and reset; only then, and once it is all there, is guest memory within
+ * their reach.
+ *
+ * Threads: main loop. A device's requests (the host wants it back, it failed) come there, too.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/pci/root_port.h"
+#include "vfio/device.h"
+#include "vfio/iommu/iommu.h"
+#include "vfio/iommu/kernel.h"
+#include "vfio/layout.h"
+#include "vfio/reset.h"
+#include "vfio/host/sysfs.h"
+#include "vmm/kvm/kvm_vfio.h"
+#include "vmm/core/log.h"
+#include "vmm/machine/machine.h"
+
+#define LAST_SLOT 30 /* 31 is the LPC bridge's */
+
+struct function {
+	struct sysfs_pci host;
+	struct vfio_kernel *kernel; /* until vfio_pci_new() takes it */
+	struct vfio_pci *dev;
+};
+
+struct machine_vfio {
+	struct iommu *iommu;
+	struct vfio_reset *reset;
+	unsigned n, n_ports; /* ports: those that stand */
+	unsigned requests;   /* of the host to have a device back */
+	struct function fn[CONFIG_MAX_VFIO];
+	struct vfio_place place[CONFIG_MAX_VFIO];
+	struct root_port port[CONFIG_MAX_VFIO];
+};
+
+/* ---- what the host wants ---- */
+
+/* The kernel asks again every few seconds until the device is closed. */
+static void on_request(void *opaque, const char *name)
+{
+	struct vm *vm = opaque;
+
+	if (vm->vfio->requests++ == 0 && acpi_pm_power_button(&vm->pm)) {
+		log_warn("%s: the host wants it back: power button pressed; the next request "
+			 "stops the guest",
+			 name);
+		return;
+	}
+	log_warn("%s: the host wants it back: the guest is stopped", name);
+	machine_stop(vm, 0);
+}
+
+static void on_error(void *opaque, const char *name)
+{
+	log_error("%s reports an error that cannot be corrected: the guest is stopped before it "
+		  "uses wrong data; the host's dmesg says more",
+		  name);
+	machine_stop(opaque, 1);
+}
+
+/* ---- opening ---- */
+
+static int kvm_group(void *opaque, int group_fd, bool add)
+{
+	struct vm *vm = opaque;
+
+	return kvm_vfio_group(&vm->kvm, group_fd, add);
+}
+
+/* Everything that can be known without opening anything. */
+static int look(struct vm *vm, struct machine_vfio *v, struct error *err)
+{
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < v->n; i++) {
+		const struct config_vfio *c = &vm->cfg->vfio[i];
+
+		rc = sysfs_check("", c->bdf, &v->fn[i].host, err);
+		if (rc < 0)
+			return error_prefix(err, "--vfio");
+		v->place[i] = (struct vfio_place){ .bdf = v->fn[i].host.bdf,
+						   .virtfn = v->fn[i].host.virtfn,
+						   .slot = (unsigned)c->slot };
+	}
+	rc = vfio_layout(v->place, v->n, err);
+	return rc < 0 ? rc : 0;
+}
+
+static int open_all(struct vm *vm, struct machine_vfio *v, struct error *err)
+{
+	struct iommu_config c = { .kvm_group = kvm_group, .opaque = vm };
+	unsigned i;
+
+	v->iommu = iommu_new(&c, err);
+	if (!v->iommu)
+		return error_prefix(err, "--vfio");
+	for (i = 0; i < v->n; i++) {
+		v->fn[i].kernel = iommu_open_device(v->iommu, v->fn[i].host.bdf, err);
+		if (!v->fn[i].kernel)
+			return error_prefix(err, "--vfio");
+	}
+	return 0;
+}
+
+int machine_vfio_look(struct vm *vm, struct error *err)
+{
+	if (!vm->cfg->n_vfio)
+		return 0;
+	vm->vfio = calloc(1, sizeof(*vm->vfio));
+	if (!vm->vfio)
+		return error_set(err, -ENOMEM, "no memory for --vfio");
+	vm->vfio->n = vm->cfg->n_vfio;
+	return look(vm, vm->vfio, err);
+}
+
+int machine_vfio_node(const struct vm *vm)
+{
+	unsigned i;
+
+	for (i = 0; vm->vfio && i < vm->vfio->n; i++)
+		if (vm->vfio->fn[i].host.numa_node >= 0)
+			return vm->vfio->fn[i].host.numa_node;
+	return -1;
+}
+
+int machine_vfio_open(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	if (!vm->vfio)
+		return 0;
+	rc = open_all(vm, vm->vfio, err);
+	/* What it would refuse it refuses now, not when all of memory is there. */
+	if (rc == 0 && iommu_check_memory(vm->vfio->iommu, vm->mem, err) < 0)
+		rc = error_prefix(err, "--vfio");
+	phase_mark(&vm->phases, "vfio");
+	return rc;
+}
+
+unsigned machine_vfio_phys_bits(const struct vm *vm, unsigned asked)
+{
+	unsigned bits = vm->vfio ? iommu_aperture_bits(vm->vfio->iommu) : 0;
+
+	return bits && (!asked || bits < asked) ? bits : asked;
+}
+
+/* ---- making the guest's devices ---- */
+
+static int make_function(struct vm *vm, struct machine_vfio *v, unsigned i, struct error *err)
+{
+	const struct config_vfio *c = &vm->cfg->vfio[i];
+	struct vfio_pci_config pc = {
+		.romfile = c->romfile,
+		.rombar = c->rombar,
+		.x_vga = c->x_vga,
+		.mmap = c->mmap,
+		/* Only another passed-through card could read a BAR through the IOMMU; a graphics
+		 * card's audio function does not. */
+		.p2p = c->p2p == P2P_ON ||
+		       (c->p2p == P2P_AUTO && vfio_layout_cards(v->place, v->n) > 1),
+		.on_request = on_request,
+		.on_error = on_error,
+		.opaque = vm,
+	};
+	struct vfio_kernel *kernel = v->fn[i].kernel;
+
+	v->fn[i].kernel = NULL;
+	v->fn[i].dev = vfio_pci_new(kernel, v->iommu, &pc, err);
+	return v->fn[i].dev ? 0 : error_prefix(err, "--vfio");
+}
+
+static void quiesce(void *dev)
+{
+	vfio_pci_quiesce(dev);
+}
+
+static void after_reset(void *dev)
+{
+	vfio_pci_after_reset(dev);
+}
+
+static int group_fd(void *iommu, unsigned group)
+{
+	return iommu_group_fd(iommu, group);
+}
+
+static int plan_reset(struct machine_vfio *v, struct error *err)
+{
+	struct vfio_reset_ops ops = { group_fd, v->iommu };
+	struct vfio_reset_device d[CONFIG_MAX_VFIO];
+	unsigned i;
+
+	for (i = 0; i < v->n; i++)
+		d[i] = (struct vfio_reset_device){
+			.kernel = vfio_pci_kernel(v->fn[i].dev),
+			.function_reset = vfio_pci_has_reset(v->fn[i].dev),
+			.methods = v->fn[i].host.has_methods ? v->fn[i].host.methods : NULL,
+			.flr = vfio_pci_has_flr(v->fn[i].dev),
+			.quiesce = quiesce,
+			.after = after_reset,
+			.opaque = v->fn[i].dev,
+		};
+	v->reset = vfio_reset_new(d, v->n, &ops, err);
+	if (!v->reset)
+		return error_prefix(err, "--vfio");
+	vfio_reset_log(v->reset);
+	return 0;
+}
+
+/* ---- root ports ---- */
+
+static bool slot_asked_for(const struct machine_vfio *v, unsigned slot)
+{
+	unsigned i;
+
+	for (i = 0; i < v->n; i++)
+		if (v->place[i].slot == slot)
+			return true;
+	return false;
+}
+
+static unsigned free_slot(const struct vm *vm)
+{
+	unsigned slot;
+
+	for (slot = vm->next_slot; slot <= LAST_SLOT; slot++)
+		if (!vm->pci.bus.dev[PCI_DEVFN(slot, 0)] && !slot_asked_for(vm->vfio, slot))
+			return slot;
+	return 0;
+}
+
+/* The port's link is as its function 0 has it in the host. */
+static int make_port(struct vm *vm, struct machine_vfio *v, unsigned port, struct error *err)
+{
+	unsigned slot = vfio_layout_slot(v->place, v->n, port), speed = 0, width = 0, i;
+	int rc;
+
+	slot = slot ? slot : free_slot(vm);
+	if (!slot)
+		return error_set(err, -ENOSPC,
+				 "--vfio: no PCI slot is left: give the guest fewer "
+				 "devices");
+	for (i = 0; i < v->n; i++)
+		if (v->place[i].port == port && v->place[i].fn == 0)
+			vfio_pci_link(v->fn[i].dev, &speed, &width);
+	rc = root_port_init(&v->port[port], &vm->pci, PCI_DEVFN(slot, 0), slot, speed, width, err);
+	if (rc < 0)
+		return error_prefix(err, "--vfio");
+	v->n_ports = port + 1;
+	return 0;
+}
+
+static int plug_functions(struct vm *vm, struct machine_vfio *v, unsigned port, struct error *err)
+{
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < v->n; i++) {
+		const struct vfio_place *p = &v->place[i];
+
+		if (p->port != port)
+			continue;
+		rc = vfio_pci_plug(v->fn[i].dev, &vm->pci, v->port[port].dev.secondary,
+				   PCI_DEVFN(0, p->fn), err);
+		if (rc < 0)
+			return error_prefix(err, "--vfio");
+	}
+	root_port_link_up(&v->port[port]);
+	return 0;
+}
+
+static int plug_all(struct vm *vm, struct machine_vfio *v, struct error *err)
+{
+	unsigned i, ports = 0;
+	int rc = 0;
+
+	for (i = 0; i < v->n; i++)
+		if (v->place[i].port >= ports)
+			ports = v->place[i].port + 1;
+	for (i = 0; i < ports && rc == 0; i++) {
+		rc = make_port(vm, v, i, err);
+		if (rc == 0)
+			rc = plug_functions(vm, v, i, err);
+	}
+	return rc;
+}
+
+int machine_vfio_realize(struct vm *vm, struct error *err)
+{
+	struct machine_vfio *v = vm->vfio;
+	unsigned i;
+	int rc = 0;
+
+	if (!v)
+		return 0;
+	for (i = 0; i < v->n && rc == 0; i++)
+		rc = make_function(vm, v, i, err);
+	if (rc == 0)
+		rc = plan_reset(v, err);
+	phase_mark(&vm->phases, "devices");
+	if (rc == 0) {
+		vfio_reset_all(v->reset, true);
+		phase_mark(&vm->phases, "reset");
+		rc = plug_all(vm, v, err);
+	}
+	if (rc < 0)
+		machine_vfio_unrealize(vm);
+	return rc;
+}
+
+int machine_vfio_map(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	if (!vm->vfio)
+		return 0;
+	rc = iommu_attach_memory(vm->vfio->iommu, vm->mem, err);
+	phase_mark(&vm->phases, "map");
+	return rc < 0 ? error_prefix(err, "--vfio") : 0;
+}
+
+void machine_vfio_reset(struct vm *vm)
+{
+	if (vm->vfio)
+		vfio_reset_all(vm->vfio->reset, false);
+}
+
+/* The devices are quiet before the memory goes from under them. */
+void machine_vfio_unrealize(struct vm *vm)
+{
+	struct machine_vfio *v = vm->vfio;
+	unsigned i;
+
+	if (!v)
+		return;
+	if (v->reset)
+		vfio_reset_all(v->reset, true);
+	vfio_reset_free(v->reset);
+	v->reset = NULL;
+	for (i = 0; i < v->n; i++) {
+		if (v->fn[i].dev)
+			vfio_pci_free(v->fn[i].dev);
+		v->fn[i].dev = NULL;
+	}
+	while (v->n_ports > 0)
+		root_port_destroy(&v->port[--v->n_ports]);
+	iommu_detach_memory(v->iommu);
+}
+
+void machine_vfio_close(struct vm *vm)
+{
+	struct machine_vfio *v = vm->vfio;
+	unsigned i;
+
+	if (!v)
+		return;
+	for (i = 0; i < v->n; i++)
+		if (v->fn[i].kernel)
+			v->fn[i].kernel->ops->close(v->fn[i].kernel);
+	iommu_free(v->iommu);
+	free(v);
+	vm->vfio = NULL;
+}
+
+uint64_t machine_vfio_mem64(const struct vm *vm)
+{
+	uint64_t need = 0;
+	unsigned i;
+
+	for (i = 0; vm->vfio && i < vm->vfio->n; i++)
+		need += vfio_pci_mem64_need(vm->vfio->fn[i].dev);
+	return need;
+}

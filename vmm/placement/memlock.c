@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmm/placement/memlock.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* CAP_IPC_LOCK frees us from RLIMIT_MEMLOCK. In a user namespace the bit says nothing; then the
+ * locking itself fails, with the same sentence. */
+static bool may_lock_all(void)
+{
+	unsigned long long caps = 0;
+	char line[128];
+	FILE *f = fopen("/proc/self/status", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &caps) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return caps >> 14 & 1;
+}
+
+enum memlock_plan memlock_plan(uint64_t need, const struct rlimit *now)
+{
+	if (now->rlim_cur == RLIM_INFINITY || need <= now->rlim_cur)
+		return MEMLOCK_ENOUGH;
+	if (now->rlim_max == RLIM_INFINITY || need <= now->rlim_max)
+		return MEMLOCK_RAISE_SOFT;
+	return MEMLOCK_RAISE_BOTH;
+}
+
+int memlock_error(uint64_t need, const struct rlimit *now, struct error *err)
+{
+	unsigned long long kib = (need + 1023) / 1024;
+
+	return error_set(err, -ENOMEM,
+			 "the guest's memory (%llu MiB) must be locked, and this process may lock "
+			 "%llu KiB (RLIMIT_MEMLOCK, hard limit %llu): as root: prlimit --pid $$ "
+			 "--memlock=%llu in the shell that starts minivmm, or a line "
+			 "'* hard memlock %llu' in /etc/security/limits.conf",
+			 (unsigned long long)(need >> 20),
+			 (unsigned long long)(now->rlim_cur / 1024),
+			 (unsigned long long)(now->rlim_max / 1024), kib * 1024, kib);
+}
+
+int memlock_raise(uint64_t need, struct error *err)
+{
+	struct rlimit now, want;
+	enum memlock_plan plan;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &now) < 0)
+		return 0;
+	plan = memlock_plan(need, &now);
+	if (plan == MEMLOCK_ENOUGH)
+		return 0;
+	want = (struct rlimit){ need, plan == MEMLOCK_RAISE_BOTH ? need : now.rlim_max };
+	if (setrlimit(RLIMIT_MEMLOCK, &want) == 0 || may_lock_all())
+		return 0;
+	return memlock_error(need, &now, err);
+}
+
+int memlock_explain(uint64_t need, struct error *err)
+{
+	struct rlimit now = { 0, 0 };
+
+	getrlimit(RLIMIT_MEMLOCK, &now);
+	return may_lock_all() ? 0 : memlock_error(need, &now, err);
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Prefaulting.
+ *
+ * The work is pieces of 16 MiB (or one page), handed out by a counter a part, so that workers that
+ * are held up do less and a stop takes effect soon. The kernel holds the address space's lock for
+ * reading over a piece: the smaller it is, the shorter the main thread's own mmap() waits. Threads
+ * are made under a gate and let go together: making one takes that lock for writing. They may move
+ * among the node's cores: each tied to one was a fifth slower on a host that had other work.
+ *
+ * A page that cannot be had is an error of madvise(), never a SIGBUS. Kernels without
+ * MADV_POPULATE_WRITE read a byte of /dev/zero into each page instead: the copy fails with EFAULT
+ * where a store would get the signal.
+ */
+#include "vmm/placement/prefault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define PIECE	  (16 * MiB)
+#define STACK	  (64 * KiB)
+#define IOV_BATCH 256u
+
+struct part {
+	char *at;
+	uint64_t size, piece, next; /* next: where the first free piece begins; atomic */
+	int node;
+};
+
+struct worker {
+	struct prefault *p;
+	struct part *part;
+	pthread_t thread;
+};
+
+struct prefault {
+	const struct ram_plan *plan;
+	uint64_t page; /* of the kernel, when it brings them one by one */
+	int done_fd, zero_fd;
+	pthread_mutex_t gate;
+	bool touch;	     /* atomic */
+	bool stop;	     /* atomic */
+	uint64_t done;	     /* bytes; atomic */
+	uint64_t begin, end; /* ns; end atomic */
+	unsigned running;    /* atomic */
+	struct part *failed; /* the first one to fail; atomic */
+	int rc;		     /* of it */
+	struct part part[NUMA_MAX_NODES];
+	unsigned n_parts, n_workers, n_joined;
+	struct worker *worker;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- workers ---- */
+
+static int touch_pages(const struct prefault *p, char *at, uint64_t size)
+{
+	struct iovec iov[IOV_BATCH];
+	unsigned n;
+	ssize_t got;
+
+	while (size) {
+		for (n = 0; n < IOV_BATCH && size; n++, at += p->page, size -= p->page)
+			iov[n] = (struct iovec){ at, 1 };
+		got = readv(p->zero_fd, iov, (int)n);
+		if (got != (ssize_t)n)
+			return got < 0 ? -errno : -EFAULT;
+	}
+	return 0;
+}
+
+static int populate(struct prefault *p, char *at, uint64_t size)
+{
+	int rc;
+
+	if (__atomic_load_n(&p->touch, __ATOMIC_RELAXED))
+		return touch_pages(p, at, size);
+	do {
+		rc = madvise(at, size, MADV_POPULATE_WRITE);
+	} while (rc < 0 && (errno == EAGAIN || errno == EINTR));
+	if (rc == 0 || errno != EINVAL)
+		return rc < 0 ? -errno : 0;
+	__atomic_store_n(&p->touch, true, __ATOMIC_RELAXED);
+	return touch_pages(p, at, size);
+}
+
+static void fail(struct prefault *p, struct part *part, int rc)
+{
+	struct part *none = NULL;
+
+	if (__atomic_compare_exchange_n(&p->failed, &none, part, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
+		p->rc = rc; /* read after the join */
+	__atomic_store_n(&p->stop, true, __ATOMIC_RELAXED);
+}
+
+static void work(struct prefault *p, struct part *part)
+{
+	uint64_t at, size;
+	int rc;
+
+	while (!__atomic_load_n(&p->stop, __ATOMIC_RELAXED)) {
+		at = __atomic_fetch_add(&part->next, part->piece, __ATOMIC_RELAXED);
+		if (at >= part->size)
+			return;
+		size = part->size - at < part->piece ? part->size - at : part->piece;
+		rc = populate(p, part->at + at, size);
+		if (rc < 0) {
+			fail(p, part, rc);
+			return;
+		}
+		__atomic_add_fetch(&p->done, size, __ATOMIC_RELAXED);
+	}
+}
+
+static void *worker(void *arg)
+{
+	const struct worker *w = arg;
+	struct prefault *p = w->p;
+
+	prctl(PR_SET_NAME, "prefault");
+	pthread_mutex_lock(&p->gate);
+	pthread_mutex_unlock(&p->gate);
+	work(p, w->part);
+	/* The join is what the results wait for. */
+	if (__atomic_sub_fetch(&p->running, 1, __ATOMIC_RELAXED) == 0) {
+		__atomic_store_n(&p->end, now_ns(), __ATOMIC_RELAXED);
+		eventfd_write(p->done_fd, 1);
+	}
+	return NULL;
+}
+
+/* ---- the caller's side ---- */
+
+static int start_worker(struct prefault *p, struct part *part, const cpu_set_t *cores)
+{
+	struct worker *w = &p->worker[p->n_workers];
+	pthread_attr_t attr;
+	int rc;
+
+	*w = (struct worker){ .p = p, .part = part };
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK);
+	pthread_attr_setaffinity_np(&attr, sizeof(*cores), cores);
+	rc = pthread_create(&w->thread, &attr, worker, w);
+	pthread_attr_destroy(&attr);
+	if (rc == 0)
+		p->n_workers++;
+	return -rc;
+}
+
+/* One a core, and no more than there are pieces. With fewer threads than wished for it goes on. */
+static int start_part(struct prefault *p, struct part *part)
+{
+	uint64_t want = (part->size + part->piece - 1) / part->piece, n;
+	cpu_set_t cores;
+	int rc = -EINVAL;
+
+	if (numa_cores("", part->node, &cores) < want)
+		want = (uint64_t)CPU_COUNT(&cores);
+	for (n = 0; n < want; n++) {
+		rc = start_worker(p, part, &cores);
+		if (rc < 0)
+			break;
+	}
+	return n ? 0 : rc;
+}
+
+static int start_all(struct prefault *p)
+{
+	unsigned i;
+	int rc = 0;
+
+	pthread_mutex_lock(&p->gate);
+	for (i = 0; i < p->n_parts && rc == 0; i++)
+		rc = start_part(p, &p->part[i]);
+	if (rc < 0)
+		p->stop = true;
+	p->running = p->n_workers;
+	p->begin = now_ns();
+	pthread_mutex_unlock(&p->gate);
+	return rc;
+}
+
+static void set_parts(struct prefault *p, char *ram)
+{
+	const struct ram_plan *plan = p->plan;
+	unsigned i;
+
+	p->n_parts = plan->n;
+	for (i = 0; i < plan->n; i++)
+		p->part[i] = (struct part){ .at = ram + plan->part[i].offset,
+					    .size = plan->part[i].size,
+					    .piece = plan->page > PIECE ? plan->page : PIECE,
+					    .node = plan->part[i].node };
+}
+
+struct prefault *prefault_start(const struct ram_plan *plan, void *ram, bool touch,
+				struct error *err)
+{
+	struct prefault *p = calloc(1, sizeof(*p));
+	int rc = -ENOMEM;
+
+	if (!p) {
+		error_set(err, -ENOMEM, "no memory to prefault with");
+		return NULL;
+	}
+	p->plan = plan;
+	p->page = plan->hugetlb ? plan->page : 4 * KiB;
+	p->touch = touch;
+	pthread_mutex_init(&p->gate, NULL);
+	set_parts(p, ram);
+	p->worker = calloc((size_t)plan->n * CPU_SETSIZE, sizeof(*p->worker));
+	p->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	p->zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	if (p->worker && p->done_fd >= 0 && p->zero_fd >= 0)
+		rc = start_all(p);
+	if (rc == 0)
+		return p;
+	error_set(err, rc, "--memory prefault=on: %s", strerror(-rc));
+	prefault_free(p);
+	return NULL;
+}
+
+int prefault_fd(const struct prefault *p)
+{
+	return p->done_fd;
+}
+
+uint64_t prefault_done(const struct prefault *p)
+{
+	return __atomic_load_n(&p->done, __ATOMIC_RELAXED);
+}
+
+uint64_t prefault_ns(const struct prefault *p)
+{
+	uint64_t end = __atomic_load_n(&p->end, __ATOMIC_RELAXED);
+
+	return end ? end - p->begin : 0;
+}
+
+static void join(struct prefault *p)
+{
+	while (p->n_joined < p->n_workers)
+		pthread_join(p->worker[p->n_joined++].thread, NULL);
+}
+
+/* What the node has, to say so. */
+static unsigned long long room_mib(const struct prefault *p, int node)
+{
+	return (p->plan->hugetlb ? numa_huge("", node, p->plan->page).free * p->plan->page
+				 : numa_available("", node)) /
+	       MiB;
+}
+
+int prefault_finish(struct prefault *p, struct error *err)
+{
+	unsigned long long got;
+	char place[24];
+
+	join(p);
+	if (!p->failed)
+		return 0;
+	got = (p->failed->next < p->failed->size ? p->failed->next : p->failed->size) / MiB;
+	snprintf(place, sizeof(place), p->failed->node < 0 ? "this host" : "node %d",
+		 p->failed->node);
+	return error_set(
+		err, p->rc,
+		"--memory: %s has run out (%s) at about %llu of %llu MiB; it still has "
+		"%llu MiB of such pages (a cgroup may allow less): give the guest less, or more "
+		"nodes",
+		place, strerror(-p->rc), got, (unsigned long long)(p->failed->size / MiB),
+		room_mib(p, p->failed->node));
+}
+
+void prefault_free(struct prefault *p)
+{
+	if (!p)
+		return;
+	__atomic_store_n(&p->stop, true, __ATOMIC_RELAXED);
+	join(p);
+	cleanup_close(&p->done_fd);
+	cleanup_close(&p->zero_fd);
+	pthread_mutex_destroy(&p->gate);
+	free(p->worker);
+	free(p);
+}
