@@ -28,8 +28,9 @@
 
 #include "devices/block/engine.h"
 #include "devices/block/blk_file.h"
-#include "devices/virtio/virtq.h"
+#include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/iov.h"
 
 #define BOUNCE_MAX  (1 * MiB) /* more goes in several turns */
 #define PART_MAX    (64 * KiB)

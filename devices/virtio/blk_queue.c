@@ -33,6 +33,7 @@
 #include "devices/virtio/virtq.h"
 #include "vmm/core/error.h"
 #include "vmm/core/evloop.h"
+#include "vmm/core/iov.h"
 #include "vmm/core/stats.h"
 
 #define BATCH	       32

@@ -18,6 +18,7 @@
 #include "devices/backend/chardev.h"
 #include "devices/virtio/virtio_pci.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/iov.h"
 
 #define QUEUE_SIZE 64
 

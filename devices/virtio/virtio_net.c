@@ -30,6 +30,7 @@
 #include "devices/backend/tap.h"
 #include "devices/virtio/vhost_net.h"
 #include "devices/virtio/virtio_pci.h"
+#include "vmm/core/iov.h"
 
 #define QUEUE_SIZE 256
 #define RX	   0

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "devices/virtio/virtio_pci.h"
+#include "vmm/core/iov.h"
 
 #define QUEUE_SIZE 64
 #define FILL_MAX   4096 /* bytes a request; shorter answers are allowed (§5.4.6.1) */

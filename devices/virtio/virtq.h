@@ -105,13 +105,4 @@ bool virtq_enable_kicks(struct virtq *);
 /* Kicks are not needed: somebody is looking at the ring. A hint; the driver may still send some. */
 void virtq_disable_kicks(struct virtq *);
 
-/* Copies between a flat buffer and an iovec, starting at byte `off` of it; returns the number of
- * bytes copied, which is less than len when the iovec ends. */
-size_t iov_read(const struct iovec *, unsigned niov, size_t off, void *dst, size_t len);
-size_t iov_write(const struct iovec *, unsigned niov, size_t off, const void *src, size_t len);
-size_t iov_zero(const struct iovec *, unsigned niov, size_t off, size_t len);
-/* Drops the first `n` bytes (no more than there are); edits the array in place and returns how many
- * of the leading entries are now empty. */
-unsigned iov_skip(struct iovec *, unsigned niov, size_t n);
-
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "devices/virtio/virtq.h"
+#include "vmm/core/iov.h"
 #include "vmm/core/mem.h"
 
 #define HALF  (16 * KiB)

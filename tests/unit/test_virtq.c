@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/ring.h"
+#include "vmm/core/iov.h"
 
 #define NEXT VRING_DESC_F_NEXT
 #define IN   VRING_DESC_F_WRITE
