@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/core/text.h"
+
 struct lexer {
 	const char *p;
 	char *buf; /* the word at hand */
@@ -359,19 +361,6 @@ char *shell_find(const char *word, char c)
 	return NULL;
 }
 
-static bool is_safe(char c)
-{
-	return isalnum((unsigned char)c) || (c && strchr("_-./:=,+@%", c));
-}
-
-static void quote_single(FILE *f, const char *w)
-{
-	fputc('\'', f);
-	for (; *w; w++)
-		fputs(*w == '\'' ? "'\\''" : (char[]){ *w, '\0' }, f);
-	fputc('\'', f);
-}
-
 static bool set_open(FILE *f, bool open, bool want)
 {
 	if (open != want)
@@ -383,7 +372,7 @@ static bool set_open(FILE *f, bool open, bool want)
  * In an interactive shell an exclamation mark means history even between them. */
 static bool quote_char(FILE *f, char c, bool open)
 {
-	open = set_open(f, open, c != '!' && (open || !is_safe(c)));
+	open = set_open(f, open, c != '!' && (open || !text_is_plain(c)));
 	if (strchr("$`\"\\!", c))
 		fputc('\\', f);
 	fputc(c, f);
@@ -421,21 +410,16 @@ static void quote_live(FILE *f, const char *w)
 
 char *shell_quote(const char *word)
 {
-	const char *w = word;
 	char *s = NULL;
 	size_t n;
-	FILE *f = open_memstream(&s, &n);
+	FILE *f;
 
+	if (!shell_is_live(word))
+		return text_quote(word);
+	f = open_memstream(&s, &n);
 	if (!f)
 		return NULL;
-	while (is_safe(*w))
-		w++;
-	if (shell_is_live(word))
-		quote_live(f, word);
-	else if (*w || w == word)
-		quote_single(f, word);
-	else
-		fputs(word, f);
+	quote_live(f, word);
 	if (fclose(f) == 0)
 		return s;
 	free(s);

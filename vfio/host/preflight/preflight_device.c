@@ -18,6 +18,7 @@
 #include "vfio/rom_image.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/text.h"
 
 #define PCI_DEVICES    "/sys/bus/pci/devices"
 #define CLASS_DISPLAY  0x03
@@ -27,23 +28,6 @@
 #define IORESOURCE_MEM 0x200ull /* linux/ioport.h, as the resource file shows them */
 #define RESOURCE_MEM64 0x100000ull
 #define RESOURCE_UNSET 0x20000000ull
-
-void preflight_size(uint64_t bytes, char text[16])
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-	unsigned u = 0;
-	uint64_t part = 0;
-
-	for (; bytes >= 1024 && u + 1 < ARRAY_SIZE(units); u++) {
-		part = bytes % 1024;
-		bytes /= 1024;
-	}
-	if (part)
-		snprintf(text, 16, "%u.%u %s", (unsigned)bytes, (unsigned)(part * 10 / 1024),
-			 units[u]);
-	else
-		snprintf(text, 16, "%u %s", (unsigned)bytes, units[u]);
-}
 
 struct given {
 	struct preflight *p;
@@ -225,7 +209,7 @@ static int resource(void *arg, const char *line)
 	if (!flags || last <= first)
 		return 0;
 	size = last - first + 1;
-	preflight_size(size, text);
+	text_size(size, text);
 	if (i == ROM_RESOURCE) {
 		b->rom = size;
 		return 0;
@@ -255,7 +239,7 @@ static void check_window(struct preflight *p, struct bars *b)
 		bits = p->iommu_bits;
 	if (b->need64 <= 1ull << (bits - 2))
 		return;
-	preflight_size(b->need64, text);
+	text_size(b->need64, text);
 	snprintf(width, sizeof(width), "%u", bits);
 	b->bad = true;
 	preflight_say(p, PREFLIGHT_BARS_WIDE, text, width);
@@ -281,7 +265,7 @@ static void check_rom(const struct given *g, const struct bars *b)
 	bool display = g->d->class_code >> 16 == CLASS_DISPLAY;
 	char text[16];
 
-	preflight_size(b->rom, text);
+	text_size(b->rom, text);
 	if (display && hostfs_number(g->p->root, 0, PCI_DEVICES "/%s/boot_vga", g->d->bdf) == 1)
 		preflight_say(g->p, PREFLIGHT_ROM_BOOT);
 	else if (b->rom)

@@ -16,6 +16,7 @@
 #include "vfio/host/preflight/preflight.h"
 #include "vfio/host/preflight/preflight_parts.h"
 #include "vmm/core/addr.h"
+#include "vmm/core/text.h"
 
 #define GUEST_MEMORY GiB /* the default of --memory */
 
@@ -348,7 +349,7 @@ static void check_memlock(struct preflight *p)
 		preflight_say(p, PREFLIGHT_MEMLOCK_OK, "no limit");
 		return;
 	}
-	preflight_size(l.hard, size);
+	text_size(l.hard, size);
 	snprintf(text, sizeof(text), "up to %s of guest memory", size);
 	snprintf(shell, sizeof(shell), "%d", (int)getppid());
 	if (l.hard >= GUEST_MEMORY)
@@ -379,7 +380,7 @@ static int add_size(void *arg, const char *folder)
 		h->p->root, 0, NODES "/%s/hugepages/%s/free_hugepages", h->node, folder);
 	if (total == 0)
 		return 0;
-	preflight_size(kib * KiB, size);
+	text_size(kib * KiB, size);
 	snprintf(h->text + n, sizeof(h->text) - n, "%s%llu of %llu x %s free", n ? ", " : "", left,
 		 total, size);
 	return 0;

@@ -9,8 +9,6 @@
 
 #define NODES "/sys/devices/system/node"
 
-/* "4 KiB", "1.5 GiB". */
-void preflight_size(uint64_t bytes, char text[16]);
 /* Address bits of the host's processor; 0: not known. */
 unsigned preflight_cpu_bits(const char *root);
 /* Who uses the device: interfaces, disks, screens, processes. */

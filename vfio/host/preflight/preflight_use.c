@@ -15,14 +15,14 @@
 #include "vfio/host/preflight/preflight_parts.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
-#include "vmm/import/shell.h"
+#include "vmm/core/text.h"
 
 /* ---- the host ---- */
 
 /* The name is of somebody's choice (a stick's label), and the line will be pasted into a shell. */
 static void say_umount(char *remedy, size_t size, const char *where)
 {
-	scoped_free char *quoted = shell_quote(where);
+	scoped_free char *quoted = text_quote(where);
 
 	if (quoted && strlen(quoted) + sizeof("umount ") <= size)
 		snprintf(remedy, size, "umount %s", quoted);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Text for people and for shells. Pure functions. */
+#ifndef VMM_CORE_TEXT_H
+#define VMM_CORE_TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* True for a character that no shell treats specially, wherever it stands in a word. */
+bool text_is_plain(char c);
+/* The word as a POSIX shell reads it back: as it is where every character is plain, else in single
+ * quotes. The caller frees it. NULL: no memory. */
+char *text_quote(const char *word);
+/* A size for people: "4 KiB", "1.5 GiB". */
+void text_size(uint64_t bytes, char text[16]);
+
+#endif
