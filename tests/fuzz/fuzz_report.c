@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "vmm/core/error.h"
-#include "vmm/machine/snapshot.h"
+#include "vmm/report/report.h"
 
 #define PAGE_MAX (16u << 20)
 
@@ -37,8 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	render(s, machine_stats_html, 1);
-	render(s, machine_stats_print, 0);
+	render(s, report_html, 1);
+	render(s, report_text, 0);
 	json_decref(s);
 	return 0;
 }

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "vmm/core/error.h"
-#include "vmm/machine/snapshot.h"
+#include "vmm/report/report.h"
 
 static const char sample[] =
 	"{'format': 'minivmm-statistics', 'version': 1, 'program': 'minivmm 1', 'name': 'win',"
@@ -95,7 +95,7 @@ static char *render(const json_t *s, void (*how)(FILE *, const json_t *))
 static void test_text(void **state)
 {
 	json_t *s = load(sample);
-	char *text = render(s, machine_stats_print);
+	char *text = render(s, report_text);
 
 	(void)state;
 	assert_string_equal(text, golden);
@@ -121,7 +121,7 @@ static unsigned count(const char *s, const char *what)
 static void test_page(void **state)
 {
 	json_t *s = load(sample);
-	char *page = render(s, machine_stats_html);
+	char *page = render(s, report_html);
 
 	(void)state;
 	has(page, "<h1>win: what it cost</h1>");
@@ -159,7 +159,7 @@ static void test_hostile(void **state)
 	(void)state;
 	for (unsigned i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		json_t *s = load(odd[i]);
-		char *page = render(s, machine_stats_html), *text = render(s, machine_stats_print);
+		char *page = render(s, report_html), *text = render(s, report_text);
 
 		assert_int_equal(count(page, "<"), count(page, ">"));
 		assert_int_equal(count(page, "nan") + count(page, "inf"), 0);
@@ -177,7 +177,7 @@ static void test_escaped(void **state)
 	char long_name[400], *page;
 
 	(void)state;
-	page = render(s, machine_stats_html);
+	page = render(s, report_html);
 	has(page, "&lt;script&gt;&amp;  :");
 	assert_int_equal(count(page, "<script"), 0);
 	assert_int_equal(count(page, "<b"), count(page, "<body"));
@@ -187,7 +187,7 @@ static void test_escaped(void **state)
 	for (unsigned i = 0; i + 2 < sizeof(long_name); i += 2)
 		memcpy(long_name + i, "\xc3\xa4", 3);
 	json_object_set_new(s, "name", json_string(long_name));
-	page = render(s, machine_stats_html);
+	page = render(s, report_html);
 	has(page, "<h1>\xc3\xa4");
 	has(page, "\xc3\xa4...: what");
 	free(page);
@@ -203,7 +203,7 @@ static void test_bounded(void **state)
 	for (unsigned i = 0; i < 10000; i++)
 		json_array_append_new(traps, json_pack("{s:s}", "device", "x"));
 	json_object_set_new(s, "traps", traps);
-	page = render(s, machine_stats_html);
+	page = render(s, report_html);
 	assert_true(strlen(page) < 100000);
 	has(page, "9800 more are not shown");
 	free(page);

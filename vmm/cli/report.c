@@ -11,8 +11,8 @@
 #include "vmm/core/error.h"
 #include "vmm/core/infile.h"
 #include "vmm/core/log.h"
-#include "vmm/machine/snapshot.h"
 #include "vmm/core/outfile.h"
+#include "vmm/report/report.h"
 
 #define FILE_MAX (64u << 20) /* 255 vCPUs with full tables stay below */
 
@@ -74,7 +74,7 @@ static int write_page(const json_t *s, const char *path)
 		return 1;
 	}
 	if (f) {
-		machine_stats_html(f, s);
+		report_html(f, s);
 		if (!ferror(f) && (path ? fclose(f) : fflush(f)) == 0)
 			return 0;
 	}

@@ -7,6 +7,7 @@
  * becomes one row; rows are sorted by what they cost.
  */
 #include "vmm/machine/snapshot.h"
+#include "vmm/report/report.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -442,7 +443,7 @@ void machine_stats_report(struct vm *vm, bool text)
 	if (vm->stats_fd >= 0)
 		write_file(vm, now);
 	if (text)
-		machine_stats_print(stderr, now);
+		report_text(stderr, now);
 	json_decref(vm->stats_last);
 	vm->stats_last = now;
 }

@@ -1,39 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Statistics as people and programs get them: a snapshot is JSON (its schema is in the man page),
- * and text and HTML are made of that, at once or later from a file.
- *
- * Threads: main loop. The printers take any JSON, also a file's that somebody else wrote.
- */
+/* What a machine has counted, as JSON: the man page has its schema, vmm/report/ makes text and a
+ * page of it. Threads: main loop. */
 #ifndef VMM_MACHINE_SNAPSHOT_H
 #define VMM_MACHINE_SNAPSHOT_H
 
 #include <jansson.h>
-#include <stdio.h>
 
-#define STATS_FORMAT "minivmm-statistics"
-
-struct error;
 struct vm;
 
 /* What has been counted so far, with what came since `last` (NULL: the start) told apart. NULL: out
  * of memory. */
 json_t *machine_stats_snapshot(const struct vm *, const json_t *last);
-
-/* Text for people, the worst first. */
-void machine_stats_print(FILE *, const json_t *snapshot);
-
-/* A page with plots. */
-void machine_stats_html(FILE *, const json_t *snapshot);
-/* From a file's text; NULL with *err: it is no statistics. */
-json_t *stats_load(const char *text, size_t len, struct error *err);
-
-/* For the printers: the member when it has the right type, else 0 and "". Not below 0. */
-double stats_number(const json_t *object, const char *key);
-unsigned long long stats_offset(const json_t *object, const char *key); /* an integer */
-const char *stats_string(const json_t *object, const char *key);
-/* The value that `part` (0..1) of a histogram's entries are below, as a bucket's upper end; 0: it
- * is empty. */
-double stats_quantile(const json_t *histogram, double part);
 
 #endif

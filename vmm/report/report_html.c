@@ -5,7 +5,7 @@
  * The JSON may be anybody's. Members of the wrong type count as absent, text is escaped and cut,
  * tables and plots are bounded, so the page is well-formed and of bounded size whatever comes in.
  */
-#include "vmm/machine/snapshot.h"
+#include "vmm/report/report.h"
 
 #include <float.h>
 #include <stdbool.h>
@@ -492,7 +492,7 @@ static void device(FILE *f, const json_t *d)
 		histogram(f, name, value);
 }
 
-void machine_stats_html(FILE *f, const json_t *s)
+void report_html(FILE *f, const json_t *s)
 {
 	double seconds = stats_number(s, "seconds");
 	const json_t *devices = json_object_get(s, "devices"), *d;

@@ -3,7 +3,7 @@
  * Statistics as text: numbers first and aligned, names last, in each part the most costly on top.
  * Rates are of the time since the statistics were printed last.
  */
-#include "vmm/machine/snapshot.h"
+#include "vmm/report/report.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -266,7 +266,7 @@ static void print_device(FILE *f, const json_t *d)
 	fputc('\n', f);
 }
 
-void machine_stats_print(FILE *f, const json_t *s)
+void report_text(FILE *f, const json_t *s)
 {
 	struct rates r = { .seconds = stats_number(s, "recent_seconds"),
 			   .timed = json_is_true(json_object_get(s, "timed")) };
