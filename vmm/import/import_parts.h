@@ -62,6 +62,8 @@ struct importer {
 extern const struct import_grammar import_grammar[];
 extern const struct import_rule import_rules[];
 
+/* The first row about item, or with a key about that property of it; NULL: none is. */
+const struct import_rule *import_rule(const char *item, const char *key, const char *val);
 /* What the rules say of a property; id: the option and its first word. */
 enum import_fate import_judge(const char *id, const struct import_pair *);
 /* True when s is one of the alternatives. */
