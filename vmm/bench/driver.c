@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vmm/bench/driver.h"
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
 const struct bench_row bench_rows[BENCH_SERIES] = {
 	[BENCH_CLOCK] = { "clock, nothing between", 2000, 1, 0 },
 	[BENCH_CONFIG_READ] = { "configuration read", 1000, 1, 0 },
@@ -15,8 +13,6 @@ const struct bench_row bench_rows[BENCH_SERIES] = {
 	[BENCH_DISK_IRQ] = { "4 KiB disk read, interrupt", 1000, 1, 4096 },
 	[BENCH_DISK_DEEP] = { "32 such reads at once", 200, 32, 32 * 4096 },
 };
-
-static const struct bench_driver *const drivers[] = { &bench_edu, &bench_nvme };
 
 /* Neither what is measured may begin before the clock is read, nor the clock be read before that
  * has ended: RDTSC alone waits for nothing (Intel SDM 2B, RDTSC). */
@@ -53,48 +49,4 @@ const char *bench_measure(struct bench_env *e, enum bench_series series, bench_o
 	}
 	e->ops->end(e, series, row->samples);
 	return NULL;
-}
-
-static const char *nothing(struct bench_env *e, void *arg)
-{
-	(void)e;
-	(void)arg;
-	return NULL;
-}
-
-static const char *config_read(struct bench_env *e, void *arg)
-{
-	(void)arg;
-	return e->ops->config_read(e, 0) == e->id ? NULL : "the device does not answer any more";
-}
-
-static const struct bench_driver *find(uint32_t id, uint32_t class_revision)
-{
-	size_t i;
-
-	for (i = 0; i < COUNT(drivers); i++)
-		if (drivers[i]->match(id, class_revision))
-			return drivers[i];
-	return NULL;
-}
-
-const char *bench_driver_name(uint32_t id, uint32_t class_revision)
-{
-	const struct bench_driver *d = find(id, class_revision);
-
-	return d ? d->name : NULL;
-}
-
-const char *bench_run(struct bench_env *e)
-{
-	const struct bench_driver *d = find(e->id, e->class_revision);
-	const char *why;
-	size_t i;
-
-	for (i = 0; i < BENCH_MAX_SAMPLES; i++) /* present before the first of them counts */
-		((volatile uint32_t *)e->samples)[i] = 0;
-	why = bench_measure(e, BENCH_CLOCK, nothing, NULL, NULL);
-	if (!why)
-		why = bench_measure(e, BENCH_CONFIG_READ, config_read, NULL, NULL);
-	return why || !d ? why : d->run(e);
 }

@@ -74,7 +74,7 @@ const char *bench_run(struct bench_env *);
 /* The driver for a device; NULL: none, only configuration space is read. */
 const char *bench_driver_name(uint32_t id, uint32_t class_revision);
 
-/* ---- between bench.c and the drivers ---- */
+/* ---- between driver_run.c, driver.c and the drivers ---- */
 
 /* An operation; NULL, or what went wrong. */
 typedef const char *bench_op(struct bench_env *, void *arg);
