@@ -115,7 +115,8 @@ static void find_exits(void *arg, const struct kvm_stat *s)
 
 static void port_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 {
-	struct vm *vm = opaque;
+	struct bench_results *r = opaque;
+	struct vm *vm = r->vm;
 	const struct vcpu_stats *s = vcpu_stats(vm->vcpus, 0);
 	int fd = vcpu_stats_fd(vm->vcpus, 0);
 	struct bench_exits now = { 0 };
@@ -127,20 +128,19 @@ static void port_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 		now.user += count_read(&s->exits[i]);
 	if (fd >= 0)
 		kvm_stats_read(fd, find_exits, &now);
-	bench_message(vm->cfg->bench, vm->mem, (uint32_t)val, &now);
+	bench_message(r, vm->mem, (uint32_t)val, &now);
 }
 
 static const struct io_region_ops port_ops = { .write = port_write, .min_size = 4, .max_size = 4 };
 
-int machine_bench_realize(struct vm *vm, struct error *err)
+int bench_port_realize(struct vm *vm, void *arg, struct error *err)
 {
-	struct bench_results *r = vm->cfg->bench;
+	struct bench_results *r = arg;
 	int rc;
 
-	if (!r)
-		return 0;
+	r->vm = vm;
 	r->port = (struct io_region){
-		.name = "bench", .base = BENCH_PORT, .size = 4, .ops = &port_ops, .opaque = vm
+		.name = "bench", .base = BENCH_PORT, .size = 4, .ops = &port_ops, .opaque = r
 	};
 	rc = bus_add(vm->pio, &r->port);
 	return rc < 0 ? error_set(err, rc, "bench port: %s", strerror(-rc)) : 0;

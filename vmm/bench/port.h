@@ -30,6 +30,7 @@ struct bench_results {
 	char failed[128]; /* what went wrong; "": nothing */
 	bool done;
 	struct io_region port;
+	struct vm *vm; /* of the port */
 };
 
 /* Copies them. -EINVAL: no such series, or too many; -ENOMEM. */
@@ -40,7 +41,7 @@ void bench_results_free(struct bench_results *);
 void bench_message(struct bench_results *, const struct guest_mem *, uint32_t at,
 		   const struct bench_exits *now);
 
-/* The port, when the configuration has results to fill. */
-int machine_bench_realize(struct vm *, struct error *);
+/* config.extra: the port, which fills the struct bench_results at arg. */
+int bench_port_realize(struct vm *, void *arg, struct error *);
 
 #endif

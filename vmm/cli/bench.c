@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * minivmm bench passthrough --vfio BDF [--json]: what passthrough of this device costs on this
- * machine. The same drivers (guest-tests/bench) run twice: in this process, and in a guest of a few
+ * machine. The same drivers (vmm/bench) run twice: in this process, and in a guest of a few
  * kilobytes that is given the device as `run` gives it. What differs is the cost.
  *
  * A signal ends either run: the first by ending the process, after which the kernel takes the
@@ -88,7 +88,8 @@ static int run_guest(int fd, const char *bdf, struct bench_results *r, struct er
 
 	snprintf(kernel, sizeof(kernel), "/proc/self/fd/%d", fd);
 	if (config_parse(&cfg, ARRAY_SIZE(argv), argv, err) == 0) {
-		cfg.bench = r;
+		cfg.extra = bench_port_realize;
+		cfg.extra_arg = r;
 		status = machine_run(&cfg, NULL, NULL, err);
 	}
 	config_free(&cfg);

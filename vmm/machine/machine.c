@@ -30,7 +30,6 @@
 #include "devices/virtio/virtio_rng.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
-#include "vmm/bench/port.h"
 
 void machine_stop(struct vm *vm, int status)
 {
@@ -232,6 +231,11 @@ static int realize_exit_port(struct vm *vm, struct error *err)
 	vm->exit_port.exit = request_exit;
 	vm->exit_port.opaque = vm;
 	return init_error(exit_port_init(&vm->exit_port, vm->pio), "exit port", err);
+}
+
+static int realize_extra(struct vm *vm, struct error *err)
+{
+	return vm->cfg->extra ? vm->cfg->extra(vm, vm->cfg->extra_arg, err) : 0;
 }
 
 static int realize_debugcon(struct vm *vm, struct error *err)
@@ -437,7 +441,7 @@ struct device_row {
 static const struct device_row devices[] = {
 	{ realize_cmos, unrealize_cmos, reset_cmos },
 	{ realize_exit_port, NULL, NULL },
-	{ machine_bench_realize, NULL, NULL },
+	{ realize_extra, NULL, NULL },
 	{ realize_chipset, unrealize_chipset, reset_pci }, /* resets everything on the PCI bus */
 	{ realize_disks, unrealize_disks, NULL },
 	{ realize_nets, unrealize_nets, NULL },

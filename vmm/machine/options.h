@@ -15,7 +15,7 @@
 #define CONFIG_MAX_VFIO	  30
 #define CONFIG_MAX_CPUS	  255u
 
-struct bench_results;
+struct vm;
 
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 enum config_cache { CACHE_NONE, CACHE_WRITEBACK };
@@ -87,11 +87,13 @@ struct config {
 	unsigned n_disks, n_nets, n_vfio, n_serial;
 	bool daemonize, no_reboot, rng, bind, stats;
 	unsigned verbose;
-	uint64_t rt;		     /* SCHED_FIFO priority of the vCPUs' threads; 0: none */
-	unsigned idle;		     /* 0 halt, 1 poll */
-	unsigned rtc_localtime;	     /* 0: UTC */
-	unsigned msr_gp;	     /* 0: registers KVM does not know read 0, 1: #GP */
-	struct bench_results *bench; /* filled by a guest that measures (port.h), or NULL */
+	uint64_t rt;		/* SCHED_FIFO priority of the vCPUs' threads; 0: none */
+	unsigned idle;		/* 0 halt, 1 poll */
+	unsigned rtc_localtime; /* 0: UTC */
+	unsigned msr_gp;	/* 0: registers KVM does not know read 0, 1: #GP */
+	/* A caller's own device on the machine's buses, made before the others; NULL: none. */
+	int (*extra)(struct vm *, void *arg, struct error *);
+	void *extra_arg;
 	/* derived */
 	enum config_pin pin_kind;
 	unsigned pin[CONFIG_MAX_CPUS]; /* PIN_LIST: the host's CPU for each of ours */
