@@ -55,7 +55,7 @@ LIBOBJ  = $(filter-out $(O)/vmm/cli/main.o,$(OBJ))
 FAKES   = $(wildcard tests/unit/fake_*.c)
 UNIT    = $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help check check-headers check-includes check-style check-figures unit test demo bench fuzz format tidy \
+.PHONY: all help check check-headers check-rooms check-style check-figures unit test demo bench fuzz format tidy \
 	host clean distclean install deps
 .DEFAULT_GOAL = all
 
@@ -68,7 +68,7 @@ help:
 	@echo "make            build $(O)/minivmm          make install  PREFIX=$(PREFIX) DESTDIR="
 	@echo "make demo       show what it does (installs what it needs)"
 	@echo "make test       every test (installs what it needs)"
-	@echo "make check      the quick ones: unit, headers, includes, style"
+	@echo "make check      the quick ones: unit, headers, rooms, style"
 	@echo "make bench      the measurements             make fuzz     the fuzz targets, longer"
 	@echo "make host       only set up the nested VFIO host under $(BUILD)/host"
 	@echo "make format     clang-format                 make tidy     clang-tidy"
@@ -115,7 +115,7 @@ install: all
 	$(if $(wildcard vmm/cli/minivmm.1),install -D -m 644 vmm/cli/minivmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/minivmm.1)
 
 # Quick checks, one line a test. The runner counts them.
-check: $(UNIT) check-headers check-includes check-style check-figures
+check: $(UNIT) check-headers check-rooms check-style check-figures
 	$(Q)tests/run-units $(UNIT)
 
 # The unit tests alone.
@@ -129,9 +129,10 @@ $(O)/%.h.ok: %.h
 	$(Q)$(CC) $(BASE) -Wno-unused-function -MF $@.d -fsyntax-only -x c $<
 	$(Q)touch $@
 
-# core <- devices <- {vfio, firmware} <- composition; who may see which UAPI header.
-check-includes:
-	$(Q)tests/check-includes
+# tests/rooms: which room may use which, and which kernel headers it may see.
+check-rooms: $(OBJ)
+	$(Q)tests/check-rooms $(O)
+	$(Q)tests/check-rooms-refuses $(O)
 
 check-style:
 	$(Q)tests/check-style

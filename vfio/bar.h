@@ -10,7 +10,7 @@
 #define VFIO_LINGER_NS 20000000ull
 
 /* Adds the guest's BARs and maps what can be mapped into our process. After vfio_config_init() and
- * vfio_msix_init(). A part that cannot be mapped is trapped. -ENOMEM. */
+ * vfio_irqs_init(). A part that cannot be mapped is trapped. -ENOMEM. */
 int vfio_bars_init(struct vfio_pci *, struct error *);
 void vfio_bars_free(struct vfio_pci *);
 /* pci_device_ops. */

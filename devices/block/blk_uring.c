@@ -3,7 +3,7 @@
  * The io_uring engine: one ring per queue, one thread per ring.
  *
  * The kick eventfd is part of the ring: a multishot poll on it completes like any other request, so
- * that one io_uring_enter() submits a batch and waits for whatever comes first, a completion or a
+ * that one io_uring_enter(2) submits a batch and waits for whatever comes first, a completion or a
  * kick. Nobody reads the eventfd: each write wakes the poll, whatever its count. At depth 1 a
  * request costs two enters (wait for the kick; submit and wait) and the write to the irqfd.
  *

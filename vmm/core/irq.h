@@ -50,8 +50,8 @@ void irq_table_free(struct irq_table *);
 /* Shows how often each line was raised. */
 void irq_table_add_stats(struct irq_table *, struct stats *);
 
-/* Level lines are shared: a GSI is high while any source holds it. `source` is a small id from
- * irq_source_new(). */
+/* Level lines are shared: a GSI is high while any source holds it. `id` is the number that
+ * irq_source_init() gives a source of the GSI. */
 struct irq_source {
 	struct irq_table *table;
 	uint32_t gsi;
