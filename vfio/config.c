@@ -8,8 +8,11 @@
  * register, the links of the capability lists, MSI and MSI-X, what the topology decides in the PCI
  * Express capability, and all of the extended capabilities that are hidden:
  *
- *   SR-IOV and ARI give the bus other functions, which the guest does not have; resizable BARs
- *   would change sizes that VFIO has reported as fixed; Enhanced Allocation names host addresses.
+ *   SR-IOV and ARI give the bus other functions, which the guest does not have; Enhanced
+ *   Allocation names host addresses.
+ *
+ * VFIO's BARs have fixed sizes, but drivers of graphics cards look whether a BAR can be resized:
+ * that capability is shown with the one size that there is, and hidden where that cannot be said.
  *
  * The capability at 0x100 cannot be unlinked, as nothing points to it; hidden, it becomes a null
  * capability (id 0: PCI Express 5.0, 7.9.28) that carries the link.
@@ -23,6 +26,7 @@
 #include "vfio/config.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vfio/bar.h"
@@ -33,6 +37,7 @@
 #define MULTI_FUNC   0x80
 #define EXP_V1_LEN   0x14u
 #define EXP_V2_LEN   0x3cu
+#define REBAR_MAX    19u /* 512 GiB, the last size in the capability register: 1 MiB << 19 */
 #ifndef PCI_EXT_CAP_ID_VF_REBAR
 #define PCI_EXT_CAP_ID_VF_REBAR 0x24
 #endif
@@ -288,8 +293,68 @@ void vfio_config_unlink(struct vfio_pci *v, unsigned *cap)
 
 /* ---- extended capabilities ---- */
 
-/* Length of a capability to hide, 0 for one to show. */
-static unsigned hidden_len(const uint8_t *c, unsigned id)
+static unsigned rebar_count(const uint8_t *c)
+{
+	return (c[PCI_REBAR_CTRL] & PCI_REBAR_CTRL_NBAR_MASK) >> PCI_REBAR_CTRL_NBAR_SHIFT;
+}
+
+static uint64_t region_size(const struct vfio_pci *v, unsigned index)
+{
+	struct vfio_region_info *info = NULL;
+	int ret = v->k->ops->region_info(v->k, index, &info);
+	uint64_t size = ret ? 0 : info->size;
+
+	free(info);
+	return size;
+}
+
+/* The register pairs of a Resizable BAR capability (PCI Express 6.0, 7.8.6) make sense, and their
+ * sizes are those that VFIO has. */
+static bool rebar_is_right(const struct vfio_pci *v, unsigned at, const uint8_t *starts)
+{
+	unsigned n, len;
+
+	if (!range_ok(at, PCI_REBAR_CTRL + 4, PCI_CFG_SIZE))
+		return false;
+	n = rebar_count(v->dev.cfg + at);
+	len = 4 + 8 * n;
+	if (n < 1 || n > PCI_NUM_BARS || !range_ok(at, len, PCI_CFG_SIZE))
+		return false;
+	for (unsigned i = at + 4; i < at + len; i += 4)
+		if (starts[i / 4])
+			return false;
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t ctrl = pci_get32(v->dev.cfg, at + PCI_REBAR_CTRL + 8 * i);
+		unsigned bar = ctrl & PCI_REBAR_CTRL_BAR_IDX;
+		unsigned bits = (ctrl & PCI_REBAR_CTRL_BAR_SIZE) >> PCI_REBAR_CTRL_BAR_SHIFT;
+
+		if (bar >= PCI_NUM_BARS || bits > REBAR_MAX ||
+		    region_size(v, VFIO_PCI_BAR0_REGION_INDEX + bar) != MiB << bits)
+			return false;
+	}
+	return true;
+}
+
+/* Read-only, with the size that each BAR has as the only one. */
+static void rebar_fix(struct vfio_pci *v, unsigned at)
+{
+	unsigned n = rebar_count(v->dev.cfg + at);
+
+	emulate(v, at + 4, 8 * n);
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t *c = v->dev.cfg + at + 8 * i;
+		uint32_t ctrl = pci_get32(c, PCI_REBAR_CTRL);
+		unsigned bits = (ctrl & PCI_REBAR_CTRL_BAR_SIZE) >> PCI_REBAR_CTRL_BAR_SHIFT;
+
+		pci_set32(c, PCI_REBAR_CAP, 1u << (bits + 4));
+		pci_set32(c, PCI_REBAR_CTRL,
+			  ctrl & (PCI_REBAR_CTRL_BAR_IDX | PCI_REBAR_CTRL_NBAR_MASK |
+				  PCI_REBAR_CTRL_BAR_SIZE));
+	}
+}
+
+/* Length of a capability to hide, 0 for one to show. left: bytes up to the end of the space. */
+static unsigned hidden_len(const uint8_t *c, unsigned id, unsigned left)
 {
 	switch (id) {
 	case PCI_EXT_CAP_ID_SRIOV:
@@ -298,7 +363,9 @@ static unsigned hidden_len(const uint8_t *c, unsigned id)
 		return 8;
 	case PCI_EXT_CAP_ID_REBAR:
 	case PCI_EXT_CAP_ID_VF_REBAR: /* up to six pairs of registers */
-		return 4 + 8 * ((c[PCI_REBAR_CTRL] & PCI_REBAR_CTRL_NBAR_MASK) >> 5);
+		if (left < PCI_REBAR_CTRL + 4)
+			return left;
+		return 4 + 8 * (rebar_count(c) ? rebar_count(c) : 1);
 	case 0: /* the kernel has hidden it already */
 		return 4;
 	}
@@ -349,8 +416,12 @@ static void init_ext_caps(struct vfio_pci *v)
 	for (unsigned i = 0; i < n; i++) {
 		unsigned at = order[i];
 		uint32_t h = pci_get32(cfg, at);
-		unsigned hide = hidden_len(cfg + at, PCI_EXT_CAP_ID(h));
+		unsigned hide = hidden_len(cfg + at, PCI_EXT_CAP_ID(h), PCI_CFG_SIZE - at);
 
+		if (PCI_EXT_CAP_ID(h) == PCI_EXT_CAP_ID_REBAR && rebar_is_right(v, at, starts)) {
+			rebar_fix(v, at);
+			hide = 0;
+		}
 		if (hide) {
 			hide_ext_cap(v, at, hide, starts);
 			continue;

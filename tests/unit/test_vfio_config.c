@@ -179,6 +179,69 @@ static void test_extended(void **state)
 	assert_int_equal(pci_get32(x->f.config, 0x144), 0);
 }
 
+/* Sizes of 256 MiB to 16 GiB; the BAR has 256 MiB. */
+static void rebar(struct fixture *x, unsigned at, unsigned n, uint32_t ctrl)
+{
+	pci_set32(x->f.config, at + PCI_REBAR_CAP, 0x0007f000);
+	pci_set32(x->f.config, at + PCI_REBAR_CTRL, n << PCI_REBAR_CTRL_NBAR_SHIFT | ctrl);
+}
+
+static void test_rebar(void **state)
+{
+	struct fixture *x = *state;
+
+	express(x, PCI_EXP_TYPE_ENDPOINT);
+	fake_vfio_bar(&x->f, 0, 256 * MiB,
+		      PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
+	fake_vfio_bar(&x->f, 2, 4 * MiB, 0);
+	ext(x, 0x100, PCI_EXT_CAP_ID_ERR, 0x200);
+	ext(x, 0x200, PCI_EXT_CAP_ID_REBAR, 0x300);
+	rebar(x, 0x200, 2, 8 << 8 | 0xffffc000);
+	pci_set32(x->f.config, 0x20c, 0x00000070);
+	pci_set32(x->f.config, 0x210, 2 << 8 | 2);
+	ext(x, 0x300, PCI_EXT_CAP_ID_DSN, 0);
+	plug(x);
+	assert_int_equal(rd(x, 0x200, 4), PCI_EXT_CAP_ID_REBAR | 1 << 16 | 0x300u << 20);
+	assert_int_equal(rd(x, 0x204, 4), 0x00001000); /* the one size there is */
+	assert_int_equal(rd(x, 0x208, 4), 2 << 5 | 8 << 8);
+	assert_int_equal(rd(x, 0x20c, 4), 0x00000040);
+	assert_int_equal(rd(x, 0x210, 4), 2 << 8 | 2);
+	wr(x, 0x208, 4, 10 << 8);
+	assert_int_equal(rd(x, 0x208, 4), 2 << 5 | 8 << 8);
+	assert_int_equal(pci_get32(x->f.config, 0x208), 2 << 5 | 8 << 8 | 0xffffc000);
+}
+
+/* What cannot be true is hidden: a size that VFIO does not have, no BAR, more than there is room
+ * for. */
+static void test_rebar_hidden(void **state)
+{
+	static const struct {
+		unsigned n, ctrl, next;
+	} bad[] = { { 1, 9 << 8, 0 }, { 1, 8 << 8 | 1, 0 }, { 1, 8 << 8 | 7, 0 }, { 1, 28 << 8, 0 },
+		    { 0, 8 << 8, 0 }, { 7, 8 << 8, 0 },	    { 2, 8 << 8, 0x20c } };
+	struct fixture *x = *state;
+
+	express(x, PCI_EXP_TYPE_ENDPOINT);
+	fake_vfio_bar(&x->f, 0, 256 * MiB, PCI_BASE_ADDRESS_MEM_TYPE_64);
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		ext(x, 0x100, PCI_EXT_CAP_ID_ERR, 0x200);
+		ext(x, 0x200, PCI_EXT_CAP_ID_REBAR, bad[i].next);
+		rebar(x, 0x200, bad[i].n, bad[i].ctrl);
+		if (bad[i].next)
+			pci_set32(x->f.config, bad[i].next, PCI_EXT_CAP_ID_DSN | 1u << 16);
+		plug(x);
+		assert_int_equal(rd(x, 0x100, 4) & 0xfffff, PCI_EXT_CAP_ID_ERR | 1 << 16);
+		assert_int_equal(rd(x, 0x100, 4) >> 20, bad[i].next);
+		assert_int_equal(rd(x, 0x204, 4), 0);
+		vfio_pci_free(x->v);
+		x->v = NULL;
+	}
+	ext(x, 0x100, PCI_EXT_CAP_ID_ERR, 0xffc);
+	pci_set32(x->f.config, 0xffc, PCI_EXT_CAP_ID_REBAR | 1u << 16);
+	plug(x);
+	assert_int_equal(rd(x, 0xffc, 4), 0);
+}
+
 static void test_extended_all_hidden(void **state)
 {
 	struct fixture *x = *state;
@@ -276,6 +339,8 @@ int main(void)
 		T(test_express_topology),
 		T(test_express_link_kept),
 		T(test_extended),
+		T(test_rebar),
+		T(test_rebar_hidden),
 		T(test_extended_all_hidden),
 		T(test_conventional),
 		T(test_refused),
