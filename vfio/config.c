@@ -291,6 +291,43 @@ void vfio_config_unlink(struct vfio_pci *v, unsigned *cap)
 	*cap = 0;
 }
 
+/* As much as is known of it: what is not takes two dwords. */
+static unsigned cap_len(const struct vfio_pci *v, unsigned at)
+{
+	const uint8_t *c = v->dev.cfg + at;
+
+	switch (c[0]) {
+	case PCI_CAP_ID_MSI:
+		return v->msi_len;
+	case PCI_CAP_ID_MSIX:
+		return PCI_CAP_MSIX_SIZEOF;
+	case PCI_CAP_ID_EXP:
+		return (c[PCI_EXP_FLAGS] & PCI_EXP_FLAGS_VERS) >= 2 ? EXP_V2_LEN : EXP_V1_LEN;
+	case PCI_CAP_ID_VNDR:
+		return c[PCI_CAP_FLAGS] > 4 ? c[PCI_CAP_FLAGS] : 4;
+	}
+	return 8;
+}
+
+int vfio_config_add_cap(struct vfio_pci *v, unsigned at, const uint8_t *cap, unsigned len)
+{
+	uint8_t *cfg = v->dev.cfg;
+	unsigned link = PCI_CAPABILITY_LIST;
+
+	if (at < PCI_STD_HEADER_SIZEOF || !range_ok(at, len, PCI_CFG_SPACE_SIZE))
+		return -EINVAL;
+	/* init_caps() has made the list: it ends. */
+	for (; cfg[link]; link = cfg[link] + PCI_CAP_LIST_NEXT)
+		if (range_overlaps(cfg[link], cap_len(v, cfg[link]), at, len))
+			return -EBUSY;
+	memcpy(cfg + at, cap, len);
+	cfg[at + PCI_CAP_LIST_NEXT] = 0;
+	cfg[link] = (uint8_t)at;
+	cfg[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
+	emulate(v, at, len);
+	return 0;
+}
+
 /* ---- extended capabilities ---- */
 
 static unsigned rebar_count(const uint8_t *c)

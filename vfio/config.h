@@ -11,6 +11,9 @@ int vfio_config_init(struct vfio_pci *, struct error *);
 /* pci_device_ops. Aligned accesses within PCI_CFG_SIZE. */
 uint32_t vfio_config_read(struct pci_device *, unsigned off, unsigned size);
 void vfio_config_write(struct pci_device *, unsigned off, unsigned size, uint32_t val);
+/* Adds a capability of len bytes at the end of the guest's list; its registers are read-only.
+ * -EBUSY: a capability that the guest sees reaches into [at, at + len). */
+int vfio_config_add_cap(struct vfio_pci *, unsigned at, const uint8_t *cap, unsigned len);
 /* Takes the capability at *cap (0: none) out of the guest's list; *cap becomes 0. */
 void vfio_config_unlink(struct vfio_pci *, unsigned *cap);
 /* Puts the guest's registers to their state after a reset; the hardware's command register, too. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "vfio/bar.h"
+#include "vfio/clique.h"
 #include "vfio/config.h"
 #include "vfio/irq.h"
 #include "vfio/quirk.h"
@@ -190,6 +191,8 @@ static int init_parts(struct vfio_pci *v, struct error *err)
 	ret = vfio_config_init(v, err);
 	if (!ret)
 		ret = vfio_irqs_init(v, err);
+	if (!ret)
+		ret = vfio_clique_init(v, err);
 	if (ret)
 		return ret;
 	vfio_quirks_init(v);

@@ -22,6 +22,7 @@ struct vfio_pci_config {
 	bool x_vga;	     /* legacy VGA ranges through the device's VGA region */
 	bool mmap;	     /* false: every BAR access is trapped (slow; for debugging) */
 	bool p2p;	     /* BARs are mapped into the IOMMU for the other devices of the VM */
+	unsigned clique;     /* 1 to 16: NVIDIA's peer-to-peer clique 0 to 15; 0: none is told */
 	/* The host wants the device back; the device reported an uncorrectable error. May be NULL.
 	 * name: "0000:01:00.0". */
 	void (*on_request)(void *opaque, const char *name);

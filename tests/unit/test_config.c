@@ -284,6 +284,11 @@ static void test_vfio(void **state)
 	assert_int_equal(c.vfio[1].slot, 5);
 	assert_int_equal(c.vfio[0].p2p, P2P_AUTO);
 	assert_int_equal(c.vfio[1].p2p, P2P_OFF);
+	assert_int_equal(c.vfio[1].clique, CONFIG_NO_CLIQUE);
+	good("--vfio 01:00.0,p2p-clique=0 --vfio 02:00.0,p2p-clique=15");
+	assert_int_equal(c.vfio[0].clique, 0);
+	assert_int_equal(c.vfio[1].clique, 15);
+	bad("--vfio 01:00.0,p2p-clique=16", "p2p-clique");
 	good("--vfio 10000:E1:00.0,rombar=off");
 	assert_string_equal(c.vfio[0].bdf, "10000:e1:00.0");
 	assert_false(c.vfio[0].rombar);

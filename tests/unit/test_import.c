@@ -327,6 +327,8 @@ static void test_vfio(void **state)
 	       "--vfio 01:00.0,romfile=a,,b,x-vga=on", NULL);
 	device("-device vfio-pci-nohotplug,host=0000:01:00.1,x-no-mmap=on",
 	       "--vfio 0000:01:00.1,mmap=off", NULL);
+	device("-device vfio-pci,host=01:00.0,x-nv-gpudirect-clique=0x3",
+	       "--vfio 01:00.0,p2p-clique=3", NULL);
 	device("-device vfio-pci,host=01:00.0,rombar=0,romfile=x", "--vfio 01:00.0,rombar=off",
 	       NULL);
 	device("-device vfio-pci,sysfsdev=/sys/bus/pci/devices/0000:02:00.0,display=off",

@@ -179,6 +179,45 @@ static void test_extended(void **state)
 	assert_int_equal(pci_get32(x->f.config, 0x144), 0);
 }
 
+static void nvidia(struct fixture *x)
+{
+	pci_set16(x->f.config, PCI_VENDOR_ID, 0x10de);
+	pci_set32(x->f.config, PCI_CLASS_REVISION, 0x030000a1);
+}
+
+static void test_clique(void **state)
+{
+	struct fixture *x = *state;
+	struct error err = { 0 };
+	uint8_t ids[8];
+
+	nvidia(x);
+	fake_vfio_cap(&x->f, 0x60, PCI_CAP_ID_PM);
+	x->opt.clique = 1 + 5;
+	plug(x);
+	assert_int_equal(chain(x, ids, 8), 2);
+	assert_int_equal(rd(x, 0x61, 1), 0xc8);
+	assert_int_equal(rd(x, 0xc8, 4), 0x50080009);
+	assert_int_equal(rd(x, 0xcc, 4), 5 << 19 | 'P' << 8 | '2');
+	wr(x, 0xcc, 4, 0);
+	assert_int_equal(rd(x, 0xcc, 4), 5 << 19 | 'P' << 8 | '2');
+	assert_int_equal(pci_get32(x->f.config, 0xcc), 0);
+	vfio_pci_free(x->v);
+	/* MSI-X reaches over C8h; then something is at D8h, too. */
+	fake_vfio_msix(&x->f, 0xc0, 1, 0, 0x800);
+	fake_vfio_bar(&x->f, 0, 0x1000, 0);
+	plug(x);
+	assert_int_equal(rd(x, 0xd4, 4), 0x50080009);
+	vfio_pci_free(x->v);
+	x->v = NULL;
+	fake_vfio_cap(&x->f, 0xd8, PCI_CAP_ID_VPD);
+	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_int_equal(err.code, -EBUSY);
+	pci_set32(x->f.config, PCI_CLASS_REVISION, 0x040300a1); /* its audio function */
+	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_int_equal(err.code, -EINVAL);
+}
+
 /* Sizes of 256 MiB to 16 GiB; the BAR has 256 MiB. */
 static void rebar(struct fixture *x, unsigned at, unsigned n, uint32_t ctrl)
 {
@@ -339,6 +378,7 @@ int main(void)
 		T(test_express_topology),
 		T(test_express_link_kept),
 		T(test_extended),
+		T(test_clique),
 		T(test_rebar),
 		T(test_rebar_hidden),
 		T(test_extended_all_hidden),

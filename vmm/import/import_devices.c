@@ -337,6 +337,7 @@ static void write_vfio_device(struct importer *im, const struct import_item *it)
 {
 	const char *host = host_address(it), *s;
 	const char *rombar = import_get(it, "rombar"), *rom = import_get(it, "romfile");
+	const char *clique = import_get(it, "x-nv-gpudirect-clique");
 	bool hidden = rombar && !import_on(it, "rombar");
 	unsigned slot = guest_slot(im, it);
 
@@ -360,6 +361,8 @@ static void write_vfio_device(struct importer *im, const struct import_item *it)
 		s = import_fmt(im, "%s,mmap=off", s);
 	if (slot)
 		s = import_fmt(im, "%s,slot=%u", s, slot);
+	if (clique)
+		s = import_fmt(im, "%s,p2p-clique=%lu", s, strtoul(clique, NULL, 0));
 	import_line(im, "--vfio", s);
 }
 

@@ -229,7 +229,8 @@ const struct import_rule import_rules[] = {
 
 	/* Passed-through devices. */
 	ITEM("device vfio-pci|device vfio-pci-nohotplug", SAME, 0),
-	KEY("device vfio-pci*", "host|sysfsdev|romfile|rombar|x-vga|x-no-mmap|iommufd", SAME, 0),
+	KEY("device vfio-pci*", "host|sysfsdev|romfile|rombar|x-vga|x-no-mmap|iommufd|"
+	    "x-nv-gpudirect-clique", SAME, 0),
 	VAL("device vfio-pci*",
 	    "display|ramfb|x-balloon-allowed|enable-migration|x-req|x-intx-mmap-timeout-ms|"
 	    "x-no-kvm-*|x-no-vfio-ioeventfd|x-pci-*-id|guest_reset_host",

@@ -435,6 +435,7 @@ static int opt_vfio(struct config *c, const struct option *o, const char *arg, s
 		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_VFIO);
 	c->n_vfio++;
 	v->rombar = v->mmap = true;
+	v->clique = CONFIG_NO_CLIQUE;
 	rc = parse_keys(c, o, arg, v, true, err);
 	if (rc < 0)
 		return rc;
@@ -504,6 +505,7 @@ static const struct key vfio_keys[] = {
 	{ "mmap", KEY_FLAG, IN(config_vfio, mmap), 0, 0, { 0 } },
 	{ "slot", KEY_NUMBER, IN(config_vfio, slot), 1, 30, { 0 } },
 	{ "p2p", KEY_CHOICE, IN(config_vfio, p2p), 0, 0, { "auto", "on", "off" } },
+	{ "p2p-clique", KEY_NUMBER, IN(config_vfio, clique), 0, 15, { 0 } },
 	{ 0 },
 };
 
@@ -599,7 +601,7 @@ static const char help[] =
 	"  --no-reboot  --rtc utc|localtime          a reset ends the run; its clock\n"
 	"devices\n"
 	"  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
-	"       [,p2p=auto|on|off]  [--bind]         a PCI device (bound for the run)\n"
+	"       [,p2p=auto|on|off][,p2p-clique=N]  [--bind]  a PCI device (bound for it)\n"
 	"  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
 	"         [,queues=N][,serial=S][,logical_block_size=512|4096]  virtio-blk, raw\n"
 	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"

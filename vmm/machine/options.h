@@ -38,13 +38,16 @@ struct config_net {
 	bool has_mac;
 };
 
+#define CONFIG_NO_CLIQUE 16
+
 struct config_vfio {
 	const char *address; /* as given */
 	char bdf[16];	     /* "0000:01:00.0" */
 	const char *romfile;
 	bool rombar, x_vga, mmap;
-	unsigned p2p;  /* enum config_p2p */
-	uint64_t slot; /* of the guest's bus 0, for the root port; 0: any */
+	unsigned p2p;	 /* enum config_p2p */
+	uint64_t slot;	 /* of the guest's bus 0, for the root port; 0: any */
+	uint64_t clique; /* of GPUDirect P2P, 0 to 15; CONFIG_NO_CLIQUE */
 };
 
 enum config_choice { CONFIG_AUTO, CONFIG_ON, CONFIG_OFF };

@@ -169,6 +169,7 @@ static int make_function(struct vm *vm, struct machine_vfio *v, unsigned i, stru
 		 * card's audio function does not. */
 		.p2p = c->p2p == P2P_ON ||
 		       (c->p2p == P2P_AUTO && vfio_layout_cards(v->place, v->n) > 1),
+		.clique = c->clique == CONFIG_NO_CLIQUE ? 0 : (unsigned)c->clique + 1,
 		.on_request = on_request,
 		.on_error = on_error,
 		.opaque = vm,
