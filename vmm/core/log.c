@@ -2,10 +2,16 @@
 /*
  * Logging: a line is formatted on the caller's stack and leaves in one write(2), so lines of
  * different threads never mix and a vCPU thread never waits for another's.
+ *
+ * Until log_run() a line waits for whoever reads stderr: an error at the start must arrive. From
+ * then on a line may come from a thread that holds a device's lock or from the main loop, so what
+ * stderr does not take at once is dropped, and counted in front of the next line that it takes.
+ * From log_end() on, all lines together wait up to LAST_MS.
  */
 #include "vmm/core/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,8 +19,11 @@
 #include <unistd.h>
 
 #include "vmm/core/error.h"
+#include "vmm/core/nbio.h"
 
 #define LOG_LINE_MAX	1024
+#define LAST_MS		1000u
+#define TEXT_MS		500u /* for a text that the user asked for */
 #define LIMIT_LINES	8
 #define LIMIT_WINDOW_NS 10000000000ull
 
@@ -29,6 +38,96 @@ void log_set_level(enum log_level level)
 bool log_enabled(enum log_level level)
 {
 	return level <= __atomic_load_n(&log_level, __ATOMIC_RELAXED);
+}
+
+/* How lines go to stderr, which every thread shares, too; changed while no guest runs. */
+static struct {
+	bool runs;
+	struct nbio out;  /* once `runs` */
+	uint64_t last_ns; /* when waiting ends; 0: there is none */
+	uint32_t dropped; /* atomic: lines */
+	bool torn;	  /* atomic: the last line broke off */
+} log_out;
+
+static uint64_t log_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void log_run(void)
+{
+	if (log_out.runs)
+		nbio_close(&log_out.out);
+	log_out.out = nbio_shared(STDERR_FILENO, O_WRONLY);
+	log_out.last_ns = 0;
+	log_out.runs = true;
+}
+
+void log_end(void)
+{
+	if (log_out.runs)
+		log_out.last_ns = log_now_ns() + LAST_MS * 1000000ull;
+}
+
+static unsigned log_patience_ms(void)
+{
+	uint64_t now = log_out.last_ns ? log_now_ns() : 0;
+
+	return now < log_out.last_ns ? (unsigned)((log_out.last_ns - now) / 1000000u) : 0;
+}
+
+/* All of it, or false. */
+static bool log_write(const char *text, size_t len, unsigned ms)
+{
+	size_t done;
+
+	if (!log_out.runs) {
+		while (write(STDERR_FILENO, text, len) < 0 && errno == EINTR)
+			;
+		return true;
+	}
+	done = nbio_write_all(&log_out.out, text, len, ms);
+	if (done > 0 && done < len)
+		__atomic_store_n(&log_out.torn, true, __ATOMIC_RELAXED);
+	return done == len;
+}
+
+static void log_drop(uint32_t n)
+{
+	__atomic_add_fetch(&log_out.dropped, n, __ATOMIC_RELAXED);
+}
+
+/* Says what is missing, if something is and can be said. */
+static bool log_dropped(unsigned ms)
+{
+	uint32_t n = __atomic_exchange_n(&log_out.dropped, 0, __ATOMIC_RELAXED);
+	bool torn = __atomic_exchange_n(&log_out.torn, false, __ATOMIC_RELAXED);
+	char text[96];
+	int len;
+
+	if (!n)
+		return true;
+	len = snprintf(text, sizeof(text),
+		       "%sminivmm: %u messages were dropped, nobody read them\n", torn ? "\n" : "",
+		       n);
+	if (log_write(text, (size_t)len, ms))
+		return true;
+	log_drop(n);
+	return false;
+}
+
+static void log_put(const char *text, size_t len, unsigned ms)
+{
+	if (!log_dropped(ms) || !log_write(text, len, ms))
+		log_drop(1);
+}
+
+void log_text(const char *text, size_t len)
+{
+	log_put(text, len, TEXT_MS);
 }
 
 static void log_line(enum log_level level, const char *fmt, va_list ap)
@@ -46,8 +145,7 @@ static void log_line(enum log_level level, const char *fmt, va_list ap)
 	line[n] = '\0';
 	error_visible(line);
 	line[n] = '\n';
-	while (write(STDERR_FILENO, line, (size_t)n + 1) < 0 && errno == EINTR)
-		;
+	log_put(line, (size_t)n + 1, log_patience_ms());
 	errno = saved;
 }
 
@@ -60,14 +158,6 @@ void log_msg(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	log_line(level, fmt, ap);
 	va_end(ap);
-}
-
-static uint64_t log_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 /* The counters are advisory: two threads racing here may let one line more through, no harm. */
@@ -89,15 +179,23 @@ static bool limit_pass(struct log_limit *l, uint32_t *dropped)
 	return false;
 }
 
-void log_guest(struct log_limit *limit, const char *fmt, ...)
+bool log_allow(enum log_level level, struct log_limit *limit)
 {
 	uint32_t dropped;
+
+	if (!log_enabled(level) || !limit_pass(limit, &dropped))
+		return false;
+	if (dropped)
+		log_msg(level, "%u more messages like the next were dropped", dropped);
+	return true;
+}
+
+void log_guest(struct log_limit *limit, const char *fmt, ...)
+{
 	va_list ap;
 
-	if (!log_enabled(LOG_WARN) || !limit_pass(limit, &dropped))
+	if (!log_allow(LOG_WARN, limit))
 		return;
-	if (dropped)
-		log_warn("%u more messages like the next were dropped", dropped);
 	va_start(ap, fmt);
 	log_line(LOG_WARN, fmt, ap);
 	va_end(ap);

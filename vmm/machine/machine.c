@@ -708,8 +708,10 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 		rc = ready(arg, err);
 	if (rc == 0)
 		rc = stop_reinjection_soon(vm, err);
-	if (rc == 0)
-		rc = vcpus_start(vm->vcpus, err);
+	if (rc < 0)
+		return rc;
+	log_run();
+	rc = vcpus_start(vm->vcpus, err);
 	if (rc < 0)
 		return rc;
 	vm->started = true;
@@ -739,6 +741,7 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	init_calls(vm);
 	vm->stats = stats_new(cfg->stats);
 	status = run(vm, ready, arg, err) < 0 ? 1 : 0;
+	log_end();
 	if (status == 0)
 		status = vm->status;
 	take_down(vm);

@@ -12,19 +12,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "vmm/core/cleanup.h"
-#include "vmm/kvm/kvm_stats.h"
 #include "vmm/core/log.h"
-#include "vmm/machine/machine.h"
+#include "vmm/core/nbio.h"
 #include "vmm/core/outfile.h"
 #include "vmm/core/stats.h"
 #include "vmm/core/trap.h"
+#include "vmm/kvm/kvm_stats.h"
+#include "vmm/machine/machine.h"
 
-#define PAGE 4096u
+#define PAGE	 4096u
+#define WRITE_MS 500u /* for a pipe's reader */
 
 static void set_count(json_t *o, const char *key, uint64_t n)
 {
@@ -427,13 +430,31 @@ static void write_file(const struct vm *vm, const json_t *snapshot)
 {
 	scoped_free char *text = json_dumps(snapshot, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 	size_t len = text ? strlen(text) : 0;
+	struct nbio out = nbio_own(vm->stats_fd);
 
 	lseek(vm->stats_fd, 0, SEEK_SET); /* a pipe gets one after the other */
-	if (!text || write(vm->stats_fd, text, len) != (ssize_t)len)
+	errno = 0;
+	if (!text || nbio_write_all(&out, text, len, WRITE_MS) != len)
 		log_error("--stats=%s: %s", vm->cfg->stats_file,
-			  text ? strerror(errno) : "out of memory");
+			  !text		    ? "out of memory"
+			  : errno == EAGAIN ? "nobody reads it"
+					    : strerror(errno));
 	else if (ftruncate(vm->stats_fd, (off_t)len) < 0 && errno != EINVAL)
 		log_error("--stats=%s: %s", vm->cfg->stats_file, strerror(errno));
+}
+
+/* In one piece, so that whoever does not read stderr cannot keep the main loop. */
+static void print_text(const json_t *snapshot)
+{
+	scoped_free char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return;
+	report_text(f, snapshot);
+	if (fclose(f) == 0)
+		log_text(text, len);
 }
 
 void machine_stats_report(struct vm *vm, bool text)
@@ -443,7 +464,7 @@ void machine_stats_report(struct vm *vm, bool text)
 	if (vm->stats_fd >= 0)
 		write_file(vm, now);
 	if (text)
-		report_text(stderr, now);
+		print_text(now);
 	json_decref(vm->stats_last);
 	vm->stats_last = now;
 }
