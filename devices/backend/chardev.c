@@ -2,22 +2,23 @@
 /*
  * Back ends of character devices.
  *
- * Input is read only when the front has room, so the kernel's buffers do the flow control. Output
- * goes straight to the descriptor: to a pty or socket nobody reads it is dropped, as on a serial
- * line nobody listens to.
+ * Input is read only when the front has room, so the kernel's buffers do the flow control. A
+ * terminal is read on, up to TYPED_MAX bytes ahead, for Ctrl-A x must be seen also when the guest
+ * hangs; when even that is full and the guest takes nothing for a second, what was typed is
+ * dropped.
+ *
+ * Output goes through a struct outq: it never waits, and a reader that is slow slows the guest.
  *
  * The terminal is put into raw mode when it is ours (we are in its foreground group) and put back
  * on every way out: chardev_close(), and a handler for the signals that would end the process. That
  * handler needs a global.
  *
- * Threads: see chardev.h. `fd` of a socket changes on the main loop and is read by writers, hence
- * `lock`.
+ * Threads: see chardev.h.
  */
 #include "devices/backend/chardev.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "devices/backend/outq.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/evloop.h"
@@ -36,17 +38,29 @@
 
 #define ESCAPE	  1 /* Ctrl-A */
 #define CHUNK_MAX 64
+#define TYPED_MAX 4096u
+#define DEAF_NS	  1000000000ull
+#define MAX_MIN	  (64 * KiB)
+
+/* What was typed on the terminal and the front has not taken. */
+struct typed {
+	uint8_t buf[TYPED_MAX];
+	size_t n;
+	struct ev_timer *deaf; /* full, and the guest takes nothing */
+};
 
 struct chardev {
 	struct evloop *loop;
 	struct chardev_front front;
-	pthread_mutex_t lock;
-	int in, out;	     /* -1: none. Owned, except 0 and 1 */
+	struct outq out;
+	struct nbio in;
 	int keep, listen_fd; /* the pty's other end; the socket that accepts */
 	char *path;	     /* of the socket, to remove */
+	char *file;	     /* that has a size it must not pass */
 	struct ev_source *source, *listen_source;
 	struct ev_call resume;
-	bool tty, escaped, paused;
+	struct typed *typed; /* NULL: no terminal */
+	bool escaped, paused;
 };
 
 /* Only for restore_and_die(): what the terminal was like. */
@@ -70,7 +84,10 @@ static void restore_and_die(int sig)
 
 static void tty_raw(void)
 {
-	static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT, SIGSYS };
+	static const int fatal[] = {
+		SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,  SIGABRT,   SIGQUIT, SIGSYS, SIGTRAP,
+		SIGXCPU, SIGALRM, SIGUSR2, SIGPROF, SIGVTALRM, SIGIO,	SIGPWR, SIGSTKFLT,
+	};
 	struct sigaction sa = { .sa_handler = restore_and_die,
 				.sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
 	struct termios t;
@@ -88,12 +105,15 @@ static void tty_raw(void)
 }
 
 static int watch_input(struct chardev *c);
+static void typed_feed(struct chardev *c);
 
 static void resume_input(void *arg)
 {
 	struct chardev *c = arg;
 
-	if (!c->source && c->in >= 0)
+	if (c->typed)
+		typed_feed(c);
+	else if (!c->source && c->in.fd >= 0)
 		watch_input(c);
 }
 
@@ -124,109 +144,183 @@ static size_t unescape(struct chardev *c, uint8_t *buf, size_t n)
 	return kept;
 }
 
-static void drop_input(struct chardev *c)
+static void stop_input(struct chardev *c)
 {
 	evloop_del_fd(c->source);
 	c->source = NULL;
+}
+
+static void drop_input(struct chardev *c)
+{
+	stop_input(c);
 	if (c->listen_fd < 0)
 		return;
 	evloop_set_events(c->listen_source, EPOLLIN);
-	scoped_lock(&c->lock);
-	close(c->in);
-	c->in = c->out = -1;
+	shutdown(c->in.fd, SHUT_RDWR); /* also wakes a processor that is held for it */
+	outq_detach(&c->out);
+	nbio_close(&c->in);
 }
 
-/* Pauses reading while the front is full. True: full. */
-static bool pause_if_full(struct chardev *c, size_t *room)
+/* Asks the front for room. 0: it will call chardev_want(). */
+static size_t front_room(struct chardev *c)
 {
-	*room = c->front.room(c->front.opaque);
-	if (*room)
-		return false;
-	/* Not merely masked: a hang-up would be reported all the same, and what is left unread
-	 * lost. */
-	evloop_del_fd(c->source);
-	c->source = NULL;
+	size_t room = c->front.room(c->front.opaque);
+
+	if (room)
+		return room;
 	__atomic_store_n(&c->paused, true, __ATOMIC_RELEASE);
 	/* It may have made room between the question and the flag. */
 	if (c->front.room(c->front.opaque))
 		chardev_want(c);
-	return true;
+	return 0;
+}
+
+/* Gives the front what it takes, and reads on when there is space again. */
+static void typed_feed(struct chardev *c)
+{
+	struct typed *t = c->typed;
+	size_t n;
+
+	while (t->n && (n = front_room(c))) {
+		n = n < t->n ? n : t->n;
+		c->front.input(c->front.opaque, t->buf, n);
+		t->n -= n;
+		memmove(t->buf, t->buf + n, t->n);
+		ev_timer_set(t->deaf, 0);
+	}
+	if (t->n == TYPED_MAX) {
+		stop_input(c);
+		ev_timer_set(t->deaf, evloop_now_ns() + DEAF_NS);
+	} else if (!c->source) {
+		watch_input(c);
+	}
+}
+
+static void guest_is_deaf(void *arg)
+{
+	struct chardev *c = arg;
+
+	c->typed->n = 0;
+	watch_input(c);
+}
+
+/* Returns 0 at the end of the input. */
+static ssize_t read_typed(struct chardev *c)
+{
+	struct typed *t = c->typed;
+	ssize_t n = nbio_read(&c->in, t->buf + t->n, TYPED_MAX - t->n);
+
+	if (n > 0) {
+		t->n += unescape(c, t->buf + t->n, (size_t)n);
+		typed_feed(c);
+	}
+	return n;
+}
+
+static ssize_t read_input(struct chardev *c)
+{
+	uint8_t buf[CHUNK_MAX];
+	size_t room = front_room(c);
+	ssize_t n;
+
+	if (!room) {
+		/* Not merely masked: a hang-up would be reported all the same, and what is left
+		 * unread lost. */
+		stop_input(c);
+		return -EAGAIN;
+	}
+	n = nbio_read(&c->in, buf, room < sizeof(buf) ? room : sizeof(buf));
+	if (n > 0)
+		c->front.input(c->front.opaque, buf, (size_t)n);
+	return n;
 }
 
 static void on_input(void *arg, int fd, uint32_t events)
 {
 	struct chardev *c = arg;
-	uint8_t buf[CHUNK_MAX];
-	size_t room;
-	ssize_t n;
+	ssize_t n = 0;
 
-	if (!(events & EPOLLIN)) {
+	(void)fd;
+	if (events & EPOLLIN)
+		n = c->typed ? read_typed(c) : read_input(c);
+	if (n <= 0 && n != -EAGAIN)
 		drop_input(c);
-		return;
-	}
-	if (pause_if_full(c, &room))
-		return;
-	n = read(fd, buf, room < sizeof(buf) ? room : sizeof(buf));
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return;
-	if (n <= 0) {
-		drop_input(c);
-		return;
-	}
-	if (c->tty)
-		n = (ssize_t)unescape(c, buf, (size_t)n);
-	if (n)
-		c->front.input(c->front.opaque, buf, (size_t)n);
 }
 
 static int watch_input(struct chardev *c)
 {
-	if (!c->front.input)
+	if (!c->front.input || c->in.fd < 0)
 		return 0;
-	c->source = evloop_add_fd(c->loop, c->in, EPOLLIN, on_input, c);
+	c->source = evloop_add_fd(c->loop, c->in.fd, EPOLLIN, on_input, c);
 	/* EPERM: a regular file or /dev/null, which never has anything to say. */
 	return c->source || errno == EPERM ? 0 : -errno;
 }
 
 void chardev_write(struct chardev *c, const void *buf, size_t len)
 {
-	const char *p = buf;
-	ssize_t n;
+	outq_write(&c->out, buf, len);
+}
 
-	scoped_lock(&c->lock);
-	while (c->out >= 0 && len) {
-		n = write(c->out, p, len);
-		if (n <= 0)
-			break; /* EAGAIN: nobody reads; EINTR: we are being stopped; or an error */
-		p += n;
-		len -= (size_t)n;
-	}
+void chardev_hold(struct chardev *c)
+{
+	outq_hold(&c->out);
+}
+
+bool chardev_ask(struct chardev *c)
+{
+	return outq_ask(&c->out);
+}
+
+static int open_terminal(struct chardev *c, struct error *err)
+{
+	/* In the background, touching the terminal would stop us (SIGTTOU). */
+	if (tcgetpgrp(STDIN_FILENO) != getpgrp())
+		return -EPERM;
+	c->typed = calloc(1, sizeof(*c->typed));
+	if (c->typed)
+		c->typed->deaf = evloop_add_timer(c->loop, guest_is_deaf, c);
+	if (!c->typed || !c->typed->deaf)
+		return error_set(err, -ENOMEM, "no memory");
+	tty_raw();
+	return 0;
 }
 
 static int open_stdio(struct chardev *c, const char *arg, struct error *err)
 {
+	int rc = 0;
+
 	(void)arg;
-	(void)err;
-	c->in = STDIN_FILENO;
-	c->out = STDOUT_FILENO;
-	if (isatty(STDIN_FILENO)) {
-		/* In the background, touching the terminal would stop us (SIGTTOU). */
-		if (tcgetpgrp(STDIN_FILENO) != getpgrp())
-			return 0;
-		c->tty = true;
-		tty_raw();
-	}
+	outq_attach(&c->out, nbio_shared(STDOUT_FILENO, O_WRONLY));
+	c->in = nbio_shared(STDIN_FILENO, O_RDONLY);
+	if (isatty(STDIN_FILENO))
+		rc = open_terminal(c, err);
+	if (rc == -EPERM)
+		return 0;
+	return rc < 0 ? rc : watch_input(c);
+}
+
+/* Two descriptors, since epoll takes each once. */
+static int use_both_ways(struct chardev *c, int fd)
+{
+	int out = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	c->in = nbio_own(fd);
+	if (out < 0)
+		return -errno;
+	outq_attach(&c->out, nbio_own(out));
 	return watch_input(c);
 }
 
 static int open_pty(struct chardev *c, const char *arg, struct error *err)
 {
+	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), rc;
 	char name[64];
 
 	(void)arg;
-	c->in = c->out = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (c->in < 0 || grantpt(c->in) < 0 || unlockpt(c->in) < 0 ||
-	    ptsname_r(c->in, name, sizeof(name)) != 0)
+	if (fd < 0)
+		return error_set(err, -errno, "opening a pty: %s", strerror(errno));
+	rc = use_both_ways(c, fd);
+	if (rc < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0 || ptsname_r(fd, name, sizeof(name)) != 0)
 		return error_set(err, -errno, "opening a pty: %s", strerror(errno));
 	/* Our own hold on the other end: without one, every moment nobody is attached is a
 	 * hang-up that epoll reports without end. */
@@ -240,13 +334,58 @@ static int open_pty(struct chardev *c, const char *arg, struct error *err)
 		}
 	}
 	log_msg(LOG_ERROR, "serial console on %s", name);
-	return watch_input(c);
+	return 0;
 }
 
-static int open_file(struct chardev *c, const char *path, struct error *err)
+/* Cuts ",max=SIZE" off a copy of the argument; *max 0: there is none. NULL: no memory, or no size.
+ */
+static char *file_path(const char *arg, uint64_t *max)
 {
-	c->out = outfile_open(path, true, err);
-	return c->out < 0 ? c->out : 0;
+	static const char suffixes[] = "KMGT";
+	char *path = strdup(arg), *at, *key = NULL, *end;
+	const char *suffix;
+
+	for (at = path; at && (at = strstr(at, ",max=")); at++)
+		key = at;
+	*max = 0;
+	if (!key)
+		return path;
+	*key = '\0';
+	*max = strtoull(key + 5, &end, 10);
+	suffix = *end ? strchr(suffixes, *end & ~0x20) : NULL;
+	if (suffix) {
+		unsigned shift = 10u * (unsigned)(suffix - suffixes + 1);
+
+		*max = *max > UINT64_MAX >> shift ? 0 : *max << shift;
+		end++;
+	}
+	if (*path && key[5] >= '0' && key[5] <= '9' && !*end && *max >= MAX_MIN)
+		return path;
+	free(path);
+	return NULL;
+}
+
+static int bad_max(const char *arg, struct error *err)
+{
+	return error_set(err, -EINVAL, "%s: max= is a size of at least 64K, like 10M", arg);
+}
+
+static int open_file(struct chardev *c, const char *arg, struct error *err)
+{
+	uint64_t max;
+	int fd;
+
+	c->file = file_path(arg, &max);
+	if (!c->file)
+		return bad_max(arg, err);
+	if (max && outfile_check_rotate(c->file, err) < 0)
+		return err->code;
+	fd = outfile_open(c->file, true, err);
+	if (fd < 0)
+		return fd;
+	outq_attach(&c->out, nbio_own(fd));
+	outq_limit(&c->out, c->file, max);
+	return 0;
 }
 
 static int open_null(struct chardev *c, const char *arg, struct error *err)
@@ -267,11 +406,7 @@ static void on_connect(void *arg, int fd, uint32_t events)
 		return;
 	/* One at a time: the next waits until this one has left. */
 	evloop_set_events(c->listen_source, 0);
-	{
-		scoped_lock(&c->lock);
-		c->in = c->out = client;
-	}
-	if (watch_input(c) < 0)
+	if (use_both_ways(c, client) < 0)
 		drop_input(c);
 }
 
@@ -334,8 +469,26 @@ static const struct backend *backend_find(const char *spec, const char **arg)
 bool chardev_spec_ok(const char *spec)
 {
 	const char *arg;
+	const struct backend *b = backend_find(spec, &arg);
+	scoped_free char *path = NULL;
+	uint64_t max;
 
-	return backend_find(spec, &arg) != NULL;
+	if (!b || b->open != open_file)
+		return b != NULL;
+	path = file_path(arg, &max);
+	return path != NULL;
+}
+
+static int check_file(const char *arg, struct error *err)
+{
+	uint64_t max;
+	scoped_free char *path = file_path(arg, &max);
+	int rc;
+
+	if (!path)
+		return bad_max(arg, err);
+	rc = outfile_check(path, err);
+	return rc == 0 && max ? outfile_check_rotate(path, err) : rc;
 }
 
 /* A socket that is there already is a matter of who listens, which only binding tells. */
@@ -353,7 +506,7 @@ int chardev_check(const char *spec, struct error *err)
 	const struct backend *b = backend_find(spec, &arg);
 
 	if (b && b->open == open_file)
-		return outfile_check(arg, err);
+		return check_file(arg, err);
 	return b && b->open == open_unix ? check_unix(arg, err) : 0;
 }
 
@@ -374,15 +527,15 @@ struct chardev *chardev_open(struct evloop *loop, const char *spec,
 		return NULL;
 	}
 	*c = (struct chardev){
-		.loop = loop, .front = *front, .in = -1, .out = -1, .keep = -1, .listen_fd = -1
+		.loop = loop, .front = *front, .in = { .fd = -1 }, .keep = -1, .listen_fd = -1
 	};
 	c->resume = (struct ev_call){ .fn = resume_input, .arg = c };
-	pthread_mutex_init(&c->lock, NULL);
-	if (b->open(c, arg, err) < 0) {
-		chardev_close(c);
-		return NULL;
-	}
-	return c;
+	if (outq_init(&c->out, loop, front->ready, front->opaque) < 0)
+		error_set(err, -ENOMEM, "no memory");
+	else if (b->open(c, arg, err) == 0)
+		return c;
+	chardev_close(c);
+	return NULL;
 }
 
 void chardev_close(struct chardev *c)
@@ -392,17 +545,18 @@ void chardev_close(struct chardev *c)
 	evloop_cancel(c->loop, &c->resume);
 	evloop_del_fd(c->source);
 	evloop_del_fd(c->listen_source);
-	if (c->tty)
+	outq_destroy(&c->out);
+	if (c->typed) {
 		tty_restore();
-	if (c->in > STDERR_FILENO)
-		close(c->in);
-	if (c->out > STDERR_FILENO && c->out != c->in)
-		close(c->out);
+		evloop_del_timer(c->typed->deaf);
+		free(c->typed);
+	}
+	nbio_close(&c->in);
 	cleanup_close(&c->keep);
 	cleanup_close(&c->listen_fd);
 	if (c->path)
 		unlink(c->path);
 	free(c->path);
-	pthread_mutex_destroy(&c->lock);
+	free(c->file);
 	free(c);
 }

@@ -2,8 +2,8 @@
 /*
  * The host's end of a character device: the terminal, a pty, a file, a unix socket, or nothing.
  *
- * Threads: open, close and input on the main loop; chardev_write() and chardev_want() on any
- * thread.
+ * Threads: open, close, input and chardev_ask() on the main loop; chardev_write(), chardev_hold()
+ * and chardev_want() on any thread.
  */
 #ifndef DEVICES_BACKEND_CHARDEV_H
 #define DEVICES_BACKEND_CHARDEV_H
@@ -23,10 +23,12 @@ struct chardev_front {
 	void (*input)(void *, const uint8_t *, size_t);
 	/* The user typed Ctrl-A x. */
 	void (*quit)(void *);
+	/* More output may come, after chardev_ask() said no. Optional. */
+	void (*ready)(void *);
 	void *opaque;
 };
 
-/* True when spec names a back end: stdio, pty, null, file:PATH or unix:PATH. */
+/* True when spec names a back end: stdio, pty, null, file:PATH[,max=SIZE] or unix:PATH. */
 bool chardev_spec_ok(const char *spec);
 /* Refuses what chardev_open() would refuse, as far as it shows without making or changing anything.
  */
@@ -35,8 +37,13 @@ int chardev_check(const char *spec, struct error *);
 struct chardev *chardev_open(struct evloop *, const char *spec, const struct chardev_front *,
 			     struct error *);
 void chardev_close(struct chardev *);
-/* Never waits for a reader that does not read, except on stdio, where a kick interrupts it. */
+/* Takes all of it and never waits: what the reader does not take in time is kept, or dropped once
+ * there is too much of it (outq.h). A regular file takes as long as its file system. */
 void chardev_write(struct chardev *, const void *, size_t);
+/* Where there is too much already: holds the processor whose access this is. No lock is held. */
+void chardev_hold(struct chardev *);
+/* Main loop: whether there is not too much already; else ready() says when. */
+bool chardev_ask(struct chardev *);
 /* The front has room again after room() returned 0. */
 void chardev_want(struct chardev *);
 

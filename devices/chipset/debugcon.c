@@ -2,25 +2,15 @@
 #include "devices/chipset/debugcon.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
+#include <stdio.h>
+#include <stdlib.h>
 
+#include "devices/backend/chardev.h"
 #include "vmm/core/cleanup.h"
-#include "vmm/core/outfile.h"
 
 static void debugcon_flush(struct debugcon *d)
 {
-	unsigned done = 0;
-
-	while (done < d->used) {
-		ssize_t n = write(d->fd, d->buf + done, d->used - done);
-
-		if (n <= 0 && errno != EINTR)
-			break; /* a full disk must not stop the firmware */
-		if (n > 0)
-			done += (unsigned)n;
-	}
+	chardev_write(d->back, d->buf, d->used);
 	d->used = 0;
 }
 
@@ -38,17 +28,35 @@ static void debugcon_write(void *opaque, uint64_t off, unsigned size, uint64_t v
 
 	(void)off;
 	(void)size;
-	d->buf[d->used++] = (char)val;
-	if (d->used == sizeof(d->buf) || val == '\n')
-		debugcon_flush(d);
+	{
+		scoped_lock(&d->lock);
+		d->buf[d->used++] = (char)val;
+		if (d->used == sizeof(d->buf) || val == '\n')
+			debugcon_flush(d);
+	}
+	chardev_hold(d->back);
 }
 
 static const struct io_region_ops debugcon_ops = { debugcon_read, debugcon_write, 1, 1 };
 
-int debugcon_init(struct debugcon *d, struct bus *pio, const char *path, struct error *err)
+static struct chardev *debugcon_open(struct evloop *loop, const char *file, struct error *err)
 {
-	d->fd = outfile_open(path, true, err);
-	if (d->fd < 0)
+	const struct chardev_front front = { 0 };
+	scoped_free char *spec = NULL;
+
+	if (asprintf(&spec, "file:%s", file) < 0) {
+		spec = NULL;
+		error_set(err, -ENOMEM, "no memory");
+		return NULL;
+	}
+	return chardev_open(loop, spec, &front, err);
+}
+
+int debugcon_init(struct debugcon *d, struct bus *pio, struct evloop *loop, const char *file,
+		  struct error *err)
+{
+	d->back = debugcon_open(loop, file, err);
+	if (!d->back)
 		return error_prefix(err, "--debugcon");
 	d->used = 0;
 	pthread_mutex_init(&d->lock, NULL);
@@ -56,8 +64,7 @@ int debugcon_init(struct debugcon *d, struct bus *pio, const char *path, struct 
 					.base = DEBUGCON_PORT,
 					.size = 1,
 					.ops = &debugcon_ops,
-					.opaque = d,
-					.lock = &d->lock };
+					.opaque = d };
 	return bus_add(pio, &d->region);
 }
 
@@ -65,6 +72,6 @@ void debugcon_destroy(struct debugcon *d, struct bus *pio)
 {
 	bus_del(pio, &d->region);
 	debugcon_flush(d);
-	cleanup_close(&d->fd);
+	chardev_close(d->back);
 	pthread_mutex_destroy(&d->lock);
 }

@@ -8,16 +8,20 @@
 
 #define DEBUGCON_PORT 0x402
 
+struct chardev;
+struct evloop;
+
 struct debugcon {
 	struct io_region region;
-	pthread_mutex_t lock;
-	int fd;
+	pthread_mutex_t lock; /* buf */
+	struct chardev *back;
 	unsigned used;
 	char buf[256]; /* written out at each newline and when full */
 };
 
-/* Creates or truncates `path`. */
-int debugcon_init(struct debugcon *, struct bus *pio, const char *path, struct error *);
+/* Creates or truncates `file`: a path, or PATH,max=SIZE (chardev.h). */
+int debugcon_init(struct debugcon *, struct bus *pio, struct evloop *, const char *file,
+		  struct error *);
 void debugcon_destroy(struct debugcon *, struct bus *pio);
 
 #endif

@@ -7,7 +7,7 @@
  * line speed is kept for the guest to read and has no effect.
  *
  * Threads: registers on vCPU threads and input on the main loop, both under `lock`. The back end is
- * told about room outside it.
+ * told about room outside it, and a processor that prints faster than is read is held outside it.
  */
 #include "devices/chipset/serial.h"
 
@@ -254,7 +254,11 @@ static void serial_write(void *opaque, uint64_t off, unsigned size, uint64_t val
 		reg_write(s, (unsigned)off, (uint8_t)val);
 		update_irq(s);
 	}
-	if ((off == 2 || off == 4) && s->back)
+	if (!s->back)
+		return;
+	if (off == 0)
+		chardev_hold(s->back); /* a reader that is behind slows this processor down */
+	if (off == 2 || off == 4)
 		chardev_want(s->back); /* the FIFO emptied or grew, or loop-back ended */
 }
 

@@ -5,6 +5,9 @@
  * Input waits in the back end until the driver has offered a buffer. The buffer it will go to is
  * taken off the ring when the back end asks for room, and kept until bytes come.
  *
+ * Output is written a piece a turn of the main loop, whatever a request holds (a chain may name all
+ * of memory a hundred times). While its reader is behind, requests stay where they are.
+ *
  * Threads: both queues are served on the main loop under the device's lock; start() and stop() come
  * on vCPU threads under the same. The back end is never called with input under that lock, so its
  * callbacks take it.
@@ -21,6 +24,7 @@
 #include "vmm/core/iov.h"
 
 #define QUEUE_SIZE 64
+#define TURN_BYTES (64 * KiB) /* of output */
 
 enum { RX, TX, QUEUES }; /* §5.3.2 */
 
@@ -30,6 +34,8 @@ struct virtio_console {
 	void (*quit)(void *);
 	void *quit_arg;
 	bool rx_held; /* rx is off the ring and empty */
+	bool tx_held; /* tx is off the ring and not all written */
+	size_t tx_done;
 	struct virtq_chain rx, tx;
 };
 
@@ -100,24 +106,61 @@ static void console_quit(void *arg)
 		c->quit(c->quit_arg);
 }
 
-/* At most one ring's worth a turn, so that a guest that keeps printing cannot keep the loop. */
+/* The next bytes of tx, at most max; true: that was all of them. */
+static bool write_piece(struct virtio_console *c, size_t *max)
+{
+	size_t skip = c->tx_done;
+
+	for (unsigned k = 0; k < c->tx.nr_out && *max; k++) {
+		size_t n = c->tx.iov[k].iov_len;
+
+		if (skip >= n) {
+			skip -= n;
+			continue;
+		}
+		n = n - skip < *max ? n - skip : *max;
+		chardev_write(c->back, (const char *)c->tx.iov[k].iov_base + skip, n);
+		skip = 0;
+		c->tx_done += n;
+		*max -= n;
+	}
+	return c->tx_done == c->tx.out_len;
+}
+
+/* At most one ring's worth a turn, and no more bytes than TURN_BYTES, so that a guest that keeps
+ * printing cannot keep the loop. */
 static void transmit(struct virtio_console *c, struct virtio_queue *q)
 {
-	int ret = 0;
+	size_t left = TURN_BYTES;
+	bool ready = true;
+	int ret = 1;
 
-	for (unsigned i = 0; i < QUEUE_SIZE; i++) {
-		ret = virtq_pop(&q->vq, &c->tx);
-		if (ret <= 0)
-			break;
-		for (unsigned k = 0; k < c->tx.nr_out; k++)
-			chardev_write(c->back, c->tx.iov[k].iov_base, c->tx.iov[k].iov_len);
-		virtq_push(&q->vq, c->tx.head, 0);
+	for (unsigned i = 0; i < QUEUE_SIZE && left && (ready = chardev_ask(c->back)); i++) {
+		if (!c->tx_held) {
+			ret = virtq_pop(&q->vq, &c->tx);
+			if (ret <= 0)
+				break;
+			c->tx_done = 0;
+		}
+		c->tx_held = !write_piece(c, &left);
+		if (!c->tx_held)
+			virtq_push(&q->vq, c->tx.head, 0);
 	}
 	flush(q);
 	if (ret < 0)
 		virtio_broken(&c->vdev, "a ring entry is not valid");
-	else if (virtq_enable_kicks(&q->vq))
+	else if (ready && (c->tx_held || virtq_enable_kicks(&q->vq)))
 		virtio_kick_self(q);
+}
+
+/* The reader has caught up. */
+static void console_ready(void *arg)
+{
+	struct virtio_console *c = arg;
+
+	scoped_lock(&c->vdev.pci.lock);
+	if (c->vdev.started && c->vdev.queues[TX].enabled)
+		virtio_kick_self(&c->vdev.queues[TX]);
 }
 
 static void console_kicked(struct virtio_device *v, struct virtio_queue *q)
@@ -139,7 +182,7 @@ static int console_start(struct virtio_device *v)
 
 static void console_stop(struct virtio_device *v)
 {
-	console_of(v)->rx_held = false;
+	console_of(v)->rx_held = console_of(v)->tx_held = false;
 }
 
 static const struct virtio_ops console_ops = {
@@ -156,7 +199,11 @@ struct virtio_console *virtio_console_new(struct pci_root *root, struct pci_bus 
 {
 	struct virtio_console *c = calloc(1, sizeof(*c));
 	struct chardev_front front = {
-		.room = console_room, .input = console_input, .quit = console_quit, .opaque = c
+		.room = console_room,
+		.input = console_input,
+		.quit = console_quit,
+		.ready = console_ready,
+		.opaque = c,
 	};
 
 	if (!c) {

@@ -362,6 +362,9 @@ static void test_contradictions(void **state)
 	bad("--console stdio --serial stdio", "stdio");
 	bad("--console stdio --daemonize", "--daemonize");
 	bad("--serial file:", "--serial");
+	bad("--serial file:x,max=1K", "max=SIZE");
+	bad("--console file:x,max=lots", "max=SIZE");
+	good("--serial file:x,max=64K --console file:y,max=1G");
 	bad("--frobnicate", "--frobnicate");
 	bad("disk.img", "disk.img");
 	bad("--daemonize=yes", "--daemonize");

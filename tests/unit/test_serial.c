@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,13 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "devices/backend/chardev.h"
+#include "devices/chipset/debugcon.h"
 #include "devices/chipset/serial.h"
 #include "vmm/core/evloop.h"
+#include "vmm/core/hold.h"
 
 static bool line;
 static struct bus *pio;
@@ -166,7 +174,7 @@ static void turn(void)
 
 static void test_unix(void **state)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	struct error err = { 0 };
 	char spec[128], buf[8];
@@ -214,7 +222,7 @@ static void test_unix(void **state)
 
 static void test_file(void **state)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
 	char path[] = "/tmp/test_serialXXXXXX", spec[64], buf[4] = "";
 	struct error err = { 0 };
 	int fd = mkstemp(path);
@@ -246,6 +254,239 @@ static void test_file(void **state)
 	evloop_free(loop);
 }
 
+/* A file that must not pass a size, and the debug console, which writes to one. */
+static void test_file_max(void **state)
+{
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	char dir[] = "/tmp/test_serialXXXXXX", spec[128], path[64], old[64];
+	struct error err = { 0 };
+	struct debugcon dbg;
+	struct stat st;
+	unsigned i;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	loop = evloop_new();
+	snprintf(path, sizeof(path), "%s/log", dir);
+	snprintf(old, sizeof(old), "%s/log.1", dir);
+	snprintf(spec, sizeof(spec), "file:%s,max=64K", path);
+	assert_true(chardev_spec_ok(spec));
+	assert_true(chardev_spec_ok("file:a,max=1M"));
+	assert_true(chardev_spec_ok("file:a,b")); /* a name like any other */
+	assert_false(chardev_spec_ok("file:a,max=63K"));
+	assert_false(chardev_spec_ok("file:a,max=99999999999T"));
+	assert_false(chardev_spec_ok("file:a,max=-1"));
+	assert_false(chardev_spec_ok("file:a,max="));
+	assert_false(chardev_spec_ok("file:,max=1M"));
+	s.back = chardev_open(loop, spec, &front, &err);
+	assert_non_null(s.back);
+	for (i = 0; i < 70000; i++)
+		out(0, 'a');
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 70000 - 65536);
+	assert_int_equal(stat(old, &st), 0);
+	assert_int_equal(st.st_size, 65536);
+	chardev_close(s.back);
+	s.back = NULL;
+	assert_int_equal(debugcon_init(&dbg, pio, loop, spec + 5, &err), 0);
+	assert_int_equal(bus_read(pio, DEBUGCON_PORT, 1), 0xe9);
+	for (i = 0; i < 300; i++)
+		bus_write(pio, DEBUGCON_PORT, 1, 'x');
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 256);
+	bus_write(pio, DEBUGCON_PORT, 1, '\n');
+	bus_write(pio, DEBUGCON_PORT, 1, 'y');
+	debugcon_destroy(&dbg, pio);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 302);
+	/* What would be moved over is no file, nor is what would be moved. */
+	unlink(old);
+	assert_int_equal(mkfifo(old, 0600), 0);
+	assert_int_equal(chardev_check(spec, &err), -EINVAL);
+	assert_null(chardev_open(loop, spec, &front, &err));
+	assert_non_null(strstr(err.text, "log.1 is no file"));
+	assert_null(chardev_open(loop, "file:/dev/null,max=1M", &front, &err));
+	assert_int_equal(debugcon_init(&dbg, pio, loop, "/nonexistent/x", &err), -ENOENT);
+	evloop_free(loop);
+	unlink(old);
+	unlink(path);
+	rmdir(dir);
+}
+
+/* Standard input and output, as a shell gives them */
+
+static int kept[2], in_pipe[2], out_pipe[2];
+
+static void stdio_begin(int in_fd, int out_fd)
+{
+	fflush(stdout);
+	kept[0] = dup(0);
+	kept[1] = dup(1);
+	dup2(in_fd, 0);
+	dup2(out_fd, 1);
+}
+
+static void stdio_end(void)
+{
+	dup2(kept[0], 0);
+	dup2(kept[1], 1);
+	close(kept[0]);
+	close(kept[1]);
+}
+
+static struct ev_timer *ticker;
+static int ticks, wanted;
+
+static void tick(void *arg)
+{
+	(void)arg;
+	__atomic_add_fetch(&ticks, 1, __ATOMIC_RELAXED);
+	ev_timer_set(ticker, evloop_now_ns() + 1000000);
+}
+
+static void *loop_main(void *arg)
+{
+	evloop_run(arg);
+	return NULL;
+}
+
+static void on_kick(int sig)
+{
+	(void)sig;
+}
+
+/* A guest that does nothing but `rep outsb`, each time answered as a whole. */
+static void *vcpu_main(void *arg)
+{
+	(void)arg;
+	hold_allow(&wanted, SIGUSR1);
+	while (!__atomic_load_n(&wanted, __ATOMIC_SEQ_CST))
+		for (int i = 0; i < 4096; i++)
+			out(0, 'x');
+	return NULL;
+}
+
+static void wait_for_ticks(int n)
+{
+	n += __atomic_load_n(&ticks, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&ticks, __ATOMIC_RELAXED) < n)
+		usleep(1000);
+}
+
+/* Nobody reads what a guest prints on standard output, and somebody types: the main loop turns, a
+ * pause gets the processor out of its string instruction. Without the cure this never ends. */
+static void test_stalled_stdout(void **state)
+{
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct sigaction sa = { .sa_handler = on_kick };
+	pthread_t loop_thread, vcpu;
+	struct error err = { 0 };
+
+	(void)state;
+	sigaction(SIGUSR1, &sa, NULL);
+	assert_int_equal(pipe(in_pipe), 0);
+	assert_int_equal(pipe(out_pipe), 0);
+	stdio_begin(in_pipe[0], out_pipe[1]);
+	loop = evloop_new();
+	wanted = 0;
+	s.back = chardev_open(loop, "stdio", &front, &err);
+	ticker = evloop_add_timer(loop, tick, NULL);
+	ev_timer_set(ticker, 1);
+	pthread_create(&loop_thread, NULL, loop_main, loop);
+	pthread_create(&vcpu, NULL, vcpu_main, NULL);
+	usleep(100000); /* the pipe is full by now */
+	assert_int_equal(write(in_pipe[1], "key", 3), 3);
+	wait_for_ticks(50);
+	__atomic_store_n(&wanted, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(vcpu, SIGUSR1);
+	pthread_join(vcpu, NULL);
+	evloop_stop(loop, 0);
+	pthread_join(loop_thread, NULL);
+	chardev_close(s.back);
+	s.back = NULL;
+	stdio_end();
+	assert_false(fcntl(out_pipe[1], F_GETFL) & O_NONBLOCK);
+	for (int i = 0; i < 2; i++) {
+		close(in_pipe[i]);
+		close(out_pipe[i]);
+	}
+	evloop_del_timer(ticker);
+	evloop_free(loop);
+}
+
+/* The rest is in a process of its own with a terminal of its own. */
+static int tty_test(const char *typed, size_t n_typed, bool guest_reads)
+{
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct error err = { 0 };
+	struct termios before, raw, after;
+	unsigned i, got = 0;
+	int master, tty;
+	char name[64];
+
+	master = posix_openpt(O_RDWR | O_NOCTTY);
+	grantpt(master);
+	unlockpt(master);
+	ptsname_r(master, name, sizeof(name));
+	setsid();
+	tty = open(name, O_RDWR);
+	tcgetattr(tty, &before);
+	dup2(tty, 0);
+	dup2(tty, 1);
+	loop = evloop_new();
+	s.back = chardev_open(loop, "stdio", &front, &err);
+	if (!s.back)
+		return 2;
+	tcgetattr(tty, &raw);
+	for (i = 0; i < 100 && !quit; i++) {
+		size_t n = n_typed < 1000 ? n_typed : 1000;
+
+		/* A terminal takes 4 KiB; what is pasted comes bit by bit. */
+		if (n && write(master, typed, n) != (ssize_t)n)
+			return 3;
+		typed += n;
+		n_typed -= n;
+		turn();
+		while (guest_reads && s.count) {
+			got += in(0) != 0;
+			turn();
+		}
+	}
+	chardev_close(s.back);
+	tcgetattr(tty, &after);
+	if ((raw.c_lflag & ICANON) || before.c_lflag != after.c_lflag ||
+	    before.c_iflag != after.c_iflag)
+		return 4;
+	if (guest_reads)
+		return got == 20 && quit ? 0 : 5;
+	return quit ? 0 : 6;
+}
+
+static void in_child(const char *typed, size_t n, bool guest_reads)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(tty_test(typed, n, guest_reads));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* Ctrl-A x is seen although the guest reads nothing: behind a line typed ahead, and behind more
+ * than is kept. What a guest reads arrives, in order and without the escape. */
+static void test_terminal(void **state)
+{
+	static char pasted[6002];
+
+	(void)state;
+	in_child("0123456789abcdefghij\1x", 22, false);
+	in_child("0123456789abcdefghij\1x", 22, true);
+	memset(pasted, 'p', sizeof(pasted));
+	memcpy(pasted + sizeof(pasted) - 2, "\1x", 2);
+	in_child(pasted, sizeof(pasted), false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +496,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_loopback, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_file_max, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stalled_stdout, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_terminal, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

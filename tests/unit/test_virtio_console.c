@@ -9,7 +9,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,6 +21,7 @@
 #include "devices/virtio/virtio_console.h"
 #include "tests/unit/fake_driver.h"
 #include "vmm/core/error.h"
+#include "vmm/core/evloop.h"
 
 struct env {
 	struct fake_driver d;
@@ -204,6 +208,94 @@ static void reconnects(void **state)
 	assert_memory_equal(e->d.r.ram + RING_DATA, "again", 5);
 }
 
+/* More than the socket holds: requests wait for the reader, and nothing is lost. */
+static void slow_reader(void **state)
+{
+	static char got[RING_SIZE * 0x10000];
+	struct env *e = *state;
+	size_t n = 0;
+	ssize_t ret;
+
+	driver_prepare(&e->d, 2, 0);
+	go(e);
+	for (unsigned i = 0; i < 0x10000; i++)
+		e->d.r.ram[RING_DATA + i] = (char)(i % 251);
+	for (uint16_t i = 0; i < RING_SIZE; i++)
+		offer(e, 1, i, RING_DATA, 0x10000);
+	kick(e, 1);
+	assert_true(driver_used(&e->d, 1)->idx < RING_SIZE);
+	while (n < sizeof(got)) {
+		ret = read(e->peer, got + n, sizeof(got) - n);
+		if (ret < 0) {
+			assert_int_equal(errno, EAGAIN);
+			turn(e);
+			continue;
+		}
+		n += (size_t)ret;
+	}
+	for (unsigned i = 0; i < sizeof(got); i++)
+		if (got[i] != (char)(i % 0x10000 % 251))
+			fail_msg("byte %u is wrong", i);
+	turn(e);
+	assert_int_equal(driver_used(&e->d, 1)->idx, RING_SIZE);
+	assert_int_equal(read(e->peer, got, 1), -1);
+}
+
+static unsigned turns;
+
+static void on_turn(void *arg, int fd, uint32_t events)
+{
+	(void)fd;
+	(void)events;
+	if (++turns == 10)
+		evloop_stop(arg, 0);
+}
+
+/* Four requests of 50 MiB each in 1 MiB of memory: the loop gets its turns. Before, all of it was
+ * written in one of them. */
+static void big_requests(void **state)
+{
+	struct env *e = *state;
+	struct virtq_desc *t = (struct virtq_desc *)(e->d.r.ram + RING_DATA);
+	struct error err = { 0 };
+	struct virtio_console *con;
+	char spec[80];
+	struct stat st;
+	int fd = eventfd(1, 0);
+	struct ev_source *src;
+
+	virtio_console_free(e->con);
+	e->con = NULL;
+	sprintf(spec, "file:%s", e->path);
+	con = virtio_console_new(e->d.root, &e->d.root->bus, FAKE_DEVFN, spec, NULL, NULL, &err);
+	assert_non_null(con);
+	driver_prepare(&e->d, 2, 1u << VIRTIO_RING_F_INDIRECT_DESC);
+	go(e);
+	for (uint16_t i = 0; i < 100; i++)
+		t[i] = (struct virtq_desc){ 0, RING_MEM / 2, i < 99 ? VRING_DESC_F_NEXT : 0,
+					    i + 1 };
+	for (uint16_t i = 0; i < 4; i++)
+		driver_offer(&e->d, 1, i, RING_DATA, 1600, VRING_DESC_F_INDIRECT);
+	driver_kick(&e->d, 1);
+	src = evloop_add_fd(e->d.root->loop, fd, EPOLLIN, on_turn, e->d.root->loop);
+	turns = 0;
+	evloop_run(e->d.root->loop);
+	assert_int_equal(stat(e->path, &st), 0);
+	assert_in_range(st.st_size, 0x10000, 11 * 0x10000);
+	assert_int_equal(driver_used(&e->d, 1)->idx, 0);
+	/* A reset forgets the rest. */
+	driver_prepare(&e->d, 2, 0);
+	go(e);
+	turns = 0;
+	evloop_run(e->d.root->loop);
+	assert_int_equal(stat(e->path, &st), 0);
+	assert_in_range(st.st_size, 0x10000, 11 * 0x10000);
+	evloop_del_fd(src);
+	close(fd);
+	virtio_console_free(con);
+	unlink(e->path);
+}
+
 static void bad_spec(void **state)
 {
 	struct env *e = *state;
@@ -222,7 +314,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(identity),	    TEST(output),     TEST(input),    TEST(reset_while_holding),
-		TEST(broken_rings), TEST(reconnects), TEST(bad_spec),
+		TEST(broken_rings), TEST(reconnects), TEST(bad_spec), TEST(slow_reader),
+		TEST(big_requests),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the machine does */

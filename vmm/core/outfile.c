@@ -89,3 +89,44 @@ int outfile_check(const char *path, struct error *err)
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
 	return outfile_is_locked(fd) ? in_use(path, err) : 0;
 }
+
+static int rotated_name(const char *path, char name[PATH_MAX], struct error *err)
+{
+	if (snprintf(name, PATH_MAX, "%s.1", path) < PATH_MAX)
+		return 0;
+	return error_set(err, -ENAMETOOLONG, "%s.1: %s", path, strerror(ENAMETOOLONG));
+}
+
+static int check_is_file(const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || S_ISREG(st.st_mode))
+		return 0;
+	return error_set(err, -EINVAL, "%s is no file: leave max= out", path);
+}
+
+int outfile_check_rotate(const char *path, struct error *err)
+{
+	char old[PATH_MAX];
+	int rc = rotated_name(path, old, err);
+
+	if (rc == 0)
+		rc = check_is_file(path, err);
+	if (rc == 0)
+		rc = check_is_file(old, err);
+	return rc == 0 ? outfile_check(old, err) : rc;
+}
+
+int outfile_rotate(const char *path, struct error *err)
+{
+	char old[PATH_MAX];
+	int rc = outfile_check_rotate(path, err);
+
+	if (rc < 0)
+		return rc;
+	rotated_name(path, old, err);
+	if (rename(path, old) < 0)
+		return error_set(err, -errno, "%s: %s", old, strerror(errno));
+	return outfile_open(path, true, err);
+}

@@ -28,6 +28,11 @@ int outfile_open(const char *path, bool empty, struct error *err);
 int outfile_check(const char *path, struct error *);
 /* Whether a minivmm, this process too, has this file in use through another descriptor. */
 bool outfile_is_locked(int fd);
+/* The file at path, which was opened here, becomes path.1 in the place of the one before, which must
+ * be a file that nobody has in use; path is opened anew. A descriptor or a negative errno. */
+int outfile_rotate(const char *path, struct error *);
+/* What outfile_rotate() would refuse, beside what outfile_check() says of path. */
+int outfile_check_rotate(const char *path, struct error *);
 /* Whether a file can be made at path, which is not there. */
 int outfile_check_folder(const char *path, struct error *);
 

@@ -32,14 +32,15 @@
 #include "vmm/core/bus.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/helper.h"
+#include "vmm/core/hold.h"
+#include "vmm/core/log.h"
+#include "vmm/core/mem.h"
+#include "vmm/core/stats.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/kvm_exits.h"
 #include "vmm/kvm/kvm_state.h"
 #include "vmm/kvm/kvm_stats.h"
-#include "vmm/core/log.h"
-#include "vmm/core/mem.h"
 #include "vmm/placement/pin.h"
-#include "vmm/core/stats.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define VCPU_STACK (1u << 20)
@@ -243,7 +244,9 @@ static void handle_io(struct vcpu *v)
 	struct bus *pio = v->all->p.pio;
 	uint32_t i;
 
-	/* String instructions arrive `count` at a time. */
+	/* String instructions arrive `count` at a time, all to be answered before KVM goes on. A
+	 * device that holds this thread meanwhile (hold.h) lets go when a pause is wanted, and does
+	 * not hold it again before the pause: the rest takes no longer than the accesses. */
 	for (i = 0; i < r->io.count; i++, data += r->io.size) {
 		uint64_t val = 0;
 
@@ -469,6 +472,7 @@ static void vcpu_job(void *arg)
 	pthread_setname_np(pthread_self(), name);
 	vcpu_place(v);
 	bus_count_traps(&v->stats->traps);
+	hold_allow(&v->all->want, VCPU_KICK_SIGNAL);
 	while (vcpu_gate(v))
 		vcpu_enter(v);
 }

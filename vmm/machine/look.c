@@ -11,13 +11,15 @@
  * Threads: main. The helper asks KVM what it supports meanwhile.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "devices/backend/chardev.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_net.h"
-#include "vmm/machine/machine.h"
+#include "vmm/core/cleanup.h"
 #include "vmm/core/outfile.h"
+#include "vmm/machine/machine.h"
 
 struct blk_config machine_disk_config(const struct vm *vm, unsigned i)
 {
@@ -109,12 +111,22 @@ static int look_lines(const struct config *c, struct error *err)
 	return 0;
 }
 
+static int look_debugcon(const char *file, struct error *err)
+{
+	scoped_free char *spec = NULL;
+
+	if (asprintf(&spec, "file:%s", file) < 0) {
+		spec = NULL;
+		return error_set(err, -ENOMEM, "no memory");
+	}
+	return chardev_check(spec, err) < 0 ? error_prefix(err, "--debugcon") : 0;
+}
+
 static int look_outputs(const struct config *c, struct error *err)
 {
 	const struct {
 		const char *option, *path;
 	} files[] = {
-		{ "--debugcon", c->debugcon },
 		{ "--stats", c->stats_file },
 		{ "--dump-dtb", c->dump_dtb },
 		{ "--pidfile", c->pidfile },
@@ -124,6 +136,8 @@ static int look_outputs(const struct config *c, struct error *err)
 	for (i = 0; i < ARRAY_SIZE(files); i++)
 		if (files[i].path && outfile_check(files[i].path, err) < 0)
 			return error_prefix(err, "%s", files[i].option);
+	if (c->debugcon && look_debugcon(c->debugcon, err) < 0)
+		return err->code;
 	return look_lines(c, err);
 }
 

@@ -240,8 +240,9 @@ static int realize_extra(struct vm *vm, struct error *err)
 
 static int realize_debugcon(struct vm *vm, struct error *err)
 {
-	return vm->cfg->debugcon ? debugcon_init(&vm->debugcon, vm->pio, vm->cfg->debugcon, err)
-				 : 0;
+	const char *to = vm->cfg->debugcon;
+
+	return to ? debugcon_init(&vm->debugcon, vm->pio, vm->loop, to, err) : 0;
 }
 
 static void unrealize_debugcon(struct vm *vm)

@@ -17,6 +17,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "devices/backend/chardev.h"
 #include "devices/virtio/virtio_blk.h"
 #include "vfio/host/sysfs.h"
 #include "vmm/core/addr.h"
@@ -450,13 +451,7 @@ static int opt_vfio(struct config *c, const struct option *o, const char *arg, s
 
 static bool serial_ok(const char *s)
 {
-	static const char *const plain[] = { "stdio", "pty", "null", "none" };
-	unsigned i;
-
-	for (i = 0; i < ARRAY_SIZE(plain); i++)
-		if (strcmp(s, plain[i]) == 0)
-			return true;
-	return (strncmp(s, "file:", 5) == 0 || strncmp(s, "unix:", 5) == 0) && s[5];
+	return strcmp(s, "none") == 0 || chardev_spec_ok(s);
 }
 
 static int opt_serial(struct config *c, const struct option *o, const char *arg, struct error *err)
@@ -465,7 +460,8 @@ static int opt_serial(struct config *c, const struct option *o, const char *arg,
 		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_SERIAL);
 	if (!serial_ok(arg))
 		return error_set(err, -EINVAL,
-				 "--%s %s: use stdio, pty, file:PATH, unix:PATH, null or none",
+				 "--%s %s: use stdio, pty, file:PATH[,max=SIZE], unix:PATH, null "
+				 "or none; SIZE is at least 64K",
 				 o->name, arg);
 	c->serial[c->n_serial] = keep(c, strdup(arg));
 	return c->serial[c->n_serial++] ? 0 : error_set(err, -ENOMEM, "no memory");
@@ -606,8 +602,8 @@ static const char help[] =
 	"         [,queues=N][,serial=S][,logical_block_size=512|4096]  virtio-blk, raw\n"
 	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"
 	"  --rng  --console TO                       virtio-rng, virtio-console\n"
-	"  --serial stdio|pty|file:F|unix:F|null|none  COM1, then COM2 (Ctrl-A x leaves)\n"
-	"  --debugcon FILE                           what firmware writes to port 0x402\n"
+	"  --serial stdio|pty|file:F[,max=SIZE]|unix:F|null|none    COM1, then COM2\n"
+	"  --debugcon FILE[,max=SIZE]                what firmware writes to port 0x402\n"
 	"process\n"
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]\n"
 	"  --dump-dtb FILE                           write the device tree and exit\n"
@@ -666,7 +662,8 @@ static int check_serial(struct config *c, struct error *err)
 
 	if (c->console && (!serial_ok(c->console) || strcmp(c->console, "none") == 0))
 		return error_set(err, -EINVAL,
-				 "--console %s: use stdio, pty, file:PATH, unix:PATH or null",
+				 "--console %s: use stdio, pty, file:PATH[,max=SIZE], unix:PATH or "
+				 "null; SIZE is at least 64K",
 				 c->console);
 	if (c->n_serial == 0)
 		c->serial[c->n_serial++] = c->daemonize || stdio ? "null" : "stdio";

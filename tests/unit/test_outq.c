@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Output whose reader reads, is slow, stops, comes back or goes away. The guest's processor and the
+ * main loop are threads, as in a machine. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "devices/backend/outq.h"
+#include "vmm/core/hold.h"
+
+#define PIECE 1024u /* a whole number of them fills a page of a pipe */
+
+struct world {
+	struct evloop *loop;
+	pthread_t loop_thread, vcpu;
+	struct outq q;
+	int reader, wanted;
+	size_t total;	   /* to be printed */
+	size_t printed;	   /* atomic */
+	size_t got;	   /* read, and as it should be */
+	unsigned pause_us; /* the reader's, between two pieces */
+	unsigned rooms;	   /* atomic: calls of room() */
+};
+
+static void on_kick(int sig)
+{
+	(void)sig;
+}
+
+/* The byte at this place of all that is printed: no two neighbours look alike. */
+static char text_at(size_t i)
+{
+	return (char)('!' + i % 89);
+}
+
+static void *loop_main(void *arg)
+{
+	evloop_run(arg);
+	return NULL;
+}
+
+static void on_room(void *arg)
+{
+	__atomic_add_fetch(&((struct world *)arg)->rooms, 1, __ATOMIC_RELAXED);
+}
+
+static int setup(void **state)
+{
+	struct sigaction sa = { .sa_handler = on_kick };
+	struct world *w = calloc(1, sizeof(*w));
+	int fd[2];
+
+	sigaction(SIGUSR1, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	w->loop = evloop_new();
+	if (!w->loop || pipe2(fd, O_CLOEXEC) < 0 || outq_init(&w->q, w->loop, on_room, w) < 0)
+		return -1;
+	w->reader = fd[0];
+	outq_attach(&w->q, nbio_own(fd[1]));
+	*state = w;
+	return 0;
+}
+
+static void loop_start(struct world *w)
+{
+	assert_int_equal(pthread_create(&w->loop_thread, NULL, loop_main, w->loop), 0);
+}
+
+static void loop_end(struct world *w)
+{
+	evloop_stop(w->loop, 0);
+	pthread_join(w->loop_thread, NULL);
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	if (w->reader >= 0)
+		close(w->reader);
+	outq_destroy(&w->q);
+	evloop_free(w->loop);
+	free(w);
+	return 0;
+}
+
+static void print(struct world *w, size_t len)
+{
+	char piece[PIECE];
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		piece[i] = text_at(w->printed + i);
+	outq_write(&w->q, piece, len);
+	__atomic_add_fetch(&w->printed, len, __ATOMIC_RELAXED);
+}
+
+static void *vcpu_main(void *arg)
+{
+	struct world *w = arg;
+
+	hold_allow(&w->wanted, SIGUSR1);
+	while (w->printed < w->total) {
+		print(w, PIECE);
+		outq_hold(&w->q);
+	}
+	return NULL;
+}
+
+static void vcpu_start(struct world *w, size_t total)
+{
+	w->total = total;
+	assert_int_equal(pthread_create(&w->vcpu, NULL, vcpu_main, w), 0);
+}
+
+/* Reads what must come next, until nothing has come for so long. */
+static void read_on(struct world *w, size_t until, int ms)
+{
+	struct pollfd p = { .fd = w->reader, .events = POLLIN };
+	char buf[4096];
+	ssize_t n, i;
+
+	while (w->got < until && poll(&p, 1, ms) == 1) {
+		size_t want = until - w->got < sizeof(buf) ? until - w->got : sizeof(buf);
+
+		n = read(w->reader, buf, want);
+		assert_true(n > 0);
+		for (i = 0; i < n; i++)
+			assert_int_equal(buf[i], text_at(w->got + (size_t)i));
+		w->got += (size_t)n;
+		if (w->pause_us)
+			usleep(w->pause_us);
+	}
+}
+
+static void test_reader_that_reads(void **state)
+{
+	struct world *w = *state;
+
+	loop_start(w);
+	vcpu_start(w, 10 * 1024 * PIECE);
+	read_on(w, w->total, 10000);
+	pthread_join(w->vcpu, NULL);
+	loop_end(w);
+	assert_int_equal(w->got, w->total);
+}
+
+/* Fifty times slower than it could: the guest is held back, and nothing is lost. */
+static void test_slow_reader(void **state)
+{
+	struct world *w = *state;
+
+	w->pause_us = 2000;
+	loop_start(w);
+	vcpu_start(w, 1000 * PIECE);
+	read_on(w, 500 * PIECE, 10000);
+	assert_true(__atomic_load_n(&w->printed, __ATOMIC_RELAXED) < 800 * PIECE);
+	w->pause_us = 0;
+	read_on(w, w->total, 10000);
+	pthread_join(w->vcpu, NULL);
+	loop_end(w);
+	assert_int_equal(w->got, w->total);
+}
+
+/* The guest is held for a moment, once, and goes on; later the reader learns what it missed. */
+static void test_reader_that_stops(void **state)
+{
+	struct world *w = *state;
+	uint64_t start = evloop_now_ns(), ms;
+	char text[128], want[96];
+	size_t kept;
+
+	loop_start(w);
+	vcpu_start(w, 3000 * PIECE);
+	pthread_join(w->vcpu, NULL);
+	ms = (evloop_now_ns() - start) / 1000000;
+	assert_true(ms >= OUTQ_PATIENCE_MS);
+	assert_true(ms < 2 * OUTQ_PATIENCE_MS);
+	kept = 65536 + OUTQ_SIZE;
+	read_on(w, kept, 2000);
+	assert_int_equal(w->got, kept);
+	snprintf(want, sizeof(want),
+		 "\r\n[minivmm: %zu bytes were dropped here, nobody read them]\r\n",
+		 w->total - kept);
+	memset(text, 0, sizeof(text));
+	assert_int_equal(read(w->reader, text, strlen(want)), strlen(want));
+	assert_string_equal(text, want);
+	/* And from here on nothing is missing. */
+	w->got = w->printed;
+	vcpu_start(w, w->printed + 1000 * PIECE);
+	read_on(w, w->total, 10000);
+	pthread_join(w->vcpu, NULL);
+	loop_end(w);
+	assert_int_equal(w->got, w->total);
+}
+
+/* A pause gets the processor out, and it is not held again before it has paused. */
+static void test_kick(void **state)
+{
+	struct world *w = *state;
+	uint64_t start;
+
+	loop_start(w);
+	vcpu_start(w, 5000 * PIECE);
+	while (__atomic_load_n(&w->printed, __ATOMIC_RELAXED) < 65536 + OUTQ_BUSY)
+		usleep(1000);
+	start = evloop_now_ns();
+	__atomic_store_n(&w->wanted, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(w->vcpu, SIGUSR1);
+	pthread_join(w->vcpu, NULL);
+	assert_true(evloop_now_ns() - start < OUTQ_PATIENCE_MS * 1000000ull / 2);
+	assert_int_equal(w->printed, w->total);
+	loop_end(w);
+}
+
+/* Without a loop that runs and on a thread that must not be held. */
+static void test_never_waits(void **state)
+{
+	struct world *w = *state;
+
+	while (w->printed < 2000 * PIECE) {
+		print(w, PIECE);
+		outq_hold(&w->q);
+	}
+	assert_int_equal(w->q.used, OUTQ_SIZE);
+	assert_int_equal(w->q.used + w->q.dropped + 65536, w->printed);
+}
+
+static void stop_loop(void *arg)
+{
+	evloop_stop(arg, 0);
+}
+
+static void turn(struct world *w, unsigned ms)
+{
+	struct ev_timer *t = evloop_add_timer(w->loop, stop_loop, w->loop);
+
+	ev_timer_set(t, evloop_now_ns() + ms * 1000000ull);
+	evloop_run(w->loop);
+	evloop_del_timer(t);
+}
+
+static void test_ask(void **state)
+{
+	struct world *w = *state;
+
+	assert_true(outq_ask(&w->q));
+	while (outq_ask(&w->q))
+		print(w, PIECE);
+	assert_in_range(w->printed, 65536 + OUTQ_BUSY, 65536 + OUTQ_BUSY + 2 * PIECE);
+	turn(w, 50);
+	assert_int_equal(w->rooms, 0);
+	read_on(w, 65536, 0);
+	turn(w, 50);
+	assert_int_equal(w->rooms, 1);
+	while (outq_ask(&w->q))
+		print(w, PIECE);
+	turn(w, OUTQ_PATIENCE_MS + 100);
+	assert_int_equal(w->rooms, 2); /* the reader proved dead */
+	while (w->printed < 1000 * PIECE) {
+		assert_true(outq_ask(&w->q));
+		print(w, PIECE);
+	}
+	assert_true(w->q.dropped > 0);
+}
+
+/* The loop does not turn for a reader that is gone, and output is tried again each time: a FIFO may
+ * get another. */
+static void test_reader_that_goes(void **state)
+{
+	struct world *w = *state;
+
+	while (w->printed < 100 * PIECE)
+		print(w, PIECE);
+	turn(w, 20);
+	assert_non_null(w->q.source);
+	close(w->reader);
+	w->reader = -1;
+	turn(w, 20);
+	assert_null(w->q.source);
+	assert_null(w->q.buf);
+	assert_int_equal(w->q.used, 0);
+	print(w, PIECE);
+	assert_int_equal(w->q.used, 0);
+}
+
+static void test_detach(void **state)
+{
+	struct world *w = *state;
+	int fd[2];
+
+	while (outq_ask(&w->q))
+		print(w, PIECE);
+	outq_detach(&w->q);
+	assert_int_equal(w->rooms, 1);
+	print(w, PIECE); /* to nobody */
+	assert_int_equal(w->q.used, 0);
+	turn(w, 20);
+	assert_int_equal(pipe(fd), 0);
+	outq_attach(&w->q, nbio_own(fd[1]));
+	close(w->reader);
+	w->reader = fd[0];
+	w->got = w->printed;
+	print(w, PIECE);
+	read_on(w, w->printed, 0);
+	assert_int_equal(w->got, w->printed);
+}
+
+static void *late_reader(void *arg)
+{
+	usleep(100000);
+	read_on(arg, ((struct world *)arg)->printed, 1000);
+	return NULL;
+}
+
+/* What waits at the end is still delivered. */
+static void test_last_words(void **state)
+{
+	struct world *w = *state;
+	pthread_t t;
+
+	while (w->printed < 200 * PIECE)
+		print(w, PIECE);
+	assert_int_equal(pthread_create(&t, NULL, late_reader, w), 0);
+	outq_destroy(&w->q);
+	pthread_join(t, NULL);
+	assert_int_equal(w->got, w->printed);
+	assert_int_equal(outq_init(&w->q, w->loop, NULL, NULL), 0);
+}
+
+static size_t size_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? (size_t)st.st_size : 0;
+}
+
+static void test_rotation(void **state)
+{
+	char path[] = "/tmp/test_outqXXXXXX", old[64], c;
+	struct world *w = *state;
+	int fd = mkstemp(path), i;
+
+	snprintf(old, sizeof(old), "%s.1", path);
+	outq_detach(&w->q);
+	outq_attach(&w->q, nbio_own(fd));
+	outq_limit(&w->q, path, 10 * PIECE);
+	for (i = 0; i < 25; i++)
+		print(w, PIECE);
+	assert_int_equal(size_of(path), 5 * PIECE);
+	assert_int_equal(size_of(old), 10 * PIECE);
+	fd = open(old, O_RDONLY);
+	assert_int_equal(read(fd, &c, 1), 1);
+	assert_int_equal(c, text_at(10 * PIECE));
+	close(fd);
+	/* Nothing is moved over what is no file; the size is kept all the same. */
+	unlink(old);
+	assert_int_equal(mkdir(old, 0700), 0);
+	for (i = 0; i < 8; i++)
+		print(w, PIECE);
+	assert_int_equal(size_of(path), 3 * PIECE);
+	rmdir(old);
+	unlink(path);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_reader_that_reads), T(test_slow_reader),
+		T(test_reader_that_stops), T(test_kick),
+		T(test_never_waits),	   T(test_ask),
+		T(test_reader_that_goes),  T(test_detach),
+		T(test_last_words),	   T(test_rotation),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
