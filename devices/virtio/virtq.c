@@ -166,12 +166,21 @@ static int table_indirect(const struct virtq *vq, struct table *t, const struct 
 	return t->desc ? 0 : -EINVAL;
 }
 
-/* Follows the chain from `i`. A loop runs out of `left`: no chain visits an entry twice, so none is
- * longer than its table. */
+/* How many descriptors are followed. No chain visits an entry of its table twice, so a loop ends
+ * here. A driver must not make a chain longer than its queue (§2.7.5.3.1), also in an indirect
+ * table, which may be much longer; where a queue is short, drivers do, so that as many as there is
+ * room for are taken in any case. */
+static unsigned chain_max(const struct virtq *vq, const struct table *t)
+{
+	unsigned most = vq->size > VIRTQ_MAX_IOV ? vq->size : VIRTQ_MAX_IOV;
+
+	return t->n < most ? t->n : most;
+}
+
 static int chain_walk(const struct virtq *vq, struct virtq_chain *c, uint16_t i)
 {
 	struct table t = { vq->desc, vq->size, false };
-	uint32_t left = t.n;
+	unsigned left = chain_max(vq, &t);
 	struct desc d;
 
 	for (;;) {
@@ -181,7 +190,7 @@ static int chain_walk(const struct virtq *vq, struct virtq_chain *c, uint16_t i)
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			if (table_indirect(vq, &t, &d))
 				return -EINVAL;
-			left = t.n;
+			left = chain_max(vq, &t);
 			i = 0;
 			continue;
 		}

@@ -119,6 +119,26 @@ static void indirect_table(void **state)
 	ring_free(&r);
 }
 
+/* A chain is at most as long as its queue, or as many pieces as we take; tables may be longer. */
+static void indirect_chain_length(void **state)
+{
+	struct virtq_desc *t;
+	struct ring r;
+	unsigned i, n;
+
+	(void)state;
+	for (n = VIRTQ_MAX_IOV; n <= VIRTQ_MAX_IOV + 1; n++) {
+		assert_int_equal(ring_new(&r, false), 0);
+		ring_set(&r, 0, RING_DATA, 16 * 20000, IND, 0);
+		t = (struct virtq_desc *)(r.ram + RING_DATA);
+		for (i = 0; i < n; i++) /* empty ones */
+			t[i] = (struct virtq_desc){ 0, 0, i + 1 < n ? NEXT : 0, (uint16_t)(i + 1) };
+		ring_offer(&r, 0);
+		assert_int_equal(virtq_pop(&r.vq, &chain), n == VIRTQ_MAX_IOV ? 1 : -EINVAL);
+		ring_free(&r);
+	}
+}
+
 static void indirect_needs_negotiation(void **state)
 {
 	struct ring r;
@@ -332,6 +352,7 @@ int main(void)
 		cmocka_unit_test(broken_rings),
 		cmocka_unit_test(too_many_available),
 		cmocka_unit_test(indirect_table),
+		cmocka_unit_test(indirect_chain_length),
 		cmocka_unit_test(indirect_needs_negotiation),
 		cmocka_unit_test(chain_length_limit),
 		cmocka_unit_test(buffer_across_two_ranges),
