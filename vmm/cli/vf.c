@@ -8,7 +8,7 @@
 #include "vfio/host/sriov.h"
 #include "vfio/host/vf_link.h"
 #include "vmm/cli/command.h"
-#include "vmm/machine/options.h"
+#include "vmm/core/keys.h"
 #include "vmm/core/log.h"
 
 #define USAGE	 "minivmm vf PF [COUNT [--mac M,...] [--vlan N]]"
@@ -44,7 +44,7 @@ static int parse_macs(struct vf_call *c, const char *list)
 	for (;; list += len + 1) {
 		len = strcspn(list, ",");
 		snprintf(one, sizeof(one), "%.*s", len < sizeof(one) ? (int)len : 0, list);
-		if (c->n_macs == MAC_MAX || config_parse_mac(one, c->mac[c->n_macs]) < 0)
+		if (c->n_macs == MAC_MAX || key_parse_mac(one, c->mac[c->n_macs]) < 0)
 			return -EINVAL;
 		c->n_macs++;
 		if (!list[len])

@@ -3,9 +3,8 @@
  * The command line.
  *
  * Every option is one row of `options`, every key of a `PATH,key=value,...` argument one row of a
- * key table; parsing, --help and the messages come from the rows. A comma inside a value is written
- * twice. Unknown options, unknown keys, bad values and contradictions name the option they are
- * about.
+ * key table (vmm/core/keys.h). Unknown options, unknown keys, bad values and contradictions name
+ * the option they are about.
  */
 #include "vmm/machine/options.h"
 
@@ -21,18 +20,8 @@
 #include "devices/virtio/virtio_blk.h"
 #include "vfio/host/sysfs.h"
 #include "vmm/core/addr.h"
+#include "vmm/core/keys.h"
 #include "vmm/placement/ram.h"
-
-enum key_kind { KEY_STRING, KEY_FLAG, KEY_NUMBER, KEY_CHOICE, KEY_MAC, KEY_LIST };
-
-/* One `key=value`. The first row of a table is what stands without a key in front. */
-struct key {
-	const char *name;
-	enum key_kind kind;
-	size_t offset;
-	uint64_t min, max;	/* KEY_NUMBER; KEY_STRING: max is the length, 0 any */
-	const char *choices[4]; /* KEY_CHOICE: the index is stored, as unsigned */
-};
 
 struct option {
 	const char *name; /* without the dashes */
@@ -42,224 +31,20 @@ struct option {
 	const struct key *keys;
 };
 
-static char *keep(struct config *c, char *s)
+static struct key_reader keys_of(struct config *c, const struct option *o, void *base,
+				 bool positional)
 {
-	char **grown = s ? realloc(c->strings, (c->n_strings + 1) * sizeof(*grown)) : NULL;
-
-	if (!grown) {
-		free(s);
-		return NULL;
-	}
-	c->strings = grown;
-	return grown[c->n_strings++] = s;
+	return (struct key_reader){
+		.keys = o->keys, .positional = positional, .pool = &c->pool, .base = base
+	};
 }
 
-/* A decimal or 0x number with an optional K, M, G or T; plain numbers count in `unit`. */
-static int parse_number(const char *s, uint64_t unit, uint64_t *out)
+static int read_keys(struct config *c, const struct option *o, const char *arg, void *base,
+		     struct error *err)
 {
-	static const char suffixes[] = "KMGT";
-	const char *suffix;
-	char *end;
+	struct key_reader r = keys_of(c, o, base, true);
 
-	if (*s < '0' || *s > '9')
-		return -EINVAL;
-	errno = 0;
-	*out = strtoull(s, &end, 0);
-	if (errno)
-		return -ERANGE;
-	suffix = *end ? strchr(suffixes, *end & ~0x20) : NULL;
-	if (*end && (!suffix || unit == 0))
-		return -EINVAL;
-	if (suffix) {
-		unit = 1024ull << (10 * (suffix - suffixes));
-		end += end[1] == 'B' || end[1] == 'b' ? 2 : 1;
-	}
-	if (*end)
-		return -EINVAL;
-	return __builtin_mul_overflow(*out, unit ? unit : 1, out) ? -ERANGE : 0;
-}
-
-int config_parse_mac(const char *s, uint8_t mac[6])
-{
-	int n = 0;
-
-	if (sscanf(s, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2], &mac[3],
-		   &mac[4], &mac[5], &n) != 6 ||
-	    s[n])
-		return -EINVAL;
-	return mac[0] & 1 ? -EINVAL : 0;
-}
-
-static int choose(const struct key *k, const char *val, unsigned *out)
-{
-	unsigned i;
-
-	for (i = 0; i < ARRAY_SIZE(k->choices) && k->choices[i]; i++) {
-		if (strcmp(val, k->choices[i]) == 0) {
-			*out = i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int set_number(const struct key *k, const char *val, uint64_t *out)
-{
-	uint64_t n;
-
-	if (parse_number(val, 0, &n) < 0 || n < k->min || n > k->max)
-		return -EINVAL;
-	*out = n;
-	return 0;
-}
-
-static int set_flag(const char *val, bool *out)
-{
-	*out = !val || strcmp(val, "on") == 0;
-	return !val || *out || strcmp(val, "off") == 0 ? 0 : -EINVAL;
-}
-
-static int set_string(struct config *c, const struct key *k, const char *val, const char **out)
-{
-	if (!*val || (k->max && strlen(val) > k->max))
-		return -EINVAL;
-	*out = keep(c, strdup(val));
-	return *out ? 0 : -ENOMEM;
-}
-
-/* val NULL: the key stood alone. */
-static int set_key(struct config *c, const struct key *k, void *base, const char *val)
-{
-	void *field = (char *)base + k->offset;
-
-	if (!val && k->kind != KEY_FLAG)
-		return -EINVAL;
-	switch (k->kind) {
-	case KEY_STRING:
-	case KEY_LIST:
-		return set_string(c, k, val, field);
-	case KEY_FLAG:
-		return set_flag(val, field);
-	case KEY_NUMBER:
-		return set_number(k, val, field);
-	case KEY_CHOICE:
-		return choose(k, val, field);
-	case KEY_MAC:
-		return config_parse_mac(val, field);
-	}
-	return -EINVAL;
-}
-
-/* No key begins with a digit: such an item goes on with the list before it. */
-static int extend_list(struct config *c, const struct key *k, void *base, const char *item)
-{
-	const char **field = (const char **)((char *)base + k->offset);
-	char *longer = NULL;
-
-	if (asprintf(&longer, "%s,%s", *field, item) < 0)
-		return -ENOMEM;
-	*field = keep(c, longer);
-	return *field ? 0 : -ENOMEM;
-}
-
-/* Cuts the next comma-separated item off *rest, in place; ",," stands for one comma. */
-static char *next_item(char **rest)
-{
-	char *item = *rest, *from = item, *to = item;
-
-	if (!item)
-		return NULL;
-	*rest = NULL;
-	while (*from) {
-		if (*from == ',' && from[1] != ',') {
-			*rest = from + 1;
-			break;
-		}
-		from += *from == ',';
-		*to++ = *from++;
-	}
-	*to = '\0';
-	return item;
-}
-
-static const struct key *find_key(const struct key *keys, const char *name, size_t len)
-{
-	for (; keys->name; keys++)
-		if (strlen(keys->name) == len && strncmp(keys->name, name, len) == 0)
-			return keys;
-	return NULL;
-}
-
-static int bad_key(const struct option *o, const char *item, struct error *err)
-{
-	char known[200] = "";
-	const struct key *k;
-	size_t n = 0;
-
-	for (k = o->keys + (o->arg[0] != 'K'); k->name && n < sizeof(known); k++)
-		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", k->name);
-	return error_set(err, -EINVAL, "--%s: '%s' is not known: use %s", o->name, item, known);
-}
-
-static int bad_value(const struct option *o, const struct key *k, struct error *err)
-{
-	char want[160] = "a value";
-	unsigned i;
-	size_t n = 0;
-
-	if (k->kind == KEY_NUMBER)
-		snprintf(want, sizeof(want), "a number from %llu to %llu",
-			 (unsigned long long)k->min, (unsigned long long)k->max);
-	else if (k->kind == KEY_FLAG)
-		snprintf(want, sizeof(want), "on or off");
-	else if (k->kind == KEY_LIST)
-		snprintf(want, sizeof(want), "a list like 0,2-3");
-	else if (k->kind == KEY_MAC)
-		snprintf(want, sizeof(want), "a unicast address like 52:54:00:12:34:56");
-	else if (k->kind == KEY_STRING && k->max)
-		snprintf(want, sizeof(want), "1 to %llu characters", (unsigned long long)k->max);
-	for (i = 0; i < ARRAY_SIZE(k->choices) && k->choices[i]; i++)
-		n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%s", n ? " or " : "",
-				      k->choices[i]);
-	return error_set(err, -EINVAL, "--%s: %s takes %s", o->name, k->name, want);
-}
-
-/* One item; *last is the key before it, NULL at first, and becomes its own. */
-static int parse_item(struct config *c, const struct option *o, const char *item, void *base,
-		      bool positional, const struct key **last, struct error *err)
-{
-	const char *eq = strchr(item, '='), *val = eq ? eq + 1 : NULL;
-	const struct key *k = *last;
-	size_t len = eq ? (size_t)(eq - item) : strlen(item);
-	int rc;
-
-	if (k && k->kind == KEY_LIST && *item >= '0' && *item <= '9')
-		return extend_list(c, k, base, item);
-	if (positional && !k) {
-		k = o->keys;
-		val = item;
-	} else {
-		k = find_key(o->keys + positional, item, len);
-	}
-	if (!k)
-		return bad_key(o, item, err);
-	*last = k;
-	rc = set_key(c, k, base, val);
-	return rc < 0 ? bad_value(o, k, err) : 0;
-}
-
-/* Parses `first,key=value,flag,...` into base. An option whose argument starts with a key has its
- * first row's place taken by one. */
-static int parse_keys(struct config *c, const struct option *o, const char *arg, void *base,
-		      bool positional, struct error *err)
-{
-	char *rest = keep(c, strdup(arg)), *item;
-	const struct key *last = NULL;
-	int rc = 0;
-
-	while (rc == 0 && (item = next_item(&rest)))
-		rc = parse_item(c, o, item, base, positional, &last, err);
-	return rc;
+	return keys_read(&r, arg, err) < 0 ? error_prefix(err, "--%s", o->name) : 0;
 }
 
 static int opt_string(struct config *c, const struct option *o, const char *arg, struct error *err)
@@ -270,7 +55,7 @@ static int opt_string(struct config *c, const struct option *o, const char *arg,
 		return error_set(err, -EINVAL, "--%s is given twice", o->name);
 	if (!*arg && o->arg[0] != 'S')
 		return error_set(err, -EINVAL, "--%s needs a value", o->name);
-	*field = keep(c, strdup(arg));
+	*field = key_pool_keep(&c->pool, strdup(arg));
 	return *field ? 0 : error_set(err, -ENOMEM, "no memory");
 }
 
@@ -338,10 +123,10 @@ static int opt_memory(struct config *c, const struct option *o, const char *arg,
 
 	if (c->memory)
 		return error_set(err, -EINVAL, "--%s is given twice", o->name);
-	rc = parse_keys(c, o, arg, &c->ram, true, err);
+	rc = read_keys(c, o, arg, &c->ram, err);
 	if (rc < 0)
 		return rc;
-	if (parse_number(c->ram.size, MiB, &c->memory) < 0 || c->memory < MEMORY_MIN ||
+	if (key_parse_number(c->ram.size, MiB, &c->memory) < 0 || c->memory < MEMORY_MIN ||
 	    c->memory > MEMORY_MAX || c->memory % MiB)
 		return error_set(err, -EINVAL,
 				 "--%s %s: use whole MiB from 16M to 16T, like 512M or 4G", o->name,
@@ -363,37 +148,37 @@ static int opt_cpus(struct config *c, const struct option *o, const char *arg, s
 {
 	if (c->cpus.n)
 		return error_set(err, -EINVAL, "--%s is given twice", o->name);
-	return parse_keys(c, o, arg, &c->cpus, true, err);
+	return read_keys(c, o, arg, &c->cpus, err);
 }
 
 /* `host` in front is what it is anyway; people are used to say so. */
 static int opt_cpu(struct config *c, const struct option *o, const char *arg, struct error *err)
 {
-	char *rest = keep(c, strdup(arg)), *item = next_item(&rest);
-	const struct key *last = NULL;
+	char *rest = key_pool_keep(&c->pool, strdup(arg)), *item = keys_next_item(&rest);
+	struct key_reader r = keys_of(c, o, &c->cpu, false);
 	int rc = 0;
 
 	if (item && strcmp(item, "host") == 0)
-		item = next_item(&rest);
-	for (; item && rc == 0; item = next_item(&rest))
-		rc = *item == '+' || *item == '-'
-			     ? config_cpu_feature(&c->cpu, item, err)
-			     : parse_item(c, o, item, &c->cpu, false, &last, err);
+		item = keys_next_item(&rest);
+	for (; item && rc == 0; item = keys_next_item(&rest))
+		rc = *item == '+' || *item == '-'	 ? config_cpu_feature(&c->cpu, item, err)
+		     : keys_read_item(&r, item, err) < 0 ? error_prefix(err, "--%s", o->name)
+							 : 0;
 	return rc;
 }
 
 static int opt_one_key(struct config *c, const struct option *o, const char *arg, struct error *err)
 {
-	const struct key *k = o->keys;
+	struct key_reader r = keys_of(c, o, c, false);
 
-	return set_key(c, k, c, arg) < 0 ? bad_value(o, k, err) : 0;
+	return key_set(&r, o->keys, arg, err) < 0 ? error_prefix(err, "--%s", o->name) : 0;
 }
 
 static int opt_disk(struct config *c, const struct option *o, const char *arg, struct error *err)
 {
 	if (c->n_disks == CONFIG_MAX_DISKS)
 		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_DISKS);
-	return parse_keys(c, o, arg, &c->disk[c->n_disks++], true, err);
+	return read_keys(c, o, arg, &c->disk[c->n_disks++], err);
 }
 
 static int opt_net(struct config *c, const struct option *o, const char *arg, struct error *err)
@@ -405,7 +190,7 @@ static int opt_net(struct config *c, const struct option *o, const char *arg, st
 	if (c->n_nets == CONFIG_MAX_NETS)
 		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_NETS);
 	c->n_nets++;
-	rc = parse_keys(c, o, arg, n, true, err);
+	rc = read_keys(c, o, arg, n, err);
 	n->has_mac = memcmp(n->mac, none, sizeof(none)) != 0;
 	if (rc == 0 && strcmp(n->kind, "tap") != 0)
 		return error_set(err, -EINVAL, "--%s %s: the one kind is tap", o->name, n->kind);
@@ -437,7 +222,7 @@ static int opt_vfio(struct config *c, const struct option *o, const char *arg, s
 	c->n_vfio++;
 	v->rombar = v->mmap = true;
 	v->clique = CONFIG_NO_CLIQUE;
-	rc = parse_keys(c, o, arg, v, true, err);
+	rc = read_keys(c, o, arg, v, err);
 	if (rc < 0)
 		return rc;
 	if (sysfs_parse_bdf(v->address, v->bdf) < 0)
@@ -463,7 +248,7 @@ static int opt_serial(struct config *c, const struct option *o, const char *arg,
 				 "--%s %s: use stdio, pty, file:PATH[,max=SIZE], unix:PATH, null "
 				 "or none; SIZE is at least 64K",
 				 o->name, arg);
-	c->serial[c->n_serial] = keep(c, strdup(arg));
+	c->serial[c->n_serial] = key_pool_keep(&c->pool, strdup(arg));
 	return c->serial[c->n_serial++] ? 0 : error_set(err, -ENOMEM, "no memory");
 }
 
@@ -713,10 +498,6 @@ int config_parse(struct config *c, int argc, char **argv, struct error *err)
 
 void config_free(struct config *c)
 {
-	unsigned i;
-
-	for (i = 0; i < c->n_strings; i++)
-		free(c->strings[i]);
-	free(c->strings);
+	key_pool_free(&c->pool);
 	*c = (struct config){ 0 };
 }

@@ -8,6 +8,7 @@
 
 #include "vmm/kvm/cpuid.h"
 #include "vmm/core/error.h"
+#include "vmm/core/keys.h"
 
 #define CONFIG_MAX_DISKS  16
 #define CONFIG_MAX_NETS	  8
@@ -102,17 +103,13 @@ struct config {
 	unsigned pin[CONFIG_MAX_CPUS]; /* PIN_LIST: the host's CPU for each of ours */
 	struct cpu_topology topo;
 	struct cpu_model model;
-	/* config's own: what config_free() frees */
-	char **strings;
-	unsigned n_strings;
+	struct key_pool pool; /* of the strings above */
 };
 
 /* Returns 0, or -EINVAL with a message that names the option: exit status 2. argv[0] is skipped.
  * config_free() in either case. */
 int config_parse(struct config *, int argc, char **argv, struct error *);
 void config_free(struct config *);
-/* A unicast address like 52:54:00:12:34:56. -EINVAL: none. */
-int config_parse_mac(const char *s, uint8_t mac[6]);
 /* options_cpus.c: the processors' part of config_parse(): fills in the topology, checks the CPU
  * list. */
 int config_cpus_finish(struct config *, struct error *);
