@@ -15,7 +15,9 @@
  */
 #include "vmm/kvm/kvm_exits.h"
 
+#include <assert.h>
 #include <linux/kvm.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 
 #include "vmm/core/addr.h"
@@ -27,10 +29,13 @@
 #define HV_INVALID_HYPERCALL 2 /* TLFS, HV_STATUS_INVALID_HYPERCALL_CODE */
 #define NOTIFY_WINDOW	     0 /* cycles on top of what the processor itself waits */
 
+/* struct kvm_msrs with room for its entries. */
 struct msr_list {
-	struct kvm_msrs head;
+	uint32_t nmsrs, pad;
 	struct kvm_msr_entry entry[HV_CRASH_PARAMETERS];
 };
+static_assert(offsetof(struct msr_list, entry) == offsetof(struct kvm_msrs, entries),
+	      "the kernel's layout");
 
 static void cap_enable(const struct kvm *k, uint32_t cap, uint64_t arg)
 {
@@ -42,7 +47,7 @@ static void cap_enable(const struct kvm *k, uint32_t cap, uint64_t arg)
 
 void kvm_exits_ask(struct kvm_exits *x, const struct kvm *k)
 {
-	struct msr_list l = { .head.nmsrs = 1, .entry[0].index = MSR_MICROCODE };
+	struct msr_list l = { .nmsrs = 1, .entry[0].index = MSR_MICROCODE };
 
 	/* The descriptor of /dev/kvm itself answers for the host (KVM API, 4.18). */
 	if (ioctl(k->dev, KVM_GET_MSRS, &l) == 1)
@@ -61,7 +66,7 @@ void kvm_exits_enable(const struct kvm *k, bool unknown_msrs)
 
 void kvm_exits_prepare(const struct kvm_exits *x, int vcpu_fd)
 {
-	struct msr_list l = { .head.nmsrs = 1,
+	struct msr_list l = { .nmsrs = 1,
 			      .entry[0] = { .index = MSR_MICROCODE, .data = x->microcode } };
 
 	/* Without it the guest has KVM's own number. */
@@ -144,7 +149,7 @@ enum kvm_exit_answer kvm_exits_answer(struct kvm_exits *x, struct kvm_run *r, un
 
 void kvm_exits_crashed(struct kvm_exits *x, int vcpu_fd, unsigned vcpu)
 {
-	struct msr_list l = { .head.nmsrs = HV_CRASH_PARAMETERS };
+	struct msr_list l = { .nmsrs = HV_CRASH_PARAMETERS };
 	unsigned i;
 
 	for (i = 0; i < HV_CRASH_PARAMETERS; i++)
