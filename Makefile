@@ -65,14 +65,29 @@ include tests/host/host.mk
 -include $(wildcard tests/fuzz/fuzz.mk tests/bench/bench.mk guest-tests/guest-tests.mk)
 
 help:
-	@echo "make            build $(O)/minivmm          make install  PREFIX=$(PREFIX) DESTDIR="
+	@echo "make            build $(O)/minivmm"
+	@echo "make install    PREFIX=$(PREFIX) DESTDIR="
+	@echo "make deps       install the packages that building and testing need"
 	@echo "make demo       show what it does (installs what it needs)"
 	@echo "make test       every test (installs what it needs)"
-	@echo "make check      the quick ones: unit, headers, rooms, style"
-	@echo "make bench      the measurements             make fuzz     the fuzz targets, longer"
+	@echo "make check      the quick tests: unit, headers, rooms, style, figures"
+	@echo "make unit       the unit tests alone"
+	@echo "make fuzz       every fuzz target, FUZZ_SECS=60 seconds each"
+	@echo "make bench      the measurements"
 	@echo "make host       only set up the nested VFIO host under $(BUILD)/host"
-	@echo "make format     clang-format                 make tidy     clang-tidy"
-	@echo "make clean      the objects                  make distclean  all of $(BUILD)/"
+	@echo "make format     clang-format                 make tidy       clang-tidy"
+	@echo "make clean      remove the objects           make distclean  all of $(BUILD)/"
+	@echo
+	@echo "One unit test (irq stands for tests/unit/test_irq.c):"
+	@echo "  make $(O)/unit/test_irq && $(O)/unit/test_irq"
+	@echo "One fuzz target, for 60 seconds:"
+	@echo "  make $(BUILD)/fuzz/fuzz_virtq"
+	@echo "  $(BUILD)/fuzz/fuzz_virtq -max_total_time=60 tests/fuzz/corpus/virtq"
+	@echo "One script in the nested host, as root (--list shows machines and devices):"
+	@echo "  make host l1 && tests/host/run tests/host/virtio.sh"
+	@echo "Sanitizers: CC=clang SAN=1 (address, undefined) or SAN=thread (races)"
+	@echo "  make CC=clang SAN=1 unit"
+	@echo "V=1 shows the commands. .github/CONTRIBUTING.md says more."
 
 $(O)/minivmm: $(OBJ)
 	@echo "  LD    $@"
@@ -137,9 +152,9 @@ check-rooms: $(OBJ)
 check-style:
 	$(Q)tests/check-style
 
-# The README's figures are those on record.
+# The figures in the READMEs are those on record.
 check-figures:
-	$(Q)tests/bench/table --check README.md
+	$(Q)tests/bench/table --check tests/bench/README.md README.md
 
 test:
 	$(Q)tests/run
