@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <liburing.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -207,6 +208,16 @@ int command_run(int argc, char **argv)
 	return status;
 }
 
+/* What is opened next would become standard output or error, and be written over: a disk, say. */
+static void fill_standard_files(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(1);
+}
+
 /* Without a command word it is `run`. */
 int main(int argc, char **argv)
 {
@@ -222,6 +233,9 @@ int main(int argc, char **argv)
 	};
 	unsigned i;
 
+	fill_standard_files();
+	/* A file that may not grow any more (RLIMIT_FSIZE) is an error of write(), not the end. */
+	signal(SIGXFSZ, SIG_IGN);
 	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

@@ -72,6 +72,7 @@ struct vcpus {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	unsigned running; /* threads not parked, under lock */
+	struct log_limit limit;
 	struct vcpu cpu[];
 };
 
@@ -356,7 +357,7 @@ static void handle_exit(struct vcpu *v)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		if (log_enabled(LOG_INFO)) {
+		if (log_allow(LOG_INFO, &v->all->limit)) {
 			log_info("vCPU %u: triple fault", v->index);
 			log_state(v);
 		}

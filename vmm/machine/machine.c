@@ -65,7 +65,8 @@ static void do_reset(void *arg)
 		machine_stop(vm, 1);
 		return;
 	}
-	log_info("reset");
+	if (log_allow(LOG_INFO, &vm->reset_limit))
+		log_info("reset");
 	vcpus_resume(vm->vcpus);
 }
 

@@ -20,6 +20,7 @@
 #include "vmm/core/evloop.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/kvm_exits.h"
+#include "vmm/core/log.h"
 #include "vmm/core/phase.h"
 #include "vmm/placement/ram.h"
 #include "vmm/core/stats.h"
@@ -112,6 +113,7 @@ struct vm {
 	int signal_fd;
 	bool started;	       /* the guest ran */
 	unsigned terminations; /* SIGTERMs so far */
+	struct log_limit reset_limit;
 	bool reset_pending;    /* atomic */
 	uint32_t exit_value;   /* of the exit port */
 	int status;	       /* what the process will exit with */
