@@ -15,7 +15,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "vmm/core/addr.h"
@@ -112,26 +111,12 @@ static int nvram_create(const char *path, const uint8_t *tmpl, size_t len, struc
 		   : 0;
 }
 
-static int nvram_anonymous(const uint8_t *tmpl, size_t len, struct error *err)
-{
-	int fd = memfd_create("minivmm-nvram", MFD_CLOEXEC);
-	int ret = fd < 0 ? -errno : write_all(fd, tmpl, len);
-
-	if (!ret)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return error_set(err, ret, "no memory for the firmware's variables: %s", strerror(-ret));
-}
-
 int nvram_open(const char *path, const uint8_t *tmpl, size_t tmpl_len, bool *created,
 	       struct error *err)
 {
 	int fd, ret;
 
 	*created = false;
-	if (!path)
-		return nvram_anonymous(tmpl, tmpl_len, err);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT && tmpl) {
 		ret = nvram_create(path, tmpl, tmpl_len, err);

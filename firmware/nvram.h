@@ -16,7 +16,7 @@ enum fv_kind { FV_NONE, FV_CODE, FV_VARS };
 enum fv_kind fv_check(const uint8_t *data, size_t len, uint64_t *fv_len);
 
 /* Opens path read-write, or creates it (mode 0600) with the template's bytes when it does not exist
- * and there is a template; takes the lock. path NULL: an anonymous copy. Returns the descriptor;
+ * and there is a template; takes the lock. Returns the descriptor;
  * *created: the file was not there before. */
 int nvram_open(const char *path, const uint8_t *tmpl, size_t tmpl_len, bool *created,
 	       struct error *);

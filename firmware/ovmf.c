@@ -3,10 +3,14 @@
  * Finding and opening OVMF.
  *
  * The image ends at 4 GiB: variables first, code after (split files), or one combined file whose
- * first volume are the variables. Either way two flash devices result: the code mapped privately
- * from the distribution's file, the variables as a shared mapping of the machine's own file. A
- * guest store into that mapping is in the page cache when the flash write returns, so an
- * acknowledged variable survives our being killed; ovmf_sync() adds the host's crash.
+ * first volume are the variables. Either way two flash devices result, both of memory of our own:
+ * a mapping of the files would end the process (SIGBUS) when somebody shortens them, and when the
+ * file system of the variables is full.
+ *
+ * What the guest writes to its variables goes to the machine's file with pwrite(2), byte by byte,
+ * before the flash says that it is done: an acknowledged variable survives our being killed. A
+ * write that fails (no space, no quota) is the guest's to see in the flash's status, and is logged.
+ * ovmf_sync() adds the host's crash; it happens when the machine ends.
  *
  * A wrong image would hang without a word (release builds print nothing), so everything that can be
  * checked is checked here, with the package to install in the message.
@@ -29,6 +33,8 @@
 
 #define IMAGE_MAX \
 	(16 * MiB) /* 0xff000000 up: below it lie KVM's own pages, APICs above 0xfec00000 */
+
+#define HUGE_PAGE (2 * MiB)
 
 #define INSTALL_HINT                                                                              \
 	"install it (Debian, Ubuntu: ovmf; Fedora, Arch: edk2-ovmf; openSUSE: qemu-ovmf-x86_64) " \
@@ -62,16 +68,58 @@ static const struct {
 	{ "/usr/share/edk2/x64/OVMF.4m.fd", NULL },
 };
 
+/* ---- memory ---- */
+
+/* As the guest sees it: what is at its end lies below 4 GiB. Huge pages where the images fill them
+ * (those of 2 and 4 MiB do): reading them takes 0.3 ms so, with small pages 2 ms. */
+static int area_open(struct ovmf *o, struct error *err)
+{
+	void *p = mmap(NULL, IMAGE_MAX + HUGE_PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return error_set(err, -errno, "no memory for the firmware: %s", strerror(errno));
+	o->area = p;
+	o->area_end = (uint8_t *)align_down((uintptr_t)p + IMAGE_MAX + HUGE_PAGE, HUGE_PAGE);
+	return 0;
+}
+
+static void area_want_huge(struct ovmf *o, size_t len)
+{
+	size_t whole = len < IMAGE_MAX ? align_down(len, HUGE_PAGE) : 0;
+
+	/* Without them it is slower, that is all. */
+	if (whole)
+		(void)madvise(o->area_end - whole, whole, MADV_HUGEPAGE);
+}
+
 /* ---- one file ---- */
 
-/* Maps a whole file, privately. *open_fd: the caller's to close. */
-static int map_image(const char *path, int *open_fd, uint8_t **data, size_t *len, struct error *err)
+static int read_image(int fd, uint8_t *to, size_t len, const char *what, const char *path,
+		      struct error *err)
 {
-	int fd = *open_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	void *p;
+	size_t done = 0;
 
-	if (fd < 0 || fstat(fd, &st))
+	while (done < len) {
+		ssize_t n = pread(fd, to + done, len - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_set(err, n < 0 ? -errno : -ENODATA, "%s %s cannot be read: %s",
+					 what, path,
+					 n < 0 ? strerror(errno) : "it has become shorter");
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+static int open_image(const char *path, int *fd, size_t *len, struct error *err)
+{
+	struct stat st;
+
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (*fd < 0 || fstat(*fd, &st))
 		return error_set(err, -errno, "firmware %s cannot be read: %s", path,
 				 strerror(errno));
 	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t)st.st_size > IMAGE_MAX ||
@@ -79,11 +127,6 @@ static int map_image(const char *path, int *open_fd, uint8_t **data, size_t *len
 		return error_set(
 			err, -EINVAL,
 			"firmware %s: a flash image is a file of 4 KiB blocks, up to 16 MiB", path);
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		return error_set(err, -errno, "firmware %s cannot be mapped: %s", path,
-				 strerror(errno));
-	*data = p;
 	*len = (size_t)st.st_size;
 	return 0;
 }
@@ -169,10 +212,9 @@ static int find(struct ovmf *o, const char *root, const char *firmware, struct e
 
 /* ---- opening ---- */
 
-/* A file whose first volume are the variables and that goes on behind them. The mapping is cut in
- * two; the front part serves as the template. */
-static int split_combined(struct ovmf *o, uint64_t fv_len, uint8_t **tmpl, size_t *tmpl_len,
-			  struct error *err)
+/* A file whose first volume are the variables and that goes on behind them: the template lies where
+ * it belongs already. */
+static int split_combined(struct ovmf *o, uint64_t fv_len, struct error *err)
 {
 	uint64_t rest;
 
@@ -184,109 +226,130 @@ static int split_combined(struct ovmf *o, uint64_t fv_len, uint8_t **tmpl, size_
 	    fv_check(o->code + fv_len, o->code_len - fv_len, &rest) != FV_CODE)
 		return explain_image(o->code_path, o->code, err);
 	snprintf(o->vars_path, PATH_MAX, "%s", o->code_path);
-	*tmpl = o->code;
-	*tmpl_len = fv_len;
+	o->vars = o->code;
+	o->vars_len = fv_len;
 	o->code += fv_len;
 	o->code_len -= fv_len;
 	return 0;
 }
 
-static int open_template(struct ovmf *o, uint8_t **tmpl, size_t *len, struct error *err)
+static int refuse_size(const struct ovmf *o, const char *path, size_t len, struct error *err)
+{
+	return error_set(err, -EINVAL,
+			 "variable store %s (%zu KiB) does not fit firmware %s, which wants %zu "
+			 "KiB; name another file with --nvram",
+			 path, len / 1024, o->code_path, o->vars_len / 1024);
+}
+
+/* The template, to be the variables unless the machine has its own. */
+static int read_template(struct ovmf *o, size_t len, struct error *err)
 {
 	uint64_t fv_len;
 	int ret;
 
-	*tmpl = NULL;
-	*len = 0;
-	if (!o->vars_path[0])
+	if (!len)
 		return 0;
-	ret = map_image(o->vars_path, &o->template_fd, tmpl, len, err);
-	if (!ret && fv_check(*tmpl, *len, &fv_len) != FV_VARS)
-		ret = explain_image(o->vars_path, *tmpl, err);
+	if (len > IMAGE_MAX - o->code_len)
+		return refuse_size(o, o->vars_path, len, err);
+	o->vars = o->code - len;
+	o->vars_len = len;
+	ret = read_image(o->template_fd, o->vars, len, "firmware", o->vars_path, err);
+	if (!ret && fv_check(o->vars, len, &fv_len) != FV_VARS)
+		ret = explain_image(o->vars_path, o->vars, err);
 	return ret;
 }
 
-static int open_code(struct ovmf *o, uint8_t **tmpl, size_t *tmpl_len, struct error *err)
+static int read_code(struct ovmf *o, size_t template_len, struct error *err)
 {
 	uint64_t fv_len;
-	int ret = map_image(o->code_path, &o->code_fd, &o->code, &o->code_len, err);
+	int ret;
 
+	o->code = o->area_end - o->code_len;
+	ret = read_image(o->code_fd, o->code, o->code_len, "firmware", o->code_path, err);
 	if (ret)
 		return ret;
 	switch (fv_check(o->code, o->code_len, &fv_len)) {
 	case FV_VARS:
-		return split_combined(o, fv_len, tmpl, tmpl_len, err);
+		return split_combined(o, fv_len, err);
 	case FV_CODE:
-		return open_template(o, tmpl, tmpl_len, err);
+		return read_template(o, template_len, err);
 	default:
 		return explain_image(o->code_path, o->code, err);
 	}
 }
 
-/* want: the template's size, 0 when there is none to compare with. */
-static int map_vars(struct ovmf *o, const char *nvram, size_t want, struct error *err)
+static int open_images(struct ovmf *o, struct error *err)
 {
-	const char *name = nvram ? nvram : o->vars_path;
+	size_t template_len = 0;
+	int ret = area_open(o, err);
+
+	if (!ret)
+		ret = open_image(o->code_path, &o->code_fd, &o->code_len, err);
+	if (!ret && o->vars_path[0])
+		ret = open_image(o->vars_path, &o->template_fd, &template_len, err);
+	if (ret)
+		return ret;
+	area_want_huge(o, o->code_len + template_len);
+	return read_code(o, template_len, err);
+}
+
+/* The machine's own variables, in the place of the template. */
+static int read_vars(struct ovmf *o, struct error *err)
+{
+	const char *path = o->nvram_path;
 	uint64_t fv_len;
 	struct stat st;
-	void *p;
+	size_t len;
+	int ret;
 
 	if (fstat(o->nvram_fd, &st))
-		return error_set(err, -errno, "variable store %s: %s", name, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size % PFLASH_BLOCK ||
-	    (want && (size_t)st.st_size != want) || (uint64_t)st.st_size > IMAGE_MAX - o->code_len)
-		return error_set(
-			err, -EINVAL,
-			"variable store %s (%lld KiB) does not fit firmware %s, which wants %zu "
-			"KiB; name another file with --nvram",
-			name, (long long)st.st_size / 1024, o->code_path, want / 1024);
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, o->nvram_fd, 0);
-	if (p == MAP_FAILED)
-		return error_set(
-			err, -errno, "variable store %s: %s%s", name, strerror(errno),
-			errno == EINVAL || errno == ENODEV
-				? ": its file system has no shared mappings; keep it on a local one"
-				: "");
-	o->vars = p;
-	o->vars_len = (size_t)st.st_size;
-	if (fv_check(o->vars, o->vars_len, &fv_len) != FV_VARS)
-		return error_set(
+		return error_set(err, -errno, "variable store %s: %s", path, strerror(errno));
+	len = (size_t)st.st_size;
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || len % PFLASH_BLOCK ||
+	    (o->vars && len != o->vars_len) || len > IMAGE_MAX - o->code_len)
+		return refuse_size(o, path, len, err);
+	o->vars = o->code - len;
+	o->vars_len = len;
+	ret = read_image(o->nvram_fd, o->vars, len, "variable store", path, err);
+	if (!ret && fv_check(o->vars, len, &fv_len) != FV_VARS)
+		ret = error_set(
 			err, -EINVAL,
 			"variable store %s is damaged or something else; move it away and a new "
 			"one is made",
-			name);
-	return 0;
+			path);
+	return ret;
 }
 
-static int open_vars(struct ovmf *o, const char *nvram, const uint8_t *tmpl, size_t tmpl_len,
-		     struct error *err)
+static int open_vars(struct ovmf *o, const char *nvram, struct error *err)
 {
-	if (!tmpl && (!nvram || access(nvram, F_OK)))
+	if (!o->vars && (!nvram || access(nvram, F_OK)))
 		return error_set(
 			err, -ENOENT,
 			"firmware %s: no variable store beside it (OVMF_VARS*.fd); copy one and "
 			"name it with --nvram",
 			o->code_path);
-	o->nvram_fd = nvram_open(nvram, tmpl, tmpl_len, &o->created, err);
-	return o->nvram_fd < 0 ? o->nvram_fd : map_vars(o, nvram, tmpl_len, err);
+	if (!nvram)
+		return 0;
+	if (snprintf(o->nvram_path, PATH_MAX, "%s", nvram) >= PATH_MAX)
+		return error_set(err, -ENAMETOOLONG, "--nvram: the path is too long");
+	o->nvram_fd = nvram_open(nvram, o->vars, o->vars_len, &o->created, err);
+	if (o->nvram_fd < 0)
+		return o->nvram_fd;
+	return o->created ? 0 : read_vars(o, err);
 }
 
 int ovmf_open(struct ovmf *o, const char *root, const char *firmware, const char *nvram,
 	      struct error *err)
 {
-	uint8_t *tmpl = NULL;
-	size_t tmpl_len = 0;
 	int ret;
 
 	memset(o, 0, sizeof(*o));
 	o->nvram_fd = o->code_fd = o->template_fd = -1;
 	ret = find(o, root ? root : "", firmware, err);
 	if (!ret)
-		ret = open_code(o, &tmpl, &tmpl_len, err);
+		ret = open_images(o, err);
 	if (!ret)
-		ret = open_vars(o, nvram, tmpl, tmpl_len, err);
-	if (tmpl)
-		munmap(tmpl, tmpl_len);
+		ret = open_vars(o, nvram, err);
 	if (ret) {
 		ovmf_close(o);
 		return ret;
@@ -298,6 +361,36 @@ int ovmf_open(struct ovmf *o, const char *root, const char *firmware, const char
 	o->code_base = 4 * GiB - o->code_len;
 	o->vars_base = o->code_base - o->vars_len;
 	return 0;
+}
+
+static int pwrite_all(int fd, const uint8_t *data, size_t len, uint64_t off)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, data, len, (off_t)off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		data += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int store_vars(void *opaque, uint64_t off, const void *data, size_t len)
+{
+	struct ovmf *o = opaque;
+	int rc = pwrite_all(o->nvram_fd, data, len, off);
+
+	o->written = true;
+	if (rc < 0)
+		log_guest(&o->limit,
+			  "variable store %s cannot be written: %s: the guest's change "
+			  "is not kept",
+			  o->nvram_path, strerror(-rc));
+	return rc;
 }
 
 int ovmf_map(struct ovmf *o, struct bus *mmio, struct guest_mem *mem, struct error *err)
@@ -315,6 +408,8 @@ int ovmf_map(struct ovmf *o, struct bus *mmio, struct guest_mem *mem, struct err
 		return error_set(err, ret, "the firmware does not fit at %#llx: %s",
 				 (unsigned long long)o->code_base, strerror(-ret));
 	}
+	if (o->nvram_fd >= 0)
+		pflash_set_store(&o->flash[0], store_vars, o);
 	o->mapped = true;
 	return 0;
 }
@@ -327,16 +422,32 @@ void ovmf_reset(struct ovmf *o)
 
 int ovmf_sync(struct ovmf *o)
 {
-	/* msync(MS_SYNC) on a shared file mapping includes the fdatasync. */
-	return o->vars && msync(o->vars, o->vars_len, MS_SYNC) ? -errno : 0;
+	struct stat st;
+	int rc = 0;
+
+	if (o->nvram_fd < 0 || !o->written)
+		return 0;
+	/* Somebody cut it off, and what was written behind left a hole. */
+	if (fstat(o->nvram_fd, &st) == 0 && st.st_size != (off_t)o->vars_len)
+		rc = pwrite_all(o->nvram_fd, o->vars, o->vars_len, 0);
+	return rc < 0 ? rc : fdatasync(o->nvram_fd) < 0 ? -errno : 0;
 }
 
-void ovmf_abandon(struct ovmf *o, const char *nvram)
+void ovmf_abandon(struct ovmf *o)
 {
 	/* Ours alone: the lock is held. */
 	if (o->created)
-		unlink(nvram);
+		unlink(o->nvram_path);
 	o->created = false;
+}
+
+static void sync_last(struct ovmf *o)
+{
+	int rc = ovmf_sync(o);
+
+	if (rc < 0)
+		log_error("variable store %s: %s: the guest's last changes may be lost",
+			  o->nvram_path, strerror(-rc));
 }
 
 void ovmf_close(struct ovmf *o)
@@ -346,16 +457,12 @@ void ovmf_close(struct ovmf *o)
 		pflash_destroy(&o->flash[0]);
 		o->mapped = false;
 	}
-	if (o->vars) {
-		ovmf_sync(o);
-		munmap(o->vars, o->vars_len);
-	}
-	if (o->code)
-		munmap(o->code, o->code_len);
+	sync_last(o);
+	if (o->area)
+		munmap(o->area, IMAGE_MAX + HUGE_PAGE);
 	cleanup_close(&o->nvram_fd);
 	cleanup_close(&o->code_fd);
 	cleanup_close(&o->template_fd);
-	o->code = NULL;
-	o->vars = NULL;
+	o->area = o->code = o->vars = NULL;
 	o->nvram_fd = o->code_fd = o->template_fd = -1;
 }

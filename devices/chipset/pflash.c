@@ -13,6 +13,9 @@
  * OVMF takes a flash that answers 80 to its first 50, 70 for something else and keeps its variables
  * in RAM, silently.
  *
+ * Each byte that is programmed goes to the store at once, before the guest's write is done: a
+ * write(2) of a byte takes a fraction of the two exits that program it.
+ *
  * Threads: under `lock`, the region's; the slot is added and removed from the vCPU thread that sent
  * the command.
  */
@@ -35,6 +38,7 @@
 #define CMD_STATUS_CLEAR 0x50
 
 #define STATUS_READY	     0x80
+#define STATUS_ERASE_ERROR   0x20
 #define STATUS_PROGRAM_ERROR 0x10
 
 static int slot_add(struct pflash *f)
@@ -63,17 +67,34 @@ static void set_array_mode(struct pflash *f, bool array)
 	}
 }
 
+/* What could not be stored is not in the array either: the guest reads what it would find after a
+ * restart. */
+static void array_write(struct pflash *f, uint64_t off, const void *data, size_t len, uint8_t error)
+{
+	f->status |= STATUS_READY;
+	if (f->store && f->store(f->store_arg, off, data, len) < 0)
+		f->status |= error;
+	else
+		memcpy(f->data + off, data, len);
+}
+
+static void erase_block(struct pflash *f, uint64_t off)
+{
+	uint8_t ones[PFLASH_BLOCK];
+
+	memset(ones, 0xff, sizeof(ones));
+	array_write(f, align_down(off, PFLASH_BLOCK), ones, sizeof(ones), STATUS_ERASE_ERROR);
+}
+
 static void second_cycle(struct pflash *f, uint64_t off, uint8_t b)
 {
 	uint8_t cmd = f->cycle;
 
 	f->cycle = 0;
 	if (cmd == CMD_ERASE && b == CMD_ERASE_OK) {
-		memset(f->data + align_down(off, PFLASH_BLOCK), 0xff, PFLASH_BLOCK);
-		f->status |= STATUS_READY;
+		erase_block(f, off);
 	} else if (cmd == CMD_PROGRAM) {
-		f->data[off] = b;
-		f->status |= STATUS_READY;
+		array_write(f, off, &b, 1, STATUS_PROGRAM_ERROR);
 	} else {
 		f->status |= STATUS_READY | STATUS_PROGRAM_ERROR;
 		set_array_mode(f, true);
@@ -161,6 +182,13 @@ int pflash_init(struct pflash *f, const char *name, struct bus *mmio, struct gue
 		guest_mem_del(mem, GPA(base));
 	}
 	return ret;
+}
+
+void pflash_set_store(struct pflash *f,
+		      int (*store)(void *, uint64_t off, const void *data, size_t len), void *arg)
+{
+	f->store = store;
+	f->store_arg = arg;
 }
 
 void pflash_destroy(struct pflash *f)

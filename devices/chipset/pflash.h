@@ -23,14 +23,21 @@ struct pflash {
 	bool slot;	 /* the ROM slot is there */
 	uint8_t status;
 	uint8_t cycle; /* command whose second cycle is awaited, 0 = none */
+	int (*store)(void *, uint64_t off, const void *data, size_t len); /* NULL: none */
+	void *store_arg;
 	struct log_limit limit;
 };
 
 /* Maps size bytes at data (page-aligned, both) as ROM at base and takes writes from mmio. What the
- * guest programs is in data at once: a shared file mapping is the variable store itself. readonly:
- * writes are ignored, as on a ROM. -errno of guest_mem_add() or bus_add(). */
+ * guest programs is in data at once. readonly: writes are ignored, as on a ROM. -errno of
+ * guest_mem_add() or bus_add(). */
 int pflash_init(struct pflash *, const char *name, struct bus *mmio, struct guest_mem *,
 		uint64_t base, void *data, uint64_t size, bool readonly);
+/* Where what the guest programs and erases goes before it is in data: 0, or -errno, which the guest
+ * finds in the status register (program error, erase error) until it clears it. Called on a vCPU
+ * thread under the flash's lock. Before vCPUs run. */
+void pflash_set_store(struct pflash *,
+		      int (*store)(void *, uint64_t off, const void *data, size_t len), void *arg);
 void pflash_destroy(struct pflash *);
 /* Back to array mode; contents stay. */
 void pflash_reset(struct pflash *);

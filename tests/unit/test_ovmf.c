@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +22,8 @@
 
 struct fixture {
 	char dir[64];
+	struct bus *mmio;
+	struct guest_mem *mem;
 	struct ovmf *o;
 	struct error err;
 };
@@ -205,6 +209,60 @@ static void pair(struct fixture *f)
 	put_vars(in(f, "/usr/share/OVMF/OVMF_VARS_4M.fd"), 0x8000);
 }
 
+static void map_it(struct fixture *f)
+{
+	f->mmio = bus_new(1ull << 52);
+	f->mem = guest_mem_new();
+	assert_int_equal(ovmf_map(f->o, f->mmio, f->mem, &f->err), 0);
+}
+
+static void unmap_it(struct fixture *f)
+{
+	ovmf_close(f->o);
+	guest_mem_free(f->mem);
+	bus_free(f->mmio);
+}
+
+static void wr(struct fixture *f, uint64_t off, unsigned b)
+{
+	bus_write(f->mmio, f->o->vars_base + off, 1, b);
+}
+
+static void program(struct fixture *f, uint64_t off, unsigned b)
+{
+	wr(f, off, 0x10);
+	wr(f, off, b);
+}
+
+static void erase(struct fixture *f, uint64_t off)
+{
+	wr(f, off, 0x20);
+	wr(f, off, 0xd0);
+}
+
+/* The status register, which is clear afterwards. */
+static unsigned status(struct fixture *f)
+{
+	unsigned s;
+
+	wr(f, 0, 0x70);
+	s = (unsigned)bus_read(f->mmio, f->o->vars_base, 1);
+	wr(f, 0, 0x50);
+	return s;
+}
+
+static uint8_t in_file(const char *path, long off)
+{
+	FILE *fp = fopen(path, "r");
+	int c;
+
+	assert_non_null(fp);
+	assert_int_equal(fseek(fp, off, SEEK_SET), 0);
+	c = fgetc(fp);
+	fclose(fp);
+	return (uint8_t)c;
+}
+
 static void test_nvram_lasts(void **state)
 {
 	struct fixture *f = *state;
@@ -215,9 +273,10 @@ static void test_nvram_lasts(void **state)
 	assert_int_equal(stat(in(f, "/nv"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(st.st_size, 0x8000);
-	f->o->vars[0x1000] = 0x42;
+	map_it(f);
+	program(f, 0x1000, 0x42);
 	assert_int_equal(ovmf_sync(f->o), 0);
-	ovmf_close(f->o);
+	unmap_it(f);
 	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
 	assert_int_equal(f->o->vars[0x1000], 0x42);
 	ovmf_close(f->o);
@@ -250,6 +309,100 @@ static void test_nvram_survives_kill(void **state)
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
 	assert_int_equal(f->o->vars[0x2000], 0x5a);
+	ovmf_close(f->o);
+}
+
+/* Reads of the array show what is in the file, whatever became of a write. */
+static void test_nvram_cannot_be_written(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit old, low;
+
+	pair(f);
+	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
+	map_it(f);
+	program(f, 0x2000, 0x11);
+	assert_int_equal(status(f), 0x80);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	low = (struct rlimit){ 0x1000, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	program(f, 0x2000, 0x01);
+	assert_int_equal(status(f), 0x90);
+	erase(f, 0x2345);
+	assert_int_equal(status(f), 0xa0);
+	program(f, 0x800, 0x33);
+	assert_int_equal(status(f), 0x80);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(f->o->vars[0x2000], 0x11);
+	assert_int_equal(in_file(in(f, "/nv"), 0x2000), 0x11);
+	assert_int_equal(in_file(in(f, "/nv"), 0x800), 0x33);
+	erase(f, 0x2345);
+	assert_int_equal(status(f), 0x80);
+	assert_int_equal(in_file(in(f, "/nv"), 0x2fff), 0xff);
+	unmap_it(f);
+}
+
+/* A file system without space for a hole in the store: the guest hears of it. */
+static void test_nvram_full(void **state)
+{
+	struct fixture *f = *state;
+	char disk[80], nv[100], filler[100], line[400];
+	unsigned off, errors = 0;
+
+	snprintf(disk, sizeof(disk), "%s/full", f->dir);
+	snprintf(nv, sizeof(nv), "%s/nv", disk);
+	snprintf(filler, sizeof(filler), "%s/filler", disk);
+	pair(f);
+	mkdir(disk, 0700);
+	if (mount("none", disk, "tmpfs", 0, "size=256k")) {
+		print_message("cannot mount a small tmpfs: %s\n", strerror(errno));
+		skip();
+	}
+	put_vars(nv, 0x8000);
+	snprintf(line, sizeof(line),
+		 "fallocate -p -o 16384 -l 16384 %s && ! head -c 1M /dev/zero 2>&1 >%s | "
+		 "grep -qv 'No space'",
+		 nv, filler);
+	assert_int_equal(system(line), 0);
+	assert_int_equal(open_it(f, NULL, nv), 0);
+	map_it(f);
+	for (off = 0; off < 0x8000; off += 4096) {
+		erase(f, off);
+		errors += status(f) == 0xa0;
+	}
+	assert_int_equal(errors, 4);
+	assert_int_equal(f->o->vars[0x1000], 0xff);
+	assert_int_equal(f->o->vars[0x4000], 0);
+	unmap_it(f);
+	assert_int_equal(umount(disk), 0);
+}
+
+/* Somebody shortens the files of a running machine. */
+static void test_truncated(void **state)
+{
+	struct fixture *f = *state;
+	const char *nv = in(f, "/nv");
+	uint64_t sum = 0;
+	size_t i;
+
+	pair(f);
+	assert_int_equal(open_it(f, NULL, nv), 0);
+	map_it(f);
+	assert_int_equal(truncate(f->o->code_path, 0), 0);
+	assert_int_equal(truncate(nv, 0), 0);
+	for (i = 0; i < f->o->code_len; i++)
+		sum += f->o->code[i];
+	assert_true(sum > 0);
+	for (i = 0; i < f->o->vars_len; i++)
+		sum += f->o->vars[i];
+	program(f, 0x5000, 0x77);
+	assert_int_equal(status(f), 0x80);
+	unmap_it(f);
+	/* The store is whole again. */
+	put_code(in(f, "/usr/share/OVMF/OVMF_CODE_4M.fd"), 0x40000);
+	assert_int_equal(open_it(f, NULL, nv), 0);
+	assert_int_equal(f->o->vars[0x5000], 0x77);
 	ovmf_close(f->o);
 }
 
@@ -300,13 +453,13 @@ static void test_nvram_abandoned(void **state)
 
 	pair(f);
 	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
-	ovmf_abandon(f->o, in(f, "/nv"));
+	ovmf_abandon(f->o);
 	ovmf_close(f->o);
 	assert_int_equal(access(in(f, "/nv"), F_OK), -1);
 	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
 	ovmf_close(f->o);
 	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
-	ovmf_abandon(f->o, in(f, "/nv"));
+	ovmf_abandon(f->o);
 	ovmf_close(f->o);
 	assert_int_equal(access(in(f, "/nv"), F_OK), 0);
 }
@@ -367,10 +520,21 @@ static void test_installed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_search),	      T(test_named_and_paired), T(test_combined),
-		T(test_refused),      T(test_nvram_lasts),	T(test_nvram_survives_kill),
-		T(test_nvram_locked), T(test_nvram_refused),	T(test_map),
-		T(test_installed),    T(test_nvram_abandoned),	T(test_files_are_kept),
+		T(test_search),
+		T(test_named_and_paired),
+		T(test_combined),
+		T(test_refused),
+		T(test_nvram_lasts),
+		T(test_nvram_survives_kill),
+		T(test_nvram_locked),
+		T(test_nvram_refused),
+		T(test_map),
+		T(test_installed),
+		T(test_nvram_abandoned),
+		T(test_files_are_kept),
+		T(test_nvram_cannot_be_written),
+		T(test_nvram_full),
+		T(test_truncated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,8 @@ struct fixture {
 	struct pflash flash;
 	struct mem_listener slots;
 	unsigned adds, dels;
+	uint8_t stored[SIZE];
+	int store_error;
 };
 
 static int on_add(struct mem_listener *l, const struct mem_range *r)
@@ -179,6 +181,58 @@ static void test_readonly(void **state)
 	assert_int_equal(f->dels, 0);
 }
 
+static int on_store(void *arg, uint64_t off, const void *data, size_t len)
+{
+	struct fixture *f = arg;
+
+	if (f->store_error)
+		return f->store_error;
+	memcpy(f->stored + off, data, len);
+	return 0;
+}
+
+static unsigned status(struct fixture *f)
+{
+	unsigned s;
+
+	wr(f, 0, 0x70);
+	s = rd(f, 0);
+	wr(f, 0, 0xff);
+	return s;
+}
+
+/* What is stored first, and what is not. Errors stay until they are cleared. */
+static void test_store(void **state)
+{
+	struct fixture *f = *state;
+
+	pflash_set_store(&f->flash, on_store, f);
+	wr(f, 0x1001, 0x40);
+	wr(f, 0x1001, 0x5a);
+	assert_int_equal(f->stored[0x1001], 0x5a);
+	wr(f, 0x2fff, 0x20);
+	wr(f, 0x2fff, 0xd0);
+	assert_int_equal(f->stored[0x2000], 0xff);
+	assert_int_equal(f->stored[0x2fff], 0xff);
+	assert_int_equal(f->stored[0x3000], 0);
+	assert_int_equal(status(f), 0x80);
+	f->store_error = -ENOSPC;
+	wr(f, 0x1001, 0x40);
+	wr(f, 0x1001, 0x00);
+	assert_int_equal(rd(f, 0x1001), 0x5a);
+	assert_int_equal(status(f), 0x90);
+	wr(f, 0x1001, 0x20);
+	wr(f, 0x1001, 0xd0);
+	assert_int_equal(rd(f, 0x1001), 0x5a);
+	f->store_error = 0;
+	wr(f, 0x1002, 0x40);
+	wr(f, 0x1002, 0x01);
+	assert_int_equal(rd(f, 0x1002), 0x01);
+	assert_int_equal(status(f), 0xb0);
+	wr(f, 0, 0x50);
+	assert_int_equal(status(f), 0);
+}
+
 static void test_init_errors(void **state)
 {
 	struct fixture *f = *state;
@@ -197,9 +251,10 @@ static void test_init_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_detection, setup),	  T(test_program_and_erase, setup),
-		T(test_broken_sequences, setup),  T(test_reset, setup),
-		T(test_readonly, setup_readonly), T(test_init_errors, setup),
+		T(test_detection, setup),   T(test_program_and_erase, setup),
+		T(test_store, setup),	    T(test_broken_sequences, setup),
+		T(test_reset, setup),	    T(test_readonly, setup_readonly),
+		T(test_init_errors, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

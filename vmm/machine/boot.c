@@ -395,7 +395,7 @@ int machine_boot_load(struct vm *vm, struct vcpu_entry *entry, struct error *err
 void machine_boot_release(struct vm *vm)
 {
 	if (vm->ovmf && !vm->started)
-		ovmf_abandon(vm->ovmf, vm->cfg->nvram);
+		ovmf_abandon(vm->ovmf);
 	if (vm->ovmf)
 		ovmf_close(vm->ovmf);
 	free(vm->ovmf);
