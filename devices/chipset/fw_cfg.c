@@ -8,6 +8,10 @@
  * descriptor is copied once and the copy validated; data moves through guest_mem only, so a length
  * beyond guest RAM ends in -EFAULT at the first hole and bounds the work.
  *
+ * Kernel and initrd are read from their files when they are asked for, straight into guest memory:
+ * a mapping of them would end the process (SIGBUS) when somebody shortens them, and a copy takes as
+ * much memory as they have bytes.
+ *
  * Threads: everything runs under `lock`, which is the region's.
  */
 #include "devices/chipset/fw_cfg.h"
@@ -18,8 +22,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "vmm/core/bus.h"
+#include "vmm/core/log.h"
 #include "vmm/core/mem.h"
 
 #define DMA_ERROR  0x01u
@@ -62,6 +69,14 @@ struct item {
 	bool present, owned;
 };
 
+/* A part of a file that is an item. */
+struct file_part {
+	int fd;
+	uint64_t off;
+	const char *path;
+	struct log_limit limit;
+};
+
 struct fw_cfg {
 	struct bus *pio;
 	struct guest_mem *mem;
@@ -73,6 +88,7 @@ struct fw_cfg {
 	unsigned key;
 	uint64_t off;
 	uint32_t dma_high;
+	struct file_part setup, kernel, initrd;
 };
 
 static const struct item *selected(const struct fw_cfg *f)
@@ -93,21 +109,30 @@ static void fw_cfg_select(struct fw_cfg *f, uint16_t key)
 }
 
 /* Bytes of the selected item from the current offset on. */
-static size_t remaining(const struct fw_cfg *f, const uint8_t **data)
+static uint64_t remaining(const struct fw_cfg *f)
 {
 	const struct item *it = selected(f);
 
-	if (!it || f->off >= it->ref.len)
-		return 0;
-	*data = (const uint8_t *)it->ref.data + f->off;
-	return it->ref.len - f->off;
+	return it && f->off < it->ref.len ? it->ref.len - f->off : 0;
+}
+
+/* n of them, at most remaining(), into our memory. */
+static int item_read(const struct fw_cfg *f, uint64_t off, void *buf, size_t n)
+{
+	const struct fw_cfg_ref *ref = &selected(f)->ref;
+
+	if (ref->read)
+		return ref->read(ref->arg, off, buf, n);
+	memcpy(buf, (const uint8_t *)ref->data + off, n);
+	return 0;
 }
 
 static uint8_t next_byte(struct fw_cfg *f)
 {
-	const uint8_t *p;
-	uint8_t b = remaining(f, &p) ? *p : 0;
+	uint8_t b = 0;
 
+	if (remaining(f) && item_read(f, f->off, &b, 1) < 0)
+		b = 0;
 	f->off++;
 	return b;
 }
@@ -129,15 +154,32 @@ static int write_zeros(struct guest_mem *mem, uint64_t gpa, uint64_t len)
 	return 0;
 }
 
+#define MAX_PIECES 8 /* of guest memory: RAM has at most three */
+
+/* From the item straight into guest memory. */
+static int item_to_guest(const struct fw_cfg *f, uint64_t gpa, size_t n)
+{
+	struct iovec iov[MAX_PIECES];
+	int pieces = guest_mem_iov(f->mem, GPA(gpa), n, MEM_ACCESS_WRITE, iov, MAX_PIECES), rc = 0;
+	uint64_t off = f->off;
+
+	if (pieces < 0)
+		return -EFAULT;
+	for (int i = 0; i < pieces && rc == 0; i++) {
+		rc = item_read(f, off, iov[i].iov_base, iov[i].iov_len);
+		off += iov[i].iov_len;
+	}
+	return rc;
+}
+
 static int dma_read(struct fw_cfg *f, uint64_t gpa, uint32_t len)
 {
-	const uint8_t *p = NULL;
-	size_t have = remaining(f, &p), n = have < len ? have : len;
+	uint64_t have = remaining(f);
+	size_t n = have < len ? have : len;
+	int rc = n ? item_to_guest(f, gpa, n) : 0;
 
-	if (n && guest_mem_write(f->mem, GPA(gpa), p, n))
-		return -EFAULT;
-	/* gpa + n wraps only when the write above has failed. */
-	return write_zeros(f->mem, gpa + n, len - n);
+	/* gpa + n wraps only when the copy above has failed. */
+	return rc < 0 ? rc : write_zeros(f->mem, gpa + n, len - n);
 }
 
 static int dma_write(struct fw_cfg *f, uint64_t gpa, uint32_t len)
@@ -341,44 +383,90 @@ int fw_cfg_add_reserved_end(struct fw_cfg *f, uint64_t gpa)
 #define SETUP_MAGIC    0x202
 #define SETUP_MIN_SIZE 0x268
 
-static int add_sized(struct fw_cfg *f, unsigned size_key, unsigned data_key, const void *data,
-		     size_t len)
+static int file_read(void *arg, uint64_t off, void *buf, size_t len)
 {
-	/* Never written to: the item has no written callback. */
-	struct fw_cfg_ref ref = { .data = (void *)(uintptr_t)data, .len = len };
+	struct file_part *p = arg;
+	uint8_t *to = buf;
+	ssize_t n;
+
+	for (off += p->off; len; len -= (size_t)n, off += (uint64_t)n, to += n) {
+		n = pread(p->fd, to, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		else if (n <= 0)
+			break;
+	}
+	if (!len)
+		return 0;
+	log_guest(&p->limit, "%s cannot be read: %s", p->path,
+		  n < 0 ? strerror(errno) : "it has become shorter");
+	return -EIO;
+}
+
+/* The rest of the file from p->off on. */
+static int add_part(struct fw_cfg *f, unsigned size_key, unsigned data_key, struct file_part *p,
+		    uint64_t len)
+{
+	struct fw_cfg_ref ref = { .len = len, .read = file_read, .arg = p };
 	int ret = len > UINT32_MAX ? -EINVAL : fw_cfg_add_u32(f, size_key, (uint32_t)len);
 
 	return ret ? ret : fw_cfg_add_ref(f, data_key, &ref);
 }
 
-static int add_image(struct fw_cfg *f, const uint8_t *image, size_t len)
+static int file_size(int fd, uint64_t *size)
 {
-	size_t setup;
-	int ret;
+	struct stat st;
 
-	if (len < SETUP_MIN_SIZE || memcmp(image + SETUP_MAGIC, "HdrS", 4))
-		return -EINVAL;
-	setup = ((image[SETUP_SECTS] ? image[SETUP_SECTS] : 4u) + 1u) * 512u;
-	if (setup >= len)
-		return -EINVAL;
-	ret = add_sized(f, FW_CFG_SETUP_SIZE, FW_CFG_SETUP_DATA, image, setup);
-	if (ret)
-		return ret;
-	return add_sized(f, FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA, image + setup, len - setup);
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	return 0;
 }
 
-int fw_cfg_add_linux(struct fw_cfg *f, const void *image, size_t image_len, const void *initrd,
-		     size_t initrd_len, const char *cmdline)
+static int add_image(struct fw_cfg *f, int fd, const char *path)
 {
-	size_t n = strlen(cmdline) + 1;
-	int ret = add_image(f, image, image_len);
+	uint8_t head[SETUP_MIN_SIZE];
+	uint64_t len = 0, setup;
+	int ret = file_size(fd, &len);
 
-	if (!ret && initrd)
-		ret = add_sized(f, FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA, initrd, initrd_len);
+	if (ret)
+		return ret;
+	if (pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+	    memcmp(head + SETUP_MAGIC, "HdrS", 4))
+		return -EINVAL;
+	setup = ((head[SETUP_SECTS] ? head[SETUP_SECTS] : 4u) + 1u) * 512u;
+	if (setup >= len)
+		return -EINVAL;
+	f->setup = (struct file_part){ .fd = fd, .path = path };
+	f->kernel = (struct file_part){ .fd = fd, .off = setup, .path = path };
+	ret = add_part(f, FW_CFG_SETUP_SIZE, FW_CFG_SETUP_DATA, &f->setup, setup);
+	if (ret)
+		return ret;
+	return add_part(f, FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA, &f->kernel, len - setup);
+}
+
+static int add_initrd(struct fw_cfg *f, int fd, const char *path)
+{
+	uint64_t len = 0;
+	int ret = fd < 0 ? 0 : file_size(fd, &len);
+
+	f->initrd = (struct file_part){ .fd = fd, .path = path };
+	if (ret || fd < 0)
+		return ret;
+	return add_part(f, FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA, &f->initrd, len);
+}
+
+int fw_cfg_add_linux(struct fw_cfg *f, const struct fw_cfg_linux *l)
+{
+	size_t n = strlen(l->cmdline) + 1;
+	int ret = add_image(f, l->kernel_fd, l->kernel_path);
+
+	if (!ret)
+		ret = add_initrd(f, l->initrd_fd, l->initrd_path);
 	if (!ret)
 		ret = fw_cfg_add_u32(f, FW_CFG_CMDLINE_SIZE, (uint32_t)n);
 	if (!ret)
-		ret = fw_cfg_add(f, FW_CFG_CMDLINE_DATA, cmdline, n);
+		ret = fw_cfg_add(f, FW_CFG_CMDLINE_DATA, l->cmdline, n);
 	return ret;
 }
 

@@ -50,21 +50,29 @@ int fw_cfg_add_file(struct fw_cfg *, const char *name, const void *data, size_t 
 int fw_cfg_add_string(struct fw_cfg *, const char *name, const char *s); /* with its zero */
 
 /* data stays the caller's, in place until fw_cfg_free(). It may change while no vCPU runs, and in
- * the callbacks. Both run on a vCPU thread under fw_cfg's lock and may be NULL. */
+ * the callbacks. They run on a vCPU thread under fw_cfg's lock and may be NULL. */
 struct fw_cfg_ref {
 	void *data;
 	size_t len;
 	void (*select)(void *);	 /* before the item is read: fill data in */
 	void (*written)(void *); /* after the guest wrote to it; NULL: read-only */
 	void *arg;
+	/* In the place of data, which is NULL: puts [off, off + len) of the item into buf. 0, or
+	 * -errno, which ends a DMA with its error bit; a port reads zeros then. */
+	int (*read)(void *arg, uint64_t off, void *buf, size_t len);
 };
 int fw_cfg_add_ref(struct fw_cfg *, unsigned key, const struct fw_cfg_ref *);
 int fw_cfg_add_file_ref(struct fw_cfg *, const char *name, const struct fw_cfg_ref *);
 
-/* -kernel through the firmware: image (a bzImage, split at its setup header), initrd and command
- * line; the first two are referenced, not copied; initrd may be NULL. -EINVAL: not a bzImage. */
-int fw_cfg_add_linux(struct fw_cfg *, const void *image, size_t image_len, const void *initrd,
-		     size_t initrd_len, const char *cmdline);
+/* A kernel through the firmware: a bzImage, split at its setup header, an initrd (fd -1: none) and
+ * a command line. The files stay the caller's, open until fw_cfg_free(), and are read when the
+ * guest asks for them: they are never in our memory. paths: for messages, not copied. -EINVAL: not
+ * a bzImage, or a file of 4 GiB and more. */
+struct fw_cfg_linux {
+	int kernel_fd, initrd_fd;
+	const char *kernel_path, *initrd_path, *cmdline;
+};
+int fw_cfg_add_linux(struct fw_cfg *, const struct fw_cfg_linux *);
 
 /* "opt/ovmf/X-PciMmio64Mb": size of OVMF's 64-bit PCI window, in MiB. */
 int fw_cfg_add_mmio64_size(struct fw_cfg *, uint64_t mib);

@@ -49,7 +49,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	static uint8_t writable[64];
 	static unsigned events;
 	const struct mem_range r = { .size = RAM_SIZE, .host = ram };
-	const struct fw_cfg_ref ref = { writable, sizeof(writable), on_event, on_event, &events };
+	const struct fw_cfg_ref ref = { .data = writable,
+					.len = sizeof(writable),
+					.select = on_event,
+					.written = on_event,
+					.arg = &events };
 	struct bus *pio = bus_new(0x10000);
 	struct guest_mem *mem = guest_mem_new();
 	struct fw_cfg *fw = fw_cfg_new(pio, mem);

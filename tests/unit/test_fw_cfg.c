@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "firmware/e820.h"
@@ -194,8 +195,8 @@ static void on_select(void *arg)
 static void test_callbacks(void **state)
 {
 	struct fixture *f = *state;
-	struct fw_cfg_ref built = { f->blob, sizeof(f->blob), on_select, NULL, f };
-	struct fw_cfg_ref writable = { f->blob, sizeof(f->blob), NULL, on_call, f };
+	struct fw_cfg_ref built = { f->blob, sizeof(f->blob), on_select, NULL, f, NULL };
+	struct fw_cfg_ref writable = { f->blob, sizeof(f->blob), NULL, on_call, f, NULL };
 
 	assert_int_equal(fw_cfg_add_file_ref(f->fw, "built", &built), 0);
 	assert_int_equal(fw_cfg_add_ref(f->fw, 6, &writable), 0);
@@ -213,29 +214,80 @@ static void test_callbacks(void **state)
 	assert_int_equal(f->calls, 3);
 }
 
+static int memfile(const void *data, size_t len)
+{
+	int fd = memfd_create("file", 0);
+
+	assert_int_equal(write(fd, data, len), len);
+	return fd;
+}
+
 static void test_linux(void **state)
 {
 	struct fixture *f = *state;
 	static uint8_t image[8192];
+	struct fw_cfg_linux l = { memfile(image, sizeof(image)), -1, "K", "I", "" };
 
-	assert_int_equal(fw_cfg_add_linux(f->fw, image, sizeof(image), NULL, 0, ""), -EINVAL);
-	memcpy(image + 0x202, "HdrS", 4);
-	image[0x1f1] = 3;
-	image[2048] = 0x5a;
-	assert_int_equal(fw_cfg_add_linux(f->fw, image, 1024, NULL, 0, ""), -EINVAL);
-	assert_int_equal(fw_cfg_add_linux(f->fw, image, sizeof(image), "rd", 2, "quiet"), 0);
+	assert_int_equal(fw_cfg_add_linux(f->fw, &l), -EINVAL);
+	assert_int_equal(pwrite(l.kernel_fd, "HdrS", 4, 0x202), 4);
+	assert_int_equal(pwrite(l.kernel_fd, "\003", 1, 0x1f1), 1);
+	assert_int_equal(pwrite(l.kernel_fd, "\x5a", 1, 2048), 1);
+	assert_int_equal(ftruncate(l.kernel_fd, 1024), 0);
+	assert_int_equal(fw_cfg_add_linux(f->fw, &l), -EINVAL);
+	assert_int_equal(ftruncate(l.kernel_fd, sizeof(image)), 0);
+	assert_int_equal(pwrite(l.kernel_fd, "\x5a", 1, 2048), 1);
+	l.initrd_fd = memfile("rd", 2);
+	l.cmdline = "quiet";
+	assert_int_equal(fw_cfg_add_linux(f->fw, &l), 0);
 	sel(f, FW_CFG_SETUP_SIZE);
 	assert_int_equal(next(f, 4), 2048);
 	sel(f, FW_CFG_KERNEL_SIZE);
 	assert_int_equal(next(f, 4), 6144);
 	sel(f, FW_CFG_KERNEL_DATA);
 	assert_int_equal(next(f, 1), 0x5a);
+	assert_int_equal(next(f, 1), 0);
 	sel(f, FW_CFG_INITRD_SIZE);
 	assert_int_equal(next(f, 4), 2);
+	sel(f, FW_CFG_INITRD_DATA);
+	assert_int_equal(next(f, 4), 'r' | 'd' << 8);
 	sel(f, FW_CFG_CMDLINE_SIZE);
 	assert_int_equal(next(f, 4), 6);
 	sel(f, FW_CFG_CMDLINE_DATA);
 	assert_int_equal(next(f, 6), 0x7465697571);
+	close(l.kernel_fd);
+	close(l.initrd_fd);
+}
+
+/* By DMA, in pieces and beyond the end; then somebody shortens the files. */
+static void test_linux_files(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t image[4096] = { [0x1f1] = 1, [0x202] = 'H', 'd', 'r', 'S' }, ones[16];
+	struct fw_cfg_linux l = { -1, memfile("initrd", 6), "K", "I", "" };
+
+	memset(ones, 1, sizeof(ones));
+	memcpy(image + 1024, "kernel", 6);
+	l.kernel_fd = memfile(image, sizeof(image));
+	assert_int_equal(fw_cfg_add_linux(f->fw, &l), 0);
+	assert_int_equal(dma(f, FW_CFG_KERNEL_DATA << 16 | 0x0a, 3, 0x2000), 0);
+	assert_memory_equal(f->ram + 0x2000, "ker", 3);
+	assert_int_equal(dma(f, 0x02, 3, 0x2000), 0);
+	assert_memory_equal(f->ram + 0x2000, "nel", 3);
+	memcpy(f->ram + 0x2000, ones, sizeof(ones));
+	assert_int_equal(dma(f, FW_CFG_INITRD_DATA << 16 | 0x0a, 8, 0x2000), 0);
+	assert_memory_equal(f->ram + 0x2000, "initrd\0\0\1", 9);
+	assert_int_equal(dma(f, FW_CFG_INITRD_DATA << 16 | 0x0a, UINT32_MAX, 0x2000), 1);
+	assert_int_equal(dma(f, FW_CFG_INITRD_DATA << 16 | 0x18, 1, 0x2000), 1); /* no writing */
+	assert_int_equal(ftruncate(l.initrd_fd, 3), 0);
+	assert_int_equal(ftruncate(l.kernel_fd, 0), 0);
+	assert_int_equal(dma(f, FW_CFG_INITRD_DATA << 16 | 0x0a, 3, 0x2000), 0);
+	assert_int_equal(dma(f, FW_CFG_INITRD_DATA << 16 | 0x0a, 6, 0x2000), 1);
+	assert_int_equal(dma(f, FW_CFG_KERNEL_DATA << 16 | 0x0a, 1, 0x2000), 1);
+	assert_int_equal(dma(f, FW_CFG_SETUP_DATA << 16 | 0x0a, 1, 0x2000), 1);
+	sel(f, FW_CFG_KERNEL_DATA);
+	assert_int_equal(next(f, 1), 0);
+	close(l.kernel_fd);
+	close(l.initrd_fd);
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -244,7 +296,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_basics),	    T(test_directory), T(test_limits), T(test_dma_read),
-		T(test_dma_errors), T(test_callbacks), T(test_linux),
+		T(test_dma_errors), T(test_callbacks), T(test_linux),  T(test_linux_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

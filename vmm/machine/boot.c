@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "firmware/e820.h"
@@ -267,35 +265,17 @@ static int load_direct(struct vm *vm, struct vcpu_entry *entry, struct error *er
 
 /* Firmware */
 
-static int map_file(int fd, const char *path, void **image, size_t *size, struct error *err)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || st.st_size == 0)
-		return error_set(err, -EINVAL, "%s is empty", path);
-	*image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (*image == MAP_FAILED) {
-		*image = NULL;
-		return error_set(err, -errno, "%s: %s", path, strerror(errno));
-	}
-	*size = (size_t)st.st_size;
-	return 0;
-}
-
 static int add_kernel(struct vm *vm, struct error *err)
 {
-	int rc;
+	const struct fw_cfg_linux l = {
+		.kernel_fd = vm->kernel_fd,
+		.initrd_fd = vm->initrd_fd,
+		.kernel_path = vm->cfg->kernel,
+		.initrd_path = vm->cfg->initrd,
+		.cmdline = vm->cfg->append ? vm->cfg->append : "",
+	};
+	int rc = vm->cfg->kernel ? fw_cfg_add_linux(vm->fw_cfg, &l) : 0;
 
-	if (!vm->cfg->kernel)
-		return 0;
-	rc = map_file(vm->kernel_fd, vm->cfg->kernel, &vm->kernel_image, &vm->kernel_size, err);
-	if (rc == 0 && vm->cfg->initrd)
-		rc = map_file(vm->initrd_fd, vm->cfg->initrd, &vm->initrd_image, &vm->initrd_size,
-			      err);
-	if (rc < 0)
-		return rc;
-	rc = fw_cfg_add_linux(vm->fw_cfg, vm->kernel_image, vm->kernel_size, vm->initrd_image,
-			      vm->initrd_size, vm->cfg->append ? vm->cfg->append : "");
 	return rc < 0 ? error_set(err, rc, "--kernel %s: %s", vm->cfg->kernel,
 				  rc == -EINVAL ? "firmware can only start a bzImage"
 						: strerror(-rc))
@@ -401,10 +381,6 @@ void machine_boot_release(struct vm *vm)
 	free(vm->ovmf);
 	fw_cfg_free(vm->fw_cfg);
 	acpi_fw_cfg_destroy(&vm->acpi_fw);
-	if (vm->kernel_image)
-		munmap(vm->kernel_image, vm->kernel_size);
-	if (vm->initrd_image)
-		munmap(vm->initrd_image, vm->initrd_size);
 	cleanup_close(&vm->kernel_fd);
 	cleanup_close(&vm->initrd_fd);
 	free(vm->acpi_cpus);

@@ -101,8 +101,6 @@ struct vm {
 	struct acpi_cpu *acpi_cpus;
 	struct ovmf *ovmf;
 	int kernel_fd, initrd_fd;
-	void *kernel_image, *initrd_image; /* mapped, when firmware starts the kernel */
-	size_t kernel_size, initrd_size;
 	void *dtb;
 	size_t dtb_size;
 
