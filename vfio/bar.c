@@ -41,6 +41,7 @@
 #include <sys/mman.h>
 
 #include "vfio/config.h"
+#include "vfio/info_cap.h"
 #include "vfio/iommu/iommu.h"
 #include "vfio/irq.h"
 #include "vfio/quirk.h"
@@ -52,23 +53,6 @@
 #include "vmm/core/stats.h"
 
 /* ---- which parts are mapped ---- */
-
-static const struct vfio_info_cap_header *region_cap(const struct vfio_region_info *info,
-						     uint16_t id, size_t min)
-{
-	uint32_t at = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0;
-
-	for (unsigned i = 0; i < 16 && at; i++) {
-		const struct vfio_info_cap_header *h = (const void *)((const char *)info + at);
-
-		if (at < sizeof(*info) || !range_ok(at, sizeof(*h), info->argsz))
-			return NULL;
-		if (h->id == id)
-			return range_ok(at, min, info->argsz) ? h : NULL;
-		at = h->next;
-	}
-	return NULL;
-}
 
 static int by_offset(const void *a, const void *b)
 {
@@ -138,7 +122,9 @@ int vfio_bar_areas(const struct vfio_region_info *info, const struct vfio_area *
 		   unsigned n_holes, struct vfio_area **out)
 {
 	const struct vfio_region_info_cap_sparse_mmap *sparse =
-		(const void *)region_cap(info, VFIO_REGION_INFO_CAP_SPARSE_MMAP, sizeof(*sparse));
+		vfio_info_cap(info, info->argsz, sizeof(*info),
+			      info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0,
+			      VFIO_REGION_INFO_CAP_SPARSE_MMAP, sizeof(*sparse));
 	uint64_t room = sparse ? (info->argsz - ((const char *)sparse - (const char *)info) -
 				  sizeof(*sparse)) /
 					 sizeof(sparse->areas[0])

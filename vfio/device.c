@@ -10,8 +10,10 @@
  */
 #include "vfio/device.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -20,6 +22,7 @@
 #include "vfio/bar.h"
 #include "vfio/clique.h"
 #include "vfio/config.h"
+#include "vfio/info_cap.h"
 #include "vfio/irq.h"
 #include "vfio/quirk.h"
 #include "vfio/rom.h"
@@ -179,12 +182,35 @@ static const struct pci_device_ops vfio_pci_ops = {
 	.unrealize = unrealize,
 };
 
+/* 32, 64 and 128 bits follow each other in both. */
+static uint32_t host_atomics(const struct vfio_device_info *info)
+{
+	uint32_t first = info->flags & VFIO_DEVICE_FLAGS_CAPS ? info->cap_offset : 0;
+	const struct vfio_cap_atomic_comp *cap = vfio_info_cap(
+		info, info->argsz, sizeof(*info), first, VFIO_CAP_ATOMIC_COMP, sizeof(*cap));
+
+	static_assert(PCI_EXP_DEVCAP2_ATOMIC_COMP128 == PCI_EXP_DEVCAP2_ATOMIC_COMP32 << 2,
+		      "the order of the sizes");
+	return cap ? (cap->flags & 7) * PCI_EXP_DEVCAP2_ATOMIC_COMP32 : 0;
+}
+
+static int device_info(struct vfio_pci *v)
+{
+	struct vfio_device_info *info = NULL;
+	int ret = v->k->ops->device_info(v->k, &info);
+
+	if (ret)
+		return ret;
+	v->info = *info;
+	v->atomics = host_atomics(info);
+	free(info);
+	return 0;
+}
+
 static int init_parts(struct vfio_pci *v, struct error *err)
 {
-	int ret;
+	int ret = device_info(v);
 
-	v->info.argsz = sizeof(v->info);
-	ret = v->k->ops->device_info(v->k, &v->info);
 	if (ret || !(v->info.flags & VFIO_DEVICE_FLAGS_PCI))
 		return error_set(err, ret ? ret : -EINVAL, "%s: VFIO does not show a PCI device",
 				 v->k->name);
@@ -363,6 +389,11 @@ void vfio_pci_link(const struct vfio_pci *v, unsigned *speed, unsigned *width)
 		return;
 	*speed = pci_get16(b, 0) & PCI_EXP_LNKSTA_CLS;
 	*width = (pci_get16(b, 0) & PCI_EXP_LNKSTA_NLW) >> PCI_EXP_LNKSTA_NLW_SHIFT;
+}
+
+uint32_t vfio_pci_atomics(const struct vfio_pci *v)
+{
+	return v->atomics;
 }
 
 struct vfio_pci_counts vfio_pci_counts(const struct vfio_pci *v)

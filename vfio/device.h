@@ -59,6 +59,10 @@ uint64_t vfio_pci_mem64_need(const struct vfio_pci *);
 /* Speed (1..5) and width as trained, for the root port above; 0 when the device does not say. */
 void vfio_pci_link(const struct vfio_pci *, unsigned *speed, unsigned *width);
 
+/* The AtomicOps that the host's root port completes for the device, as PCI_EXP_DEVCAP2_ATOMIC_COMP
+ * bits; 0 when VFIO does not say (before Linux 6.6). */
+uint32_t vfio_pci_atomics(const struct vfio_pci *);
+
 /* For --stats and tests. */
 struct vfio_pci_counts {
 	uint64_t bar_maps, bar_unmaps; /* memslots added and removed */

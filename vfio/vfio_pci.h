@@ -103,7 +103,8 @@ struct vfio_pci {
 	struct vfio_kernel *k;
 	struct iommu *iommu;
 	struct vfio_pci_config opt;
-	struct vfio_device_info info;
+	struct vfio_device_info info; /* without its capabilities */
+	uint32_t atomics;	      /* AtomicOps that the host completes: PCI_EXP_DEVCAP2 bits */
 	bool plugged;
 
 	/* Configuration space. emu: bits that dev.cfg answers for; the others are the hardware's.

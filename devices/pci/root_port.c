@@ -5,6 +5,10 @@
  * no sense (Code 10), Linux derives speed, payload size and ACS from them. The ids are the generic
  * root port's (1b36:000c), for which no OS needs a driver of its own.
  *
+ * What it does not offer, OSes leave off in the endpoint: latency tolerance reporting, tags of 10
+ * bits, ARI. AtomicOps are completed by the host's port, and offered when that does
+ * (root_port_set_atomics()): drivers for AMD's GPUs refuse to work without.
+ *
  * The slot is not hotplug capable, so OVMF reserves no address space for devices that may come.
  *
  * Threads: configuration space only, under the root lock.
@@ -15,6 +19,9 @@
 
 #include "vmm/core/cleanup.h"
 
+#define ATOMIC_COMP                                                      \
+	(PCI_EXP_DEVCAP2_ATOMIC_COMP32 | PCI_EXP_DEVCAP2_ATOMIC_COMP64 | \
+	 PCI_EXP_DEVCAP2_ATOMIC_COMP128)
 #define PCIE_CAP_LEN 0x3c /* version 2, root port: all registers to Slot Status 2 */
 
 static struct root_port *port_of(struct pci_device *dev)
@@ -174,6 +181,14 @@ int root_port_init(struct root_port *port, struct pci_root *root, uint8_t devfn,
 		return error_set(err, ret, "root port %u: no interrupt line is free", slot);
 	}
 	return 0;
+}
+
+void root_port_set_atomics(struct root_port *port, uint32_t bits)
+{
+	uint8_t *cfg = port->dev.cfg + port->pcie_cap;
+	uint32_t cap = pci_get32(cfg, PCI_EXP_DEVCAP2);
+
+	pci_set32(cfg, PCI_EXP_DEVCAP2, (cap & ~ATOMIC_COMP) | (bits & ATOMIC_COMP));
 }
 
 void root_port_link_up(struct root_port *port)

@@ -16,6 +16,9 @@ struct root_port {
  * go to port->dev.secondary with pci_add(); call root_port_link_up() afterwards. */
 int root_port_init(struct root_port *, struct pci_root *, uint8_t devfn, unsigned slot,
 		   unsigned speed, unsigned width, struct error *);
+/* The AtomicOps that it completes (PCI_EXP_DEVCAP2_ATOMIC_COMP32, 64, 128): it is the host's port
+ * that does. Before a guest looks. */
+void root_port_set_atomics(struct root_port *, uint32_t bits);
 /* Shows presence and an active link according to whether a device is behind the port now. */
 void root_port_link_up(struct root_port *);
 /* The secondary bus is empty. */

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vfio/info_cap.h"
 #include "vmm/core/cleanup.h"
 
 #define INDEX_SHIFT 40 /* as the kernel's VFIO_PCI_OFFSET_SHIFT */
@@ -85,12 +86,28 @@ static struct fake_vfio *fake_of(struct vfio_kernel *k)
 	return container_of(k, struct fake_vfio, k);
 }
 
-static int device_info(struct vfio_kernel *k, struct vfio_device_info *info)
+static int device_info(struct vfio_kernel *k, struct vfio_device_info **out)
 {
-	(void)k;
-	info->flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
-	info->num_regions = VFIO_PCI_NUM_REGIONS;
-	info->num_irqs = VFIO_PCI_NUM_IRQS;
+	struct fake_vfio *f = fake_of(k);
+	struct {
+		struct vfio_device_info info;
+		struct vfio_cap_atomic_comp cap;
+	} *all = calloc(1, sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
+	all->info.argsz = f->atomics ? sizeof(*all) : sizeof(all->info);
+	all->info.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
+	all->info.num_regions = VFIO_PCI_NUM_REGIONS;
+	all->info.num_irqs = VFIO_PCI_NUM_IRQS;
+	if (f->atomics) {
+		all->info.flags |= VFIO_DEVICE_FLAGS_CAPS;
+		all->info.cap_offset = (uint32_t)((char *)&all->cap - (char *)all);
+		all->cap.header.id = VFIO_CAP_ATOMIC_COMP;
+		all->cap.header.version = 1;
+		all->cap.flags = f->atomics;
+	}
+	*out = &all->info;
 	return 0;
 }
 

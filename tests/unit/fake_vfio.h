@@ -36,7 +36,9 @@ struct fake_vfio {
 	struct fake_log *log;
 	uint8_t config[PCI_CFG_SIZE];
 	unsigned cfg_size;
-	bool cfg_dead; /* reads and writes fail */
+	uint32_t atomics; /* AtomicOps completed by the host: bits 0 to 2; 0: the kernel does not
+			     say */
+	bool cfg_dead;	  /* reads and writes fail */
 	struct fake_region region[VFIO_PCI_NUM_REGIONS];
 	struct {
 		uint32_t count, flags;

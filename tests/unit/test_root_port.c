@@ -79,6 +79,24 @@ static void test_registers(void **state)
 	assert_int_equal(rd(f, e + PCI_EXP_DEVCTL, 2), PCI_EXP_DEVCTL_READRQ_512B);
 }
 
+/* ROCm asks the port whether it completes AtomicOps of 32 and of 64 bits. */
+static void test_atomics(void **state)
+{
+	struct fixture *f = *state;
+	unsigned at = find_cap(f, PCI_CAP_ID_EXP) + PCI_EXP_DEVCAP2;
+	uint32_t none = rd(f, at, 4);
+
+	assert_int_equal(none & 0x380, 0);
+	root_port_set_atomics(&f->port, PCI_EXP_DEVCAP2_ATOMIC_COMP32 |
+						PCI_EXP_DEVCAP2_ATOMIC_COMP64 | 1u << 20);
+	assert_int_equal(rd(f, at, 4), none | 0x180);
+	wr(f, at, 4, 0);
+	pci_reset_all(f->root);
+	assert_int_equal(rd(f, at, 4), none | 0x180);
+	root_port_set_atomics(&f->port, 0);
+	assert_int_equal(rd(f, at, 4), none);
+}
+
 static void test_presence(void **state)
 {
 	struct fixture *f = *state;
@@ -118,7 +136,8 @@ static void test_errors(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_registers), T(test_presence), T(test_errors) };
+	const struct CMUnitTest tests[] = { T(test_registers), T(test_atomics), T(test_presence),
+					    T(test_errors) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

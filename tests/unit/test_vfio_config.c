@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vfio_fixture.h"
+#include "vfio/info_cap.h"
 
 static void test_header(void **state)
 {
@@ -177,6 +178,42 @@ static void test_extended(void **state)
 	assert_int_equal(pci_get32(x->f.config, 0x108), 0xaaaaaaaa);
 	wr(x, 0x144, 4, 0);
 	assert_int_equal(pci_get32(x->f.config, 0x144), 0);
+}
+
+static void test_atomics(void **state)
+{
+	struct fixture *x = *state;
+
+	make(x);
+	assert_int_equal(vfio_pci_atomics(x->v), 0);
+	vfio_pci_free(x->v);
+	x->f.atomics = 3 | 8; /* and one that nobody knows yet */
+	make(x);
+	assert_int_equal(vfio_pci_atomics(x->v),
+			 PCI_EXP_DEVCAP2_ATOMIC_COMP32 | PCI_EXP_DEVCAP2_ATOMIC_COMP64);
+}
+
+/* Chains come from the kernel; one that is broken ends. */
+static void test_info_cap(void **state)
+{
+	struct {
+		uint32_t head[4];
+		struct vfio_info_cap_header a, b;
+	} info = { .a = { .id = 1, .next = 24 }, .b = { .id = 2, .next = 0 } };
+	uint32_t size = sizeof(info);
+
+	(void)state;
+	assert_int_equal(size, 32);
+	assert_ptr_equal(vfio_info_cap(&info, size, 16, 16, 2, 8), &info.b);
+	assert_null(vfio_info_cap(&info, size, 16, 0, 1, 8));
+	assert_null(vfio_info_cap(&info, size, 16, 16, 3, 8));
+	assert_null(vfio_info_cap(&info, size, 16, 16, 2, 9)); /* shorter than that */
+	assert_null(vfio_info_cap(&info, 31, 16, 16, 2, 8));
+	assert_null(vfio_info_cap(&info, size, 16, 12, 1, 8)); /* inside of what comes before */
+	assert_null(vfio_info_cap(&info, size, 16, 18, 1, 8));
+	assert_null(vfio_info_cap(&info, size, 16, UINT32_MAX, 1, 8));
+	info.b.next = 16; /* a loop */
+	assert_null(vfio_info_cap(&info, size, 16, 16, 3, 8));
 }
 
 static void nvidia(struct fixture *x)
@@ -378,6 +415,8 @@ int main(void)
 		T(test_express_topology),
 		T(test_express_link_kept),
 		T(test_extended),
+		T(test_atomics),
+		T(test_info_cap),
 		T(test_clique),
 		T(test_rebar),
 		T(test_rebar_hidden),

@@ -28,18 +28,18 @@ static int fd_of(struct vfio_kernel *k)
 	return container_of(k, struct kernel_device, base)->fd;
 }
 
-static int device_info(struct vfio_kernel *k, struct vfio_device_info *info)
-{
-	*info = (struct vfio_device_info){ .argsz = sizeof(*info) };
-	return ioctl(fd_of(k), VFIO_DEVICE_GET_INFO, info) < 0 ? -errno : 0;
-}
+/* What both kinds of information begin with. */
+struct info_head {
+	uint32_t argsz, flags, index;
+};
 
-/* Room for a dozen sparse areas, so that one call mostly does; the kernel answers with the size
+/* Room for a dozen capabilities, so that one call mostly does; the kernel answers with the size
  * that it needs. */
-static int region_info(struct vfio_kernel *k, unsigned index, struct vfio_region_info **out)
+static int ask(struct vfio_kernel *k, unsigned long request, const struct info_head *head,
+	       void **out)
 {
 	uint32_t size = 256;
-	struct vfio_region_info *info = NULL, *grown;
+	struct info_head *info = NULL, *grown;
 	unsigned tries;
 	int rc;
 
@@ -51,9 +51,9 @@ static int region_info(struct vfio_kernel *k, unsigned index, struct vfio_region
 		}
 		info = grown;
 		memset(info, 0, size);
+		*info = *head;
 		info->argsz = size;
-		info->index = index;
-		rc = ioctl(fd_of(k), VFIO_DEVICE_GET_REGION_INFO, info) < 0 ? -errno : 0;
+		rc = ioctl(fd_of(k), request, info) < 0 ? -errno : 0;
 		if (rc < 0) {
 			free(info);
 			return rc;
@@ -66,6 +66,20 @@ static int region_info(struct vfio_kernel *k, unsigned index, struct vfio_region
 	}
 	free(info);
 	return -EAGAIN;
+}
+
+static int device_info(struct vfio_kernel *k, struct vfio_device_info **out)
+{
+	const struct info_head head = { 0 };
+
+	return ask(k, VFIO_DEVICE_GET_INFO, &head, (void **)out);
+}
+
+static int region_info(struct vfio_kernel *k, unsigned index, struct vfio_region_info **out)
+{
+	const struct info_head head = { .index = index };
+
+	return ask(k, VFIO_DEVICE_GET_REGION_INFO, &head, (void **)out);
 }
 
 static ssize_t region_read(struct vfio_kernel *k, uint64_t off, void *buf, size_t len)

@@ -18,8 +18,8 @@
 struct vfio_kernel;
 
 struct vfio_kernel_ops {
-	int (*device_info)(struct vfio_kernel *, struct vfio_device_info *);
 	/* *info is allocated with its capability chain; the caller frees it. */
+	int (*device_info)(struct vfio_kernel *, struct vfio_device_info **info);
 	int (*region_info)(struct vfio_kernel *, unsigned index, struct vfio_region_info **info);
 	ssize_t (*region_read)(struct vfio_kernel *, uint64_t off, void *buf, size_t len);
 	ssize_t (*region_write)(struct vfio_kernel *, uint64_t off, const void *buf, size_t len);

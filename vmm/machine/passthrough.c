@@ -245,6 +245,7 @@ static unsigned free_slot(const struct vm *vm)
 static int make_port(struct vm *vm, struct machine_vfio *v, unsigned port, struct error *err)
 {
 	unsigned slot = vfio_layout_slot(v->place, v->n, port), speed = 0, width = 0, i;
+	uint32_t atomics = 0;
 	int rc;
 
 	slot = slot ? slot : free_slot(vm);
@@ -258,6 +259,12 @@ static int make_port(struct vm *vm, struct machine_vfio *v, unsigned port, struc
 	rc = root_port_init(&v->port[port], &vm->pci, PCI_DEVFN(slot, 0), slot, speed, width, err);
 	if (rc < 0)
 		return error_prefix(err, "--vfio");
+	/* Functions of one card have one way to the host's root port, so what one of them can use
+	 * all can; VFIO asks the functions themselves, too, and audio knows no AtomicOps. */
+	for (i = 0; i < v->n; i++)
+		if (v->place[i].port == port)
+			atomics |= vfio_pci_atomics(v->fn[i].dev);
+	root_port_set_atomics(&v->port[port], atomics);
 	v->n_ports = port + 1;
 	return 0;
 }
