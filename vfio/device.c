@@ -30,7 +30,10 @@
 #include "vfio/vga.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/evloop.h"
+#include "vmm/core/hold.h"
 #include "vmm/core/stats.h"
+
+#define RETRY_NS 5000000ull
 
 /* ---- main loop ---- */
 
@@ -41,13 +44,29 @@ bool vfio_pci_kick(struct vfio_pci *v)
 	return v->kick_source && write(v->kick, &one, sizeof(one)) == (ssize_t)sizeof(one);
 }
 
-static void on_linger(void *arg)
+/* A processor may hold the root lock for as long as the kernel resets a device: the main loop,
+ * which ends machines, does not wait for it but looks again. */
+static void loop_work(void *arg)
 {
 	struct vfio_pci *v = arg;
+	uint64_t now = evloop_now_ns();
 
-	scoped_lock(&v->dev.root->lock);
-	vfio_bars_drop(v, true);
-	vfio_config_push_command(v);
+	if (pthread_mutex_trylock(&v->dev.root->lock)) {
+		ev_timer_set(v->linger, now + RETRY_NS);
+		return;
+	}
+	if (v->kicked) {
+		v->kicked = false;
+		v->linger_ns = now + VFIO_LINGER_NS;
+		vfio_bars_p2p(v);
+	}
+	if (vfio_bars_any(v, true) && now < v->linger_ns) {
+		ev_timer_set(v->linger, v->linger_ns);
+	} else {
+		vfio_bars_drop(v, true);
+		vfio_config_push_command(v);
+	}
+	pthread_mutex_unlock(&v->dev.root->lock);
 }
 
 static void on_kick(void *arg, int fd, uint32_t events)
@@ -58,10 +77,8 @@ static void on_kick(void *arg, int fd, uint32_t events)
 	(void)events;
 	if (read(fd, &n, sizeof(n)) < 0)
 		return;
-	scoped_lock(&v->dev.root->lock);
-	if (vfio_bars_any(v, true))
-		ev_timer_set(v->linger, evloop_now_ns() + VFIO_LINGER_NS);
-	vfio_bars_p2p(v);
+	v->kicked = true;
+	loop_work(v);
 }
 
 static void loop_leave(struct vfio_pci *v)
@@ -81,7 +98,7 @@ static int loop_join(struct vfio_pci *v)
 
 	if (!loop)
 		return 0;
-	v->linger = evloop_add_timer(loop, on_linger, v);
+	v->linger = evloop_add_timer(loop, loop_work, v);
 	if (v->linger)
 		v->kick_source = evloop_add_fd(loop, v->kick, EPOLLIN, on_kick, v);
 	if (!v->kick_source)
@@ -114,6 +131,22 @@ static void start_over(struct vfio_pci *v)
 	vfio_irqs_sync(v);
 }
 
+/* It takes 100 ms and, with a device that does not come back, up to a minute. Where every processor
+ * of a guest asks for resets, each would have its own before it stops: so the reset waits when the
+ * processor is wanted elsewhere, till one of them comes back to the device. What ends the machine
+ * or starts it over resets the device anyway. */
+static void reset_or_wait(struct vfio_pci *v)
+{
+	int ret;
+
+	v->reset_due = hold_is_over();
+	if (v->reset_due)
+		return;
+	ret = v->k->ops->reset(v->k);
+	if (ret)
+		log_guest(&v->dev.limit, "%s: reset failed: %s", v->k->name, strerror(-ret));
+}
+
 /* A secondary bus reset by the guest resets the function for real when it can be; at the machine's
  * reset (the bridge's bit reads 0 by now) composition does that, with what shares its bus. */
 static void reset_op(struct pci_device *dev)
@@ -122,15 +155,52 @@ static void reset_op(struct pci_device *dev)
 	const struct pci_device *bridge = dev->bus ? dev->bus->bridge : NULL;
 
 	reset_state(v);
+	v->reset_due = false;
 	if (bridge && pci_get16(bridge->cfg, PCI_BRIDGE_CONTROL) & PCI_BRIDGE_CTL_BUS_RESET &&
 	    vfio_pci_has_reset(v)) {
-		int ret = v->k->ops->reset(v->k);
-
-		if (ret)
-			log_guest(&dev->limit, "%s: reset failed: %s", v->k->name, strerror(-ret));
+		reset_or_wait(v);
 		vfio_config_silence(v);
 	}
 	start_over(v);
+}
+
+/* The bits of a write that ask for a function-level reset: PCI Express 4.0, 7.5.3.4; PCI Advanced
+ * Features, 3. */
+static uint32_t flr_bits(const struct vfio_pci *v, unsigned off, unsigned size)
+{
+	const struct {
+		unsigned cap, at, bit;
+	} regs[] = { { v->exp_cap, v->exp_cap + PCI_EXP_DEVCTL + 1, PCI_EXP_DEVCTL_BCR_FLR >> 8 },
+		     { v->af_cap, v->af_cap + PCI_AF_CTRL, PCI_AF_CTRL_FLR } };
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(regs); i++)
+		if (regs[i].cap && range_overlaps(off, size, regs[i].at, 1))
+			mask |= regs[i].bit << (8 * (regs[i].at - off));
+	return mask;
+}
+
+static uint32_t cfg_read(struct pci_device *dev, unsigned off, unsigned size)
+{
+	struct vfio_pci *v = vfio_pci_of(dev);
+
+	if (v->reset_due)
+		reset_or_wait(v);
+	return vfio_config_read(dev, off, size);
+}
+
+static void cfg_write(struct pci_device *dev, unsigned off, unsigned size, uint32_t val)
+{
+	struct vfio_pci *v = vfio_pci_of(dev);
+	uint32_t flr = val & flr_bits(v, off, size);
+
+	if (v->reset_due)
+		reset_or_wait(v);
+	if (flr && hold_is_over() && vfio_pci_has_reset(v)) {
+		v->reset_due = true;
+		val &= ~flr;
+	}
+	vfio_config_write(dev, off, size, val);
 }
 
 static pthread_mutex_t *root_lock(struct vfio_pci *v)
@@ -150,6 +220,7 @@ void vfio_pci_after_reset(struct vfio_pci *v)
 {
 	scoped_lock(root_lock(v));
 	reset_state(v);
+	v->reset_due = false;
 	if (v->plugged)
 		pci_update_mappings(v->dev.root);
 	start_over(v);
@@ -173,8 +244,8 @@ static void decode_changed(struct pci_device *dev)
 }
 
 static const struct pci_device_ops vfio_pci_ops = {
-	.cfg_read = vfio_config_read,
-	.cfg_write = vfio_config_write,
+	.cfg_read = cfg_read,
+	.cfg_write = cfg_write,
 	.bar_mapped = vfio_bar_mapped,
 	.claimed = vfio_bar_claimed,
 	.decode_changed = decode_changed,

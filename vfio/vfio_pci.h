@@ -125,10 +125,14 @@ struct vfio_pci {
 	struct io_region vga_mem, vga_io[2];
 	uint64_t vga_off; /* 0: none */
 
-	/* Work left to the main loop. */
+	bool reset_due; /* the guest has asked for one, which waits (device.c) */
+
+	/* Work left to the main loop. kicked and linger_ns (when stale BARs leave) are its own. */
 	int kick;
 	struct ev_source *kick_source;
 	struct ev_timer *linger;
+	bool kicked;
+	uint64_t linger_ns;
 
 	bool warned_p2p;
 	struct vfio_pci_counts counts; /* each written under its part's lock */

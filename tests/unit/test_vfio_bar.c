@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <unistd.h>
+
 #include "vfio_fixture.h"
 #include "devices/pci/pci_host.h"
 #include "devices/pci/root_port.h"
@@ -176,6 +178,33 @@ static void test_leaves_in_the_end(void **state)
 	evloop_run(x->loop);
 	evloop_del_timer(t);
 	ORDER(x, "slot+e0000000", "slot-e0000000", "cmd=0000");
+	assert_int_equal(pci_get16(x->f.config, PCI_COMMAND), 0);
+}
+
+/* A processor that has the kernel reset a device holds the root lock: not up to the main loop. */
+static void test_loop_does_not_wait(void **state)
+{
+	struct fixture *x = *state;
+	struct ev_timer *t;
+
+	use_loop(x);
+	fake_vfio_bar(&x->f, 0, 0x4000, 0);
+	plug(x);
+	wr(x, BAR(0), 4, 0xe0000000);
+	wr(x, PCI_COMMAND, 2, MEM);
+	wr(x, PCI_COMMAND, 2, 0);
+	t = evloop_add_timer(x->loop, stop_loop, x->loop);
+	alarm(60); /* it would wait for itself */
+	pthread_mutex_lock(&x->m.root.lock);
+	ev_timer_set(t, evloop_now_ns() + 2 * VFIO_LINGER_NS);
+	evloop_run(x->loop);
+	assert_int_equal(COUNT(x, "slot-"), 0);
+	pthread_mutex_unlock(&x->m.root.lock);
+	alarm(0);
+	ev_timer_set(t, evloop_now_ns() + 700000000);
+	evloop_run(x->loop);
+	evloop_del_timer(t);
+	assert_int_equal(COUNT(x, "slot-e0000000"), 1);
 	assert_int_equal(pci_get16(x->f.config, PCI_COMMAND), 0);
 }
 
@@ -526,6 +555,7 @@ int main(void)
 		T(test_size_probe),
 		T(test_lingers),
 		T(test_leaves_in_the_end),
+		T(test_loop_does_not_wait),
 		T(test_stale_makes_room),
 		T(test_sub_page),
 		T(test_io_bar),

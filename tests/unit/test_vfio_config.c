@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <signal.h>
+
 #include "vfio_fixture.h"
+#include "devices/pci/root_port.h"
 #include "vfio/info_cap.h"
+#include "vmm/core/hold.h"
 
 static void test_header(void **state)
 {
@@ -391,6 +395,53 @@ static void test_guest_reset(void **state)
 	assert_int_equal(x->f.resets, 0); /* composition's */
 }
 
+/* Processors that the machine wants elsewhere do not wait for a reset each. */
+static void test_reset_waits(void **state)
+{
+	struct fixture *x = *state;
+	struct root_port port;
+	int wanted = 0;
+
+	express(x, PCI_EXP_TYPE_ENDPOINT);
+	fake_vfio_cap(&x->f, 0xa0, PCI_CAP_ID_AF);
+	make(x);
+	assert_int_equal(root_port_init(&port, &x->m.root, DEVFN, 1, 0, 0, NULL), 0);
+	assert_int_equal(vfio_pci_plug(x->v, &x->m.root, port.dev.secondary, 0, NULL), 0);
+	wr(x, PCI_PRIMARY_BUS, 4, 0x00010100);
+	hold_allow(&wanted, SIGUSR2);
+	for (wanted = 0; wanted < 2; wanted++) {
+		wr(x, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET);
+		wr(x, PCI_BRIDGE_CONTROL, 2, 0);
+		assert_int_equal(x->f.resets, 1);
+	}
+	assert_int_equal(pci_cfg_read(&x->m.root, 1, 0, 0, 4), 0x56781234);
+	assert_int_equal(x->f.resets, 1);
+	wanted = 0; /* it went on */
+	assert_int_equal(pci_cfg_read(&x->m.root, 1, 0, 0, 4), 0x56781234);
+	assert_int_equal(x->f.resets, 2);
+	/* The function's own reset is the kernel's, but for such a moment. */
+	pci_cfg_write(&x->m.root, 1, 0, x->v->exp_cap + PCI_EXP_DEVCTL, 2, 0x8010);
+	assert_int_equal(pci_get16(x->f.config, x->v->exp_cap + PCI_EXP_DEVCTL), 0x8010);
+	wanted = 1;
+	pci_cfg_write(&x->m.root, 1, 0, x->v->exp_cap + PCI_EXP_DEVCTL, 2, 0x8020);
+	assert_int_equal(pci_get16(x->f.config, x->v->exp_cap + PCI_EXP_DEVCTL), 0x0020);
+	assert_int_equal(x->f.resets, 2);
+	wanted = 0;
+	pci_cfg_write(&x->m.root, 1, 0, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	assert_int_equal(x->f.resets, 3);
+	wanted = 1;
+	pci_cfg_write(&x->m.root, 1, 0, 0xa0 + PCI_AF_CTRL, 1, PCI_AF_CTRL_FLR);
+	assert_int_equal(x->f.config[0xa0 + PCI_AF_CTRL], 0);
+	vfio_pci_after_reset(x->v); /* the machine starts over: that was one */
+	wanted = 0;
+	pci_cfg_read(&x->m.root, 1, 0, 0, 4);
+	assert_int_equal(x->f.resets, 3);
+	hold_allow(NULL, 0);
+	vfio_pci_free(x->v);
+	x->v = NULL;
+	root_port_destroy(&port);
+}
+
 static void test_vga(void **state)
 {
 	struct fixture *x = *state;
@@ -425,6 +476,7 @@ int main(void)
 		T(test_refused),
 		T(test_dead_device),
 		T(test_guest_reset),
+		T(test_reset_waits),
 		T(test_vga),
 	};
 

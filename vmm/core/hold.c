@@ -19,6 +19,11 @@ void hold_allow(const int *wanted, int kick)
 	held = (struct held){ wanted, kick };
 }
 
+bool hold_is_over(void)
+{
+	return held.wanted && __atomic_load_n(held.wanted, __ATOMIC_SEQ_CST);
+}
+
 /* The signal is blocked from before the look at `wanted` until ppoll() sleeps: a kick that comes
  * between the two ends the sleep. */
 enum hold hold_until(int fd, short events, unsigned ms)

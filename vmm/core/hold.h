@@ -9,6 +9,8 @@
 #ifndef VMM_CORE_HOLD_H
 #define VMM_CORE_HOLD_H
 
+#include <stdbool.h>
+
 enum hold {
 	HOLD_READY, /* fd is ready, or in error */
 	HOLD_TIME,  /* the time is up */
@@ -18,6 +20,9 @@ enum hold {
 /* The calling thread may be held as long as *wanted (atomic) is 0. Whoever changes that sends it
  * the signal `kick` afterwards, which has a handler. */
 void hold_allow(const int *wanted, int kick);
+/* Whether the calling thread is a processor's that is wanted elsewhere, so that what takes long has
+ * to be put off. */
+bool hold_is_over(void);
 /* Waits until fd (-1: none) is ready for these poll() events. */
 enum hold hold_until(int fd, short events, unsigned ms);
 
