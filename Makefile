@@ -80,9 +80,8 @@ help:
 	@echo
 	@echo "One unit test (irq stands for tests/unit/test_irq.c):"
 	@echo "  make $(O)/unit/test_irq && $(O)/unit/test_irq"
-	@echo "One fuzz target, for 60 seconds:"
-	@echo "  make $(BUILD)/fuzz/fuzz_virtq"
-	@echo "  $(BUILD)/fuzz/fuzz_virtq -max_total_time=60 tests/fuzz/corpus/virtq"
+	@echo "One fuzz target (virtq stands for tests/fuzz/fuzz_virtq.c):"
+	@echo "  make fuzz FUZZ=virtq FUZZ_SECS=60"
 	@echo "One script in the nested host, as root (--list shows machines and devices):"
 	@echo "  make host l1 && tests/host/run tests/host/virtio.sh"
 	@echo "Sanitizers: CC=clang SAN=1 (address, undefined) or SAN=thread (races)"

@@ -1,11 +1,14 @@
 # libFuzzer targets: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/corpus/NAME.
 #   make fuzz FUZZ_SECS=60      every target for that long      make fuzz-build      only build
+#   make fuzz FUZZ=virtq        one target
+# What the runs find goes to build/fuzz/corpus, and never into the seeds.
 comma := ,
 FUZZ_CC   = clang
 FUZZ_SECS = 60
+FUZZ      = *
 FUZZ_SAN  = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 F         = $(BUILD)/fuzz
-FUZZ_SRC  = $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_SRC  = $(wildcard tests/fuzz/fuzz_$(FUZZ).c)
 FUZZ_BIN  = $(FUZZ_SRC:tests/fuzz/%.c=$(F)/%)
 FUZZ_OBJ  = $(patsubst %.c,$(F)/%.o,$(filter-out vmm/cli/main.c,$(SRC)) $(FAKES))
 FUZZ_CFLAGS = -O1 -g -fno-omit-frame-pointer $(FUZZ_SAN)
