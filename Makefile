@@ -55,8 +55,8 @@ LIBOBJ  = $(filter-out $(O)/vmm/cli/main.o,$(OBJ))
 FAKES   = $(wildcard tests/unit/fake_*.c)
 UNIT    = $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all help check check-headers check-rooms check-style check-figures unit test demo bench fuzz format tidy \
-	host clean distclean install deps
+.PHONY: all help check check-headers check-rooms check-style check-page check-figures unit test demo bench fuzz format \
+	tidy host clean distclean install deps
 .DEFAULT_GOAL = all
 
 all: $(if $(wildcard vmm/cli/main.c),$(O)/minivmm) $(O)/make-disk
@@ -112,6 +112,9 @@ $(O)/bench-guest.elf: $(GUEST_SRC) guest-tests/micro/link.ld guest-tests/micro/l
 %/bench/image.o: BASE += -DBENCH_GUEST='"$(O)/bench-guest.elf"'
 $(O)/vmm/bench/image.o $(BUILD)/fuzz/vmm/bench/image.o: $(O)/bench-guest.elf
 
+# The report's page is carried likewise.
+$(O)/vmm/report/report_html.o $(BUILD)/fuzz/vmm/report/report_html.o: vmm/report/page.html
+
 .SECONDARY: $(FAKES:%.c=$(O)/%.o)
 $(O)/unit/%: tests/unit/%.c $(FAKES:%.c=$(O)/%.o) $(LIBOBJ)
 	@mkdir -p $(@D)
@@ -129,7 +132,7 @@ install: all
 	$(if $(wildcard vmm/cli/minivmm.1),install -D -m 644 vmm/cli/minivmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/minivmm.1)
 
 # Quick checks, one line a test. The runner counts them.
-check: $(UNIT) check-headers check-rooms check-style check-figures
+check: $(UNIT) check-headers check-rooms check-style check-page check-figures
 	$(Q)tests/run-units $(UNIT)
 
 # The unit tests alone.
@@ -150,6 +153,9 @@ check-rooms: $(OBJ)
 
 check-style:
 	$(Q)tests/check-style
+
+check-page:
+	$(Q)tests/check-page
 
 # The figures in the READMEs are those on record.
 check-figures:

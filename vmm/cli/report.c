@@ -16,32 +16,6 @@
 
 #define FILE_MAX (64u << 20) /* 255 vCPUs with full tables stay below */
 
-static int check(const json_t *s, struct error *err)
-{
-	if (strcmp(stats_string(s, "format"), STATS_FORMAT) != 0)
-		return error_set(err, -EINVAL, "not written by minivmm --stats");
-	if (stats_number(s, "version") != 1)
-		return error_set(err, -EINVAL,
-				 "version %g, where 1 is known: use the minivmm that wrote it",
-				 stats_number(s, "version"));
-	return 0;
-}
-
-json_t *stats_load(const char *text, size_t len, struct error *err)
-{
-	json_error_t why;
-	json_t *s = json_loadb(text, len, 0, &why);
-
-	if (!s) {
-		error_set(err, -EINVAL, "line %d is no JSON: %s", why.line, why.text);
-		return NULL;
-	}
-	if (check(s, err) == 0)
-		return s;
-	json_decref(s);
-	return NULL;
-}
-
 static json_t *load_file(FILE *f, const char *path, struct error *err)
 {
 	scoped_free char *text = malloc(FILE_MAX);
@@ -73,11 +47,8 @@ static int write_page(const json_t *s, const char *path)
 		log_error("report: %s", err.text);
 		return 1;
 	}
-	if (f) {
-		report_html(f, s);
-		if (!ferror(f) && (path ? fclose(f) : fflush(f)) == 0)
-			return 0;
-	}
+	if (f && report_html(f, s) == 0 && (path ? fclose(f) : fflush(f)) == 0)
+		return 0;
 	log_error("report: %s: %s", path ? path : "stdout", strerror(errno));
 	return 1;
 }

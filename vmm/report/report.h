@@ -19,8 +19,9 @@ struct error;
 /* Text for people, the worst first. */
 void report_text(FILE *, const json_t *snapshot);
 
-/* A page with plots. */
-void report_html(FILE *, const json_t *snapshot);
+/* A page with plots: one file, with its own style and script, which loads nothing. -1: it could not
+ * be written, or there is no memory. */
+int report_html(FILE *, const json_t *snapshot);
 /* From a file's text; NULL with *err: it is no statistics. */
 json_t *stats_load(const char *text, size_t len, struct error *err);
 
