@@ -66,6 +66,11 @@ static void *iothread_main(void *arg)
 		t->ops->run(t->arg);
 		pthread_mutex_lock(&t->lock);
 		set_state(t, IOTHREAD_PAUSED);
+		if (!t->ops->paused)
+			continue;
+		pthread_mutex_unlock(&t->lock);
+		t->ops->paused(t->arg);
+		pthread_mutex_lock(&t->lock);
 	}
 	pthread_mutex_unlock(&t->lock);
 	if (t->init_ret == 0 && t->ops->exit)
@@ -148,16 +153,31 @@ void iothread_resume(struct iothread *t)
 	set_want(t, IOTHREAD_RUNNING);
 }
 
-void iothread_pause(struct iothread *t)
+/* Called with the lock held. */
+static bool ask_to_pause(struct iothread *t)
 {
 	const uint64_t one = 1;
 
-	scoped_lock(&t->lock);
 	set_want(t, IOTHREAD_PAUSED);
 	if (t->state != IOTHREAD_RUNNING)
-		return;
+		return false;
 	if (write(t->wake_fd, &one, sizeof(one)) < 0)
 		(void)0; /* the counter is full: readable already */
+	return true;
+}
+
+bool iothread_leave(struct iothread *t)
+{
+	scoped_lock(&t->lock);
+
+	return ask_to_pause(t);
+}
+
+void iothread_pause(struct iothread *t)
+{
+	scoped_lock(&t->lock);
+
+	ask_to_pause(t);
 	while (t->state == IOTHREAD_RUNNING)
 		pthread_cond_wait(&t->cond, &t->lock);
 }

@@ -36,6 +36,7 @@ struct vector {
 struct msix {
 	pthread_mutex_t lock;
 	unsigned n, cap;
+	_Atomic bool master;	/* so is bus mastering: without, vectors pend as if masked */
 	_Atomic uint16_t flags; /* copy of the capability's, for threads without the root lock */
 	struct vector vec[];
 };
@@ -100,6 +101,7 @@ void msix_destroy(struct pci_device *dev)
 
 static void flags_update(struct pci_device *dev)
 {
+	dev->msix->master = pci_bus_master(dev);
 	dev->msix->flags = pci_get16(dev->cfg, dev->msix->cap + PCI_MSIX_FLAGS);
 }
 
@@ -113,8 +115,9 @@ static bool live(const struct pci_device *dev, const struct vector *v)
 {
 	uint16_t flags = dev->msix->flags;
 
-	return (flags & PCI_MSIX_FLAGS_ENABLE) && !(flags & PCI_MSIX_FLAGS_MASKALL) &&
-	       !(v->word[3] & PCI_MSIX_ENTRY_CTRL_MASKBIT) && v->fd >= 0;
+	return dev->msix->master && (flags & PCI_MSIX_FLAGS_ENABLE) &&
+	       !(flags & PCI_MSIX_FLAGS_MASKALL) && !(v->word[3] & PCI_MSIX_ENTRY_CTRL_MASKBIT) &&
+	       v->fd >= 0;
 }
 
 /* First half of an update: the message. The routes of several vectors then go in one commit. */

@@ -15,7 +15,8 @@ uint32_t msix_span(unsigned n);
 uint64_t msix_read(struct pci_device *, uint64_t off,
 		   unsigned size); /* off relative to the table */
 void msix_write(struct pci_device *, uint64_t off, unsigned size, uint64_t val);
-void msix_cfg_written(struct pci_device *); /* call from cfg_written(): enable and function mask */
+/* Call from cfg_written() when the capability's flags or bus mastering may have changed. */
+void msix_cfg_written(struct pci_device *);
 void msix_reset(struct pci_device *);
 bool msix_enabled(const struct pci_device *);
 /* Raise vector v now, from any thread; pends in the PBA while masked. */

@@ -350,6 +350,24 @@ static void reset_bus(struct pci_bus *bus)
 	each_on_bus(bus, reset_device, NULL);
 }
 
+static int quiesce_device(void *arg, struct pci_device *dev)
+{
+	const char **busy = arg;
+
+	if (dev->ops && dev->ops->quiesce && !dev->ops->quiesce(dev))
+		*busy = dev->name;
+	return 0;
+}
+
+const char *pci_quiesce(struct pci_root *root)
+{
+	const char *busy = NULL;
+
+	scoped_lock(&root->lock);
+	each_on_bus(&root->bus, quiesce_device, &busy);
+	return busy;
+}
+
 void pci_reset_all(struct pci_root *root)
 {
 	scoped_lock(&root->lock);

@@ -65,6 +65,9 @@ struct pci_device_ops {
 	 * (pci_fixed_overlaps()). */
 	void (*decode_changed)(struct pci_device *);
 	void (*reset)(struct pci_device *);
+	/* Before a reset: let DMA of your own come to an end. True: there is none in flight. Does
+	 * not wait, and is asked again. */
+	bool (*quiesce)(struct pci_device *);
 	void (*unrealize)(struct pci_device *);
 };
 
@@ -153,6 +156,10 @@ void pci_remove(struct pci_device *);
 /* Hardware reset: every writable configuration bit reads 0 again (BARs, command, bus numbers,
  * windows), then reset() of each device puts back what does not start as 0. No vCPU may run. */
 void pci_reset_all(struct pci_root *);
+
+/* Before pci_reset_all(), while no vCPU runs: NULL when no device has DMA in flight, else the name of
+ * one that has. Does not wait: ask again. */
+const char *pci_quiesce(struct pci_root *);
 
 /* Configuration access by bus number, root lock held; absent devices read all-ones. size 1, 2 or 4;
  * an unaligned access goes byte by byte, one beyond the end misses. */

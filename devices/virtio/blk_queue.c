@@ -474,9 +474,18 @@ static void queue_exit(void *arg)
 	q->engine_ops->close(q->engine);
 }
 
+static void queue_paused(void *arg)
+{
+	struct blk_queue *q = arg;
+
+	if (q->ops->left)
+		q->ops->left(q->arg);
+}
+
 static const struct iothread_ops thread_ops = {
 	.init = queue_init,
 	.run = queue_loop,
+	.paused = queue_paused,
 	.exit = queue_exit,
 };
 
@@ -529,6 +538,11 @@ void blk_queue_stop(struct blk_queue *q)
 {
 	iothread_pause(q->thread);
 	q->vq = NULL;
+}
+
+bool blk_queue_leave(struct blk_queue *q)
+{
+	return iothread_leave(q->thread);
 }
 
 void blk_queue_add_stats(const struct blk_queue *q, struct stats *stats, const char *name)

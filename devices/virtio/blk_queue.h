@@ -4,8 +4,8 @@
  * carry them out, and returns them. It knows nothing of PCI: kicks are an eventfd, interrupts a
  * callback, so the bench drives exactly this.
  *
- * Threads: new/start/stop/free from one thread at a time; everything else on the queue's own
- * thread. notify() and broken() are called there and must not wait for whoever calls stop().
+ * Threads: new/start/stop/leave/free from one thread at a time; everything else on the queue's own
+ * thread. The callbacks run there and must not wait for whoever calls stop().
  */
 #ifndef DEVICES_VIRTIO_BLK_QUEUE_H
 #define DEVICES_VIRTIO_BLK_QUEUE_H
@@ -41,6 +41,9 @@ struct blk_queue_config {
 struct blk_queue_ops {
 	void (*notify)(void *arg); /* the driver wants an interrupt */
 	void (*broken)(void *arg); /* the ring is broken; called once a start */
+	/* The queue has left its ring, as blk_queue_leave() asked for, and may be started again.
+	 * May be NULL. */
+	void (*left)(void *arg);
 };
 
 /* Makes the thread and its engine. NULL with *err filled. */
@@ -51,6 +54,9 @@ void blk_queue_free(struct blk_queue *);
 void blk_queue_start(struct blk_queue *, struct virtq *, bool stable, const struct blk_queue_ops *,
 		     void *arg);
 void blk_queue_stop(struct blk_queue *);
+/* Does not wait for what is in flight, which may never return when the storage hangs. True: left()
+ * will be called, and until then the queue is on its ring; false: it is on none. */
+bool blk_queue_leave(struct blk_queue *);
 /* Registers what the queue counts as a set of this name; it is read until blk_queue_free(). */
 void blk_queue_add_stats(const struct blk_queue *, struct stats *, const char *name);
 const char *blk_queue_engine(const struct blk_queue *); /* "io_uring" or "libaio" */

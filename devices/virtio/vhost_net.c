@@ -58,7 +58,8 @@ static int set_memory(int fd, const struct guest_mem *mem)
 
 static int set_queue(int fd, struct virtio_queue *q)
 {
-	struct vhost_vring_state num = { q->index, q->vq.size }, base = { q->index, 0 };
+	struct vhost_vring_state num = { q->index, q->vq.size },
+				 base = { q->index, q->vq.last_avail };
 	struct vhost_vring_file kick = { q->index, q->kick_fd };
 	struct vhost_vring_file call = { q->index, virtio_queue_call_fd(q) };
 	struct vhost_vring_addr addr = {
@@ -98,13 +99,18 @@ int vhost_net_start(int fd, int tap, const struct guest_mem *mem, struct virtio_
 	for (unsigned i = 0; i < QUEUES && !ret; i++)
 		ret = set_backend(fd, i, tap);
 	if (ret)
-		vhost_net_stop(fd);
+		vhost_net_stop(fd, v);
 	return ret;
 }
 
-void vhost_net_stop(int fd)
+void vhost_net_stop(int fd, struct virtio_device *v)
 {
 	/* Taking the back end away flushes the worker (drivers/vhost/net.c). */
-	for (unsigned i = 0; i < QUEUES; i++)
+	for (unsigned i = 0; i < QUEUES; i++) {
+		struct vhost_vring_state base = { .index = i };
+
 		set_backend(fd, i, -1);
+		if (ioctl(fd, VHOST_GET_VRING_BASE, &base) == 0)
+			v->queues[i].vq.last_avail = (uint16_t)base.num;
+	}
 }

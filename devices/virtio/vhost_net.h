@@ -12,7 +12,7 @@ struct virtio_device;
 int vhost_net_open(uint64_t *features);
 /* Starts queues 0 (rx) and 1 (tx) between the guest and the tap device. */
 int vhost_net_start(int vhost_fd, int tap_fd, const struct guest_mem *, struct virtio_device *);
-/* Waits for everything in flight. */
-void vhost_net_stop(int vhost_fd);
+/* Waits for everything in flight. vhost_net_start() goes on where this left off. */
+void vhost_net_stop(int vhost_fd, struct virtio_device *);
 
 #endif

@@ -48,7 +48,18 @@ static void vblk_broken(void *arg)
 	virtio_broken(q->vdev, "a request that cannot be parsed");
 }
 
-static const struct blk_queue_ops queue_ops = { .notify = vblk_notify, .broken = vblk_broken };
+static void vblk_left(void *arg)
+{
+	const struct virtio_queue *q = arg;
+
+	virtio_left(q->vdev);
+}
+
+static const struct blk_queue_ops queue_ops = {
+	.notify = vblk_notify,
+	.broken = vblk_broken,
+	.left = vblk_left,
+};
 
 static int vblk_start(struct virtio_device *v)
 {
@@ -62,12 +73,14 @@ static int vblk_start(struct virtio_device *v)
 	return 0;
 }
 
-static void vblk_stop(struct virtio_device *v)
+static unsigned vblk_stop(struct virtio_device *v)
 {
 	struct virtio_blk *b = container_of(v, struct virtio_blk, vdev);
+	unsigned leaving = 0;
 
 	for (unsigned i = 0; i < v->n_queues; i++)
-		blk_queue_stop(b->queues[i]);
+		leaving += blk_queue_leave(b->queues[i]);
+	return leaving;
 }
 
 static const struct virtio_ops vblk_ops = {
@@ -212,14 +225,15 @@ struct virtio_blk *virtio_blk_new(struct pci_root *root, struct pci_bus *bus, ui
 	return NULL;
 }
 
-void virtio_blk_free(struct virtio_blk *b)
+bool virtio_blk_free(struct virtio_blk *b)
 {
 	if (!b)
-		return;
-	if (b->initialized)
-		virtio_destroy(&b->vdev);
+		return true;
+	if (b->initialized && !virtio_destroy(&b->vdev))
+		return false;
 	for (unsigned i = 0; i < BLK_MAX_QUEUES; i++)
 		blk_queue_free(b->queues[i]);
 	blk_file_close(&b->file);
 	free(b);
+	return true;
 }

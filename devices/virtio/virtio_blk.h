@@ -40,7 +40,9 @@ int virtio_blk_plug(struct virtio_blk *, struct pci_root *, struct pci_bus *, ui
 /* Both. */
 struct virtio_blk *virtio_blk_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
 				  const struct blk_config *, struct error *);
-/* Removes it; requests in flight are completed first. NULL is fine. */
-void virtio_blk_free(struct virtio_blk *);
+/* Removes it; requests in flight are completed first. NULL is fine. False: the storage has not
+ * answered for a second. The device is off its bus then; what is in flight, its threads and guest
+ * memory have to stay as they are until the process ends. */
+bool virtio_blk_free(struct virtio_blk *);
 
 #endif

@@ -180,9 +180,16 @@ static int console_start(struct virtio_device *v)
 	return 0;
 }
 
-static void console_stop(struct virtio_device *v)
+/* What is held goes back to the ring: the device may go on there, when the guest only took its bus
+ * mastering away. A request that was written in part is then written once more. */
+static unsigned console_stop(struct virtio_device *v)
 {
-	console_of(v)->rx_held = console_of(v)->tx_held = false;
+	struct virtio_console *c = console_of(v);
+
+	virtq_unpop(&v->queues[RX].vq, c->rx_held);
+	virtq_unpop(&v->queues[TX].vq, c->tx_held);
+	c->rx_held = c->tx_held = false;
+	return 0;
 }
 
 static const struct virtio_ops console_ops = {

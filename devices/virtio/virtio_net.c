@@ -39,13 +39,13 @@
 #define TURN	   64 /* frames in one direction before the other gets its turn */
 
 static_assert(sizeof(struct virtio_net_hdr_v1) == TAP_HDR, "VIRTIO 1.2 5.1.6");
-static_assert(sizeof(struct virtio_net_config) >= 6, "VIRTIO 1.2 5.1.4");
+static_assert(offsetof(struct virtio_net_config, status) == 6, "VIRTIO 1.2 5.1.4");
 
 #define BIT(n) (1ull << (n))
-#define NET_FEATURES                                                                    \
-	(BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_CSUM) | \
-	 BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) |                  \
-	 BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) |                   \
+#define NET_FEATURES                                                                              \
+	(BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_CSUM) |           \
+	 BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
+	 BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) |                             \
 	 BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_ECN))
 
 struct virtio_net {
@@ -56,7 +56,7 @@ struct virtio_net {
 	bool initialized; /* vdev */
 	struct iothread *thread;
 	/* the thread's */
-	bool dead;
+	bool dead;	/* a ring is broken */
 	size_t rx_len;	/* a frame waits in rx */
 	unsigned stuck; /* for more buffers than these */
 	struct virtq_chain chain;
@@ -216,7 +216,14 @@ static void net_loop(void *arg)
 	n->rx_len = 0;
 }
 
-static const struct iothread_ops thread_ops = { .run = net_loop };
+static void net_paused(void *arg)
+{
+	struct virtio_net *n = arg;
+
+	virtio_left(&n->vdev);
+}
+
+static const struct iothread_ops thread_ops = { .run = net_loop, .paused = net_paused };
 
 static unsigned offloads(const struct virtio_device *v)
 {
@@ -246,14 +253,14 @@ static int net_start(struct virtio_device *v)
 	return 0;
 }
 
-static void net_stop(struct virtio_device *v)
+static unsigned net_stop(struct virtio_device *v)
 {
 	struct virtio_net *n = container_of(v, struct virtio_net, vdev);
 
-	if (n->vhost >= 0)
-		vhost_net_stop(n->vhost);
-	else
-		iothread_pause(n->thread);
+	if (n->vhost < 0)
+		return iothread_leave(n->thread);
+	vhost_net_stop(n->vhost, v);
+	return 0;
 }
 
 static const struct virtio_ops net_ops = {
@@ -356,7 +363,7 @@ void virtio_net_free(struct virtio_net *n)
 {
 	if (!n)
 		return;
-	if (n->initialized)
-		virtio_destroy(&n->vdev);
+	if (n->initialized && !virtio_destroy(&n->vdev))
+		return; /* never: its thread waits for nobody but us */
 	net_release(n);
 }

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "devices/pci/msix.h"
+#include "devices/virtio/virtio_run.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/stats.h"
 #include "vmm/core/evloop.h"
@@ -40,10 +41,8 @@
 #define REG_COMMON 0x0000u
 #define REG_ISR	   0x1000u
 #define REG_DEVICE 0x2000u
-#define REG_NOTIFY 0x3000u
 #define REG_MSIX   0x4000u
 #define REG_SIZE   0x8000u
-#define NOTIFY_MUL 4u
 
 #define VIRTIO_PCI_ISR_QUEUE 0x1u /* <linux/virtio_pci.h> has only the other bit */
 
@@ -59,7 +58,7 @@ static_assert(sizeof(struct virtio_pci_common_cfg) == 56, "VIRTIO 1.2 4.1.4.3");
 static_assert(sizeof(struct virtio_pci_cap) == 16, "VIRTIO 1.2 4.1.4");
 static_assert(sizeof(struct virtio_pci_notify_cap) == 20, "VIRTIO 1.2 4.1.4.4");
 static_assert(sizeof(struct virtio_pci_cfg_cap) == 20, "VIRTIO 1.2 4.1.4.9");
-static_assert(VIRTIO_MAX_QUEUES * NOTIFY_MUL <= PAGE, "one page of doorbells");
+static_assert(VIRTIO_MAX_QUEUES * VIRTIO_NOTIFY_MUL <= PAGE, "one page of doorbells");
 
 #define REG(field) offsetof(struct virtio_pci_common_cfg, field)
 
@@ -105,11 +104,6 @@ void virtio_notify_queue(struct virtio_queue *q)
 		fd_raise(q->vector_fd);
 }
 
-void virtio_kick_self(struct virtio_queue *q)
-{
-	fd_raise(q->kick_fd);
-}
-
 /* A queue interrupt in INTx mode, on the main loop. */
 static void intx_raised(void *arg, int fd, uint32_t events)
 {
@@ -124,6 +118,16 @@ static void intx_raised(void *arg, int fd, uint32_t events)
 	pci_set_intx(&v->pci, true);
 }
 
+static void notify_config(struct virtio_device *v)
+{
+	if (msix_enabled(&v->pci)) {
+		msix_notify(&v->pci, v->config_vector); /* NO_VECTOR is none */
+	} else {
+		v->isr |= VIRTIO_PCI_ISR_CONFIG;
+		fd_raise(v->intx_fd);
+	}
+}
+
 void virtio_broken(struct virtio_device *v, const char *why)
 {
 	uint8_t old = atomic_fetch_or(&v->status, VIRTIO_CONFIG_S_NEEDS_RESET);
@@ -134,14 +138,15 @@ void virtio_broken(struct virtio_device *v, const char *why)
 	log_guest(&v->limit, "%s: the guest's driver broke it: %s; it needs a reset", v->pci.name,
 		  why);
 	pthread_mutex_unlock(&v->leaf);
-	if (!(old & VIRTIO_CONFIG_S_DRIVER_OK))
-		return;
-	if (msix_enabled(&v->pci)) {
-		msix_notify(&v->pci, v->config_vector); /* NO_VECTOR is none */
-	} else {
-		v->isr |= VIRTIO_PCI_ISR_CONFIG;
-		fd_raise(v->intx_fd);
-	}
+	if (old & VIRTIO_CONFIG_S_DRIVER_OK)
+		notify_config(v);
+}
+
+void virtio_config_changed(struct virtio_device *v)
+{
+	v->generation++;
+	if (v->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		notify_config(v);
 }
 
 /* Reading clears, and lowers the line. */
@@ -165,69 +170,13 @@ static uint16_t take_vector(struct virtio_device *v, uint64_t vector, int *fd)
 	return VIRTIO_MSI_NO_VECTOR;
 }
 
-/* ---- doorbells ---- */
-
-static struct doorbell queue_doorbell(const struct virtio_queue *q)
-{
-	return (struct doorbell){
-		.addr = q->vdev->bar_addr + REG_NOTIFY + q->index * NOTIFY_MUL,
-		.datamatch = -1,
-		.fd = q->kick_fd,
-	};
-}
-
-/* Called with `leaf` held, whenever one of the conditions may have changed. Without a doorbell
- * kicks still arrive, as writes to the notify page. */
-static void doorbells_set(struct virtio_device *v, bool want)
-{
-	for (unsigned i = 0; i < v->n_queues; i++) {
-		struct virtio_queue *q = &v->queues[i];
-		struct doorbell d = queue_doorbell(q);
-
-		if (want && q->enabled && !q->doorbell) {
-			q->doorbell = bus_doorbell_add(v->pci.root->mmio, &d) == 0;
-		} else if (!want && q->doorbell) {
-			bus_doorbell_del(v->pci.root->mmio, &d);
-			q->doorbell = false;
-		}
-	}
-}
-
 static void virtio_bar_mapped(struct pci_device *dev, unsigned n, bool mapped)
 {
-	struct virtio_device *v = from_pci(dev);
-
-	if (n != REG_BAR)
-		return;
-	scoped_lock(&v->leaf);
-	doorbells_set(v, false);
-	v->bar_addr = mapped ? dev->bar[n].addr : 0;
-	doorbells_set(v, mapped && v->started);
-}
-
-static void set_started(struct virtio_device *v, bool started)
-{
-	scoped_lock(&v->leaf);
-
-	v->started = started;
-	doorbells_set(v, started && v->bar_addr);
+	if (n == REG_BAR)
+		virtio_moved(from_pci(dev), mapped ? dev->bar[n].addr : 0);
 }
 
 /* ---- life of the device as the driver steers it ---- */
-
-static void virtio_start(struct virtio_device *v)
-{
-	set_started(v, true);
-	if (v->ops->start(v)) {
-		set_started(v, false);
-		virtio_broken(v, "it cannot start");
-		return;
-	}
-	/* What was made available before the doorbells existed. */
-	for (unsigned i = 0; i < v->n_queues; i++)
-		if (v->queues[i].enabled)
-			fd_raise(v->queues[i].kick_fd);
-}
 
 static void queue_reset(struct virtio_queue *q)
 {
@@ -239,12 +188,8 @@ static void queue_reset(struct virtio_queue *q)
 	q->desc = q->avail = q->used = 0;
 }
 
-static void virtio_reset(struct virtio_device *v)
+static void registers_reset(struct virtio_device *v)
 {
-	if (v->started) {
-		v->ops->stop(v);
-		set_started(v, false);
-	}
 	for (unsigned i = 0; i < v->n_queues; i++)
 		queue_reset(&v->queues[i]);
 	v->guest_features = 0;
@@ -276,7 +221,7 @@ static void status_write(struct virtio_device *v, uint8_t val)
 		add &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
 	v->status |= add;
 	if ((add & VIRTIO_CONFIG_S_DRIVER_OK) && !(old & VIRTIO_CONFIG_S_NEEDS_RESET))
-		virtio_start(v);
+		virtio_driver_ok(v);
 }
 
 static void features_write(struct virtio_device *v, uint32_t val)
@@ -308,7 +253,7 @@ static void queue_enable(struct virtio_device *v, struct virtio_queue *q)
 		.indirect = virtio_has(v, VIRTIO_RING_F_INDIRECT_DESC),
 	};
 
-	if (!(v->status & VIRTIO_CONFIG_S_FEATURES_OK) || v->started)
+	if (!(v->status & VIRTIO_CONFIG_S_FEATURES_OK) || v->driver_ok)
 		return;
 	if (virtq_init(&q->vq, v->pci.root->mem, &s))
 		virtio_broken(v, "the address or size of a ring is not valid");
@@ -367,6 +312,8 @@ static void common_write(struct virtio_device *v, uint64_t off, uint64_t val)
 {
 	int fd;
 
+	if (v->resetting) /* §4.1.4.3.2: the driver waits for status 0 */
+		return;
 	switch (off) {
 	case REG(device_feature_select):
 		v->feature_sel = (uint32_t)val;
@@ -410,6 +357,7 @@ static uint64_t common_read(struct virtio_device *v, uint64_t off, unsigned size
 		.msix_config = v->config_vector,
 		.num_queues = (uint16_t)v->n_queues,
 		.device_status = v->status,
+		.config_generation = v->generation,
 		.queue_select = v->queue_sel,
 	};
 
@@ -467,9 +415,9 @@ static void virtio_reg_write(void *opaque, uint64_t off, unsigned size, uint64_t
 		if (v->ops->config_write && range_ok(reg, size, v->config_len))
 			v->ops->config_write(v, (unsigned)reg, size, val);
 		break;
-	case REG_NOTIFY:
-		if (v->started && reg / NOTIFY_MUL < v->n_queues)
-			fd_raise(v->queues[reg / NOTIFY_MUL].kick_fd);
+	case VIRTIO_REG_NOTIFY:
+		if (v->started && reg / VIRTIO_NOTIFY_MUL < v->n_queues)
+			fd_raise(v->queues[reg / VIRTIO_NOTIFY_MUL].kick_fd);
 		break;
 	}
 }
@@ -527,9 +475,16 @@ static void virtio_cfg_write(struct pci_device *dev, unsigned off, unsigned size
 
 static void virtio_cfg_written(struct pci_device *dev, unsigned off, unsigned size)
 {
+	struct virtio_device *v = from_pci(dev);
+	bool master = range_overlaps(off, size, PCI_COMMAND, 2) && pci_bus_master(dev) != v->master;
+
 	/* The first capability is MSI-X; its flags are all that can be written there. */
-	if (range_overlaps(off, size, dev->cfg[PCI_CAPABILITY_LIST], 4))
+	if (master || range_overlaps(off, size, dev->cfg[PCI_CAPABILITY_LIST], 4))
 		msix_cfg_written(dev);
+	if (!master)
+		return;
+	scoped_lock(&dev->lock);
+	virtio_master_changed(v);
 }
 
 static void virtio_pci_reset(struct pci_device *dev)
@@ -537,8 +492,14 @@ static void virtio_pci_reset(struct pci_device *dev)
 	struct virtio_device *v = from_pci(dev);
 
 	scoped_lock(&dev->lock);
+	v->master = false;
 	virtio_reset(v);
 	msix_reset(dev);
+}
+
+static bool virtio_pci_quiesce(struct pci_device *dev)
+{
+	return virtio_quiesce(from_pci(dev));
 }
 
 static const struct pci_device_ops virtio_pci_ops = {
@@ -547,6 +508,7 @@ static const struct pci_device_ops virtio_pci_ops = {
 	.cfg_written = virtio_cfg_written,
 	.bar_mapped = virtio_bar_mapped,
 	.reset = virtio_pci_reset,
+	.quiesce = virtio_pci_quiesce,
 };
 
 /* One capability; returns its offset. extra: bytes after struct virtio_pci_cap. */
@@ -575,7 +537,8 @@ static int add_caps(struct virtio_device *v, struct error *err)
 	ret = msix_init(&v->pci, v->n_queues + 1, REG_BAR, REG_MSIX, err);
 	if (ret)
 		return ret;
-	notify = add_cap(v, VIRTIO_PCI_CAP_NOTIFY_CFG, REG_NOTIFY, v->n_queues * NOTIFY_MUL, 4);
+	notify = add_cap(v, VIRTIO_PCI_CAP_NOTIFY_CFG, VIRTIO_REG_NOTIFY,
+			 v->n_queues * VIRTIO_NOTIFY_MUL, 4);
 	cfg = add_cap(v, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 4);
 	if (notify < 0 || cfg < 0 ||
 	    add_cap(v, VIRTIO_PCI_CAP_COMMON_CFG, REG_COMMON, sizeof(struct virtio_pci_common_cfg),
@@ -583,7 +546,7 @@ static int add_caps(struct virtio_device *v, struct error *err)
 	    add_cap(v, VIRTIO_PCI_CAP_ISR_CFG, REG_ISR, 1, 0) < 0 ||
 	    add_cap(v, VIRTIO_PCI_CAP_DEVICE_CFG, REG_DEVICE, PAGE, 0) < 0)
 		return error_set(err, -ENOSPC, "%s: no room for capabilities", v->pci.name);
-	pci_set32(v->pci.cfg, (unsigned)notify + VIRTIO_PCI_NOTIFY_CAP_MULT, NOTIFY_MUL);
+	pci_set32(v->pci.cfg, (unsigned)notify + VIRTIO_PCI_NOTIFY_CAP_MULT, VIRTIO_NOTIFY_MUL);
 	v->cfg_cap = (unsigned)cfg;
 	v->pci.wmask[cfg + VIRTIO_PCI_CAP_BAR] = 0xff;
 	pci_set32(v->pci.wmask, v->cfg_cap + VIRTIO_PCI_CAP_OFFSET, UINT32_MAX);
@@ -609,6 +572,11 @@ static int add_queues(struct virtio_device *v, uint16_t size)
 	return v->intx_fd < 0 ? -errno : 0;
 }
 
+static const struct virtio_run_ops run_ops = {
+	.registers_reset = registers_reset,
+	.broken = virtio_broken,
+};
+
 int virtio_init(struct virtio_device *v, const char *name, const struct virtio_ops *ops,
 		uint64_t features, unsigned n_queues, uint16_t queue_size, struct error *err)
 {
@@ -619,7 +587,7 @@ int virtio_init(struct virtio_device *v, const char *name, const struct virtio_o
 	pci_set16(v->pci.cfg, PCI_SUBSYSTEM_VENDOR_ID, VIRTIO_VENDOR);
 	/* At least 0x40, or drivers take it for a transitional device (§4.1.2.1). */
 	pci_set16(v->pci.cfg, PCI_SUBSYSTEM_ID, (uint16_t)(VIRTIO_PCI_ID + ops->id));
-	pthread_mutex_init(&v->leaf, NULL);
+	virtio_run_init(v, &run_ops);
 	v->ops = ops;
 	v->features = features | TRANSPORT_FEATURES;
 	v->n_queues = n_queues;
@@ -639,7 +607,7 @@ int virtio_init(struct virtio_device *v, const char *name, const struct virtio_o
 	if (ret)
 		virtio_destroy(v);
 	else
-		virtio_reset(v);
+		registers_reset(v);
 	return ret;
 }
 
@@ -704,26 +672,30 @@ int virtio_realize(struct virtio_device *v, struct pci_root *root, struct pci_bu
 	return ret ? error_set(err, ret, "%s: %s", v->pci.name, strerror(-ret)) : 0;
 }
 
-void virtio_destroy(struct virtio_device *v)
+static void remove_sources(struct virtio_device *v)
 {
-	pci_remove(&v->pci); /* unmaps the BAR: no register access comes any more */
-	if (v->started) {
-		v->ops->stop(v);
-		v->started = false;
-	}
 	if (v->intx_source)
 		evloop_del_fd(v->intx_source);
-	for (unsigned i = 0; v->queues && i < v->n_queues; i++) {
+	for (unsigned i = 0; v->queues && i < v->n_queues; i++)
 		if (v->queues[i].source)
 			evloop_del_fd(v->queues[i].source);
+}
+
+bool virtio_destroy(struct virtio_device *v)
+{
+	pci_remove(&v->pci); /* unmaps the BAR: no register access comes any more */
+	remove_sources(v);
+	if (!virtio_end(v))
+		return false;
+	for (unsigned i = 0; v->queues && i < v->n_queues; i++)
 		if (v->queues[i].kick_fd >= 0)
 			close(v->queues[i].kick_fd);
-	}
 	if (v->intx_fd >= 0)
 		close(v->intx_fd);
 	msix_destroy(&v->pci);
 	free(v->queues);
 	v->queues = NULL;
-	pthread_mutex_destroy(&v->leaf);
+	virtio_run_destroy(v);
 	pci_device_destroy(&v->pci);
+	return true;
 }

@@ -53,9 +53,10 @@ static int rng_start(struct virtio_device *v)
 	return 0;
 }
 
-static void rng_stop(struct virtio_device *v)
+static unsigned rng_stop(struct virtio_device *v)
 {
-	(void)v; /* works under the device's lock only: nothing is in flight */
+	(void)v;
+	return 0; /* works under the device's lock only: nothing is in flight */
 }
 
 static const struct virtio_ops rng_ops = {

@@ -288,7 +288,7 @@ static void broken(void *arg)
 
 static void run_ours(struct bench *b)
 {
-	static const struct blk_queue_ops ops = { irq, broken };
+	static const struct blk_queue_ops ops = { .notify = irq, .broken = broken };
 	struct guest_mem *mem = guest_mem_new();
 	struct mem_range range = { 0, MEM_SIZE, b->mem, MEM_RAM, true };
 	struct virtq_setup s = {

@@ -93,7 +93,7 @@ static void broken(void *arg)
 	irq(arg);
 }
 
-static const struct blk_queue_ops ops = { irq, broken };
+static const struct blk_queue_ops ops = { .notify = irq, .broken = broken };
 
 /* False: this host has no such engine or no O_DIRECT there. */
 static bool disk_start(struct disk *d, const struct variant *v, bool readonly, size_t len)

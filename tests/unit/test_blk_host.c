@@ -75,7 +75,7 @@ static void irq(void *arg)
 	MUST(write(((struct disk *)arg)->call, &one, 8) == 8);
 }
 
-static const struct blk_queue_ops ops = { irq, irq };
+static const struct blk_queue_ops ops = { .notify = irq, .broken = irq };
 
 static int disk_start(struct disk *d, const char *path, enum blk_aio aio, enum blk_cache cache,
 		      struct error *err)

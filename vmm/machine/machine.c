@@ -47,6 +47,34 @@ static void request(struct vm *vm, struct ev_call *what)
 }
 
 static int reset_machine(struct vm *vm, struct error *err);
+static void do_reset(void *arg);
+
+#define RESET_LOOK_NS  10000000ull
+#define RESET_LOOK_SAY 100 /* looks: a second */
+
+/* A machine is reset when no device has DMA in flight: what was read into memory before would
+ * spoil what is loaded. Storage may take long for it, or for ever, so the loop goes on meanwhile
+ * and looks again. */
+static bool devices_quiet(struct vm *vm)
+{
+	const char *busy = pci_quiesce(&vm->pci);
+
+	if (!busy) {
+		vm->reset_waits = 0;
+		return true;
+	}
+	if (++vm->reset_waits == RESET_LOOK_SAY)
+		log_warn("reset: waits for %s, whose storage does not answer", busy);
+	if (!vm->reset_timer)
+		vm->reset_timer = evloop_add_timer(vm->loop, do_reset, vm);
+	if (vm->reset_timer) {
+		ev_timer_set(vm->reset_timer, evloop_now_ns() + RESET_LOOK_NS);
+	} else {
+		log_error("reset: out of memory");
+		machine_stop(vm, 1);
+	}
+	return false;
+}
 
 static void do_reset(void *arg)
 {
@@ -59,6 +87,8 @@ static void do_reset(void *arg)
 		return;
 	}
 	vcpus_pause(vm->vcpus);
+	if (!devices_quiet(vm))
+		return;
 	__atomic_store_n(&vm->reset_pending, false, __ATOMIC_RELEASE);
 	if (reset_machine(vm, &err) < 0) {
 		log_error("reset: %s", err.text);
@@ -360,7 +390,12 @@ static void unrealize_disks(struct vm *vm)
 	unsigned i;
 
 	for (i = 0; i < vm->cfg->n_disks; i++) {
-		virtio_blk_free(vm->disk[i]);
+		if (!virtio_blk_free(vm->disk[i])) {
+			log_error("--disk %s: its storage does not answer; what is in flight there "
+				  "is given up",
+				  vm->cfg->disk[i].path);
+			vm->hung = true;
+		}
 		vm->disk[i] = NULL;
 	}
 }
@@ -625,6 +660,9 @@ static void take_down(struct vm *vm)
 	machine_memory_stop(vm);
 	machine_cpus_free(vm);
 	machine_boot_release(vm);
+	/* All at once, so that those that do not answer are waited for together. */
+	if (vm->pci.mmio)
+		pci_quiesce(&vm->pci);
 	unrealize_devices(vm);
 	unrealize_disks(vm); /* those that were opened only */
 	unrealize_nets(vm);
@@ -633,8 +671,10 @@ static void take_down(struct vm *vm)
 	bus_free(vm->pio);
 	bus_free(vm->mmio);
 	kvm_close(&vm->kvm);
-	guest_mem_free(vm->mem);
-	machine_memory_close(vm);
+	if (!vm->hung) {
+		guest_mem_free(vm->mem);
+		machine_memory_close(vm);
+	}
 	evloop_free(vm->loop);
 	cleanup_close(&vm->signal_fd);
 	machine_stats_close(vm);

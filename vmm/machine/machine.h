@@ -108,6 +108,10 @@ struct vm {
 	int stats_fd;		   /* --stats=FILE; -1: none */
 	struct json_t *stats_last; /* the snapshot that was reported last */
 
+	struct ev_timer *reset_timer; /* the reset waits for devices; NULL: none ever did */
+	unsigned reset_waits;	      /* how often */
+	bool hung;		      /* a disk's threads are still at work: guest memory stays */
+
 	int signal_fd;
 	bool started;	       /* the guest ran */
 	unsigned terminations; /* SIGTERMs so far */

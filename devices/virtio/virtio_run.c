@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Whether a virtio device is on its rings.
+ *
+ * It is while the driver has set DRIVER_OK and lets the device be bus master. When one of the two
+ * ends, ops->stop() asks it to leave. A device with threads leaves when what they have in flight
+ * has come back, which on storage that hangs is never; each thread then says virtio_left(). Until
+ * the last has, the device is neither started again nor reset, and nobody waits for it with a lock
+ * held, but for GRACE_NS:
+ *
+ * A reset is complete when device_status reads 0, and drivers have to wait for that (VIRTIO 1.2
+ * §4.1.4.3.2). Linux does. OVMF resets and goes on at once, and its disks are idle then, so that
+ * all it takes is to wake a thread up. The same goes for a guest that ends bus mastering and uses
+ * its memory for something else. So the vCPU waits for a moment, once for each time that the device
+ * leaves, without the device's lock.
+ *
+ * Kicks that come while the device is on no ring are not lost: each enabled queue is kicked when it
+ * starts.
+ *
+ * Threads: see virtio_pci.h.
+ */
+#include "devices/virtio/virtio_run.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "devices/virtio/virtio_pci.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/evloop.h"
+
+#define GRACE_NS 100000000ull
+#define END_NS	 1000000000ull /* from the moment in which it was asked to leave */
+
+void virtio_run_init(struct virtio_device *v, const struct virtio_run_ops *ops)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&v->left, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&v->leaf, NULL);
+	v->run_ops = ops;
+}
+
+void virtio_run_destroy(struct virtio_device *v)
+{
+	pthread_mutex_destroy(&v->leaf);
+	pthread_cond_destroy(&v->left);
+}
+
+/* ---- doorbells ---- */
+
+static struct doorbell queue_doorbell(const struct virtio_queue *q)
+{
+	return (struct doorbell){
+		.addr = q->vdev->bar_addr + VIRTIO_REG_NOTIFY + q->index * VIRTIO_NOTIFY_MUL,
+		.datamatch = -1,
+		.fd = q->kick_fd,
+	};
+}
+
+/* Called with `leaf` held, whenever one of the conditions may have changed. Without a doorbell
+ * kicks still arrive, as writes to the notify page. */
+static void doorbells_set(struct virtio_device *v, bool want)
+{
+	for (unsigned i = 0; i < v->n_queues; i++) {
+		struct virtio_queue *q = &v->queues[i];
+		struct doorbell d = queue_doorbell(q);
+
+		if (want && q->enabled && !q->doorbell) {
+			q->doorbell = bus_doorbell_add(v->pci.root->mmio, &d) == 0;
+		} else if (!want && q->doorbell) {
+			bus_doorbell_del(v->pci.root->mmio, &d);
+			q->doorbell = false;
+		}
+	}
+}
+
+void virtio_moved(struct virtio_device *v, uint64_t bar_addr)
+{
+	scoped_lock(&v->leaf);
+
+	doorbells_set(v, false);
+	v->bar_addr = bar_addr;
+	doorbells_set(v, bar_addr && v->started);
+}
+
+static void set_started(struct virtio_device *v, bool started)
+{
+	scoped_lock(&v->leaf);
+
+	v->started = started;
+	doorbells_set(v, started && v->bar_addr);
+}
+
+/* ---- on the rings, or not ---- */
+
+void virtio_kick_self(struct virtio_queue *q)
+{
+	const uint64_t one = 1;
+
+	if (write(q->kick_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: readable already */
+}
+
+static void device_start(struct virtio_device *v)
+{
+	set_started(v, true);
+	if (v->ops->start(v)) {
+		set_started(v, false);
+		v->driver_ok = false;
+		v->run_ops->broken(v, "it cannot start");
+		return;
+	}
+	/* What was made available before the doorbells existed. */
+	for (unsigned i = 0; i < v->n_queues; i++)
+		if (v->queues[i].enabled)
+			virtio_kick_self(&v->queues[i]);
+}
+
+static void device_stop(struct virtio_device *v)
+{
+	v->stopped_ns = evloop_now_ns();
+	v->leaving = v->ops->stop(v);
+	set_started(v, false);
+}
+
+/* Takes the next step there is to take. */
+static void settle(struct virtio_device *v)
+{
+	bool want = v->driver_ok && v->master && !v->resetting;
+
+	if (v->started && !want)
+		device_stop(v);
+	if (v->started || v->leaving || v->ended)
+		return;
+	if (v->resetting) {
+		v->run_ops->registers_reset(v);
+		v->resetting = false;
+	} else if (want) {
+		device_start(v);
+	}
+}
+
+void virtio_left(struct virtio_device *v)
+{
+	scoped_lock(&v->pci.lock);
+
+	v->leaving--;
+	settle(v);
+	pthread_cond_broadcast(&v->left);
+}
+
+/* Until `ns` after the device was asked to leave its rings; true when it has. The lock is not held
+ * meanwhile. */
+static bool wait_left(struct virtio_device *v, uint64_t ns)
+{
+	uint64_t end = v->stopped_ns + ns;
+	struct timespec t = { (time_t)(end / 1000000000), (long)(end % 1000000000) };
+
+	while (v->leaving)
+		if (pthread_cond_timedwait(&v->left, &v->pci.lock, &t) == ETIMEDOUT)
+			break;
+	return !v->leaving;
+}
+
+void virtio_driver_ok(struct virtio_device *v)
+{
+	v->driver_ok = true;
+	settle(v);
+}
+
+static void reset_begin(struct virtio_device *v)
+{
+	v->driver_ok = false;
+	v->resetting = true;
+	settle(v);
+}
+
+void virtio_reset(struct virtio_device *v)
+{
+	reset_begin(v);
+	wait_left(v, GRACE_NS);
+}
+
+bool virtio_quiesce(struct virtio_device *v)
+{
+	scoped_lock(&v->pci.lock);
+
+	reset_begin(v);
+	return !v->leaving;
+}
+
+void virtio_master_changed(struct virtio_device *v)
+{
+	v->master = pci_bus_master(&v->pci);
+	settle(v);
+	if (!v->master)
+		wait_left(v, GRACE_NS);
+}
+
+bool virtio_end(struct virtio_device *v)
+{
+	scoped_lock(&v->pci.lock);
+
+	v->ended = true;
+	v->driver_ok = false;
+	settle(v);
+	return wait_left(v, END_NS);
+}
