@@ -51,7 +51,7 @@ static void link_up(const char *name)
 		return;
 }
 
-int tap_open(const char *ifname, struct error *err)
+int tap_open(const char *ifname, char name[TAP_NAME], struct error *err)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 	int hdr = TAP_HDR, fd, ret;
@@ -70,6 +70,7 @@ int tap_open(const char *ifname, struct error *err)
 		return ret;
 	}
 	link_up(ifr.ifr_name);
+	snprintf(name, TAP_NAME, "%s", ifr.ifr_name);
 	return fd;
 }
 

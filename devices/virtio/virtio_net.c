@@ -31,6 +31,7 @@
 #include "devices/virtio/vhost_net.h"
 #include "devices/virtio/virtio_pci.h"
 #include "vmm/core/iov.h"
+#include "vmm/core/log.h"
 
 #define QUEUE_SIZE 256
 #define RX	   0
@@ -44,19 +45,20 @@ static_assert(offsetof(struct virtio_net_config, status) == 6, "VIRTIO 1.2 5.1.4
 #define BIT(n) (1ull << (n))
 #define NET_FEATURES                                                                              \
 	(BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_CSUM) |           \
-	 BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
+	 BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
 	 BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) |                             \
 	 BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_ECN))
 
 struct virtio_net {
 	struct virtio_device vdev;
 	struct virtio_net_config config;
-	char name[16];
+	char name[16], tap_name[TAP_NAME];
 	int tap, vhost, wake;
 	bool initialized; /* vdev */
 	struct iothread *thread;
 	/* the thread's */
 	bool dead;	/* a ring is broken */
+	bool gone;	/* the tap device is */
 	size_t rx_len;	/* a frame waits in rx */
 	unsigned stuck; /* for more buffers than these */
 	struct virtq_chain chain;
@@ -174,6 +176,17 @@ static void drain(int fd)
 		return; /* it was empty */
 }
 
+/* Somebody removed the tap device. It does not come back: what the guest sends is lost from now on,
+ * and it is told that the cable is out. */
+static void tap_gone(struct virtio_net *n)
+{
+	n->gone = true;
+	log_warn("%s: the tap device %s is gone: the guest's link is down until minivmm ends",
+		 n->name, n->tap_name);
+	__atomic_store_n(&n->config.status, 0, __ATOMIC_RELEASE);
+	virtio_config_changed(&n->vdev);
+}
+
 static void net_wait(struct virtio_net *n)
 {
 	const struct virtio_queue *q = n->vdev.queues;
@@ -181,13 +194,15 @@ static void net_wait(struct virtio_net *n)
 	struct pollfd p[4] = { { n->wake, POLLIN, 0 },
 			       { n->dead ? -1 : q[RX].kick_fd, POLLIN, 0 },
 			       { n->dead ? -1 : q[TX].kick_fd, POLLIN, 0 },
-			       { n->dead || n->rx_len ? -1 : n->tap, POLLIN, 0 } };
+			       { n->dead || n->gone || n->rx_len ? -1 : n->tap, POLLIN, 0 } };
 
 	if (poll(p, 4, -1) <= 0)
 		return;
 	for (unsigned i = 0; i < 3; i++)
 		if (p[i].revents)
 			drain(p[i].fd);
+	if (p[3].revents & (POLLERR | POLLHUP | POLLNVAL))
+		tap_gone(n);
 }
 
 static void net_loop(void *arg)
@@ -325,7 +340,8 @@ struct virtio_net *virtio_net_open(const struct net_config *cfg, struct error *e
 	n->vhost = n->wake = -1;
 	snprintf(n->name, sizeof(n->name), "net%u", cfg->index);
 	make_mac(n->config.mac, cfg);
-	n->tap = tap_open(cfg->ifname, err);
+	n->config.status = htole16(VIRTIO_NET_S_LINK_UP);
+	n->tap = tap_open(cfg->ifname, n->tap_name, err);
 	if (n->tap >= 0)
 		return n;
 	net_release(n);

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/rtnetlink.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <net/ethernet.h>
@@ -14,6 +15,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -133,6 +135,73 @@ static void frames_both_ways(void **state)
 	fake_driver_free(&d);
 }
 
+/* ip link del. */
+static void delete_link(const char *name)
+{
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg i;
+	} m = { { sizeof(m), RTM_DELLINK, NLM_F_REQUEST | NLM_F_ACK, 1, 0 },
+		{ .ifi_index = (int)if_nametoindex(name) } };
+	int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	char ack[256];
+
+	assert_int_equal(send(s, &m, sizeof(m), 0), sizeof(m));
+	assert_true(recv(s, ack, sizeof(ack), 0) > 0);
+	close(s);
+	assert_int_equal(if_nametoindex(name), 0);
+}
+
+static double cpu_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The host removes the tap device: the guest sees the cable go, and nothing spins. */
+static void tap_removed(void **state)
+{
+	struct net_config c = { .ifname = IFNAME, .no_vhost = true };
+	struct error err = { 0 };
+	struct virtio_net *n;
+	struct fake_driver d;
+	uint8_t generation;
+	double before;
+
+	(void)state;
+	assert_int_equal(fake_driver_init(&d), 0);
+	n = virtio_net_new(d.root, &d.root->bus, FAKE_DEVFN, &c, &err);
+	if (!n) {
+		print_message("%s\n", err.text);
+		fake_driver_free(&d);
+		skip();
+	}
+	start(&d, 2, 1u << VIRTIO_NET_F_STATUS);
+	assert_int_equal(driver_reg(&d, 0x2006, 2), VIRTIO_NET_S_LINK_UP);
+	generation = (uint8_t)driver_reg(&d, C(config_generation), 1);
+	delete_link(IFNAME);
+	for (unsigned i = 0; i < 5000 && driver_reg(&d, 0x2006, 2); i++)
+		usleep(1000);
+	assert_int_equal(driver_reg(&d, 0x2006, 2), 0);
+	usleep(10000);
+	assert_int_not_equal(driver_reg(&d, C(config_generation), 1), generation);
+	driver_turn(&d, 20);
+	assert_true(driver_reg(&d, 0x1000, 1) & 2); /* ISR: the configuration changed */
+	before = cpu_seconds();
+	usleep(500000);
+	assert_true(cpu_seconds() - before < 0.05);
+	/* What it sends is lost, but taken. */
+	driver_offer(&d, 1, 0, RING_DATA * 2, 100, 0);
+	driver_kick(&d, 1);
+	assert_true(wait_used(&d, 1, 1));
+	start(&d, 2, 1u << VIRTIO_NET_F_STATUS);
+	assert_int_equal(driver_reg(&d, 0x2006, 2), 0);
+	virtio_net_free(n);
+	fake_driver_free(&d);
+}
+
 static void rng_fills(void **state)
 {
 	struct error err = { 0 };
@@ -166,6 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_both_ways),
+		cmocka_unit_test(tap_removed),
 		cmocka_unit_test(rng_fills),
 	};
 
