@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "devices/chipset/fw_cfg.h"
+#include "vmm/core/memmap.h"
 
 /* Identity map and TSS that KVM needs on Intel; vmm/kvm/kvm.c puts them here, below the flash. */
 #define KVM_PAGES      0xfeffc000u
@@ -66,7 +67,7 @@ int e820_carve(struct e820_map *m, uint64_t base, uint64_t size, enum e820_type 
 	return ret;
 }
 
-int e820_firmware(struct e820_map *m, uint64_t low, uint64_t high)
+int e820_firmware(struct e820_map *m, uint64_t low, uint64_t high_base, uint64_t high)
 {
 	int ret;
 
@@ -74,13 +75,16 @@ int e820_firmware(struct e820_map *m, uint64_t low, uint64_t high)
 	ret = e820_add(m, 0, low, E820_RAM);
 	if (!ret)
 		ret = e820_add(m, KVM_PAGES, KVM_PAGES_SIZE, E820_RESERVED);
-	return ret ? ret : e820_add(m, 4 * GiB, high, E820_RAM);
+	/* Behind HyperTransport's addresses: the guest must not use them for anything else. */
+	if (!ret && high && high_base == MEMMAP_HT_END)
+		ret = e820_add(m, MEMMAP_HT_BASE, MEMMAP_HT_END - MEMMAP_HT_BASE, E820_RESERVED);
+	return ret ? ret : e820_add(m, high_base, high, E820_RAM);
 }
 
-int e820_linux(struct e820_map *m, uint64_t low, uint64_t high, uint64_t acpi, uint64_t acpi_size,
-	       uint64_t ecam, uint64_t ecam_size)
+int e820_linux(struct e820_map *m, uint64_t low, uint64_t high_base, uint64_t high, uint64_t acpi,
+	       uint64_t acpi_size, uint64_t ecam, uint64_t ecam_size)
 {
-	int ret = e820_firmware(m, low, high);
+	int ret = e820_firmware(m, low, high_base, high);
 
 	if (!ret)
 		ret = e820_carve(m, 0x9fc00, 0xa0000 - 0x9fc00, E820_RESERVED);

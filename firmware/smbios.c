@@ -223,7 +223,7 @@ static void emit_memory(struct aml *a, const struct smbios_config *c)
 	EMIT(a, arr, 16, 0);
 	EMIT(a, d, 17, 0, "DIMM 0", "minivmm");
 	emit_range(a, 0, 0, c->low);
-	emit_range(a, 1, 4 * GiB, c->high);
+	emit_range(a, 1, c->high_base, c->high);
 }
 
 static void make_anchor(uint8_t out[SMBIOS_ANCHOR_SIZE], size_t len, uint64_t address)

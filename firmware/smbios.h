@@ -16,7 +16,8 @@ struct smbios_config {
 	const char *version;		  /* ours */
 	uint8_t uuid[16];		  /* in the order of its text form */
 	unsigned sockets, cores, threads; /* cores per socket, threads per core */
-	uint64_t low, high;		  /* bytes of RAM below and above 4 GiB */
+	uint64_t low, high;		  /* bytes of RAM below 4 GiB and from high_base on */
+	uint64_t high_base;
 	bool uefi;			  /* started by UEFI firmware */
 };
 

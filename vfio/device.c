@@ -431,20 +431,6 @@ bool vfio_pci_has_pm_reset(const struct vfio_pci *v)
 	       !(pci_get16(b, 0) & PCI_PM_CTRL_NO_SOFT_RESET);
 }
 
-uint64_t vfio_pci_mem64_need(const struct vfio_pci *v)
-{
-	uint64_t sum = 0;
-
-	for (unsigned n = 0; n < PCI_NUM_BARS; n++) {
-		/* Each BAR is a power of two; a bridge's window counts in MiB. */
-		uint64_t size = v->bar[n].mem64 ? align_up(v->bar[n].size, MiB) : 0;
-
-		if (__builtin_add_overflow(sum, size, &sum))
-			return UINT64_MAX;
-	}
-	return sum;
-}
-
 /* As the guest reads it: what is synthesized counts. */
 void vfio_pci_link(const struct vfio_pci *v, unsigned *speed, unsigned *width)
 {

@@ -54,8 +54,6 @@ bool vfio_pci_has_reset(const struct vfio_pci *);
 bool vfio_pci_has_flr(const struct vfio_pci *);
 /* Power management reset: D3hot to D0 loses state (PMCSR No_Soft_Reset clear). */
 bool vfio_pci_has_pm_reset(const struct vfio_pci *);
-/* Bytes of 64-bit BARs, each rounded up to what its alignment costs: for the firmware's window. */
-uint64_t vfio_pci_mem64_need(const struct vfio_pci *);
 /* Speed (1..5) and width as trained, for the root port above; 0 when the device does not say. */
 void vfio_pci_link(const struct vfio_pci *, unsigned *speed, unsigned *width);
 

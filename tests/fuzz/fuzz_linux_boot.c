@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	b.mem = guest_mem_new();
 	guest_mem_add(b.mem, &(struct mem_range){ 0, low, ram, MEM_RAM, true });
-	e820_linux(&map, low, 0, low - 128 * KiB, 128 * KiB, 0, 0);
+	e820_linux(&map, low, 4 * GiB, 0, low - 128 * KiB, 128 * KiB, 0, 0);
 	b.kernel_fd = kernel;
 	b.initrd_fd = data[0] & 2 ? initrd : -1;
 	b.cmdline = data[0] & 4 ? "console=ttyS0" : NULL;

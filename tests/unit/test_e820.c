@@ -31,10 +31,24 @@ static void test_firmware(void **state)
 	struct e820_map m;
 
 	(void)state;
-	assert_int_equal(e820_firmware(&m, 2 * GiB, 3 * GiB), 0);
+	assert_int_equal(e820_firmware(&m, 2 * GiB, 4 * GiB, 3 * GiB), 0);
 	expect(&m, want, 3);
-	assert_int_equal(e820_firmware(&m, 2 * GiB, 0), 0);
+	assert_int_equal(e820_firmware(&m, 2 * GiB, 4 * GiB, 0), 0);
 	expect(&m, want, 2);
+}
+
+/* Behind the addresses of HyperTransport, which are reserved then. */
+static void test_hypertransport(void **state)
+{
+	static const struct want want[] = { { 0, 2 * GiB, 1 },
+					    { 0xfeffc000, 0x4000, 2 },
+					    { 0xfd00000000, 0x300000000, 2 },
+					    { 0x10000000000, 1024 * GiB, 1 } };
+	struct e820_map m;
+
+	(void)state;
+	assert_int_equal(e820_firmware(&m, 2 * GiB, 0x10000000000, 1024 * GiB), 0);
+	expect(&m, want, 4);
 }
 
 static void test_linux(void **state)
@@ -53,8 +67,9 @@ static void test_linux(void **state)
 	struct e820_map m;
 
 	(void)state;
-	assert_int_equal(e820_linux(&m, 128 * MiB, 0, 127 * MiB, 128 * KiB, 0xb0000000, 256 * MiB),
-			 0);
+	assert_int_equal(
+		e820_linux(&m, 128 * MiB, 4 * GiB, 0, 127 * MiB, 128 * KiB, 0xb0000000, 256 * MiB),
+		0);
 	expect(&m, want, 9);
 }
 
@@ -78,6 +93,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_firmware),
+		cmocka_unit_test(test_hypertransport),
 		cmocka_unit_test(test_linux),
 		cmocka_unit_test(test_errors),
 	};

@@ -30,7 +30,7 @@ static int setup(void **state)
 	ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	guest_mem_add(mem, &(struct mem_range){ 0, RAM, ram, MEM_RAM, true });
 	map.n = 0;
-	assert_int_equal(e820_linux(&map, RAM, GiB, RAM - 128 * KiB, 128 * KiB, 0, 0), 0);
+	assert_int_equal(e820_linux(&map, RAM, 4 * GiB, GiB, RAM - 128 * KiB, 128 * KiB, 0, 0), 0);
 	b = (struct linux_boot){ .mem = mem,
 				 .kernel_path = "K",
 				 .initrd_path = "I",

@@ -393,6 +393,21 @@ static void test_bars(void **state)
 					       "f0a2ff",
 	     "06:00.0", GOOD_HOST " | driver-ok group-alone reset-ok bars-wide");
 	says("bars-wide", "256 GiB: too much for the 39 address bits", "Resizable BAR");
+	/* Bits grow with what all devices together need, to what the host has. */
+	host(GOOD,
+	     DEV("reset=flr bar1=20000000000p") "pci 07:00.0 class=020000 group=21 driver=vfio-pci "
+						"reset=flr bar1=10000000000p\n"
+						"file /dev/vfio/21\n",
+	     "06:00.0 07:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-ok bars-ok | "
+		       "driver-ok group-alone reset-ok bars-ok");
+	host(GOOD,
+	     DEV("reset=flr bar1=100000000000p") "pci 07:00.0 class=020000 group=21 "
+						 "driver=vfio-pci reset=flr bar1=200000000000p\n"
+						 "file /dev/vfio/21\n",
+	     "06:00.0 07:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-ok bars-ok | "
+		       "driver-ok group-alone reset-ok bars-wide");
 }
 
 /* Two nodes, hugepages of two sizes on the first; a device on the second. */

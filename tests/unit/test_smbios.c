@@ -21,6 +21,7 @@ static const struct smbios_config config = {
 	.threads = 2,
 	.low = 2 * GiB,
 	.high = 6 * 1024 * GiB,
+	.high_base = 1024 * GiB,
 };
 
 /* The next structure, past the strings of this one. */
@@ -59,6 +60,12 @@ static void test_structures(void **state)
 			assert_int_equal(p[0x13], 0x14); /* no UEFI where there is none */
 		if (p[0] == 4)
 			assert_int_equal(p[0x25], 8); /* threads */
+		if (p[0] == 19 && p[2] == 1) {
+			uint64_t base;
+
+			memcpy(&base, p + 15, 8); /* extended: 7 TiB is beyond the short fields */
+			assert_true(base == 1024 * GiB);
+		}
 		if (p[0] == 16)
 			assert_int_equal(p[6], 2); /* nobody knows whether the host's RAM has ECC */
 	}

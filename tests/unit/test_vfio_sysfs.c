@@ -134,6 +134,17 @@ static int count(void *n, const struct sysfs_pci *d)
 	return 0;
 }
 
+/* Of the 64-bit BARs, each in whole MiB; the ROM and 32-bit ones are not counted. */
+static void test_mem64(void **state)
+{
+	(void)state;
+	put_host("pci 08:00.0 class=030000 group=20 bar0=1000000 bar1=4000000000p bar3=4000p "
+		 "rom=80000\n");
+	assert_true(sysfs_mem64(root, "0000:08:00.0") == 256 * GiB + MiB);
+	assert_int_equal(sysfs_mem64(root, "0000:02:00.0"), 0);
+	assert_int_equal(sysfs_mem64(root, "0000:0f:00.0"), 0);
+}
+
 static void test_groups(void **state)
 {
 	int n = 0;
@@ -289,12 +300,13 @@ static void test_layout_slots(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_addresses),    cmocka_unit_test(test_reads),
-		cmocka_unit_test(test_groups),	     cmocka_unit_test(test_accepts),
-		cmocka_unit_test(test_refuses),	     cmocka_unit_test(test_no_iommu),
-		cmocka_unit_test(test_holder),	     cmocka_unit_test(test_idle),
-		cmocka_unit_test(test_layout),	     cmocka_unit_test(test_layout_lowest),
-		cmocka_unit_test(test_layout_slots), cmocka_unit_test(test_layout_cards),
+		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_reads),
+		cmocka_unit_test(test_mem64),	      cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_accepts),	      cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_no_iommu),      cmocka_unit_test(test_holder),
+		cmocka_unit_test(test_idle),	      cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_layout_lowest), cmocka_unit_test(test_layout_slots),
+		cmocka_unit_test(test_layout_cards),
 	};
 
 	return cmocka_run_group_tests(tests, make_tree, remove_root);

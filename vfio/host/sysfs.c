@@ -82,6 +82,36 @@ void sysfs_link_name(const char *root, const char *bdf, const char *name, char *
 	hostfs_link(root, buf, size, PCI_DEVICES "/%s/%s", bdf, name);
 }
 
+#define RESOURCE_BARS  6	   /* the lines behind them are the ROM and others */
+#define RESOURCE_MEM64 0x100000ull /* linux/ioport.h: IORESOURCE_MEM_64 */
+
+struct bar_sum {
+	unsigned line;
+	uint64_t bytes;
+};
+
+/* One line of the resource file: first, last, flags. */
+static int add_bar(void *arg, const char *line)
+{
+	unsigned long long first, last, flags;
+	struct bar_sum *s = arg;
+
+	if (s->line++ == RESOURCE_BARS ||
+	    sscanf(line, "%llx %llx %llx", &first, &last, &flags) != 3)
+		return 1;
+	if ((flags & RESOURCE_MEM64) && last > first && last - first < 1ull << 52)
+		s->bytes += align_up(last - first + 1, MiB);
+	return 0;
+}
+
+uint64_t sysfs_mem64(const char *root, const char *bdf)
+{
+	struct bar_sum s = { 0 };
+
+	hostfs_each_line(root, add_bar, &s, PCI_DEVICES "/%s/resource", bdf);
+	return s.bytes;
+}
+
 int sysfs_pci_read(const char *root, const char *bdf, struct sysfs_pci *d)
 {
 	char group[16];

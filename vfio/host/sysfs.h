@@ -40,6 +40,8 @@ struct sysfs_addr sysfs_addr(const char *bdf);
 
 /* -ENODEV: no such device. */
 int sysfs_pci_read(const char *root, const char *bdf, struct sysfs_pci *);
+/* Bytes of the device's 64-bit BARs, each in whole MiB, as a bridge's window counts. */
+uint64_t sysfs_mem64(const char *root, const char *bdf);
 /* Calls fn for each device of the group in the order of their addresses, until it returns non-zero;
  * returns that. -ENOENT: no such group. */
 int sysfs_group_each(const char *root, unsigned group, int (*fn)(void *, const struct sysfs_pci *),

@@ -32,36 +32,6 @@ static uint32_t apic_id_of(const void *arg, unsigned i)
 	return cpu_apic_id(arg, i);
 }
 
-/* Of what the processor addresses, as many bits as OVMF uses. */
-static unsigned mmio64_bits(const struct vm *vm)
-{
-	return vm->phys_bits < 46 ? vm->phys_bits : 46;
-}
-
-/* The window OVMF would choose (ovmf-contract 6): the top eighth of what the processor addresses,
- * above RAM. Passed-through BARs may need more; half of it stays free, because bridges align. */
-static uint64_t mmio64_size(const struct vm *vm)
-{
-	uint64_t size = 1ull << (mmio64_bits(vm) - 3);
-
-	while (size / 2 < machine_vfio_mem64(vm) && size < 1ull << 62)
-		size *= 2;
-	return size;
-}
-
-static void mmio64_window(const struct vm *vm, uint64_t *base, uint64_t *size)
-{
-	unsigned bits = mmio64_bits(vm);
-	uint64_t ram_end = vm->high_ram ? MACHINE_HIGH_BASE + vm->high_ram : MACHINE_HIGH_BASE;
-
-	*size = mmio64_size(vm);
-	if (*size >= 1ull << bits)
-		*size = 0;
-	*base = (1ull << bits) - *size;
-	if (bits < 36 || ram_end > *base || !*size)
-		*base = *size = 0;
-}
-
 static int fill_acpi(struct vm *vm, struct acpi_config *a)
 {
 	unsigned i, n = (unsigned)vm->cfg->cpus.n;
@@ -76,8 +46,10 @@ static int fill_acpi(struct vm *vm, struct acpi_config *a)
 	*a = (struct acpi_config){
 		.cpus = vm->acpi_cpus,
 		.n_cpus = n,
-		.mmio32_base = vm->low_ram,
+		.mmio32_base = vm->map.low_ram,
 		.mmio32_end = MACHINE_MMIO32_END,
+		.mmio64_base = vm->map.mmio64_base,
+		.mmio64_size = vm->map.mmio64_size,
 		.ecam_base = MACHINE_ECAM_BASE,
 		.ecam_size = MACHINE_ECAM_SIZE,
 		.pmbase = ICH9_PMBASE_DEFAULT,
@@ -86,7 +58,6 @@ static int fill_acpi(struct vm *vm, struct acpi_config *a)
 		.com2 = vm->cfg->n_serial > 1 && strcmp(vm->cfg->serial[1], "none") != 0,
 		.rtc = true,
 	};
-	mmio64_window(vm, &a->mmio64_base, &a->mmio64_size);
 	if (vm->numa) {
 		a->n_nodes = vm->numa->n;
 		a->memory = vm->numa->memory;
@@ -105,8 +76,9 @@ static struct smbios_config smbios_config(const struct vm *vm)
 		.sockets = vm->cfg->topo.sockets,
 		.cores = vm->cfg->topo.cores,
 		.threads = vm->cfg->topo.threads,
-		.low = vm->low_ram,
-		.high = vm->high_ram,
+		.low = vm->map.low_ram,
+		.high = vm->map.high_ram,
+		.high_base = vm->map.high_base,
 		.uefi = vm->cfg->firmware || !vm->cfg->kernel,
 	};
 }
@@ -134,14 +106,14 @@ static int open_kernel(struct vm *vm, struct error *err)
 
 static uint64_t tables_addr(const struct vm *vm)
 {
-	return vm->low_ram - ACPI_TABLES_SIZE;
+	return vm->map.low_ram - ACPI_TABLES_SIZE;
 }
 
 static int memory_map(const struct vm *vm, struct e820_map *m)
 {
 	m->n = 0;
-	return e820_linux(m, vm->low_ram, vm->high_ram, tables_addr(vm), ACPI_TABLES_SIZE,
-			  MACHINE_ECAM_BASE, MACHINE_ECAM_SIZE);
+	return e820_linux(m, vm->map.low_ram, vm->map.high_base, vm->map.high_ram, tables_addr(vm),
+			  ACPI_TABLES_SIZE, MACHINE_ECAM_BASE, MACHINE_ECAM_SIZE);
 }
 
 static void linux_params(const struct vm *vm, const struct e820_map *m, struct linux_boot *b)
@@ -190,9 +162,9 @@ static int build_dtb(struct vm *vm, struct error *err)
 	static const uint8_t irq[] = { 4, 3 };
 	struct fdt_machine m = {
 		.name = vm->cfg->name,
-		.low_ram = vm->low_ram,
-		.high_base = MACHINE_HIGH_BASE,
-		.high_ram = vm->high_ram,
+		.low_ram = vm->map.low_ram,
+		.high_base = vm->map.high_base,
+		.high_ram = vm->map.high_ram,
 		.n_cpus = (unsigned)vm->cfg->cpus.n,
 		.apic_id = apic_id_of,
 		.apic_arg = &vm->cfg->topo,
@@ -200,6 +172,8 @@ static int build_dtb(struct vm *vm, struct error *err)
 		.ecam_size = MACHINE_ECAM_SIZE,
 		.mmio32_base = MACHINE_MMIO32_BASE,
 		.mmio32_size = MACHINE_MMIO32_END - MACHINE_MMIO32_BASE,
+		.mmio64_base = vm->map.mmio64_base,
+		.mmio64_size = vm->map.mmio64_size,
 		.bootargs = vm->cfg->append,
 	};
 	struct fdt_memory memory[ARRAY_SIZE(((struct machine_numa *)0)->memory)];
@@ -209,7 +183,6 @@ static int build_dtb(struct vm *vm, struct error *err)
 	int rc = 0;
 
 	dtb_numa(vm, &m, memory);
-	mmio64_window(vm, &m.mmio64_base, &m.mmio64_size);
 	for (i = 0; i < vm->cfg->n_serial; i++) {
 		if (strcmp(vm->cfg->serial[i], "none") == 0)
 			continue;
@@ -285,7 +258,7 @@ static int add_kernel(struct vm *vm, struct error *err)
 static int add_e820(struct vm *vm)
 {
 	struct e820_map m = { .n = 0 };
-	int rc = e820_firmware(&m, vm->low_ram, vm->high_ram);
+	int rc = e820_firmware(&m, vm->map.low_ram, vm->map.high_base, vm->map.high_ram);
 
 	return rc < 0 ? rc : e820_fw_cfg_add(vm->fw_cfg, &m);
 }
@@ -309,8 +282,8 @@ static int fill_fw_cfg(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = acpi_fw_cfg_add(&vm->acpi_fw, vm->fw_cfg, &acpi, &vm->host);
 	/* Only when its own choice is too small: what is said here it takes, fitting or not. */
-	if (rc == 0 && mmio64_size(vm) > 1ull << (mmio64_bits(vm) - 3))
-		rc = fw_cfg_add_mmio64_size(vm->fw_cfg, mmio64_size(vm) / MiB);
+	if (rc == 0 && vm->map.mmio64_told)
+		rc = fw_cfg_add_mmio64_size(vm->fw_cfg, vm->map.mmio64_size / MiB);
 	if (rc < 0)
 		return error_set(err, rc, "fw_cfg: %s", strerror(-rc));
 	return add_kernel(vm, err);

@@ -190,18 +190,6 @@ void machine_cpus_settle(const struct vm *vm)
 
 /* ---- what they are ---- */
 
-/* Enough for RAM and for 1 TiB of BARs, and not more: bookworm's OVMF maps all that the processor
- * addresses with 2 MiB pages (at 46 bits it takes 45 s to its shell in the test host, newer ones
- * 13). */
-static unsigned default_phys_bits(const struct vm *vm)
-{
-	unsigned bits = 42;
-
-	while (bits < 52 && vm->cfg->memory > 1ull << (bits - 2))
-		bits++;
-	return bits;
-}
-
 /* On the helper. */
 static void ask_kvm(void *arg)
 {
@@ -224,17 +212,17 @@ int machine_cpus_open(struct vm *vm, struct error *err)
 static int make_cpuid(struct vm *vm, struct error *err)
 {
 	struct cpu_model model = vm->cfg->model;
+	struct memmap_want want = { .mem64 = machine_vfio_mem64(vm),
+				    .iommu_bits = machine_vfio_phys_bits(vm),
+				    .asked_bits = model.max_phys_bits };
 	int rc;
 
 	model.dedicated = vm->cfg->idle && vm->cfg->pin_kind != PIN_NONE;
-	if (!model.max_phys_bits)
-		model.max_phys_bits = default_phys_bits(vm);
-	model.max_phys_bits = machine_vfio_phys_bits(vm, model.max_phys_bits);
 	helper_wait(vm->helper);
-	rc = cpuid_make(vm->cpuid, &vm->cfg->topo, &model, err);
-	if (rc == 0)
-		vm->phys_bits = cpuid_phys_bits(vm->cpuid);
-	return rc;
+	want.host_bits = cpuid_phys_bits(vm->cpuid);
+	rc = memmap_window(&vm->map, &want, err);
+	model.max_phys_bits = vm->map.bits;
+	return rc < 0 ? rc : cpuid_make(vm->cpuid, &vm->cfg->topo, &model, err);
 }
 
 /* On the helper. */

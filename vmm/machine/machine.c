@@ -239,8 +239,8 @@ static int realize_cmos(struct vm *vm, struct error *err)
 		.pio = vm->pio,
 		.irq = vm->irq,
 		.loop = vm->loop,
-		.low_ram = vm->low_ram,
-		.high_ram = vm->high_ram,
+		.low_ram = vm->map.low_ram,
+		.high_ram = vm->map.high_ram,
 		.localtime = vm->cfg->rtc_localtime,
 	};
 
@@ -562,11 +562,11 @@ static int add_ram(struct vm *vm, struct error *err)
 	int rc = guest_mem_listen(vm->mem, &vm->kvm.listener);
 
 	if (rc == 0)
-		rc = add_ram_range(vm, 0, 0, vga ? VGA_BASE : vm->low_ram);
+		rc = add_ram_range(vm, 0, 0, vga ? VGA_BASE : vm->map.low_ram);
 	if (rc == 0 && vga)
-		rc = add_ram_range(vm, VGA_END, VGA_END, vm->low_ram);
+		rc = add_ram_range(vm, VGA_END, VGA_END, vm->map.low_ram);
 	if (rc == 0)
-		rc = add_ram_range(vm, MACHINE_HIGH_BASE, vm->low_ram, vm->ram_size);
+		rc = add_ram_range(vm, vm->map.high_base, vm->map.low_ram, vm->ram_size);
 	return rc < 0 ? error_set(err, rc, "giving the guest its memory: %s", strerror(-rc)) : 0;
 }
 

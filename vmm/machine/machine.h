@@ -21,6 +21,7 @@
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/kvm_exits.h"
 #include "vmm/core/log.h"
+#include "vmm/core/memmap.h"
 #include "vmm/core/phase.h"
 #include "vmm/placement/ram.h"
 #include "vmm/core/stats.h"
@@ -30,10 +31,7 @@
 #define MINIVMM_VERSION "unknown"
 #endif
 
-/* The memory map. Low RAM ends at 2 GiB at the latest (ovmf-contract 2), so that everything from
- * there to 4 GiB is PCI's, the chips' and the flash's. */
-#define MACHINE_LOW_RAM_MAX (2 * GiB)
-#define MACHINE_HIGH_BASE   (4 * GiB)
+/* The memory map below 4 GiB; RAM and the window above it: vmm/core/memmap.h. */
 #define MACHINE_ECAM_BASE   0xb0000000u
 #define MACHINE_ECAM_SIZE   (256 * MiB)
 #define MACHINE_MMIO32_BASE 0xc0000000u
@@ -69,10 +67,10 @@ struct vm {
 	struct vcpus *vcpus;
 	struct pin_host *pin_host;     /* with pin= */
 	unsigned pin[CONFIG_MAX_CPUS]; /* the host's CPU for each of ours, with pin= */
-	unsigned phys_bits;
 
 	void *ram; /* low and high RAM, contiguous */
-	uint64_t ram_size, low_ram, high_ram;
+	uint64_t ram_size;
+	struct memmap map;
 	struct ram_plan ram_plan;
 	struct prefault *prefault; /* at work; NULL: none, or done */
 	struct machine_numa *numa; /* NULL: the guest has no nodes */
@@ -174,14 +172,14 @@ int machine_vfio_look(struct vm *, struct error *);
 int machine_vfio_node(const struct vm *);
 int machine_vfio_open(struct vm *, struct error *);
 void machine_vfio_close(struct vm *);
-/* Physical address bits for the guest: as asked (0: the host's), bounded by the IOMMU's. */
-unsigned machine_vfio_phys_bits(const struct vm *, unsigned asked);
+/* How many address bits the IOMMU has; 0: not known, or no --vfio. */
+unsigned machine_vfio_phys_bits(const struct vm *);
 int machine_vfio_realize(struct vm *, struct error *);
 /* Guest memory comes within the devices' reach: once it is all there. */
 int machine_vfio_map(struct vm *, struct error *);
 void machine_vfio_unrealize(struct vm *);
 void machine_vfio_reset(struct vm *);
-/* Bytes of 64-bit PCI window that their BARs need. */
+/* Bytes of 64-bit PCI window that their BARs need, as the host says. After machine_vfio_look(). */
 uint64_t machine_vfio_mem64(const struct vm *);
 
 /* snapshot.c: opens --stats=FILE; writes it, and text on stderr when asked for; forgets. */

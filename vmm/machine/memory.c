@@ -118,10 +118,10 @@ static int fill_numa(struct vm *vm, struct error *err)
 	for (i = 0; i < p->n; i++) {
 		uint64_t at = p->part[i].offset, size = p->part[i].size, low = 0;
 
-		if (at < vm->low_ram)
-			low = size < vm->low_ram - at ? size : vm->low_ram - at;
+		if (at < vm->map.low_ram)
+			low = size < vm->map.low_ram - at ? size : vm->map.low_ram - at;
 		add_range(m, at, low, i);
-		add_range(m, MACHINE_HIGH_BASE + (at + low - vm->low_ram), size - low, i);
+		add_range(m, vm->map.high_base + (at + low - vm->map.low_ram), size - low, i);
 		for (k = 0; k < p->n; k++)
 			m->distance[i * p->n + k] = numa_distance("", (unsigned)p->part[i].node,
 								  (unsigned)p->part[k].node);
@@ -149,8 +149,8 @@ int machine_memory_look(struct vm *vm, struct error *err)
 	uint64_t size = vm->cfg->memory;
 	int rc = decide(vm, err);
 
-	vm->low_ram = size < MACHINE_LOW_RAM_MAX ? size : MACHINE_LOW_RAM_MAX;
-	vm->high_ram = size - vm->low_ram;
+	/* Only the IOMMU minds where RAM lies. */
+	memmap_ram(&vm->map, size, vm->cfg->n_vfio && memmap_host_is_amd());
 	vm->ram_size = size;
 	/* With --vfio the devices pin it, which is more than locked. */
 	if (rc == 0 && vm->cfg->ram.lock && !vm->cfg->n_vfio)

@@ -148,11 +148,9 @@ int machine_vfio_open(struct vm *vm, struct error *err)
 	return rc;
 }
 
-unsigned machine_vfio_phys_bits(const struct vm *vm, unsigned asked)
+unsigned machine_vfio_phys_bits(const struct vm *vm)
 {
-	unsigned bits = vm->vfio ? iommu_aperture_bits(vm->vfio->iommu) : 0;
-
-	return bits && (!asked || bits < asked) ? bits : asked;
+	return vm->vfio ? iommu_aperture_bits(vm->vfio->iommu) : 0;
 }
 
 /* ---- making the guest's devices ---- */
@@ -387,6 +385,6 @@ uint64_t machine_vfio_mem64(const struct vm *vm)
 	unsigned i;
 
 	for (i = 0; vm->vfio && i < vm->vfio->n; i++)
-		need += vfio_pci_mem64_need(vm->vfio->fn[i].dev);
+		need += sysfs_mem64("", vm->vfio->fn[i].host.bdf);
 	return need;
 }

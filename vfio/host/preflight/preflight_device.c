@@ -18,15 +18,14 @@
 #include "vfio/rom_image.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/memmap.h"
 #include "vmm/core/text.h"
 
 #define PCI_DEVICES    "/sys/bus/pci/devices"
 #define CLASS_DISPLAY  0x03
-#define GUEST_BITS     42 /* a guest's physical address bits where its memory needs no more */
 #define NUM_BARS       6
 #define ROM_RESOURCE   6
 #define IORESOURCE_MEM 0x200ull /* linux/ioport.h, as the resource file shows them */
-#define RESOURCE_MEM64 0x100000ull
 #define RESOURCE_UNSET 0x20000000ull
 
 struct given {
@@ -35,6 +34,7 @@ struct given {
 	size_t at; /* d's place in p->pci */
 	const char (*bdf)[VFIO_BDF_SIZE];
 	size_t n;
+	uint64_t mem64; /* of the devices so far */
 };
 
 /* ---- driver and group ---- */
@@ -191,7 +191,7 @@ static void check_reset(const struct given *g)
 struct bars {
 	struct preflight *p;
 	unsigned i;
-	uint64_t need64, rom;
+	uint64_t rom;
 	bool bad;
 	char text[80];
 };
@@ -221,28 +221,26 @@ static int resource(void *arg, const char *line)
 	}
 	if (flags & IORESOURCE_MEM)
 		append(b->text, sizeof(b->text), text);
-	if (flags & RESOURCE_MEM64)
-		b->need64 += align_up(size, MiB); /* a bridge's window counts in MiB */
 	return 0;
 }
 
-/* Of the guest's addresses, an eighth is the window for 64-bit BARs, or as much as twice what they
- * need, because they align; all of it cannot be (vmm/machine/boot.c). */
-static void check_window(struct preflight *p, struct bars *b)
+/* As run decides, for the devices so far together; with the least memory, since it is not known how
+ * much the guest will have. */
+static void check_window(struct given *g, struct bars *b)
 {
-	unsigned cpu = preflight_cpu_bits(p->root), bits = GUEST_BITS;
+	struct memmap_want want = { .mem64 = g->mem64 += sysfs_mem64(g->p->root, g->d->bdf),
+				    .host_bits = preflight_cpu_bits(g->p->root),
+				    .iommu_bits = g->p->iommu_bits };
 	char text[16], width[8];
+	struct memmap map;
 
-	if (cpu && cpu < bits)
-		bits = cpu;
-	if (p->iommu_bits && p->iommu_bits < bits)
-		bits = p->iommu_bits;
-	if (b->need64 <= 1ull << (bits - 2))
+	memmap_ram(&map, GiB, false);
+	if (memmap_window(&map, &want, NULL) == 0)
 		return;
-	text_size(b->need64, text);
-	snprintf(width, sizeof(width), "%u", bits);
+	text_size(want.mem64, text);
+	snprintf(width, sizeof(width), "%u", map.bits);
 	b->bad = true;
-	preflight_say(p, PREFLIGHT_BARS_WIDE, text, width);
+	preflight_say(g->p, PREFLIGHT_BARS_WIDE, text, width);
 }
 
 /* Sysfs shows the ROM once its owner wrote 1 there, which is not for us to do. */
@@ -274,12 +272,12 @@ static void check_rom(const struct given *g, const struct bars *b)
 		preflight_say(g->p, PREFLIGHT_ROM_NONE);
 }
 
-static void check_memory(const struct given *g)
+static void check_memory(struct given *g)
 {
 	struct bars b = { .p = g->p };
 
 	hostfs_each_line(g->p->root, resource, &b, PCI_DEVICES "/%s/resource", g->d->bdf);
-	check_window(g->p, &b);
+	check_window(g, &b);
 	if (!b.bad)
 		preflight_say(g->p, PREFLIGHT_BARS_OK, b.text[0] ? b.text : "no BAR");
 	check_rom(g, &b);

@@ -165,9 +165,10 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 				      "room",
 				      "enable 'Above 4G decoding' in the machine's setup, or boot "
 				      "with pci=realloc" },
-	[PREFLIGHT_BARS_WIDE] = { "bars-wide", "memory", WARNING,
+	[PREFLIGHT_BARS_WIDE] = { "bars-wide", "memory", PROBLEM,
 				  "{1}: too much for the {2} address bits that a guest has here",
-				  "make it smaller (Resizable BAR) in the machine's setup" },
+				  "make BARs smaller (Resizable BAR) in the machine's setup, or give "
+				  "the guest fewer devices" },
 
 	[PREFLIGHT_ROM_OK] = { "rom-ok", "option ROM", OK, "{1}", NULL },
 	[PREFLIGHT_ROM_EFI] = { "rom-efi", "option ROM", OK, "{1}, with an image for UEFI", NULL },
