@@ -51,6 +51,7 @@
  * Header"). */
 #define HDR_START	 0x1f1
 #define HDR_SETUP_SECTS	 0x1f1
+#define HDR_SYSSIZE	 0x1f4
 #define HDR_BOOT_FLAG	 0x1fe
 #define HDR_JUMP_LEN	 0x201
 #define HDR_MAGIC	 0x202
@@ -145,7 +146,7 @@ static int file_size(int fd, const char *path, uint64_t *size, struct error *err
 	return 0;
 }
 
-/* Reads [off, off + len) of fd; -EIO when the file ends before. */
+/* Reads [off, off + len) of fd; -ENODATA when the file ends before. */
 static int read_at(int fd, void *buf, uint64_t len, uint64_t off)
 {
 	char *p = buf;
@@ -156,12 +157,25 @@ static int read_at(int fd, void *buf, uint64_t len, uint64_t off)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
+			return n < 0 ? -errno : -ENODATA;
 		p += n;
 		off += (uint64_t)n;
 		len -= (uint64_t)n;
 	}
 	return 0;
+}
+
+static int read_error(const char *path, int code, struct error *err)
+{
+	return error_set(err, code, "reading %s: %s", path,
+			 code == -ENODATA ? "it is cut off" : strerror(-code));
+}
+
+static int initrd_size(int fd, const char *path, uint64_t *size, struct error *err)
+{
+	int rc = file_size(fd, path, size, err);
+
+	return rc == 0 && !*size ? error_set(err, -EINVAL, "%s is empty", path) : rc;
 }
 
 /* The same into guest RAM, without a copy in between. */
@@ -176,7 +190,7 @@ static int load_file(const struct linux_boot *b, int fd, const char *path, uint6
 				 "%s does not fit into guest memory at 0x%llx: use more --memory",
 				 path, (unsigned long long)gpa);
 	rc = read_at(fd, host, len, off);
-	return rc < 0 ? error_set(err, rc, "reading %s: %s", path, strerror(-rc)) : 0;
+	return rc < 0 ? read_error(path, rc, err) : 0;
 }
 
 /* The end of the RAM that starts at 1 MiB. */
@@ -203,7 +217,7 @@ static int place_initrd(const struct linux_boot *b, uint64_t max, uint64_t *base
 	*base = *size = 0;
 	if (b->initrd_fd < 0)
 		return 0;
-	rc = file_size(b->initrd_fd, b->initrd_path, size, err);
+	rc = initrd_size(b->initrd_fd, b->initrd_path, size, err);
 	if (rc < 0)
 		return rc;
 	if (max < end - 1)
@@ -312,17 +326,36 @@ static int bz_place(const struct linux_boot *b, const uint8_t *h, struct bzimage
 			 b->kernel_path, (unsigned long long)(z->init_size >> 20));
 }
 
+static uint64_t bz_payload_off(const uint8_t *h)
+{
+	return ((h[HDR_SETUP_SECTS] ? h[HDR_SETUP_SECTS] : 4) + 1ull) * 512;
+}
+
+/* The header says how long the payload is, in paragraphs, the last of which need not be full. What
+ * follows (a signature) is nobody's business. Loaders of other things leave it 0. */
+static int bz_complete(const struct linux_boot *b, const uint8_t *h, uint64_t size,
+		       struct error *err)
+{
+	uint64_t off = bz_payload_off(h), want = off + get32(h + HDR_SYSSIZE) * 16ull;
+
+	if (size > off && size + 15 >= want)
+		return 0;
+	return error_set(err, -ENOEXEC, "%s is cut off: %llu of %llu bytes", b->kernel_path,
+			 (unsigned long long)size,
+			 (unsigned long long)(want > off ? want : off + 1));
+}
+
 static int bz_parse(const struct linux_boot *b, const uint8_t *h, struct bzimage *z,
 		    struct error *err)
 {
-	unsigned version = get16(h + HDR_VERSION), sects = h[HDR_SETUP_SECTS];
+	unsigned version = get16(h + HDR_VERSION);
 
 	if (version < PROTOCOL_MIN || !(h[HDR_LOADFLAGS] & LOADED_HIGH))
 		return error_set(err, -ENOEXEC, "%s: boot protocol %u.%02u is too old",
 				 b->kernel_path, version >> 8, version & 0xff);
-	z->payload_off = ((sects ? sects : 4) + 1ull) * 512;
-	if (z->payload_off >= z->file_size)
-		return error_set(err, -ENOEXEC, "%s is cut short", b->kernel_path);
+	if (bz_complete(b, h, z->file_size, err) < 0)
+		return -ENOEXEC;
+	z->payload_off = bz_payload_off(h);
 	z->payload_size = z->file_size - z->payload_off;
 	z->header_end = HDR_MAGIC + h[HDR_JUMP_LEN];
 	if (z->header_end < HDR_CMDLINE_SIZE + 4 || z->header_end > HDR_END_MAX)
@@ -568,7 +601,7 @@ static int read_head(const struct linux_boot *b, uint8_t *h, uint64_t *size, str
 		return rc;
 	memset(h, 0, HEAD_SIZE);
 	rc = read_at(b->kernel_fd, h, *size < HEAD_SIZE ? *size : HEAD_SIZE, 0);
-	return rc < 0 ? error_set(err, rc, "reading %s: %s", b->kernel_path, strerror(-rc)) : 0;
+	return rc < 0 ? read_error(b->kernel_path, rc, err) : 0;
 }
 
 static bool is_bzimage(const uint8_t *h)
@@ -610,7 +643,9 @@ int linux_boot_check(int kernel, const char *kernel_path, int initrd, const char
 
 	if (rc == 0 && !is_bzimage(h) && !is_elf(h))
 		rc = unknown_kernel(&b, err);
-	return rc < 0 || initrd < 0 ? rc : file_size(initrd, initrd_path, &size, err);
+	if (rc == 0 && is_bzimage(h))
+		rc = bz_complete(&b, h, size, err);
+	return rc < 0 || initrd < 0 ? rc : initrd_size(initrd, initrd_path, &size, err);
 }
 
 int linux_boot_load(const struct linux_boot *b, struct linux_boot_entry *e, struct error *err)

@@ -121,6 +121,36 @@ static void test_check(void **state)
 	close(pipe_fds[1]);
 }
 
+/* Half a kernel, and an initrd without anything in it or with less than a moment ago. */
+static void test_cut_off(void **state)
+{
+	(void)state;
+	make_bzimage();
+	put(0x1f4, 4096 / 16, 4);
+	good();
+	assert_int_equal(ftruncate(b.kernel_fd, 3 * 512 + 4096 + 100), 0); /* signed */
+	good();
+	assert_int_equal(ftruncate(b.kernel_fd, 3 * 512 + 4096 - 15), 0);
+	good();
+	assert_int_equal(ftruncate(b.kernel_fd, 3 * 512 + 4096 - 16), 0);
+	bad("K is cut off: 5616 of 5632 bytes");
+	assert_true(linux_boot_check(b.kernel_fd, "K", -1, NULL, &err) < 0);
+	assert_non_null(strstr(err.text, "K is cut off: 5616 of 5632 bytes"));
+	put(0x1f4, UINT32_MAX, 4);
+	bad("K is cut off: 5616 of 68719478256 bytes");
+	assert_int_equal(ftruncate(b.kernel_fd, 1000), 0);
+	put(0x1f4, 0, 4);
+	bad("K is cut off: 1000 of 1537 bytes");
+
+	make_bzimage();
+	b.initrd_fd = memfd_create("initrd", 0);
+	bad("I is empty");
+	assert_true(linux_boot_check(b.kernel_fd, "K", b.initrd_fd, "I", &err) < 0);
+	assert_non_null(strstr(err.text, "I is empty"));
+	assert_int_equal(ftruncate(b.initrd_fd, 1), 0);
+	good();
+}
+
 static void test_bzimage(void **state)
 {
 	char dtb[100] = "tree";
@@ -179,7 +209,7 @@ static void test_bzimage_bad(void **state)
 	bad("too old");
 	make_bzimage();
 	put(0x1f1, 255, 1);
-	bad("cut short");
+	bad("cut off");
 	make_bzimage();
 	put(0x201, 0x10, 1);
 	bad("header");
@@ -276,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_check, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cut_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bzimage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bzimage_32, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bzimage_bad, setup, teardown),

@@ -198,6 +198,16 @@ static int build_dtb(struct vm *vm, struct error *err)
 	return rc < 0 ? rc : fdt_build(&m, &vm->dtb, &vm->dtb_size, err);
 }
 
+/* The initrd is read again at a reset, and may be another by now: the tree says where it lies. */
+static int renew_dtb(struct vm *vm, struct error *err)
+{
+	if (!vm->started)
+		return 0;
+	free(vm->dtb);
+	vm->dtb = NULL;
+	return build_dtb(vm, err);
+}
+
 static int load_direct(struct vm *vm, struct vcpu_entry *entry, struct error *err)
 {
 	struct smbios_config smbios = smbios_config(vm);
@@ -210,6 +220,9 @@ static int load_direct(struct vm *vm, struct vcpu_entry *entry, struct error *er
 	rc = memory_map(vm, &map);
 	if (rc < 0)
 		return error_set(err, rc, "memory map: %s", strerror(-rc));
+	rc = renew_dtb(vm, err);
+	if (rc < 0)
+		return rc;
 	linux_params(vm, &map, &b);
 	rc = linux_boot_load(&b, &e, err);
 	if (rc < 0)
