@@ -12,6 +12,7 @@
 #include "vmm/cli/command.h"
 #include "vmm/machine/options.h"
 #include "vmm/import/import.h"
+#include "vmm/core/infile.h"
 #include "vmm/core/log.h"
 
 static int usage(void)
@@ -24,7 +25,7 @@ static int usage(void)
 static int no_memory(void)
 {
 	log_error("import: no memory");
-	return COMMAND_USAGE;
+	return 1;
 }
 
 /* What a shell fills in, nobody can check here. */
@@ -123,19 +124,33 @@ static int from_script(const char *name, const char *text)
 	return status;
 }
 
-static int from_file(const char *name)
+static int from_stream(const char *name, FILE *f)
 {
-	FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
 	scoped_free char *text = NULL;
 	size_t size = 0;
-	int status = COMMAND_USAGE;
 
-	if (f && (getdelim(&text, &size, '\0', f) >= 0 || feof(f)))
-		status = from_script(name, text && size ? text : "");
-	else
+	if (getdelim(&text, &size, '\0', f) >= 0)
+		return from_script(name, text);
+	if (!feof(f))
 		log_error("import %s: %s", name, strerror(errno));
-	if (f && f != stdin)
-		fclose(f);
+	else if (infile_no_writer(f))
+		log_error("import %s: %s", name, infile_no_writer(f));
+	else
+		return from_script(name, "");
+	return 1;
+}
+
+static int from_file(const char *name)
+{
+	FILE *f = infile_stream(name);
+	int status;
+
+	if (!f) {
+		log_error("import %s: %s", name, strerror(errno));
+		return 1;
+	}
+	status = from_stream(name, f);
+	fclose(f);
 	return status;
 }
 
@@ -145,5 +160,5 @@ int command_import(int argc, char **argv)
 		return from_words(argc - 2, argv + 2);
 	if (argc != 2 || (argv[1][0] == '-' && argv[1][1]))
 		return usage();
-	return from_file(argv[1]);
+	return strcmp(argv[1], "-") == 0 ? from_stream("-", stdin) : from_file(argv[1]);
 }
