@@ -122,6 +122,7 @@ step_irqmove() {
 	while [ $rounds -lt "${want:-200}" ]; do
 		irqs_move $((rounds % 2))
 		rounds=$((rounds + 1))
+		echo $rounds >"$work/rounds"
 		sleep 0.03 # a move takes effect at the next interrupt
 	done
 	loads_end

@@ -7,7 +7,7 @@
 #
 # A WORD is KEY=VALUE. WORDs of the kernel's command line come last and win:
 #   steps=a,b,c       default: boot, cpus and whatever hardware is present
-#   limit=60          seconds a step may take before it counts as hung
+#   limit=60          seconds in which a step gets nowhere before it counts as hung; five times as many in all
 #   cpus=N            CPUs that must be online
 #   topology=S,C,T    sockets, cores of one, threads of one that must be there
 #   flags=F,G         words of /proc/cpuinfo that must be there; noflags=: must not
@@ -71,6 +71,23 @@ run_here() (
 	finish
 )
 
+# progress: changes while a step gets on: what it wrote, and what disks and network interfaces did for it.
+progress() {
+	cat "$work"/* /proc/diskstats /proc/net/dev 2>/dev/null | cksum
+}
+
+# step_ends: waits for its result; false when it gets nowhere for $limit seconds, or takes five times as long.
+step_ends() {
+	left=$((limit * 5)) quiet=0 last=
+	until wait_for 5 exists "$rc"; do
+		now=$(progress)
+		quiet=$((quiet + 5)) left=$((left - 5))
+		[ "$now" = "$last" ] || quiet=0
+		last=$now
+		[ $quiet -lt "$limit" ] && [ $left -gt 0 ] || return 1
+	done
+}
+
 # run_limited STEP WORD ...: sets $line to the last line of output. The result is waited for in a
 # file and not with wait: a process stuck in a driver cannot be killed, and nor could its waiter.
 run_limited() {
@@ -79,17 +96,20 @@ run_limited() {
 	out=$work/step rc=$work/rc
 	rm -f "$rc"
 	{
-		timeout -s KILL "$limit" sh "$self" one "$name" "$@" >"$out" 2>&1
+		sh "$self" one "$name" "$@" >"$out" 2>&1 &
+		echo $! >"$work/pid"
+		wait $!
 		echo $? >"$rc.new"
 		mv "$rc.new" "$rc"
 	} &
-	if wait_for $((limit + 5)) exists "$rc"; then
+	if step_ends; then
 		read -r status <"$rc"
 	else
+		kill -KILL "$(cat "$work/pid")"
 		status=137
 	fi
 	line=$(grep -v "^Killed$" "$out" | tail -n 1 | tr -cd ' -~')
-	[ "$status" = 137 ] && line="no result within $limit s${line:+ (last: $line)}"
+	[ "$status" = 137 ] && line="no result in time${line:+ (last: $line)}"
 	return "$status"
 }
 

@@ -11,7 +11,7 @@ shared=$(bdf shared-group) rng=$(same_slot "$(bdf shared-group)" 1)
 said() {
 	local name=$1 status=$2 text=$3 got why=
 	shift 3
-	timeout 40 "$@" </dev/null >"$OUT/said" 2>&1
+	timeout 120 "$@" </dev/null >"$OUT/said" 2>&1
 	got=$?
 	[ $got -eq "$status" ] || why="exit status $got, not $status; "
 	[ $got -eq 0 ] || [ "$(wc -l <"$OUT/said")" -eq 1 ] || why="$why$(wc -l <"$OUT/said") lines; "
@@ -154,7 +154,7 @@ modprobe igbvf
 minivmm --bind --memory 256M --serial file:"$OUT/run" --vfio "$vf" --vfio "$e1000" --vfio "$nvme" --kernel "$KERNEL" \
 	--initrd "$GUEST_INITRD" --append "console=ttyS0 quiet hold=8 steps=igbvf,e1000,nvme" 2>"$OUT/run.log" &
 vmm=$!
-wait_for 60 grep -qs HOLD "$OUT/run"
+says $vmm 60 HOLD "$OUT/run"
 said "no restore under a running guest" 1 "process $vmm \(minivmm\) has /dev/vfio" minivmm restore "$nvme"
 said "no VF removed under a running guest" 1 "process $vmm \(minivmm\) has /dev/vfio" minivmm vf "$igb" 0
 check "run --bind: the guest ends, minivmm with 0" wait $vmm

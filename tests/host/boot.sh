@@ -8,7 +8,7 @@ MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" | sed '
 	tee "$OUT/micro"
 ! grep -q '^FAIL' "$OUT/micro" || failed=1
 
-timeout 90 minivmm --kernel "$KERNEL" --initrd "$GUEST_INITRD" --memory 512M --cpus 2 --serial file:"$OUT/direct" \
+runs 90 minivmm --kernel "$KERNEL" --initrd "$GUEST_INITRD" --memory 512M --cpus 2 --serial file:"$OUT/direct" \
 	--append "console=ttyS0 quiet steps=boot,cpus,rtc cpus=2"
 guest_steps "$OUT/direct" "direct boot, 2 vCPUs:"
 
@@ -16,7 +16,7 @@ guest_steps "$OUT/direct" "direct boot, 2 vCPUs:"
 minivmm --kernel "$KERNEL" --initrd "$GUEST_INITRD" --memory 512M --serial file:"$OUT/button" --verbose \
 	--append "console=ttyS0 quiet steps=cpus then=button" 2>"$OUT/button.log" &
 vmm=$!
-wait_for 60 grep -qas LISTENS "$OUT/button"
+says $vmm 60 LISTENS "$OUT/button"
 kill -TERM $vmm
 ends "power button: a listening guest powers off" $vmm 30
 check "power button: by itself, having seen it" grep -qa PRESSED "$OUT/button"
@@ -31,7 +31,7 @@ mcopy -i /tmp/shell.img /tmp/startup.nsh ::
 for version in trixie bookworm; do
 	for boot in 1 2; do
 		log=$OUT/$version-$boot
-		timeout 150 minivmm --firmware "${!version}/OVMF_CODE_4M.fd" --nvram /tmp/$version.nvram --memory 512M \
+		runs 150 minivmm --firmware "${!version}/OVMF_CODE_4M.fd" --nvram /tmp/$version.nvram --memory 512M \
 			--disk /tmp/shell.img,ro --serial file:"$log"
 		code=$?
 		tr -d '\r' <"$log" >"$log.txt"
@@ -55,7 +55,7 @@ debian() { # TEST VCPUS CONF BOOTS
 	cp --sparse=always "$HOST_BUILD/debian.raw" /tmp/debian.raw
 	printf '%b' "$3" >/tmp/verdict.conf
 	mcopy -o -i /tmp/debian.raw@@1M /tmp/verdict.conf ::verdict.conf
-	timeout 400 minivmm --memory 1G --cpus "$2" --disk /tmp/debian.raw --nvram /tmp/debian.nvram \
+	runs 400 minivmm --memory 1G --cpus "$2" --disk /tmp/debian.raw --nvram /tmp/debian.nvram \
 		--serial file:"$OUT/debian-$2"
 	local code=$? verdicts
 	verdicts=$(tr -d '\r' <"$OUT/debian-$2" | grep -acE '^VERDICT pass')

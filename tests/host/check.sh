@@ -8,7 +8,7 @@ dev=/sys/bus/pci/devices
 finds() {
 	local name=$1 status=$2 ids=$3 got why= id
 	shift 3
-	timeout 20 "$@" --json >"$OUT/check.json" 2>"$OUT/check.err"
+	timeout 120 "$@" --json >"$OUT/check.json" 2>"$OUT/check.err"
 	got=$?
 	[ $got -eq "$status" ] || why="exit status $got, not $status; "
 	sed -n 's/^ *"id": "\(.*\)",$/\1/p' "$OUT/check.json" >"$OUT/ids"
@@ -26,7 +26,7 @@ agrees() {
 	$prefix minivmm check "$1" >"$OUT/agree" 2>&1
 	got=$?
 	rm -f /tmp/agree.pid
-	$prefix timeout 20 minivmm run --vfio "$1" --daemonize --pidfile /tmp/agree.pid --serial null --kernel "$KERNEL" \
+	$prefix timeout 120 minivmm run --vfio "$1" --daemonize --pidfile /tmp/agree.pid --serial null --kernel "$KERNEL" \
 		2>"$OUT/agree.err" </dev/null
 	set -- "$1" $?
 	if [ -s /tmp/agree.pid ]; then

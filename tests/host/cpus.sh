@@ -56,7 +56,7 @@ grep -m1 ^flags /proc/cpuinfo | grep -w avx | grep -w avx2 | grep -qw rdseed || 
 truncate -s 1M /tmp/disk
 guest list "cpus=2 topology=2,1,1 flags=avx,x2apic,tsc_deadline_timer,hypervisor noflags=avx2,rdseed hold=60" \
 	--cpus 2,sockets=2,pin=3,1 --cpu host,-avx2,-rdseed,+avx --disk /tmp/disk --idle poll
-wait_for 60 grep -qs HOLD "$OUT/list"
+says $vmm 60 HOLD "$OUT/list"
 why=$(pinned_to $vmm list 3 1) && ok "pin=3,1: vCPUs there, other threads elsewhere" "$(tr '\n' ';' <"$OUT/list.threads")" ||
 	fail "pin=3,1" "$why"
 halts=$(counter halt_exits)
@@ -68,7 +68,7 @@ guest_steps "$OUT/list" "two sockets, features:"
 
 # auto: node 0 without a device; SMT siblings, KVM hidden, real-time, HLT leads to exits.
 guest auto "cpus=2 topology=1,1,2 kvm=0 hold=60" --cpus 2,threads=2,pin=auto --cpu kvm=off --rt 10
-wait_for 60 grep -qs HOLD "$OUT/auto"
+says $vmm 60 HOLD "$OUT/auto"
 # shellcheck disable=SC2046 # two words
 why=$(pinned_to $vmm auto $(sed -n 's/.*vCPU [0-9]* runs on CPU //p' "$OUT/auto.log")) &&
 	ok "pin=auto: vCPUs where it says, other threads elsewhere" "$(tr '\n' ';' <"$OUT/auto.threads")" || fail "pin=auto" "$why"

@@ -137,9 +137,12 @@ all_devices() {
 # net_sum: MD5 of what the user-mode networks send to whoever connects to 10.0.2.100 port 7000
 net_sum() { head -c 8M "$HOST_BUILD/disks/net-16.img" | md5sum | cut -d' ' -f1; }
 
+# These waits are given more seconds than a host needs that is not busy. A busy one gets this many times as long.
+PATIENCE=5
+
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * PATIENCE))
 	shift
 	until "$@"; do
 		[ $SECONDS -lt $end ] || return 1
@@ -149,14 +152,46 @@ wait_for() {
 
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# says PID SECONDS REGEXP FILE: the guest of that VMM writes it on its serial line in time; false, too, once the VMM is
-# gone.
-says() {
-	local end=$((SECONDS + $2))
-	until grep -qasE "$3" "$4"; do
-		if [ $SECONDS -ge $end ] || gone "$1"; then return 1; fi
+# life PID: changes while a VMM gets on: tenths of a second that its threads ran, bytes in the files it has open.
+life() {
+	cat /proc/"$1"/task/*/schedstat 2>/dev/null | awk '{ n += $1 } END { printf "%d ", n / 1e8 }'
+	stat -Lc %s /proc/"$1"/fd/* 2>/dev/null | awk '{ n += $1 } END { print n }'
+}
+
+# lives_until PID SECONDS COMMAND...: until the command succeeds. False once that VMM is gone, has stood still for so
+# long, or, whatever it did, after PATIENCE times as long.
+lives_until() {
+	local pid=$1 bound=$2 end=$((SECONDS + $2 * PATIENCE)) moved=$SECONDS look=$SECONDS last='' now
+	shift 2
+	until "$@"; do
+		if gone "$pid"; then "$@"; return; fi
+		if [ $SECONDS -ge $look ]; then
+			now=$(life "$pid")
+			[ "$now" = "$last" ] || moved=$SECONDS
+			last=$now look=$((SECONDS + 2))
+		fi
+		[ $((SECONDS - moved)) -lt "$bound" ] && [ $SECONDS -lt $end ] || return 1
 		sleep 0.3
 	done
+}
+
+# says PID SECONDS REGEXP FILE: the guest of that VMM writes it on its serial line in time (lives_until).
+says() { lives_until "$1" "$2" grep -qasE "$3" "$4"; }
+
+# runs SECONDS COMMAND...: a VMM in the foreground, killed when it stands still for so long (lives_until). Returns its
+# status; 124: it was killed.
+runs() {
+	local bound=$1 pid
+	shift
+	"$@" <&0 &
+	pid=$!
+	if lives_until $pid "$bound" gone $pid; then
+		wait $pid
+		return
+	fi
+	kill -KILL $pid
+	wait $pid 2>/dev/null
+	return 124
 }
 
 # diagnose PID: why a process may hang: the end of each file it writes into $OUT (the guest's serial line, its own
@@ -191,15 +226,16 @@ say_where() {
 	done
 }
 
-# ends TEST PID SECONDS: a VMM in the background ends in that time, with 0; a test. One that does not is diagnosed and
-# killed, so that a hanging guest costs its bound and not the script's limit. Returns the exit status.
+# ends TEST PID SECONDS: a VMM in the background ends in that time (lives_until), with 0; a test. One that does not is
+# diagnosed and killed, so that a hanging guest costs its bound and not the script's limit. Returns the exit status.
 ends() {
-	local code=124 why="still there after $3 s; what it did is above"
-	if wait_for "$3" gone "$2"; then
+	local begin=$SECONDS code=124 why
+	if lives_until "$2" "$3" gone "$2"; then
 		wait "$2"
 		code=$?
 		why="exit status $code"
 	else
+		why="still there after $((SECONDS - begin)) s; what it did is above"
 		diagnose "$2"
 		kill -KILL "$2"
 		wait_for 20 gone "$2" || why="$why; SIGKILL does not end it"

@@ -79,7 +79,7 @@ echo 256 >/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages
 refused() {
 	local name=$1 text=$2
 	shift 2
-	timeout 20 "$@" --serial null --kernel "$KERNEL" 2>"$OUT/refused"
+	timeout 120 "$@" --serial null --kernel "$KERNEL" 2>"$OUT/refused"
 	if [ $? -eq 1 ] && [ "$(wc -l <"$OUT/refused")" -eq 1 ] && grep -qE -- "$text" "$OUT/refused"; then
 		ok "$name" "$(cat "$OUT/refused")"
 	else

@@ -6,7 +6,7 @@ kvm_ready
 refused() {
 	local name=$1 status=$2 text=$3 got why=
 	shift 3
-	timeout 20 "$@" --serial null --kernel "$KERNEL" </dev/null >"$OUT/refused.out" 2>"$OUT/refused"
+	timeout 120 "$@" --serial null --kernel "$KERNEL" </dev/null >"$OUT/refused.out" 2>"$OUT/refused"
 	got=$?
 	[ $got -eq "$status" ] || why="exit status $got, not $status; "
 	[ "$(wc -l <"$OUT/refused")" -eq 1 ] || why="$why$(wc -l <"$OUT/refused") lines; "
@@ -105,7 +105,7 @@ give "$aer"
 minivmm --memory 256M --serial file:"$OUT/aer-linux" --vfio "$aer" --kernel "$KERNEL" --initrd "$GUEST_INITRD" \
 	--append "console=ttyS0 quiet steps=cpus hold=60" 2>"$OUT/aer" &
 vmm=$!
-wait_for 60 grep -qs HOLD "$OUT/aer-linux"
+says $vmm 60 HOLD "$OUT/aer-linux"
 ask qmp '{"execute":"human-monitor-command","arguments":{"command-line":"pcie_aer_inject_error aer DLP"}}' >"$OUT/inject"
 check "a device reports a fatal error: minivmm stops the guest" wait_for 30 gone $vmm
 wait $vmm

@@ -44,7 +44,7 @@ minivmm --verbose --memory 512M --serial file:"$OUT/reboot" --vfio "$audio,slot=
 	2>"$OUT/reboot.log" &
 vmm=$!
 verdicts() { [ "$(grep -acs "^VERDICT" "$OUT/reboot")" -ge 2 ] 2>/dev/null; }
-check "a guest that reboots: both boots come to a verdict" wait_for 120 verdicts
+check "a guest that reboots: both boots come to a verdict" lives_until $vmm 120 verdicts
 kill -INT $vmm
 ends "a guest that reboots: stopped from outside, minivmm ends with 0" $vmm 30
 guest_steps "$OUT/reboot" "a guest that reboots:"

@@ -41,7 +41,7 @@ expect() {
 		fail "statistics: $1" "not so: $wrong"; fi
 }
 
-wait_for 60 grep -qsE 'BULK nvme start|VERDICT' "$OUT/linux"
+says $vmm 60 'BULK nvme start|VERDICT' "$OUT/linux"
 sleep 1
 check "statistics: SIGUSR1 writes the file" snapshot first
 sleep 4

@@ -10,14 +10,14 @@ n=0
 for options in aio=io_uring aio=libaio aio=io_uring,cache=writeback,queues=2; do
 	n=$((n + 1))
 	# shellcheck disable=SC2086 # options are words
-	timeout 90 minivmm $guest --cpus 2 --disk /tmp/disk.img,$options,serial=known --serial file:"$OUT/blk-$n" \
+	runs 90 minivmm $guest --cpus 2 --disk /tmp/disk.img,$options,serial=known --serial file:"$OUT/blk-$n" \
 		--append "console=ttyS0 quiet steps=virtio_blk virtio_blk_disk=known"
 	guest_steps "$OUT/blk-$n" "$options:"
 done
 
 sysctl -qw kernel.io_uring_disabled=2
 # shellcheck disable=SC2086
-timeout 90 minivmm $guest --disk /tmp/disk.img --serial file:"$OUT/blk-denied" \
+runs 90 minivmm $guest --disk /tmp/disk.img --serial file:"$OUT/blk-denied" \
 	--append "console=ttyS0 quiet steps=virtio_blk" 2>"$OUT/denied.err"
 guest_steps "$OUT/blk-denied" "io_uring not permitted:"
 check "io_uring not permitted: it says that it uses libaio" grep -q libaio "$OUT/denied.err"
