@@ -28,6 +28,7 @@ struct chardev_front {
 	void *opaque;
 };
 
+#define CHARDEV_SPECS "stdio, pty, file:PATH[,max=SIZE], unix:PATH or null; SIZE is at least 64K"
 /* True when spec names a back end: stdio, pty, null, file:PATH[,max=SIZE] or unix:PATH. */
 bool chardev_spec_ok(const char *spec);
 /* Refuses what chardev_open() would refuse, as far as it shows without making or changing anything.

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #include "devices/backend/chardev.h"
+#include "devices/pci/pci.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/device.h"
 
 static void debugcon_flush(struct debugcon *d)
 {
@@ -57,7 +59,7 @@ int debugcon_init(struct debugcon *d, struct bus *pio, struct evloop *loop, cons
 {
 	d->back = debugcon_open(loop, file, err);
 	if (!d->back)
-		return error_prefix(err, "--debugcon");
+		return err->code;
 	d->used = 0;
 	pthread_mutex_init(&d->lock, NULL);
 	d->region = (struct io_region){ .name = "debugcon",
@@ -65,7 +67,10 @@ int debugcon_init(struct debugcon *d, struct bus *pio, struct evloop *loop, cons
 					.size = 1,
 					.ops = &debugcon_ops,
 					.opaque = d };
-	return bus_add(pio, &d->region);
+	if (bus_add(pio, &d->region) == 0)
+		return 0;
+	chardev_close(d->back);
+	return error_set(err, -EBUSY, "port 0x%x is taken", DEBUGCON_PORT);
 }
 
 void debugcon_destroy(struct debugcon *d, struct bus *pio)
@@ -75,3 +80,65 @@ void debugcon_destroy(struct debugcon *d, struct bus *pio)
 	chardev_close(d->back);
 	pthread_mutex_destroy(&d->lock);
 }
+
+/* ---- what a user asks for ---- */
+
+struct debugcon_opts {
+	const char *file;
+};
+
+struct debugcon_port {
+	struct debugcon d;
+	struct bus *pio;
+};
+
+/* Looks only: opening the file empties it. */
+static int port_open(struct device *d, const struct device_env *env, struct error *err)
+{
+	scoped_free char *spec = NULL;
+
+	(void)env;
+	if (asprintf(&spec, "file:%s", device_arg(d)) < 0) {
+		spec = NULL;
+		return error_set(err, -ENOMEM, "no memory");
+	}
+	return chardev_check(spec, err);
+}
+
+static int port_plug(struct device *d, const struct device_env *env, struct error *err)
+{
+	struct debugcon_port *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return error_set(err, -ENOMEM, "no memory");
+	p->pio = env->pci->pio;
+	if (debugcon_init(&p->d, p->pio, env->pci->loop, device_arg(d), err) < 0) {
+		free(p);
+		return err->code;
+	}
+	d->state = p;
+	return 0;
+}
+
+static bool port_close(struct device *d)
+{
+	struct debugcon_port *p = d->state;
+
+	if (p)
+		debugcon_destroy(&p->d, p->pio);
+	free(p);
+	return true;
+}
+
+const struct device_class debugcon_class = {
+	.name = "debug console",
+	.option = "debugcon",
+	.arg = "FILE",
+	.help = "  --debugcon FILE[,max=SIZE]                what firmware writes to port 0x402\n",
+	.late = true,
+	.most = 1,
+	.opts_size = sizeof(struct debugcon_opts),
+	.open = port_open,
+	.plug = port_plug,
+	.close = port_close,
+};

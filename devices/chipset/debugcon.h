@@ -9,6 +9,7 @@
 #define DEBUGCON_PORT 0x402
 
 struct chardev;
+struct device_class;
 struct evloop;
 
 struct debugcon {
@@ -23,5 +24,7 @@ struct debugcon {
 int debugcon_init(struct debugcon *, struct bus *pio, struct evloop *, const char *file,
 		  struct error *);
 void debugcon_destroy(struct debugcon *, struct bus *pio);
+
+extern const struct device_class debugcon_class;
 
 #endif

@@ -11,10 +11,14 @@
  */
 #include "devices/chipset/serial.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "devices/backend/chardev.h"
+#include "devices/pci/pci.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/device.h"
 
 #define IER_RDI	 0x01
 #define IER_THRI 0x02
@@ -327,3 +331,129 @@ void serial_destroy(struct serial *s, struct bus *pio)
 	irq_source_release(&s->irq);
 	pthread_mutex_destroy(&s->lock);
 }
+
+/* ---- what a user asks for ---- */
+
+struct serial_opts {
+	const char *to;
+};
+
+struct serial_port {
+	struct serial s;
+	struct bus *pio;
+	struct chardev *back;
+	void (*power_off)(void *);
+	void *power_off_arg;
+};
+
+static const struct serial_place com[SERIAL_PORTS] = { { SERIAL_COM1, 4 }, { SERIAL_COM2, 3 } };
+
+static bool is_none(const struct device *d)
+{
+	return strcmp(device_arg(d), "none") == 0;
+}
+
+const struct serial_place *serial_place(const struct device_list *l, unsigned i)
+{
+	const struct device *d = NULL;
+
+	while ((d = device_next(l, &serial_class, d)))
+		if (d->index == i)
+			return is_none(d) ? NULL : &com[i];
+	return NULL;
+}
+
+static int port_check(const struct device *d, const struct device_list *l, struct error *err)
+{
+	(void)l;
+	if (is_none(d) || chardev_spec_ok(device_arg(d)))
+		return 0;
+	return error_set(err, -EINVAL, "%s is not supported: use none, " CHARDEV_SPECS,
+			 device_arg(d));
+}
+
+/* Looks only: opening a file empties it. */
+static int port_open(struct device *d, const struct device_env *env, struct error *err)
+{
+	(void)env;
+	return is_none(d) ? 0 : chardev_check(device_arg(d), err);
+}
+
+/* The user typed Ctrl-A x. */
+static void port_quit(void *arg)
+{
+	struct serial_port *p = container_of(arg, struct serial_port, s);
+
+	p->power_off(p->power_off_arg);
+}
+
+static void port_free(struct serial_port *p)
+{
+	if (p->s.region.ops)
+		serial_destroy(&p->s, p->pio);
+	chardev_close(p->back);
+	free(p);
+}
+
+static int port_build(struct serial_port *p, const struct device *d, const struct device_env *env,
+		      struct error *err)
+{
+	struct chardev_front front = {
+		.room = serial_room, .input = serial_input, .quit = port_quit, .opaque = &p->s
+	};
+	int ret = serial_init(&p->s, env->pci->pio, env->pci->irq, com[d->index].port,
+			      com[d->index].irq);
+
+	if (ret < 0)
+		return error_set(err, ret, "%s", strerror(-ret));
+	p->back = chardev_open(env->pci->loop, device_arg(d), &front, err);
+	p->s.back = p->back;
+	return p->back ? 0 : err->code;
+}
+
+static int port_plug(struct device *d, const struct device_env *env, struct error *err)
+{
+	struct serial_port *p = is_none(d) ? NULL : calloc(1, sizeof(*p));
+
+	if (!p)
+		return is_none(d) ? 0 : error_set(err, -ENOMEM, "no memory");
+	p->pio = env->pci->pio;
+	p->power_off = env->power_off;
+	p->power_off_arg = env->power_off_arg;
+	if (port_build(p, d, env, err) < 0) {
+		port_free(p);
+		return err->code;
+	}
+	d->state = p;
+	return 0;
+}
+
+static void port_reset(struct device *d)
+{
+	struct serial_port *p = d->state;
+
+	if (p)
+		serial_reset(&p->s);
+}
+
+static bool port_close(struct device *d)
+{
+	if (d->state)
+		port_free(d->state);
+	return true;
+}
+
+const struct device_class serial_class = {
+	.name = "serial port",
+	.option = "serial",
+	.arg = "TO",
+	.help = "  --serial stdio|pty|file:F[,max=SIZE]|unix:F|null|none    COM1, then COM2\n",
+	.late = true,
+	.most = SERIAL_PORTS,
+	.opts_size = sizeof(struct serial_opts),
+	.check = port_check,
+	.open = port_open,
+	.plug = port_plug,
+	.reset = port_reset,
+	.close = port_close,
+};

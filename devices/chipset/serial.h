@@ -7,17 +7,19 @@
 #include "vmm/core/irq.h"
 
 struct chardev;
+struct device_class;
+struct device_list;
 
 #define SERIAL_FIFO 16
-#define SERIAL_COM1 0x3f8
-#define SERIAL_COM2 0x2f8
+#define SERIAL_PORTS 2 /* of a PC: COM1 and COM2 */
+#define SERIAL_COM1  0x3f8
+#define SERIAL_COM2  0x2f8
 
 struct serial {
 	struct io_region region;
 	pthread_mutex_t lock;
 	struct irq_source irq;
 	struct chardev *back; /* not owned; NULL: output is dropped */
-	void *owner;	      /* whoever put it together; not used here */
 	uint8_t ier, lcr, mcr, msr, scr, fcr, dll, dlm;
 	bool overrun, thr_pending;
 	uint8_t fifo[SERIAL_FIFO];
@@ -30,5 +32,14 @@ void serial_reset(struct serial *);
 /* The callbacks of struct chardev_front; opaque: struct serial. Any thread. */
 size_t serial_room(void *opaque);
 void serial_input(void *opaque, const uint8_t *, size_t);
+
+extern const struct device_class serial_class;
+
+struct serial_place {
+	uint16_t port;
+	uint8_t irq;
+};
+/* Where serial port i of the machine is; NULL: it has none. */
+const struct serial_place *serial_place(const struct device_list *, unsigned i);
 
 #endif

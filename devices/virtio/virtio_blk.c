@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "devices/virtio/virtio_pci.h"
+#include "vmm/core/device.h"
 #include "vmm/core/log.h"
 #include "vmm/core/stats.h"
 
@@ -237,3 +238,110 @@ bool virtio_blk_free(struct virtio_blk *b)
 	free(b);
 	return true;
 }
+
+/* ---- what a user asks for ---- */
+
+struct blk_opts {
+	const char *path, *serial;
+	bool ro;
+	unsigned cache;	     /* 0 none, 1 writeback */
+	unsigned aio;	     /* enum blk_aio */
+	unsigned format;     /* 1: raw was said, so a qcow2 signature is data */
+	unsigned block_size; /* an index of block_sizes */
+	uint64_t queues;     /* 0: one for each processor, up to 4 */
+};
+
+static const unsigned block_sizes[] = { 0, 512, 4096 };
+
+#define IN(field) offsetof(struct blk_opts, field)
+static const struct key blk_keys[] = {
+	{ "PATH", KEY_STRING, IN(path), 0, 0, { 0 } },
+	{ "ro", KEY_FLAG, IN(ro), 0, 0, { 0 } },
+	{ "cache", KEY_CHOICE, IN(cache), 0, 0, { "none", "writeback" } },
+	{ "aio", KEY_CHOICE, IN(aio), 0, 0, { "auto", "io_uring", "libaio" } },
+	{ "format", KEY_CHOICE, IN(format), 0, 0, { "auto", "raw" } },
+	{ "queues", KEY_NUMBER, IN(queues), 1, BLK_MAX_QUEUES, { 0 } },
+	{ "logical_block_size", KEY_CHOICE, IN(block_size), 0, 0, { "auto", "512", "4096" } },
+	{ "serial", KEY_STRING, IN(serial), 0, BLK_SERIAL_LEN, { 0 } },
+	{ 0 },
+};
+static_assert(BLK_AIO_AUTO == 0 && BLK_AIO_URING == 1 && BLK_AIO_LIBAIO == 2, "the order of aio=");
+
+static struct blk_config disk_config(const struct device *d, const struct device_env *env)
+{
+	const struct blk_opts *o = d->opts;
+
+	return (struct blk_config){
+		.path = o->path,
+		.serial = o->serial,
+		.readonly = o->ro,
+		.raw = o->format == 1,
+		.cache = o->cache ? BLK_CACHE_WRITEBACK : BLK_CACHE_NONE,
+		.aio = (enum blk_aio)o->aio,
+		.block_size = block_sizes[o->block_size],
+		.queues = o->queues	  ? (unsigned)o->queues
+			  : env->cpus < 4 ? env->cpus
+					  : 4,
+		.index = d->index,
+	};
+}
+
+/* "In use" may be our own doing. */
+static int explain_busy(const struct device *d, const struct device_list *l, struct error *err)
+{
+	const char *path = ((const struct blk_opts *)d->opts)->path;
+	const struct device *other = NULL;
+
+	while ((other = device_next(l, &virtio_blk_class, other)) && other != d) {
+		const struct blk_opts *o = other->opts;
+
+		if (blk_file_same(o->path, path))
+			return error_set(err, -EBUSY,
+					 "%s: is the same image as --disk %s; give it once, or add "
+					 ",ro to both",
+					 path, o->path);
+	}
+	return err->code;
+}
+
+static int disk_open(struct device *d, const struct device_env *env, struct error *err)
+{
+	struct blk_config c = disk_config(d, env);
+
+	d->state = virtio_blk_open(&c, err);
+	if (!d->state)
+		return err->code == -EBUSY ? explain_busy(d, env->devices, err) : err->code;
+	return 0;
+}
+
+static int disk_plug(struct device *d, const struct device_env *env, struct error *err)
+{
+	struct blk_config c = disk_config(d, env);
+
+	return virtio_blk_plug(d->state, env->pci, env->bus, env->devfn, &c, err);
+}
+
+static bool disk_close(struct device *d)
+{
+	if (virtio_blk_free(d->state))
+		return true;
+	log_error("--disk %s: its storage does not answer; what is in flight there is given up",
+		  ((const struct blk_opts *)d->opts)->path);
+	return false;
+}
+
+const struct device_class virtio_blk_class = {
+	.name = "virtio-blk",
+	.option = "disk",
+	.arg = "PATH[,...]",
+	.help = "  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
+		"         [,queues=N][,serial=S][,logical_block_size=512|4096]  virtio-blk, raw\n",
+	.keys = blk_keys,
+	.positional = true,
+	.pci = true,
+	.most = 16,
+	.opts_size = sizeof(struct blk_opts),
+	.open = disk_open,
+	.plug = disk_plug,
+	.close = disk_close,
+};

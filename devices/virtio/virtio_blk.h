@@ -9,6 +9,7 @@
 #include "devices/block/blk_file.h"
 #include "devices/virtio/blk_queue.h"
 
+struct device_class;
 struct error;
 struct pci_bus;
 struct pci_root;
@@ -44,5 +45,7 @@ struct virtio_blk *virtio_blk_new(struct pci_root *, struct pci_bus *, uint8_t d
  * answered for a second. The device is off its bus then; what is in flight, its threads and guest
  * memory have to stay as they are until the process ends. */
 bool virtio_blk_free(struct virtio_blk *);
+
+extern const struct device_class virtio_blk_class;
 
 #endif

@@ -21,6 +21,7 @@
 #include "devices/backend/chardev.h"
 #include "devices/virtio/virtio_pci.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/device.h"
 #include "vmm/core/iov.h"
 
 #define QUEUE_SIZE 64
@@ -238,3 +239,58 @@ void virtio_console_free(struct virtio_console *c)
 	chardev_close(c->back);
 	free(c);
 }
+
+/* ---- what a user asks for ---- */
+
+struct console_opts {
+	const char *to;
+};
+
+static int console_check(const struct device *d, const struct device_list *l, struct error *err)
+{
+	const struct console_opts *o = d->opts;
+
+	(void)l;
+	if (chardev_spec_ok(o->to))
+		return 0;
+	return error_set(err, -EINVAL, "%s is not supported: use " CHARDEV_SPECS, o->to);
+}
+
+/* Looks only: opening a file empties it. */
+static int console_open(struct device *d, const struct device_env *env, struct error *err)
+{
+	const struct console_opts *o = d->opts;
+
+	(void)env;
+	return chardev_check(o->to, err);
+}
+
+static int console_plug(struct device *d, const struct device_env *env, struct error *err)
+{
+	const struct console_opts *o = d->opts;
+
+	d->state = virtio_console_new(env->pci, env->bus, env->devfn, o->to, env->power_off,
+				      env->power_off_arg, err);
+	return d->state ? 0 : err->code;
+}
+
+static bool console_close(struct device *d)
+{
+	virtio_console_free(d->state);
+	return true;
+}
+
+const struct device_class virtio_console_class = {
+	.name = "virtio-console",
+	.option = "console",
+	.arg = "TO",
+	.help = "  --console TO                              virtio-console: TO as for --serial\n",
+	.pci = true,
+	.late = true,
+	.most = 1,
+	.opts_size = sizeof(struct console_opts),
+	.check = console_check,
+	.open = console_open,
+	.plug = console_plug,
+	.close = console_close,
+};

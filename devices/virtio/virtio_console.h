@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+struct device_class;
 struct error;
 struct pci_bus;
 struct pci_root;
@@ -16,5 +17,7 @@ struct virtio_console *virtio_console_new(struct pci_root *, struct pci_bus *, u
 					  const char *spec, void (*quit)(void *), void *arg,
 					  struct error *);
 void virtio_console_free(struct virtio_console *); /* NULL is fine */
+
+extern const struct device_class virtio_console_class;
 
 #endif

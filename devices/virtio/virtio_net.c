@@ -18,6 +18,7 @@
 #include <linux/if_tun.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@
 #include "devices/backend/tap.h"
 #include "devices/virtio/vhost_net.h"
 #include "devices/virtio/virtio_pci.h"
+#include "vmm/core/device.h"
 #include "vmm/core/iov.h"
 #include "vmm/core/log.h"
 
@@ -383,3 +385,83 @@ void virtio_net_free(struct virtio_net *n)
 		return; /* never: its thread waits for nobody but us */
 	net_release(n);
 }
+
+/* ---- what a user asks for ---- */
+
+struct net_opts {
+	const char *kind, *ifname;
+	uint8_t mac[6]; /* zeroes: make one up */
+	unsigned vhost; /* 0: where the host has it, 1: not */
+};
+
+#define IN(field) offsetof(struct net_opts, field)
+static const struct key net_keys[] = {
+	{ "KIND", KEY_STRING, IN(kind), 0, 0, { 0 } },
+	{ "ifname", KEY_STRING, IN(ifname), 0, IFNAMSIZ - 1, { 0 } },
+	{ "mac", KEY_MAC, IN(mac), 0, 0, { 0 } },
+	{ "vhost", KEY_CHOICE, IN(vhost), 0, 0, { "on", "off" } },
+	{ 0 },
+};
+
+static struct net_config net_config(const struct device *d)
+{
+	static const uint8_t none[6];
+	const struct net_opts *o = d->opts;
+	struct net_config c = {
+		.ifname = o->ifname,
+		.has_mac = memcmp(o->mac, none, sizeof(none)) != 0,
+		.no_vhost = o->vhost,
+		.index = d->index,
+	};
+
+	memcpy(c.mac, o->mac, sizeof(c.mac));
+	return c;
+}
+
+static int net_check(const struct device *d, const struct device_list *l, struct error *err)
+{
+	const struct net_opts *o = d->opts;
+
+	(void)l;
+	if (strcmp(o->kind, "tap") == 0)
+		return 0;
+	return error_set(err, -EINVAL, "'%s' is not supported: use tap", o->kind);
+}
+
+static int net_open(struct device *d, const struct device_env *env, struct error *err)
+{
+	struct net_config c = net_config(d);
+
+	(void)env;
+	d->state = virtio_net_open(&c, err);
+	return d->state ? 0 : err->code;
+}
+
+static int net_plug(struct device *d, const struct device_env *env, struct error *err)
+{
+	struct net_config c = net_config(d);
+
+	return virtio_net_plug(d->state, env->pci, env->bus, env->devfn, &c, err);
+}
+
+static bool net_close(struct device *d)
+{
+	virtio_net_free(d->state);
+	return true;
+}
+
+const struct device_class virtio_net_class = {
+	.name = "virtio-net",
+	.option = "net",
+	.arg = "tap[,...]",
+	.help = "  --net tap[,ifname=I][,mac=M][,vhost=off]  virtio-net\n",
+	.keys = net_keys,
+	.positional = true,
+	.pci = true,
+	.most = 8,
+	.opts_size = sizeof(struct net_opts),
+	.check = net_check,
+	.open = net_open,
+	.plug = net_plug,
+	.close = net_close,
+};

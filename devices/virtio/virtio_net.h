@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct device_class;
 struct error;
 struct pci_bus;
 struct pci_root;
@@ -30,5 +31,7 @@ int virtio_net_plug(struct virtio_net *, struct pci_root *, struct pci_bus *, ui
 struct virtio_net *virtio_net_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
 				  const struct net_config *, struct error *);
 void virtio_net_free(struct virtio_net *); /* NULL is fine */
+
+extern const struct device_class virtio_net_class;
 
 #endif

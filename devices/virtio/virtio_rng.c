@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "devices/virtio/virtio_pci.h"
+#include "vmm/core/device.h"
 #include "vmm/core/iov.h"
 
 #define QUEUE_SIZE 64
@@ -93,3 +94,27 @@ void virtio_rng_free(struct virtio_rng *r)
 	virtio_destroy(&r->vdev);
 	free(r);
 }
+
+/* ---- what a user asks for ---- */
+
+static int rng_plug(struct device *d, const struct device_env *env, struct error *err)
+{
+	d->state = virtio_rng_new(env->pci, env->bus, env->devfn, err);
+	return d->state ? 0 : err->code;
+}
+
+static bool rng_close(struct device *d)
+{
+	virtio_rng_free(d->state);
+	return true;
+}
+
+const struct device_class virtio_rng_class = {
+	.name = "virtio-rng",
+	.option = "rng",
+	.help = "  --rng                                     virtio-rng\n",
+	.pci = true,
+	.most = 1,
+	.plug = rng_plug,
+	.close = rng_close,
+};

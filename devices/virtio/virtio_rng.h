@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+struct device_class;
 struct error;
 struct pci_bus;
 struct pci_root;
@@ -13,5 +14,7 @@ struct virtio_rng;
 struct virtio_rng *virtio_rng_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
 				  struct error *);
 void virtio_rng_free(struct virtio_rng *); /* NULL is fine */
+
+extern const struct device_class virtio_rng_class;
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The command line: words separated by newlines. Whatever is accepted keeps the promises of
- * config.h. */
+ * options.h. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/chipset/serial.h"
+#include "devices/virtio/virtio_blk.h"
 #include "vmm/machine/options.h"
 #include "vmm/placement/pin.h"
 
@@ -17,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *argv[MAX_WORDS] = { "minivmm" }, *text = malloc(size + 1), *save, *w;
 	struct config c;
 	struct error err = { 0 };
+	const struct device *d;
 	int argc = 1, rc;
 
 	memcpy(text, data, size);
@@ -28,13 +31,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rc < 0 && !err.text[0])
 		abort();
 	if (rc == 0 && c.action == CONFIG_RUN) {
-		if (c.topo.sockets * c.topo.cores * c.topo.threads != c.cpus.n || c.n_serial == 0 ||
-		    c.memory == 0 || c.n_disks > CONFIG_MAX_DISKS)
+		if (c.topo.sockets * c.topo.cores * c.topo.threads != c.cpus.n ||
+		    !device_next(&c.devices, &serial_class, NULL) || c.memory == 0 ||
+		    device_count(&c.devices, &virtio_blk_class) > 16)
 			abort();
 		if (c.pin_kind == PIN_LIST && (!c.cpus.pin || c.pin[c.cpus.n - 1] >= PIN_CPUS))
 			abort();
-		if (c.n_disks && !c.disk[c.n_disks - 1].path)
-			abort();
+		/* A disk's options begin with its path. */
+		for (d = NULL; (d = device_next(&c.devices, &virtio_blk_class, d));)
+			if (!*(const char **)d->opts)
+				abort();
 	}
 	config_free(&c);
 	free(text);

@@ -8,11 +8,15 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "devices/chipset/serial.h"
+#include "devices/virtio/virtio_blk.h"
+#include "devices/virtio/virtio_console.h"
+#include "devices/virtio/virtio_net.h"
 #include "vmm/core/addr.h"
 #include "vmm/machine/options.h"
 #include "vmm/placement/ram.h"
 
-#define MAX_WORDS 16
+#define MAX_WORDS 40
 
 static struct config c;
 static struct error err;
@@ -38,6 +42,31 @@ static int parse(const char *line)
 			fail_msg("%s", err.text); \
 	} while (0)
 
+/* The i-th device of a class; the field that one of its keys is read into. */
+static const struct device *nth(const struct device_class *class, unsigned i)
+{
+	const struct device *d = NULL;
+
+	while ((d = device_next(&c.devices, class, d)) && d->index != i)
+		;
+	assert_non_null(d);
+	return d;
+}
+
+static const void *field(const struct device_class *class, unsigned i, const char *key)
+{
+	const struct key *k = class->keys;
+
+	while (strcmp(k->name, key) != 0)
+		assert_non_null((++k)->name);
+	return (const char *)nth(class, i)->opts + k->offset;
+}
+
+#define text(class, i, key)   (*(const char *const *)field(class, i, key))
+#define number(class, i, key) (*(const uint64_t *)field(class, i, key))
+#define choice(class, i, key) (*(const unsigned *)field(class, i, key))
+#define flag(class, i, key)   (*(const bool *)field(class, i, key))
+
 static void bad(const char *line, const char *names)
 {
 	assert_true(parse(line) < 0);
@@ -52,9 +81,9 @@ static void test_defaults(void **state)
 	assert_int_equal(c.action, CONFIG_RUN);
 	assert_int_equal(c.cpus.n, 1);
 	assert_int_equal(c.memory, GiB);
-	assert_string_equal(c.serial[0], "stdio");
+	assert_string_equal(device_arg(nth(&serial_class, 0)), "stdio");
 	good("--daemonize");
-	assert_string_equal(c.serial[0], "null");
+	assert_string_equal(device_arg(nth(&serial_class, 0)), "null");
 	good("--help --nonsense");
 	assert_int_equal(c.action, CONFIG_HELP);
 	good("--version");
@@ -220,22 +249,26 @@ static void test_scheduling(void **state)
 
 static void test_disk(void **state)
 {
+	char line[512];
+	unsigned i;
+	int n = 0;
+
 	(void)state;
 	good("--disk a,,b.img,ro,cache=writeback,aio=libaio,queues=4,serial=x --disk /dev/sdb");
-	assert_int_equal(c.n_disks, 2);
-	assert_string_equal(c.disk[0].path, "a,b.img");
-	assert_string_equal(c.disk[0].serial, "x");
-	assert_true(c.disk[0].ro);
-	assert_int_equal(c.disk[0].cache, CACHE_WRITEBACK);
-	assert_int_equal(c.disk[0].aio, AIO_LIBAIO);
-	assert_int_equal(c.disk[0].queues, 4);
-	assert_false(c.disk[1].ro);
+	assert_int_equal(device_count(&c.devices, &virtio_blk_class), 2);
+	assert_string_equal(text(&virtio_blk_class, 0, "PATH"), "a,b.img");
+	assert_string_equal(text(&virtio_blk_class, 0, "serial"), "x");
+	assert_true(flag(&virtio_blk_class, 0, "ro"));
+	assert_int_equal(choice(&virtio_blk_class, 0, "cache"), 1);
+	assert_int_equal(choice(&virtio_blk_class, 0, "aio"), 2);
+	assert_int_equal(number(&virtio_blk_class, 0, "queues"), 4);
+	assert_false(flag(&virtio_blk_class, 1, "ro"));
 	good("--disk ro=off");
-	assert_string_equal(c.disk[0].path, "ro=off");
-	assert_int_equal(c.disk[0].block_size, 0);
+	assert_string_equal(text(&virtio_blk_class, 0, "PATH"), "ro=off");
+	assert_int_equal(choice(&virtio_blk_class, 0, "logical_block_size"), 0);
 	good("--disk x,logical_block_size=4096 --disk y,logical_block_size=512");
-	assert_int_equal(c.disk[0].block_size, 2);
-	assert_int_equal(c.disk[1].block_size, 1);
+	assert_int_equal(choice(&virtio_blk_class, 0, "logical_block_size"), 2);
+	assert_int_equal(choice(&virtio_blk_class, 1, "logical_block_size"), 1);
 	bad("--disk x,logical_block_size=1024", "logical_block_size");
 	bad("--disk x,cache=maybe", "cache");
 	bad("--disk x,queues=0", "queues");
@@ -248,19 +281,27 @@ static void test_disk(void **state)
 	bad("--disk x,ro=perhaps", "ro");
 	bad("--disk ,ro", "--disk");
 	bad("--disk x,", "--disk");
+	for (i = 0; i < 17; i++)
+		n += sprintf(line + n, " --disk %u", i);
+	bad(line, "--disk: at most 16");
 }
 
 static void test_net(void **state)
 {
-	const uint8_t mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
+	const uint8_t mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 }, none[6] = { 0 };
 
 	(void)state;
 	good("--net tap,ifname=tap0,mac=52:54:00:12:34:56");
-	assert_memory_equal(c.net[0].mac, mac, 6);
-	assert_true(c.net[0].has_mac);
+	assert_memory_equal(field(&virtio_net_class, 0, "mac"), mac, 6);
+	assert_int_equal(choice(&virtio_net_class, 0, "vhost"), 0);
 	good("--net tap");
-	assert_false(c.net[0].has_mac);
-	bad("--net bridge", "bridge");
+	assert_memory_equal(field(&virtio_net_class, 0, "mac"), none, 6);
+	good("--net tap,vhost=off");
+	assert_int_equal(choice(&virtio_net_class, 0, "vhost"), 1);
+	bad("--net bridge", "--net: 'bridge' is not supported: use tap");
+	bad("--rng --rng", "--rng: at most 1");
+	bad("--rng=on", "--rng takes no value");
+	bad("--net", "--net needs a value: tap");
 	bad("--net tap,mac=01:00:00:00:00:00", "mac");
 	bad("--net tap,mac=52:54:00", "mac");
 	bad("--net tap,ifname=an-interface-name-too-long", "ifname");
@@ -373,8 +414,8 @@ static void test_contradictions(void **state)
 	good("--kernel k --append=");
 	good("--serial none --serial unix:/tmp/x");
 	good("--console stdio");
-	assert_string_equal(c.console, "stdio");
-	assert_string_equal(c.serial[0], "null");
+	assert_string_equal(device_arg(nth(&virtio_console_class, 0)), "stdio");
+	assert_string_equal(device_arg(nth(&serial_class, 0)), "null");
 }
 
 static void test_help_fits(void **state)

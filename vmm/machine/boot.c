@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/chipset/serial.h"
 #include "firmware/e820.h"
 #include "firmware/fdt.h"
 #include "devices/chipset/fw_cfg.h"
@@ -54,8 +55,8 @@ static int fill_acpi(struct vm *vm, struct acpi_config *a)
 		.ecam_size = MACHINE_ECAM_SIZE,
 		.pmbase = ICH9_PMBASE_DEFAULT,
 		.pci_node = ACPI_NO_NODE,
-		.com1 = strcmp(vm->cfg->serial[0], "none") != 0,
-		.com2 = vm->cfg->n_serial > 1 && strcmp(vm->cfg->serial[1], "none") != 0,
+		.com1 = serial_place(&vm->cfg->devices, 0) != NULL,
+		.com2 = serial_place(&vm->cfg->devices, 1) != NULL,
 		.rtc = true,
 	};
 	if (vm->numa) {
@@ -158,8 +159,6 @@ static void dtb_numa(const struct vm *vm, struct fdt_machine *m, struct fdt_memo
 
 static int build_dtb(struct vm *vm, struct error *err)
 {
-	static const uint16_t port[] = { SERIAL_COM1, SERIAL_COM2 };
-	static const uint8_t irq[] = { 4, 3 };
 	struct fdt_machine m = {
 		.name = vm->cfg->name,
 		.low_ram = vm->map.low_ram,
@@ -183,11 +182,13 @@ static int build_dtb(struct vm *vm, struct error *err)
 	int rc = 0;
 
 	dtb_numa(vm, &m, memory);
-	for (i = 0; i < vm->cfg->n_serial; i++) {
-		if (strcmp(vm->cfg->serial[i], "none") == 0)
+	for (i = 0; i < SERIAL_PORTS; i++) {
+		const struct serial_place *p = serial_place(&vm->cfg->devices, i);
+
+		if (!p)
 			continue;
-		m.serial_port[m.n_serial] = port[i];
-		m.serial_irq[m.n_serial++] = irq[i];
+		m.serial_port[m.n_serial] = p->port;
+		m.serial_irq[m.n_serial++] = p->irq;
 	}
 	if (vm->kernel_fd >= 0) {
 		rc = memory_map(vm, &map);

@@ -7,7 +7,7 @@
  * device that wants the machine reset or off only asks (machine_request_*): the vCPUs are told to
  * pause and the loop does the work when all of them stand still.
  *
- * Adding a device: a file in devices/, a field in struct vm, and a row in `devices` below.
+ * Adding a device that users ask for: a file with its class in devices/, and a row in classes.c.
  *
  * Exit status: 0 power-off, reset under --no-reboot, or asked to stop; what the guest wrote to port
  * 0xf4 (low 8 bits); 1 when the machine failed.
@@ -23,13 +23,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "devices/backend/chardev.h"
-#include "devices/virtio/virtio_blk.h"
-#include "devices/virtio/virtio_console.h"
-#include "devices/virtio/virtio_net.h"
-#include "devices/virtio/virtio_rng.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
+#include "vmm/machine/classes.h"
 
 void machine_stop(struct vm *vm, int status)
 {
@@ -269,83 +265,6 @@ static int realize_extra(struct vm *vm, struct error *err)
 	return vm->cfg->extra ? vm->cfg->extra(vm, vm->cfg->extra_arg, err) : 0;
 }
 
-static int realize_debugcon(struct vm *vm, struct error *err)
-{
-	const char *to = vm->cfg->debugcon;
-
-	return to ? debugcon_init(&vm->debugcon, vm->pio, vm->loop, to, err) : 0;
-}
-
-static void unrealize_debugcon(struct vm *vm)
-{
-	if (vm->cfg->debugcon)
-		debugcon_destroy(&vm->debugcon, vm->pio);
-}
-
-static void on_quit(void *arg)
-{
-	struct serial *s = arg;
-
-	/* The opaque of a front end is its serial port; the port knows nothing of the machine. */
-	machine_request_power_off(s->owner);
-}
-
-static int realize_one_serial(struct vm *vm, unsigned i, struct error *err)
-{
-	static const uint16_t port[] = { SERIAL_COM1, SERIAL_COM2 };
-	static const uint8_t gsi[] = { 4, 3 };
-	struct serial *s = &vm->serial[i];
-	struct chardev_front front = {
-		.room = serial_room, .input = serial_input, .quit = on_quit, .opaque = s
-	};
-	int rc;
-
-	if (strcmp(vm->cfg->serial[i], "none") == 0)
-		return 0;
-	rc = serial_init(s, vm->pio, vm->irq, port[i], gsi[i]);
-	if (rc < 0)
-		return init_error(rc, "serial port", err);
-	s->owner = vm;
-	vm->chardev[i] = chardev_open(vm->loop, vm->cfg->serial[i], &front, err);
-	if (!vm->chardev[i])
-		return error_prefix(err, "--serial %s", vm->cfg->serial[i]);
-	s->back = vm->chardev[i];
-	return 0;
-}
-
-static void unrealize_serial(struct vm *vm)
-{
-	unsigned i;
-
-	for (i = 0; i < vm->cfg->n_serial; i++) {
-		if (vm->serial[i].region.ops)
-			serial_destroy(&vm->serial[i], vm->pio);
-		chardev_close(vm->chardev[i]);
-		vm->chardev[i] = NULL;
-	}
-}
-
-static int realize_serial(struct vm *vm, struct error *err)
-{
-	unsigned i;
-	int rc = 0;
-
-	for (i = 0; i < vm->cfg->n_serial && rc == 0; i++)
-		rc = realize_one_serial(vm, i, err);
-	if (rc < 0)
-		unrealize_serial(vm);
-	return rc;
-}
-
-static void reset_serial(struct vm *vm)
-{
-	unsigned i;
-
-	for (i = 0; i < vm->cfg->n_serial; i++)
-		if (vm->serial[i].region.ops)
-			serial_reset(&vm->serial[i]);
-}
-
 static int realize_chipset(struct vm *vm, struct error *err)
 {
 	int rc;
@@ -385,88 +304,79 @@ static void reset_pci(struct vm *vm)
 	pci_reset_all(&vm->pci);
 }
 
-static void unrealize_disks(struct vm *vm)
-{
-	unsigned i;
+/* What users asked for, by class, in the order of the table of classes. */
 
-	for (i = 0; i < vm->cfg->n_disks; i++) {
-		if (!virtio_blk_free(vm->disk[i])) {
-			log_error("--disk %s: its storage does not answer; what is in flight there "
-				  "is given up",
-				  vm->cfg->disk[i].path);
-			vm->hung = true;
-		}
-		vm->disk[i] = NULL;
-	}
+static struct device_env device_env(struct vm *vm)
+{
+	return (struct device_env){
+		.devices = &vm->cfg->devices,
+		.cpus = (unsigned)vm->cfg->cpus.n,
+		.pci = &vm->pci,
+		.bus = &vm->pci.bus,
+		.power_off = machine_request_power_off,
+		.power_off_arg = vm,
+	};
 }
 
-static int realize_disks(struct vm *vm, struct error *err)
+/* Root ports may have taken a slot already. Slot 31, the LPC bridge's, says that none is free. */
+static uint8_t free_devfn(struct vm *vm)
 {
-	unsigned i;
-
-	for (i = 0; i < vm->cfg->n_disks; i++) {
-		struct blk_config c = machine_disk_config(vm, i);
-
-		if (virtio_blk_plug(vm->disk[i], &vm->pci, &vm->pci.bus,
-				    PCI_DEVFN(vm->next_slot++, 0), &c, err) == 0)
-			continue;
-		unrealize_disks(vm);
-		return error_prefix(err, "--disk");
-	}
-	return 0;
+	while (vm->next_slot < 31 && vm->pci.bus.dev[PCI_DEVFN(vm->next_slot, 0)])
+		vm->next_slot++;
+	return PCI_DEVFN(vm->next_slot++, 0);
 }
 
-static void unrealize_nets(struct vm *vm)
+static int plug_class(struct vm *vm, const struct device_class *class, struct error *err)
 {
-	unsigned i;
+	struct device_env env = device_env(vm);
+	struct device *d = NULL;
 
-	for (i = 0; i < vm->cfg->n_nets; i++) {
-		virtio_net_free(vm->net[i]);
-		vm->net[i] = NULL;
-	}
-}
-
-static int realize_nets(struct vm *vm, struct error *err)
-{
-	unsigned i;
-
-	for (i = 0; i < vm->cfg->n_nets; i++) {
-		struct net_config c = machine_net_config(vm, i);
-
-		if (virtio_net_plug(vm->net[i], &vm->pci, &vm->pci.bus,
-				    PCI_DEVFN(vm->next_slot++, 0), &c, err) == 0)
-			continue;
-		unrealize_nets(vm);
-		return error_prefix(err, "--net tap");
+	while ((d = device_next(&vm->cfg->devices, class, d))) {
+		if (class->pci)
+			env.devfn = free_devfn(vm);
+		if (device_plug(d, &env, err) < 0)
+			return err->code;
 	}
 	return 0;
 }
 
-static int realize_rng(struct vm *vm, struct error *err)
+static int plug_classes(struct vm *vm, bool late, struct error *err)
 {
-	if (!vm->cfg->rng)
-		return 0;
-	vm->rng = virtio_rng_new(&vm->pci, &vm->pci.bus, PCI_DEVFN(vm->next_slot++, 0), err);
-	return vm->rng ? 0 : error_prefix(err, "--rng");
+	const struct device_class *const *c;
+
+	for (c = device_classes; *c; c++)
+		if ((*c)->late == late && plug_class(vm, *c, err) < 0)
+			return err->code;
+	return 0;
 }
 
-static void unrealize_rng(struct vm *vm)
+static int realize_asked(struct vm *vm, struct error *err)
 {
-	virtio_rng_free(vm->rng);
+	return plug_classes(vm, false, err);
 }
 
-static int realize_console(struct vm *vm, struct error *err)
+static int realize_late(struct vm *vm, struct error *err)
 {
-	if (!vm->cfg->console)
-		return 0;
-	vm->console = virtio_console_new(&vm->pci, &vm->pci.bus, PCI_DEVFN(vm->next_slot++, 0),
-					 vm->cfg->console, machine_request_power_off, vm, err);
-	return vm->console ? 0 : error_prefix(err, "--console %s", vm->cfg->console);
+	return plug_classes(vm, true, err);
 }
 
-static void unrealize_console(struct vm *vm)
+/* Also those that were only opened. */
+static void close_asked(struct vm *vm)
 {
-	virtio_console_free(vm->console);
+	unsigned i = 0;
+
+	while (device_classes[i])
+		i++;
+	while (i-- > 0)
+		vm->hung |= !devices_close(&vm->cfg->devices, device_classes[i]);
+}
+
+static void reset_asked(struct vm *vm)
+{
+	const struct device_class *const *c;
+
+	for (c = device_classes; *c; c++)
+		devices_reset(&vm->cfg->devices, *c);
 }
 
 struct device_row {
@@ -480,14 +390,9 @@ static const struct device_row devices[] = {
 	{ realize_exit_port, NULL, NULL },
 	{ realize_extra, NULL, NULL },
 	{ realize_chipset, unrealize_chipset, reset_pci }, /* resets everything on the PCI bus */
-	{ realize_disks, unrealize_disks, NULL },
-	{ realize_nets, unrealize_nets, NULL },
-	{ realize_rng, unrealize_rng, NULL },
+	{ realize_asked, NULL, reset_asked },
 	{ machine_vfio_realize, machine_vfio_unrealize, machine_vfio_reset },
-	{ realize_console, unrealize_console, NULL },
-	/* After what may fail: their files are emptied. */
-	{ realize_debugcon, unrealize_debugcon, NULL },
-	{ realize_serial, unrealize_serial, reset_serial },
+	{ realize_late, NULL, NULL },
 };
 
 static int realize_devices(struct vm *vm, struct error *err)
@@ -663,9 +568,8 @@ static void take_down(struct vm *vm)
 	/* All at once, so that those that do not answer are waited for together. */
 	if (vm->pci.mmio)
 		pci_quiesce(&vm->pci);
+	close_asked(vm);
 	unrealize_devices(vm);
-	unrealize_disks(vm); /* those that were opened only */
-	unrealize_nets(vm);
 	machine_vfio_close(vm);
 	irq_table_free(vm->irq);
 	bus_free(vm->pio);

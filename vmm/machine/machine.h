@@ -9,11 +9,9 @@
 
 #include "devices/chipset/acpi_pm.h"
 #include "devices/chipset/cmos_rtc.h"
-#include "devices/chipset/debugcon.h"
 #include "devices/chipset/exit_port.h"
 #include "devices/chipset/ich9_lpc.h"
 #include "devices/pci/pci_host.h"
-#include "devices/chipset/serial.h"
 #include "firmware/acpi/acpi.h"
 #include "firmware/ovmf.h"
 #include "vmm/machine/options.h"
@@ -83,15 +81,8 @@ struct vm {
 	struct acpi_pm pm;
 	struct cmos_rtc cmos;
 	struct exit_port exit_port;
-	struct debugcon debugcon;
-	struct serial serial[CONFIG_MAX_SERIAL];
-	struct chardev *chardev[CONFIG_MAX_SERIAL];
-	struct virtio_blk *disk[CONFIG_MAX_DISKS];
-	struct virtio_net *net[CONFIG_MAX_NETS];
-	struct virtio_rng *rng;
 	struct machine_vfio *vfio; /* NULL: no --vfio */
-	struct virtio_console *console;
-	uint8_t next_slot; /* of 00:xx.0 */
+	uint8_t next_slot;	   /* of 00:xx.0 */
 
 	/* Boot: one of the two. */
 	struct fw_cfg *fw_cfg;
@@ -134,9 +125,6 @@ void machine_stop(struct vm *, int status);
  * should be, may it be used. What is read is opened here and stays open; what is written to is only
  * looked at. Nothing on the host has changed when it fails. */
 int machine_look(struct vm *, struct error *);
-/* The disks' and the network's configuration: the same for opening and for plugging them. */
-struct blk_config machine_disk_config(const struct vm *, unsigned i);
-struct net_config machine_net_config(const struct vm *, unsigned i);
 
 /* memory.c. What RAM will be made of; refuses what this host cannot give. */
 int machine_memory_look(struct vm *, struct error *);

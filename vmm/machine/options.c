@@ -17,10 +17,11 @@
 #include <unistd.h>
 
 #include "devices/backend/chardev.h"
-#include "devices/virtio/virtio_blk.h"
+#include "devices/chipset/serial.h"
 #include "vfio/host/sysfs.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/keys.h"
+#include "vmm/machine/classes.h"
 #include "vmm/placement/ram.h"
 
 struct option {
@@ -174,29 +175,6 @@ static int opt_one_key(struct config *c, const struct option *o, const char *arg
 	return key_set(&r, o->keys, arg, err) < 0 ? error_prefix(err, "--%s", o->name) : 0;
 }
 
-static int opt_disk(struct config *c, const struct option *o, const char *arg, struct error *err)
-{
-	if (c->n_disks == CONFIG_MAX_DISKS)
-		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_DISKS);
-	return read_keys(c, o, arg, &c->disk[c->n_disks++], err);
-}
-
-static int opt_net(struct config *c, const struct option *o, const char *arg, struct error *err)
-{
-	static const uint8_t none[6];
-	struct config_net *n = &c->net[c->n_nets];
-	int rc;
-
-	if (c->n_nets == CONFIG_MAX_NETS)
-		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_NETS);
-	c->n_nets++;
-	rc = read_keys(c, o, arg, n, err);
-	n->has_mac = memcmp(n->mac, none, sizeof(none)) != 0;
-	if (rc == 0 && strcmp(n->kind, "tap") != 0)
-		return error_set(err, -EINVAL, "--%s %s: the one kind is tap", o->name, n->kind);
-	return rc;
-}
-
 /* Two options for one device, or an address that is none, are usage errors: nothing was looked at
  * yet. */
 static int check_vfio(struct config *c, const struct config_vfio *v, struct error *err)
@@ -234,49 +212,7 @@ static int opt_vfio(struct config *c, const struct option *o, const char *arg, s
 	return check_vfio(c, v, err);
 }
 
-static bool serial_ok(const char *s)
-{
-	return strcmp(s, "none") == 0 || chardev_spec_ok(s);
-}
-
-static int opt_serial(struct config *c, const struct option *o, const char *arg, struct error *err)
-{
-	if (c->n_serial == CONFIG_MAX_SERIAL)
-		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_SERIAL);
-	if (!serial_ok(arg))
-		return error_set(err, -EINVAL,
-				 "--%s %s: use stdio, pty, file:PATH[,max=SIZE], unix:PATH, null "
-				 "or none; SIZE is at least 64K",
-				 o->name, arg);
-	c->serial[c->n_serial] = key_pool_keep(&c->pool, strdup(arg));
-	return c->serial[c->n_serial++] ? 0 : error_set(err, -ENOMEM, "no memory");
-}
-
 #define IN(type, field) offsetof(struct type, field)
-
-static const struct key disk_keys[] = {
-	{ "PATH", KEY_STRING, IN(config_disk, path), 0, 0, { 0 } },
-	{ "ro", KEY_FLAG, IN(config_disk, ro), 0, 0, { 0 } },
-	{ "cache", KEY_CHOICE, IN(config_disk, cache), 0, 0, { "none", "writeback" } },
-	{ "aio", KEY_CHOICE, IN(config_disk, aio), 0, 0, { "auto", "io_uring", "libaio" } },
-	{ "format", KEY_CHOICE, IN(config_disk, format), 0, 0, { "auto", "raw" } },
-	{ "queues", KEY_NUMBER, IN(config_disk, queues), 1, BLK_MAX_QUEUES, { 0 } },
-	{ "logical_block_size",
-	  KEY_CHOICE,
-	  IN(config_disk, block_size),
-	  0,
-	  0,
-	  { "auto", "512", "4096" } },
-	{ "serial", KEY_STRING, IN(config_disk, serial), 0, BLK_SERIAL_LEN, { 0 } },
-	{ 0 },
-};
-
-static const struct key net_keys[] = {
-	{ "KIND", KEY_STRING, IN(config_net, kind), 0, 0, { 0 } },
-	{ "ifname", KEY_STRING, IN(config_net, ifname), 0, 15, { 0 } },
-	{ "mac", KEY_MAC, IN(config_net, mac), 0, 0, { 0 } },
-	{ 0 },
-};
 
 static const struct key vfio_keys[] = {
 	{ "BDF", KEY_STRING, IN(config_vfio, address), 0, 0, { 0 } },
@@ -353,12 +289,6 @@ static const struct option options[] = {
 	STRING("append", "STRING", append),
 	{ "vfio", "BDF[,...]", opt_vfio, 0, vfio_keys },
 	FLAG("bind", bind),
-	{ "disk", "PATH[,...]", opt_disk, 0, disk_keys },
-	{ "net", "tap[,...]", opt_net, 0, net_keys },
-	FLAG("rng", rng),
-	{ "serial", "TO", opt_serial, 0, NULL },
-	STRING("console", "TO", console),
-	STRING("debugcon", "FILE", debugcon),
 	STRING("pidfile", "FILE", pidfile),
 	FLAG("daemonize", daemonize),
 	FLAG("no-reboot", no_reboot),
@@ -369,7 +299,7 @@ static const struct option options[] = {
 	{ "version", NULL, opt_action, 0, NULL },
 };
 
-static const char help[] =
+static const char help_head[] =
 	"usage: minivmm [run] OPTION...           a Linux/KVM machine for PCI devices\n"
 	"machine\n"
 	"  --cpus N[,sockets=S,cores=C,threads=T][,pin=LIST|auto]  --rt PRIO  --idle poll\n"
@@ -382,84 +312,112 @@ static const char help[] =
 	"  --no-reboot  --rtc utc|localtime          a reset ends the run; its clock\n"
 	"devices\n"
 	"  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
-	"       [,p2p=auto|on|off][,p2p-clique=N]  [--bind]  a PCI device (bound for it)\n"
-	"  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
-	"         [,queues=N][,serial=S][,logical_block_size=512|4096]  virtio-blk, raw\n"
-	"  --net tap[,ifname=I][,mac=M]              virtio-net\n"
-	"  --rng  --console TO                       virtio-rng, virtio-console\n"
-	"  --serial stdio|pty|file:F[,max=SIZE]|unix:F|null|none    COM1, then COM2\n"
-	"  --debugcon FILE[,max=SIZE]                what firmware writes to port 0x402\n"
+	"       [,p2p=auto|on|off][,p2p-clique=N]  [--bind]  a PCI device (bound for it)\n";
+static const char help_tail[] =
 	"process\n"
-	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]\n"
-	"  --dump-dtb FILE                           write the device tree and exit\n"
+	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]  --dump-dtb FILE\n"
 	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n"
 	"beside: minivmm check|bind|restore [BDF], groups, vf PF, import|report F, bench\n";
 
 void config_help(int fd)
 {
-	(void)!write(fd, help, sizeof(help) - 1);
+	const struct device_class *const *c;
+
+	(void)!write(fd, help_head, sizeof(help_head) - 1);
+	for (c = device_classes; *c; c++)
+		(void)!write(fd, (*c)->help, strlen((*c)->help));
+	(void)!write(fd, help_tail, sizeof(help_tail) - 1);
 }
 
-static const struct option *find_option(const char *arg, size_t *len)
+static bool is_name(const char *name, const char *arg, size_t len)
+{
+	return strlen(name) == len && strncmp(name, arg, len) == 0;
+}
+
+static const struct option *find_option(const char *arg, size_t len)
 {
 	unsigned i;
 
-	if (strcmp(arg, "-h") == 0)
-		arg = "--help";
-	if (strcmp(arg, "-v") == 0)
-		arg = "--verbose";
-	if (strncmp(arg, "--", 2) != 0)
-		return NULL;
-	*len = strcspn(arg + 2, "=");
 	for (i = 0; i < ARRAY_SIZE(options); i++)
-		if (strlen(options[i].name) == *len && strncmp(options[i].name, arg + 2, *len) == 0)
+		if (is_name(options[i].name, arg, len))
 			return &options[i];
 	return NULL;
+}
+
+static const struct device_class *find_class(const char *arg, size_t len)
+{
+	const struct device_class *const *c;
+
+	for (c = device_classes; *c; c++)
+		if (is_name((*c)->option, arg, len))
+			return *c;
+	return NULL;
+}
+
+static int add_device(struct config *c, const struct device_class *class, const char *arg,
+		      struct error *err)
+{
+	int rc = device_create(&c->devices, class, arg, err);
+
+	return rc < 0 ? error_prefix(err, "--%s", class->option) : 0;
+}
+
+static const char *long_form(const char *arg)
+{
+	if (strcmp(arg, "-h") == 0)
+		return "--help";
+	return strcmp(arg, "-v") == 0 ? "--verbose" : arg;
 }
 
 /* Handles argv[i]; returns how many words it took. */
 static int parse_option(struct config *c, int argc, char **argv, int i, struct error *err)
 {
-	size_t len = 0;
-	const struct option *o = find_option(argv[i], &len);
-	const char *val = NULL;
+	const char *arg = long_form(argv[i]), *val = NULL, *takes;
+	size_t len = strcspn(arg, "=");
+	bool dashed = strncmp(arg, "--", 2) == 0;
+	const struct option *o = dashed ? find_option(arg + 2, len - 2) : NULL;
+	const struct device_class *class = dashed ? find_class(arg + 2, len - 2) : NULL;
 	int used = 1, rc;
 
-	if (!o)
+	if (!o && !class)
 		return error_set(err, -EINVAL, "%s is not known: see minivmm --help", argv[i]);
-	if (argv[i][0] == '-' && argv[i][1] == '-' && argv[i][2 + len] == '=')
-		val = argv[i] + 2 + len + 1;
-	if (!o->arg && val)
-		return error_set(err, -EINVAL, "--%s takes no value", o->name);
-	if (o->arg && o->arg[0] != '[' && !val) {
+	takes = o ? o->arg : class->arg;
+	if (arg[len] == '=')
+		val = arg + len + 1;
+	if (!takes && val)
+		return error_set(err, -EINVAL, "%.*s takes no value", (int)len, arg);
+	if (takes && takes[0] != '[' && !val) {
 		if (i + 1 >= argc)
-			return error_set(err, -EINVAL, "--%s needs a value: %s", o->name, o->arg);
+			return error_set(err, -EINVAL, "%s needs a value: %s", arg, takes);
 		val = argv[i + 1];
 		used = 2;
 	}
-	rc = o->parse(c, o, val, err);
+	rc = o ? o->parse(c, o, val, err) : add_device(c, class, val, err);
 	return rc < 0 ? rc : used;
 }
 
-static int check_serial(struct config *c, struct error *err)
+static bool is_stdio(const struct device *d)
 {
-	unsigned i, stdio = c->console && strcmp(c->console, "stdio") == 0;
+	return device_arg(d) && strcmp(device_arg(d), "stdio") == 0;
+}
 
-	if (c->console && (!serial_ok(c->console) || strcmp(c->console, "none") == 0))
-		return error_set(err, -EINVAL,
-				 "--console %s: use stdio, pty, file:PATH[,max=SIZE], unix:PATH or "
-				 "null; SIZE is at least 64K",
-				 c->console);
-	if (c->n_serial == 0)
-		c->serial[c->n_serial++] = c->daemonize || stdio ? "null" : "stdio";
-	for (i = 0; i < c->n_serial; i++)
-		stdio += strcmp(c->serial[i], "stdio") == 0;
+/* The terminal has one user, and there is a serial port. */
+static int check_stdio(struct config *c, struct error *err)
+{
+	const struct device *d;
+	unsigned stdio = 0;
+
+	for (d = c->devices.first; d; d = d->next)
+		stdio += is_stdio(d);
 	if (stdio > 1)
 		return error_set(err, -EINVAL, "--serial or --console: stdio is given twice");
 	if (stdio && c->daemonize)
 		return error_set(err, -EINVAL,
 				 "--daemonize contradicts --serial or --console stdio");
-	return 0;
+	if (device_next(&c->devices, &serial_class, NULL))
+		return 0;
+	return device_create(&c->devices, &serial_class, stdio || c->daemonize ? "null" : "stdio",
+			     err);
 }
 
 static int check(struct config *c, struct error *err)
@@ -477,7 +435,7 @@ static int check(struct config *c, struct error *err)
 			"--firmware the firmware starts the kernel");
 	if (!c->memory)
 		c->memory = GiB;
-	return check_serial(c, err);
+	return check_stdio(c, err);
 }
 
 int config_parse(struct config *c, int argc, char **argv, struct error *err)
@@ -499,5 +457,6 @@ int config_parse(struct config *c, int argc, char **argv, struct error *err)
 void config_free(struct config *c)
 {
 	key_pool_free(&c->pool);
+	device_list_free(&c->devices);
 	*c = (struct config){ 0 };
 }

@@ -7,37 +7,18 @@
 #include <stdint.h>
 
 #include "vmm/kvm/cpuid.h"
+#include "vmm/core/device.h"
 #include "vmm/core/error.h"
 #include "vmm/core/keys.h"
 
-#define CONFIG_MAX_DISKS  16
-#define CONFIG_MAX_NETS	  8
-#define CONFIG_MAX_SERIAL 2
-#define CONFIG_MAX_VFIO	  30
-#define CONFIG_MAX_CPUS	  255u
+#define CONFIG_MAX_VFIO 30
+#define CONFIG_MAX_CPUS 255u
 
 struct vm;
 
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
-enum config_cache { CACHE_NONE, CACHE_WRITEBACK };
 enum config_pin { PIN_NONE, PIN_LIST, PIN_AUTO };
-enum config_aio { AIO_AUTO, AIO_URING, AIO_LIBAIO };
 enum config_p2p { P2P_AUTO, P2P_ON, P2P_OFF };
-
-struct config_disk {
-	const char *path, *serial;
-	bool ro;
-	unsigned cache, aio; /* enum config_cache, config_aio */
-	unsigned format;     /* 1: raw was said, so a qcow2 signature is data */
-	unsigned block_size; /* logical; 0: 512, or a block device's own; 1: 512; 2: 4096 */
-	uint64_t queues;     /* 0: one per vCPU up to 4 */
-};
-
-struct config_net {
-	const char *kind, *ifname;
-	uint8_t mac[6];
-	bool has_mac;
-};
 
 #define CONFIG_NO_CLIQUE 16
 
@@ -78,18 +59,16 @@ struct config_cpu {
 
 struct config {
 	enum config_action action;
-	const char *name, *pidfile, *firmware, *nvram, *kernel, *initrd, *append, *debugcon,
-		*dump_dtb, *console, *stats_file;
+	const char *name, *pidfile, *firmware, *nvram, *kernel, *initrd, *append, *dump_dtb,
+		*stats_file;
 	uint64_t memory; /* bytes */
 	struct config_ram ram;
 	struct config_cpus cpus;
 	struct config_cpu cpu;
-	struct config_disk disk[CONFIG_MAX_DISKS];
-	struct config_net net[CONFIG_MAX_NETS];
+	struct device_list devices; /* all but those of --vfio */
 	struct config_vfio vfio[CONFIG_MAX_VFIO];
-	const char *serial[CONFIG_MAX_SERIAL];
-	unsigned n_disks, n_nets, n_vfio, n_serial;
-	bool daemonize, no_reboot, rng, bind, stats;
+	unsigned n_vfio;
+	bool daemonize, no_reboot, bind, stats;
 	unsigned verbose;
 	uint64_t rt;		/* SCHED_FIFO priority of the vCPUs' threads; 0: none */
 	unsigned idle;		/* 0 halt, 1 poll */

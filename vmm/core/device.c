@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmm/core/device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct device *device_next(const struct device_list *l, const struct device_class *class,
+			   const struct device *after)
+{
+	struct device *d = after ? after->next : l->first;
+
+	while (d && d->class != class)
+		d = d->next;
+	return d;
+}
+
+unsigned device_count(const struct device_list *l, const struct device_class *class)
+{
+	const struct device *d = NULL;
+	unsigned n = 0;
+
+	while ((d = device_next(l, class, d)))
+		n++;
+	return n;
+}
+
+static int read_opts(struct device_list *l, struct device *d, const char *arg, struct error *err)
+{
+	const struct device_class *c = d->class;
+	struct key_reader r = {
+		.keys = c->keys, .positional = c->positional, .pool = &l->strings, .base = d->opts
+	};
+	const char *s;
+
+	if (!c->arg)
+		return 0;
+	if (c->keys)
+		return keys_read(&r, arg, err);
+	s = key_pool_keep(&l->strings, strdup(arg));
+	memcpy(d->opts, &s, sizeof(s));
+	return s ? 0 : error_set(err, -ENOMEM, "no memory");
+}
+
+static void device_free(struct device *d)
+{
+	if (d)
+		free(d->opts);
+	free(d);
+}
+
+int device_create(struct device_list *l, const struct device_class *class, const char *arg,
+		  struct error *err)
+{
+	struct device *d = calloc(1, sizeof(*d)), **end = &l->first;
+	int ret;
+
+	if (d)
+		d->opts = calloc(1, class->opts_size ? class->opts_size : 1);
+	if (!d || !d->opts) {
+		device_free(d);
+		return error_set(err, -ENOMEM, "no memory");
+	}
+	d->class = class;
+	d->index = device_count(l, class);
+	ret = d->index < class->most ? read_opts(l, d, arg, err)
+				     : error_set(err, -EINVAL, "at most %u", class->most);
+	if (ret == 0 && class->check)
+		ret = class->check(d, l, err);
+	if (ret < 0) {
+		device_free(d);
+		return ret;
+	}
+	while (*end)
+		end = &(*end)->next;
+	*end = d;
+	return 0;
+}
+
+const char *device_arg(const struct device *d)
+{
+	const char *arg = NULL;
+
+	if (d->class->arg && !d->class->keys)
+		memcpy(&arg, d->opts, sizeof(arg));
+	return arg;
+}
+
+/* A string that is the whole argument helps to tell devices apart. */
+static int prefix_option(const struct device *d, struct error *err)
+{
+	const char *arg = device_arg(d);
+
+	return error_prefix(err, "--%s%s%s", d->class->option, arg ? " " : "", arg ? arg : "");
+}
+
+int devices_open(struct device_list *l, const struct device_class *class,
+		 const struct device_env *env, struct error *err)
+{
+	struct device *d = NULL;
+
+	while (class->open && (d = device_next(l, class, d)))
+		if (class->open(d, env, err) < 0)
+			return prefix_option(d, err);
+	return 0;
+}
+
+int device_plug(struct device *d, const struct device_env *env, struct error *err)
+{
+	return d->class->plug && d->class->plug(d, env, err) < 0 ? prefix_option(d, err) : 0;
+}
+
+void devices_reset(struct device_list *l, const struct device_class *class)
+{
+	struct device *d = NULL;
+
+	while (class->reset && (d = device_next(l, class, d)))
+		class->reset(d);
+}
+
+bool devices_close(struct device_list *l, const struct device_class *class)
+{
+	struct device *d = NULL;
+	bool all = true;
+
+	while (class->close && (d = device_next(l, class, d))) {
+		all &= class->close(d);
+		d->state = NULL;
+	}
+	return all;
+}
+
+void device_list_free(struct device_list *l)
+{
+	struct device *d;
+
+	while ((d = l->first)) {
+		l->first = d->next;
+		device_free(d);
+	}
+	key_pool_free(&l->strings);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vmm/machine/classes.h"
+
+#include "devices/chipset/debugcon.h"
+#include "devices/chipset/serial.h"
+#include "devices/virtio/virtio_blk.h"
+#include "devices/virtio/virtio_console.h"
+#include "devices/virtio/virtio_net.h"
+#include "devices/virtio/virtio_rng.h"
+
+const struct device_class *const device_classes[] = {
+	&virtio_blk_class,
+	&virtio_net_class,
+	&virtio_rng_class,
+	/* These empty the files that they write, so they come after what may fail. */
+	&virtio_console_class,
+	&debugcon_class,
+	&serial_class,
+	NULL,
+};
