@@ -2,10 +2,10 @@
 BENCH = $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*_bench.c))
 
 $(O)/bench/blk_bench: tests/bench/vhost_user.c tests/bench/vhost_user.h
-$(O)/bench/%: tests/bench/%.c $(LIBOBJ)
+$(O)/bench/%: tests/bench/%.c $(O)/minivmm.a
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(LIBOBJ) $(LIBS)
+	$(Q)$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)
 
 .PHONY: bench-bins
 bench-bins: $(BENCH)
