@@ -632,8 +632,7 @@ void vfio_config_silence(struct vfio_pci *v)
 
 void vfio_config_reset(struct vfio_pci *v)
 {
-	for (unsigned i = 0; i < PCI_CFG_SIZE; i++)
-		v->dev.cfg[i] &= (uint8_t) ~(v->dev.wmask[i] & v->emu[i]);
+	pci_clear_bits(&v->dev, v->dev.wmask, v->emu);
 	v->dev.sizing = 0;
 	vfio_config_silence(v);
 }

@@ -242,6 +242,7 @@ int pci_add(struct pci_root *root, struct pci_bus *bus, struct pci_device *dev, 
 		return error_set(err, -EBUSY, "PCI slot %02x.%x for %s is already taken by %s",
 				 devfn >> 3, devfn & 7, dev->name, bus->dev[devfn]->name);
 	bus->dev[devfn] = dev;
+	bus->used[devfn / 64] |= 1ull << devfn % 64;
 	dev->root = root;
 	dev->bus = bus;
 	dev->devfn = devfn;
@@ -257,6 +258,7 @@ void pci_remove(struct pci_device *dev)
 		return;
 	scoped_lock(&root->lock);
 	dev->bus->dev[dev->devfn] = NULL;
+	dev->bus->used[dev->devfn / 64] &= ~(1ull << dev->devfn % 64);
 	multifunction_update(dev->bus, dev->devfn >> 3);
 	pci_unmap_bars(dev);
 	pci_set_intx(dev, false);
@@ -271,15 +273,25 @@ void pci_remove(struct pci_device *dev)
 	pci_update_mappings(root);
 }
 
+struct pci_device *pci_bus_from(const struct pci_bus *bus, unsigned devfn)
+{
+	for (; devfn < ARRAY_SIZE(bus->dev); devfn = (devfn | 63) + 1) {
+		uint64_t rest = bus->used[devfn / 64] >> devfn % 64;
+
+		if (rest)
+			return bus->dev[devfn + (unsigned)__builtin_ctzll(rest)];
+	}
+	return NULL;
+}
+
 static int each_on_bus(struct pci_bus *bus, int (*fn)(void *, struct pci_device *), void *arg)
 {
+	struct pci_device *dev;
+	unsigned next;
 	int ret;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(bus->dev); i++) {
-		struct pci_device *dev = bus->dev[i];
-
-		if (!dev)
-			continue;
+	for (next = 0; (dev = pci_bus_from(bus, next));) {
+		next = dev->devfn + 1u;
 		ret = fn(arg, dev);
 		if (!ret && dev->secondary)
 			ret = each_on_bus(dev->secondary, fn, arg);
@@ -296,11 +308,12 @@ int pci_each(struct pci_root *root, int (*fn)(void *, struct pci_device *), void
 
 static struct pci_bus *find_bus(struct pci_bus *from, uint8_t nr)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(from->dev); i++) {
-		struct pci_device *br = from->dev[i];
+	struct pci_device *br;
+
+	for (unsigned next = 0; (br = pci_bus_from(from, next)); next = br->devfn + 1u) {
 		uint8_t sec;
 
-		if (!br || !br->secondary)
+		if (!br->secondary)
 			continue;
 		sec = br->cfg[PCI_SECONDARY_BUS];
 		if (sec == 0 || nr < sec)
@@ -322,14 +335,30 @@ static struct pci_device *find_device(struct pci_root *root, uint8_t nr, uint8_t
 
 /* ---- reset ---- */
 
+/* Most of the 4 KiB has no such bits, and is passed over by words; what has none is not stored to.
+ */
+void pci_clear_bits(struct pci_device *dev, const uint8_t a[PCI_CFG_SIZE],
+		    const uint8_t b[PCI_CFG_SIZE])
+{
+	for (unsigned i = 0; i < PCI_CFG_SIZE; i += sizeof(uint64_t)) {
+		uint64_t x, y = UINT64_MAX;
+
+		memcpy(&x, a + i, sizeof(x));
+		if (b)
+			memcpy(&y, b + i, sizeof(y));
+		x &= y; /* little-endian, as we are */
+		for (unsigned at = i; x; x >>= 8, at++)
+			if (x & 0xff)
+				pci_set8(dev->cfg, at, dev->cfg[at] & (uint8_t)~x);
+	}
+}
+
 static int reset_device(void *arg, struct pci_device *dev)
 {
 	(void)arg;
 	pci_set_intx(dev, false);
-	for (unsigned i = 0; i < PCI_CFG_SIZE; i++)
-		if (dev->wmask[i] | dev->w1cmask[i])
-			pci_set8(dev->cfg, i,
-				 dev->cfg[i] & (uint8_t) ~(dev->wmask[i] | dev->w1cmask[i]));
+	pci_clear_bits(dev, dev->wmask, NULL);
+	pci_clear_bits(dev, dev->w1cmask, NULL);
 	dev->sizing = 0;
 	if (dev->ops && dev->ops->reset)
 		dev->ops->reset(dev);

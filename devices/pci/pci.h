@@ -74,6 +74,7 @@ struct pci_device_ops {
 struct pci_bus {
 	struct pci_device *bridge;   /* NULL: the root bus */
 	struct pci_device *dev[256]; /* by devfn */
+	uint64_t used[4];	     /* which there are: most are not, and each access looks */
 };
 
 struct pci_device {
@@ -157,8 +158,8 @@ void pci_remove(struct pci_device *);
  * windows), then reset() of each device puts back what does not start as 0. No vCPU may run. */
 void pci_reset_all(struct pci_root *);
 
-/* Before pci_reset_all(), while no vCPU runs: NULL when no device has DMA in flight, else the name of
- * one that has. Does not wait: ask again. */
+/* Before pci_reset_all(), while no vCPU runs: NULL when no device has DMA in flight, else the name
+ * of one that has. Does not wait: ask again. */
 const char *pci_quiesce(struct pci_root *);
 
 /* Configuration access by bus number, root lock held; absent devices read all-ones. size 1, 2 or 4;
@@ -182,6 +183,9 @@ uint16_t pci_get16(const uint8_t *cfg, unsigned off);
 uint32_t pci_get32(const uint8_t *cfg, unsigned off);
 void pci_set16(uint8_t *cfg, unsigned off, uint16_t v);
 void pci_set32(uint8_t *cfg, unsigned off, uint32_t v);
+/* Clears the bits of cfg that are set in a, and in b (or, b NULL, in a alone). */
+void pci_clear_bits(struct pci_device *, const uint8_t a[PCI_CFG_SIZE],
+		    const uint8_t b[PCI_CFG_SIZE]);
 /* Recomputes every BAR's mapping. The default write handling does; for overrides that change the
  * command register or a BAR behind its back. Root lock held. */
 void pci_update_mappings(struct pci_root *);
@@ -203,6 +207,8 @@ void pci_set_ecam_range(struct pci_root *, uint64_t base, uint64_t size);
 uint16_t pci_rid(const struct pci_device *);
 /* "00:1f.0" of the guest; buf of at least 8 bytes, returned. */
 const char *pci_where(const struct pci_device *, char buf[8]);
+/* The first device of the bus at devfn or behind; NULL: there is none. Root lock held. */
+struct pci_device *pci_bus_from(const struct pci_bus *, unsigned devfn);
 /* Calls fn for every device, depth first, until non-zero; returns that. */
 int pci_each(struct pci_root *, int (*fn)(void *, struct pci_device *), void *arg);
 

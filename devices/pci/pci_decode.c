@@ -326,12 +326,11 @@ static void update_device(struct pci_device *dev, const struct reach *r, bool ma
 
 static void update_bus(struct pci_bus *bus, const struct reach *r, bool map)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(bus->dev); i++) {
-		struct pci_device *dev = bus->dev[i];
+	struct pci_device *dev;
+
+	for (unsigned next = 0; (dev = pci_bus_from(bus, next)); next = dev->devfn + 1u) {
 		struct reach below;
 
-		if (!dev)
-			continue;
 		update_device(dev, r, map);
 		if (!dev->secondary)
 			continue;
