@@ -201,6 +201,8 @@ static int region_mmap(struct vfio_kernel *k, void *at, size_t len, int prot, ui
 	if (f->no_mmap)
 		return -ENODEV;
 	f->mmaps++;
+	if (f->lean)
+		return 0; /* it stays reserved */
 	f->last_mmap = (uintptr_t)at;
 	if (mmap(at, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
 		 0) == MAP_FAILED)
@@ -279,6 +281,30 @@ static int reset(struct vfio_kernel *k)
 	return 0;
 }
 
+static int hot_reset_info(struct vfio_kernel *k, struct vfio_pci_dependent_device *d, unsigned *n)
+{
+	struct fake_vfio *f = fake_of(k);
+	unsigned room = *n;
+
+	if (!f->hot_devices)
+		return -ENODEV;
+	*n = f->hot_devices;
+	if (room < f->hot_devices)
+		return -ENOSPC;
+	for (unsigned i = 0; i < f->hot_devices; i++)
+		d[i] = (struct vfio_pci_dependent_device){ .group_id = 1 + i,
+							   .bus = 1,
+							   .devfn = (uint8_t)i };
+	return 0;
+}
+
+static int hot_reset(struct vfio_kernel *k, const int *fds, unsigned n)
+{
+	(void)fds;
+	fake_log(fake_of(k)->log, "hot:%u", n);
+	return fake_of(k)->hot_ret;
+}
+
 static void close_device(struct vfio_kernel *k)
 {
 	fake_of(k)->closed++;
@@ -293,6 +319,8 @@ static const struct vfio_kernel_ops ops = {
 	.irq_info = irq_info,
 	.set_irqs = set_irqs,
 	.reset = reset,
+	.hot_reset_info = hot_reset_info,
+	.hot_reset = hot_reset,
 	.close = close_device,
 };
 
@@ -330,7 +358,7 @@ void fake_vfio_bar(struct fake_vfio *f, unsigned n, uint64_t size, uint32_t type
 	if (!(type & PCI_BASE_ADDRESS_SPACE_IO))
 		f->region[n].flags |= VFIO_REGION_INFO_FLAG_MMAP;
 	free(f->region[n].store);
-	f->region[n].store = calloc(1, FAKE_STORE);
+	f->region[n].store = f->lean ? NULL : calloc(1, FAKE_STORE);
 	pci_set32(f->config, PCI_BASE_ADDRESS_0 + 4 * n, type);
 }
 

@@ -48,6 +48,10 @@ struct fake_vfio {
 	unsigned limit;		       /* vectors to be had; 0: any number */
 	int set_irqs_ret;	       /* what every SET_IRQS with eventfds answers when negative */
 	bool no_mmap, pm_sticks;
+	bool lean;	      /* BARs keep nothing and map nothing: for fuzzing */
+	unsigned hot_devices; /* functions that a bus reset hits, of groups 1, 2, ...; 0: there is
+				 none */
+	int hot_ret;	      /* what a bus reset answers */
 	unsigned resets, closed, mmaps;
 	unsigned long trapped; /* region accesses that are not configuration space */
 	uintptr_t last_mmap;
