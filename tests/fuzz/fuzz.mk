@@ -24,10 +24,16 @@ $(F)/%.o: %.c
 	$(Q)$(FUZZ_CC) $(BASE) $(subst =fuzzer$(comma),=fuzzer-no-link$(comma),$(FUZZ_CFLAGS)) \
 		-DMINIVMM_VERSION='"$(VERSION)"' -c -o $@ $<
 
+# Devices with threads do their work without them there: see inline_thread.h.
+wrap = $(1:%=-Wl,--wrap=%)
+threads = iothread_new iothread_resume iothread_pause iothread_leave iothread_free iothread_wanted
+$(F)/fuzz_virtio_blk: FUZZ_LINK = $(call wrap,$(threads) blk_uring_ops)
+$(F)/fuzz_virtio_net: FUZZ_LINK = $(call wrap,$(threads) tap_open)
+
 $(F)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ)
 	@mkdir -p $(@D)
 	@echo "  FUZZ  $<"
-	$(Q)$(FUZZ_CC) $(BASE) $(FUZZ_CFLAGS) -o $@ $< $(FUZZ_OBJ) $(LIBS)
+	$(Q)$(FUZZ_CC) $(BASE) $(FUZZ_CFLAGS) $(FUZZ_LINK) -o $@ $< $(FUZZ_OBJ) $(LIBS)
 
 fuzz: fuzz-build
 	$(Q)FUZZ_CC="$(FUZZ_CC)" tests/fuzz/run $(F) $(FUZZ_SECS) $(FUZZ_BIN)

@@ -67,9 +67,14 @@ void driver_accept(struct fake_driver *d, uint32_t features)
 
 void driver_prepare(struct fake_driver *d, unsigned queues, uint32_t features)
 {
+	driver_map(d);
+	driver_rings(d, queues, features);
+}
+
+void driver_rings(struct fake_driver *d, unsigned queues, uint32_t features)
+{
 	uint32_t base = FAKE_QUEUE;
 
-	driver_map(d);
 	driver_accept(d, features);
 	memset(d->r.ram + FAKE_QUEUE, 0, 2 * FAKE_QUEUE);
 	d->avail_idx[0] = d->avail_idx[1] = 0;

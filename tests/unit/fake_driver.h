@@ -39,6 +39,8 @@ void driver_status_set(struct fake_driver *, uint8_t);
 void driver_accept(struct fake_driver *, uint32_t features);
 /* The same on a mapped device, then empty rings for as many queues (at most 2). */
 void driver_prepare(struct fake_driver *, unsigned queues, uint32_t features);
+/* The second half of that. */
+void driver_rings(struct fake_driver *, unsigned queues, uint32_t features);
 void driver_go(struct fake_driver *);
 
 /* Puts descriptor i into queue q's available ring. */
