@@ -23,6 +23,28 @@ guest_steps "$OUT/blk-denied" "io_uring not permitted:"
 check "io_uring not permitted: it says that it uses libaio" grep -q libaio "$OUT/denied.err"
 sysctl -qw kernel.io_uring_disabled=0
 
+# An image with 512-byte sectors on storage of 4 KiB blocks, which ends within one of them: its partitions are there,
+# and its last sector, and it stays as long as it was.
+modprobe -a loop ext4
+truncate -s 200M /tmp/back.img
+mkdir -p /tmp/big
+if loop=$(losetup -b 4096 --show -f /tmp/back.img) && mkfs.ext4 -q "$loop" && mount "$loop" /tmp/big; then
+	truncate -s $((19535 * 512)) /tmp/big/disk
+	printf 'label: gpt\nstart=2048,size=4096\nstart=6144,size=4096\n' | sfdisk -q /tmp/big/disk
+	# shellcheck disable=SC2086
+	timeout 90 minivmm $guest --disk /tmp/big/disk --serial file:"$OUT/blocks" --append "console=ttyS0 quiet rdinit=/bin/sh -- -c \
+'mount -t sysfs s /sys; mount -t devtmpfs d /dev; modprobe -a virtio_pci virtio_blk; sleep 1; cd /sys/block/vda; \
+echo SEEN \$(cat queue/logical_block_size queue/physical_block_size size) \$(ls -d vda*); \
+dd if=/dev/vda2 of=/dev/vda bs=512 seek=19534 count=1 conv=fsync 2>/dev/null && echo WRITTEN; poweroff -f'"
+	check "4 KiB blocks: sectors, size and partitions" grep -qa '^SEEN 512 4096 19535 vda1 vda2' "$OUT/blocks"
+	check "4 KiB blocks: the last sector" grep -qa '^WRITTEN' "$OUT/blocks"
+	check "4 KiB blocks: the image's length" [ "$(stat -c %s /tmp/big/disk)" -eq $((19535 * 512)) ]
+	umount /tmp/big
+	losetup -d "$loop"
+else
+	skip "4 KiB blocks" "no such loop device"
+fi
+
 for vhost in yes no; do
 	[ $vhost = yes ] || rmmod vhost_net
 	# shellcheck disable=SC2086
