@@ -23,8 +23,25 @@ guest_steps "$OUT/blk-denied" "io_uring not permitted:"
 check "io_uring not permitted: it says that it uses libaio" grep -q libaio "$OUT/denied.err"
 sysctl -qw kernel.io_uring_disabled=0
 
+# Scripts for the guest, in an archive behind its own.
+cat >/tmp/sectors <<'END'
+mount -t sysfs s /sys
+mount -t devtmpfs d /dev
+modprobe -a virtio_pci virtio_blk
+sleep 1
+cd /sys/block/vda
+echo SEEN $(cat queue/logical_block_size queue/physical_block_size size) $(ls -d vda*)
+dd if=/dev/vda2 of=/dev/vda bs=512 seek=19534 count=1 conv=fsync && echo WRITTEN
+poweroff -f
+END
+sed -e 's/^dd.*/echo BUSY; while :; do dd if=\/dev\/zero of=\/dev\/vda bs=4k count=16 seek=99 conv=fsync; done/' -e '/^echo SEEN/d' \
+	/tmp/sectors >/tmp/busy
+(cd /tmp && printf 'sectors\nbusy\n' | cpio --quiet -o -H newc) | cat "$GUEST_INITRD" - >/tmp/scripts.initrd
+script="--kernel $KERNEL --initrd /tmp/scripts.initrd --memory 256M"
+
 # An image with 512-byte sectors on storage of 4 KiB blocks, which ends within one of them: its partitions are there,
-# and its last sector, and it stays as long as it was.
+# and its last sector, and it stays as long as it was. Then the file system stops answering: SIGTERM ends the run, which
+# names the disk; the kernel keeps what is left of the process until the storage answers.
 modprobe -a loop ext4
 truncate -s 200M /tmp/back.img
 mkdir -p /tmp/big
@@ -32,13 +49,23 @@ if loop=$(losetup -b 4096 --show -f /tmp/back.img) && mkfs.ext4 -q "$loop" && mo
 	truncate -s $((19535 * 512)) /tmp/big/disk
 	printf 'label: gpt\nstart=2048,size=4096\nstart=6144,size=4096\n' | sfdisk -q /tmp/big/disk
 	# shellcheck disable=SC2086
-	timeout 90 minivmm $guest --disk /tmp/big/disk --serial file:"$OUT/blocks" --append "console=ttyS0 quiet rdinit=/bin/sh -- -c \
-'mount -t sysfs s /sys; mount -t devtmpfs d /dev; modprobe -a virtio_pci virtio_blk; sleep 1; cd /sys/block/vda; \
-echo SEEN \$(cat queue/logical_block_size queue/physical_block_size size) \$(ls -d vda*); \
-dd if=/dev/vda2 of=/dev/vda bs=512 seek=19534 count=1 conv=fsync 2>/dev/null && echo WRITTEN; poweroff -f'"
+	timeout 90 minivmm $script --disk /tmp/big/disk --serial file:"$OUT/blocks" \
+		--append "console=ttyS0 quiet rdinit=/bin/sh -- /sectors"
 	check "4 KiB blocks: sectors, size and partitions" grep -qa '^SEEN 512 4096 19535 vda1 vda2' "$OUT/blocks"
 	check "4 KiB blocks: the last sector" grep -qa '^WRITTEN' "$OUT/blocks"
 	check "4 KiB blocks: the image's length" [ "$(stat -c %s /tmp/big/disk)" -eq $((19535 * 512)) ]
+	# shellcheck disable=SC2086
+	minivmm $script --disk /tmp/big/disk --serial file:"$OUT/frozen" \
+		--append "console=ttyS0 quiet rdinit=/bin/sh -- /busy" 2>"$OUT/frozen.err" &
+	vmm=$!
+	says $vmm 60 '^BUSY' "$OUT/frozen"
+	sleep 2
+	fsfreeze -f /tmp/big
+	sleep 2
+	kill -TERM $vmm
+	check "storage hangs: SIGTERM ends the run" wait_for 20 grep -q '/tmp/big/disk: its storage does not answer' "$OUT/frozen.err"
+	fsfreeze -u /tmp/big
+	ends "storage hangs: nothing is left when it answers" $vmm 20
 	umount /tmp/big
 	losetup -d "$loop"
 else
