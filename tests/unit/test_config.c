@@ -12,6 +12,7 @@
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_net.h"
+#include "vfio/options.h"
 #include "vmm/core/addr.h"
 #include "vmm/machine/options.h"
 #include "vmm/placement/ram.h"
@@ -312,27 +313,27 @@ static void test_vfio(void **state)
 	(void)state;
 	good("--vfio 01:00.0 --vfio 0000:01:00.1,romfile=a,,b.rom,x-vga=on,mmap=off,slot=5,"
 	     "p2p=off");
-	assert_int_equal(c.n_vfio, 2);
-	assert_string_equal(c.vfio[0].bdf, "0000:01:00.0");
-	assert_true(c.vfio[0].rombar);
-	assert_true(c.vfio[0].mmap);
-	assert_false(c.vfio[0].x_vga);
-	assert_int_equal(c.vfio[0].slot, 0);
-	assert_string_equal(c.vfio[1].bdf, "0000:01:00.1");
-	assert_string_equal(c.vfio[1].romfile, "a,b.rom");
-	assert_true(c.vfio[1].x_vga);
-	assert_false(c.vfio[1].mmap);
-	assert_int_equal(c.vfio[1].slot, 5);
-	assert_int_equal(c.vfio[0].p2p, P2P_AUTO);
-	assert_int_equal(c.vfio[1].p2p, P2P_OFF);
-	assert_int_equal(c.vfio[1].clique, CONFIG_NO_CLIQUE);
+	assert_int_equal(vfio_count(&c.devices), 2);
+	assert_string_equal(vfio_options(&c.devices, 0)->bdf, "0000:01:00.0");
+	assert_true(vfio_options(&c.devices, 0)->rombar);
+	assert_true(vfio_options(&c.devices, 0)->mmap);
+	assert_false(vfio_options(&c.devices, 0)->x_vga);
+	assert_int_equal(vfio_options(&c.devices, 0)->slot, 0);
+	assert_string_equal(vfio_options(&c.devices, 1)->bdf, "0000:01:00.1");
+	assert_string_equal(vfio_options(&c.devices, 1)->romfile, "a,b.rom");
+	assert_true(vfio_options(&c.devices, 1)->x_vga);
+	assert_false(vfio_options(&c.devices, 1)->mmap);
+	assert_int_equal(vfio_options(&c.devices, 1)->slot, 5);
+	assert_int_equal(vfio_options(&c.devices, 0)->p2p, VFIO_P2P_AUTO);
+	assert_int_equal(vfio_options(&c.devices, 1)->p2p, VFIO_P2P_OFF);
+	assert_int_equal(vfio_options(&c.devices, 1)->clique, VFIO_NO_CLIQUE);
 	good("--vfio 01:00.0,p2p-clique=0 --vfio 02:00.0,p2p-clique=15");
-	assert_int_equal(c.vfio[0].clique, 0);
-	assert_int_equal(c.vfio[1].clique, 15);
+	assert_int_equal(vfio_options(&c.devices, 0)->clique, 0);
+	assert_int_equal(vfio_options(&c.devices, 1)->clique, 15);
 	bad("--vfio 01:00.0,p2p-clique=16", "p2p-clique");
 	good("--vfio 10000:E1:00.0,rombar=off");
-	assert_string_equal(c.vfio[0].bdf, "10000:e1:00.0");
-	assert_false(c.vfio[0].rombar);
+	assert_string_equal(vfio_options(&c.devices, 0)->bdf, "10000:e1:00.0");
+	assert_false(vfio_options(&c.devices, 0)->rombar);
 	bad("--vfio 01:00.0 --vfio 0000:01:00.0", "twice");
 	bad("--vfio nonsense", "nonsense");
 	bad("--vfio 01:00.8", "01:00.8");

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vfio/host/bind.h"
+#include "vfio/options.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
 
@@ -20,13 +21,13 @@
 
 static int bind_all(const struct config *cfg, struct bind_set *bound)
 {
-	char bdf[CONFIG_MAX_VFIO][VFIO_BDF_SIZE];
+	char bdf[VFIO_MOST][VFIO_BDF_SIZE];
 	struct error err = { 0 };
-	unsigned i;
+	unsigned i, n = vfio_count(&cfg->devices);
 
-	for (i = 0; i < cfg->n_vfio; i++)
-		memcpy(bdf[i], cfg->vfio[i].bdf, VFIO_BDF_SIZE);
-	if (bind_devices(&host_here, bdf, cfg->n_vfio, 0, bound, &err) == 0)
+	for (i = 0; i < n; i++)
+		memcpy(bdf[i], vfio_options(&cfg->devices, i)->bdf, VFIO_BDF_SIZE);
+	if (bind_devices(&host_here, bdf, n, 0, bound, &err) == 0)
 		return 0;
 	log_error("--bind: %s", err.text);
 	return -1;

@@ -12,6 +12,7 @@
 #include "firmware/ovmf.h"
 #include "vfio/host/pci_names.h"
 #include "vfio/host/preflight/preflight.h"
+#include "vfio/options.h"
 #include "vmm/cli/command.h"
 #include "vmm/machine/options.h"
 #include "vmm/kvm/kvm.h"
@@ -22,7 +23,7 @@
 #define TEXT_AT	 23
 
 struct arguments {
-	char bdf[CONFIG_MAX_VFIO][VFIO_BDF_SIZE];
+	char bdf[VFIO_MOST][VFIO_BDF_SIZE];
 	size_t n;
 	bool json;
 };
@@ -184,8 +185,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 	for (i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0) {
 			a->json = true;
-		} else if (a->n == CONFIG_MAX_VFIO) {
-			log_error("check: at most %d devices", CONFIG_MAX_VFIO);
+		} else if (a->n == VFIO_MOST) {
+			log_error("check: at most %d devices", VFIO_MOST);
 			return -EINVAL;
 		} else if (sysfs_parse_bdf(argv[i], a->bdf[a->n++]) < 0) {
 			log_error("check: %s is no address like 01:00.0: usage: minivmm check "

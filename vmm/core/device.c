@@ -61,6 +61,8 @@ int device_create(struct device_list *l, const struct device_class *class, const
 		device_free(d);
 		return error_set(err, -ENOMEM, "no memory");
 	}
+	if (class->defaults)
+		memcpy(d->opts, class->defaults, class->opts_size);
 	d->class = class;
 	d->index = device_count(l, class);
 	ret = d->index < class->most ? read_opts(l, d, arg, err)

@@ -46,15 +46,17 @@ struct device_class {
 	const char *option; /* of the command line, without the dashes: "net" */
 	const char *arg;    /* the option's argument, as messages show it; NULL: it takes none */
 	const char *help;   /* its lines in --help */
-	/* How the argument is read, into opts_size bytes of zeroes. NULL: the argument is one
-	 * string, and opts begins with a const char * to it. */
+	/* How the argument is read, into opts_size bytes like `defaults`, or of zeroes. NULL: the
+	 * argument is one string, and opts begins with a const char * to it. */
 	const struct key *keys;
 	bool positional; /* as in struct key_reader */
 	bool pci;	 /* takes a slot of the guest's first bus */
 	bool late;	 /* plug() empties files: comes after all that may fail */
 	unsigned most;	 /* how many of them a machine has at most */
 	size_t opts_size;
-	/* All of them may be NULL. What fails sets *err and returns its code. */
+	const void *defaults;
+	/* All of them may be NULL. What fails sets *err and returns its code. check() looks at what
+	 * was read, beside the devices before it, and may fill in what follows from it. */
 	int (*check)(const struct device *, const struct device_list *, struct error *);
 	int (*open)(struct device *, const struct device_env *, struct error *);
 	int (*plug)(struct device *, const struct device_env *, struct error *);

@@ -7,8 +7,10 @@
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_rng.h"
+#include "vfio/options.h"
 
 const struct device_class *const device_classes[] = {
+	&vfio_class, /* passthrough.c puts them in */
 	&virtio_blk_class,
 	&virtio_net_class,
 	&virtio_rng_class,

@@ -23,6 +23,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "vfio/options.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
 #include "vmm/machine/classes.h"
@@ -444,8 +445,8 @@ static bool legacy_vga(const struct config *c)
 {
 	unsigned i;
 
-	for (i = 0; i < c->n_vfio; i++)
-		if (c->vfio[i].x_vga)
+	for (i = 0; i < vfio_count(&c->devices); i++)
+		if (vfio_options(&c->devices, i)->x_vga)
 			return true;
 	return false;
 }

@@ -20,6 +20,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "vfio/options.h"
 #include "vmm/core/log.h"
 #include "vmm/machine/machine.h"
 #include "vmm/placement/memlock.h"
@@ -33,7 +34,7 @@
 
 static bool wants_prefault(const struct config *c)
 {
-	return c->ram.prefault == CONFIG_ON || (c->ram.prefault == CONFIG_AUTO && c->n_vfio);
+	return c->ram.prefault == CONFIG_ON || (c->ram.prefault == CONFIG_AUTO && vfio_count(&c->devices));
 }
 
 static void set_nodes(const struct vm *vm, struct ram_want *w)
@@ -63,7 +64,7 @@ static int set_want(const struct vm *vm, struct ram_want *w, struct error *err)
 		.path = c->path,
 		.prefault = wants_prefault(vm->cfg),
 	};
-	if (w->pages == RAM_PLAIN && vm->cfg->n_vfio)
+	if (w->pages == RAM_PLAIN && vfio_count(&vm->cfg->devices))
 		w->pages = RAM_AUTO;
 	set_nodes(vm, w);
 	return w->pages == RAM_PATH ? ram_path_page(w->path, &w->path_page, err) : 0;
@@ -150,10 +151,10 @@ int machine_memory_look(struct vm *vm, struct error *err)
 	int rc = decide(vm, err);
 
 	/* Only the IOMMU minds where RAM lies. */
-	memmap_ram(&vm->map, size, vm->cfg->n_vfio && memmap_host_is_amd());
+	memmap_ram(&vm->map, size, vfio_count(&vm->cfg->devices) && memmap_host_is_amd());
 	vm->ram_size = size;
 	/* With --vfio the devices pin it, which is more than locked. */
-	if (rc == 0 && vm->cfg->ram.lock && !vm->cfg->n_vfio)
+	if (rc == 0 && vm->cfg->ram.lock && !vfio_count(&vm->cfg->devices))
 		rc = memlock_raise(size, err);
 	return rc;
 }
@@ -280,7 +281,7 @@ int machine_memory_finish(struct vm *vm, struct error *err)
 		phase_span(&vm->phases, "prefault", prefault_ns(vm->prefault));
 		machine_memory_stop(vm);
 	}
-	if (rc == 0 && vm->cfg->ram.lock && !vm->cfg->n_vfio)
+	if (rc == 0 && vm->cfg->ram.lock && !vfio_count(&vm->cfg->devices))
 		rc = lock(vm, err);
 	return rc;
 }

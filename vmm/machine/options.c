@@ -18,7 +18,7 @@
 
 #include "devices/backend/chardev.h"
 #include "devices/chipset/serial.h"
-#include "vfio/host/sysfs.h"
+#include "vfio/options.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/keys.h"
 #include "vmm/machine/classes.h"
@@ -175,56 +175,7 @@ static int opt_one_key(struct config *c, const struct option *o, const char *arg
 	return key_set(&r, o->keys, arg, err) < 0 ? error_prefix(err, "--%s", o->name) : 0;
 }
 
-/* Two options for one device, or an address that is none, are usage errors: nothing was looked at
- * yet. */
-static int check_vfio(struct config *c, const struct config_vfio *v, struct error *err)
-{
-	const struct config_vfio *other;
-
-	for (other = c->vfio; other < v; other++)
-		if (strcmp(other->bdf, v->bdf) == 0)
-			return error_set(err, -EINVAL, "--vfio %s is given twice", v->address);
-	if (v->romfile && !v->rombar)
-		return error_set(err, -EINVAL, "--vfio %s: romfile contradicts rombar=off",
-				 v->address);
-	return 0;
-}
-
-static int opt_vfio(struct config *c, const struct option *o, const char *arg, struct error *err)
-{
-	struct config_vfio *v = &c->vfio[c->n_vfio];
-	int rc;
-
-	if (c->n_vfio == CONFIG_MAX_VFIO)
-		return error_set(err, -EINVAL, "--%s: at most %d", o->name, CONFIG_MAX_VFIO);
-	c->n_vfio++;
-	v->rombar = v->mmap = true;
-	v->clique = CONFIG_NO_CLIQUE;
-	rc = read_keys(c, o, arg, v, err);
-	if (rc < 0)
-		return rc;
-	if (sysfs_parse_bdf(v->address, v->bdf) < 0)
-		return error_set(
-			err, -EINVAL,
-			"--%s %s: use a PCI address like 01:00.0 or 0000:01:00.0, as lspci "
-			"shows it",
-			o->name, v->address);
-	return check_vfio(c, v, err);
-}
-
 #define IN(type, field) offsetof(struct type, field)
-
-static const struct key vfio_keys[] = {
-	{ "BDF", KEY_STRING, IN(config_vfio, address), 0, 0, { 0 } },
-	{ "romfile", KEY_STRING, IN(config_vfio, romfile), 0, 0, { 0 } },
-	{ "rombar", KEY_FLAG, IN(config_vfio, rombar), 0, 0, { 0 } },
-	{ "x-vga", KEY_FLAG, IN(config_vfio, x_vga), 0, 0, { 0 } },
-	{ "mmap", KEY_FLAG, IN(config_vfio, mmap), 0, 0, { 0 } },
-	{ "slot", KEY_NUMBER, IN(config_vfio, slot), 1, 30, { 0 } },
-	{ "p2p", KEY_CHOICE, IN(config_vfio, p2p), 0, 0, { "auto", "on", "off" } },
-	{ "p2p-clique", KEY_NUMBER, IN(config_vfio, clique), 0, 15, { 0 } },
-	{ 0 },
-};
 
 static const struct key memory_keys[] = {
 	{ "SIZE", KEY_STRING, IN(config_ram, size), 0, 0, { 0 } },
@@ -287,7 +238,6 @@ static const struct option options[] = {
 	STRING("kernel", "FILE", kernel),
 	STRING("initrd", "FILE", initrd),
 	STRING("append", "STRING", append),
-	{ "vfio", "BDF[,...]", opt_vfio, 0, vfio_keys },
 	FLAG("bind", bind),
 	STRING("pidfile", "FILE", pidfile),
 	FLAG("daemonize", daemonize),
@@ -310,9 +260,7 @@ static const char help_head[] =
 	"  --firmware FILE  --nvram FILE             OVMF code, and its variables (kept)\n"
 	"  --kernel FILE [--initrd FILE] [--append S]  bzImage or PVH ELF, no firmware\n"
 	"  --no-reboot  --rtc utc|localtime          a reset ends the run; its clock\n"
-	"devices\n"
-	"  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
-	"       [,p2p=auto|on|off][,p2p-clique=N]  [--bind]  a PCI device (bound for it)\n";
+	"devices\n";
 static const char help_tail[] =
 	"process\n"
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]  --dump-dtb FILE\n"
@@ -424,7 +372,7 @@ static int check(struct config *c, struct error *err)
 {
 	if (c->initrd && !c->kernel)
 		return error_set(err, -EINVAL, "--initrd needs --kernel");
-	if (c->bind && !c->n_vfio)
+	if (c->bind && !vfio_count(&c->devices))
 		return error_set(err, -EINVAL, "--bind needs a --vfio: it is about these devices");
 	if (c->append && !c->kernel)
 		return error_set(err, -EINVAL, "--append needs --kernel");

@@ -11,26 +11,12 @@
 #include "vmm/core/error.h"
 #include "vmm/core/keys.h"
 
-#define CONFIG_MAX_VFIO 30
 #define CONFIG_MAX_CPUS 255u
 
 struct vm;
 
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 enum config_pin { PIN_NONE, PIN_LIST, PIN_AUTO };
-enum config_p2p { P2P_AUTO, P2P_ON, P2P_OFF };
-
-#define CONFIG_NO_CLIQUE 16
-
-struct config_vfio {
-	const char *address; /* as given */
-	char bdf[16];	     /* "0000:01:00.0" */
-	const char *romfile;
-	bool rombar, x_vga, mmap;
-	unsigned p2p;	 /* enum config_p2p */
-	uint64_t slot;	 /* of the guest's bus 0, for the root port; 0: any */
-	uint64_t clique; /* of GPUDirect P2P, 0 to 15; CONFIG_NO_CLIQUE */
-};
 
 enum config_choice { CONFIG_AUTO, CONFIG_ON, CONFIG_OFF };
 
@@ -65,9 +51,7 @@ struct config {
 	struct config_ram ram;
 	struct config_cpus cpus;
 	struct config_cpu cpu;
-	struct device_list devices; /* all but those of --vfio */
-	struct config_vfio vfio[CONFIG_MAX_VFIO];
-	unsigned n_vfio;
+	struct device_list devices;
 	bool daemonize, no_reboot, bind, stats;
 	unsigned verbose;
 	uint64_t rt;		/* SCHED_FIFO priority of the vCPUs' threads; 0: none */

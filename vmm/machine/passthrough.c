@@ -19,6 +19,7 @@
 #include "vfio/iommu/iommu.h"
 #include "vfio/iommu/kernel.h"
 #include "vfio/layout.h"
+#include "vfio/options.h"
 #include "vfio/reset.h"
 #include "vfio/host/sysfs.h"
 #include "vmm/kvm/kvm_vfio.h"
@@ -28,6 +29,7 @@
 #define LAST_SLOT 30 /* 31 is the LPC bridge's */
 
 struct function {
+	const struct vfio_options *opt;
 	struct sysfs_pci host;
 	struct vfio_kernel *kernel; /* until vfio_pci_new() takes it */
 	struct vfio_pci *dev;
@@ -38,9 +40,9 @@ struct machine_vfio {
 	struct vfio_reset *reset;
 	unsigned n, n_ports; /* ports: those that stand */
 	unsigned requests;   /* of the host to have a device back */
-	struct function fn[CONFIG_MAX_VFIO];
-	struct vfio_place place[CONFIG_MAX_VFIO];
-	struct root_port port[CONFIG_MAX_VFIO];
+	struct function fn[VFIO_MOST];
+	struct vfio_place place[VFIO_MOST];
+	struct root_port port[VFIO_MOST];
 };
 
 /* ---- what the host wants ---- */
@@ -84,8 +86,9 @@ static int look(struct vm *vm, struct machine_vfio *v, struct error *err)
 	int rc;
 
 	for (i = 0; i < v->n; i++) {
-		const struct config_vfio *c = &vm->cfg->vfio[i];
+		const struct vfio_options *c = vfio_options(&vm->cfg->devices, i);
 
+		v->fn[i].opt = c;
 		rc = sysfs_check("", c->bdf, &v->fn[i].host, err);
 		if (rc < 0)
 			return error_prefix(err, "--vfio");
@@ -115,12 +118,12 @@ static int open_all(struct vm *vm, struct machine_vfio *v, struct error *err)
 
 int machine_vfio_look(struct vm *vm, struct error *err)
 {
-	if (!vm->cfg->n_vfio)
+	if (!vfio_count(&vm->cfg->devices))
 		return 0;
 	vm->vfio = calloc(1, sizeof(*vm->vfio));
 	if (!vm->vfio)
 		return error_set(err, -ENOMEM, "no memory for --vfio");
-	vm->vfio->n = vm->cfg->n_vfio;
+	vm->vfio->n = vfio_count(&vm->cfg->devices);
 	return look(vm, vm->vfio, err);
 }
 
@@ -157,7 +160,7 @@ unsigned machine_vfio_phys_bits(const struct vm *vm)
 
 static int make_function(struct vm *vm, struct machine_vfio *v, unsigned i, struct error *err)
 {
-	const struct config_vfio *c = &vm->cfg->vfio[i];
+	const struct vfio_options *c = v->fn[i].opt;
 	struct vfio_pci_config pc = {
 		.romfile = c->romfile,
 		.rombar = c->rombar,
@@ -165,9 +168,9 @@ static int make_function(struct vm *vm, struct machine_vfio *v, unsigned i, stru
 		.mmap = c->mmap,
 		/* Only another passed-through card could read a BAR through the IOMMU; a graphics
 		 * card's audio function does not. */
-		.p2p = c->p2p == P2P_ON ||
-		       (c->p2p == P2P_AUTO && vfio_layout_cards(v->place, v->n) > 1),
-		.clique = c->clique == CONFIG_NO_CLIQUE ? 0 : (unsigned)c->clique + 1,
+		.p2p = c->p2p == VFIO_P2P_ON ||
+		       (c->p2p == VFIO_P2P_AUTO && vfio_layout_cards(v->place, v->n) > 1),
+		.clique = c->clique == VFIO_NO_CLIQUE ? 0 : (unsigned)c->clique + 1,
 		.on_request = on_request,
 		.on_error = on_error,
 		.opaque = vm,
@@ -197,7 +200,7 @@ static int group_fd(void *iommu, unsigned group)
 static int plan_reset(struct machine_vfio *v, struct error *err)
 {
 	struct vfio_reset_ops ops = { group_fd, v->iommu };
-	struct vfio_reset_device d[CONFIG_MAX_VFIO];
+	struct vfio_reset_device d[VFIO_MOST];
 	unsigned i;
 
 	for (i = 0; i < v->n; i++)
