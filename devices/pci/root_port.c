@@ -22,7 +22,8 @@
 #define ATOMIC_COMP                                                      \
 	(PCI_EXP_DEVCAP2_ATOMIC_COMP32 | PCI_EXP_DEVCAP2_ATOMIC_COMP64 | \
 	 PCI_EXP_DEVCAP2_ATOMIC_COMP128)
-#define PCIE_CAP_LEN 0x3c /* version 2, root port: all registers to Slot Status 2 */
+#define PCI_CAP_MSI_64_LEN 14	/* PCI 3.0, 6.8.1, without masking */
+#define PCIE_CAP_LEN	   0x3c /* version 2, root port: all registers to Slot Status 2 */
 
 static struct root_port *port_of(struct pci_device *dev)
 {
@@ -60,6 +61,7 @@ static void port_reset(struct pci_device *dev)
 	/* Defaults that are not 0: 512 byte read requests, the link's top speed as target. */
 	pci_set16(cfg, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_READRQ_512B);
 	pci_set16(cfg, PCI_EXP_LNKCTL2, pci_get32(cfg, PCI_EXP_LNKCAP) & PCI_EXP_LNKCAP_SLS);
+	port->raised = false;
 	set_link_state(port);
 }
 
@@ -125,6 +127,24 @@ static int add_pcie_cap(struct root_port *port, unsigned slot, unsigned speed, u
 	return 0;
 }
 
+/* One message, with an address of 64 bits. OSes prefer it to INTA, which the port would share with
+ * the devices whose pins are routed to the same line. */
+static int add_msi_cap(struct root_port *port)
+{
+	struct pci_device *dev = &port->dev;
+	int cap = pci_add_cap(dev, PCI_CAP_ID_MSI, PCI_CAP_MSI_64_LEN);
+
+	if (cap < 0)
+		return cap;
+	port->msi_cap = (unsigned)cap;
+	pci_set16(dev->cfg + cap, PCI_MSI_FLAGS, PCI_MSI_FLAGS_64BIT);
+	pci_set16(dev->wmask + cap, PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE);
+	pci_set32(dev->wmask + cap, PCI_MSI_ADDRESS_LO, 0xfffffffc);
+	pci_set32(dev->wmask + cap, PCI_MSI_ADDRESS_HI, 0xffffffff);
+	pci_set16(dev->wmask + cap, PCI_MSI_DATA_64, 0xffff);
+	return 0;
+}
+
 /* D0 and D3hot, no PME: Linux puts an idle port to sleep only if it can wake it. */
 static int add_pm_cap(struct pci_device *dev)
 {
@@ -161,6 +181,10 @@ int root_port_init(struct root_port *port, struct pci_root *root, uint8_t devfn,
 	ret = pci_bridge_init(dev);
 	if (!ret)
 		ret = add_pcie_cap(port, slot, speed ? speed : 4, width ? width : 16);
+	port->msi = NULL;
+	port->raised = false;
+	if (!ret)
+		ret = add_msi_cap(port);
 	if (!ret)
 		ret = add_pm_cap(dev);
 	if (!ret)
@@ -174,7 +198,7 @@ int root_port_init(struct root_port *port, struct pci_root *root, uint8_t devfn,
 		return ret;
 	}
 	port_reset(dev);
-	/* Never raised, but ports without an interrupt make OSes complain. */
+	/* For guests without MSIs; ports without an interrupt make OSes complain. */
 	ret = pci_add_intx(dev, 1);
 	if (ret) {
 		root_port_destroy(port);
@@ -197,8 +221,39 @@ void root_port_link_up(struct root_port *port)
 	set_link_state(port);
 }
 
+static void send_msi(struct root_port *port)
+{
+	const uint8_t *c = port->dev.cfg + port->msi_cap;
+	uint64_t addr = (uint64_t)pci_get32(c, PCI_MSI_ADDRESS_HI) << 32 |
+			pci_get32(c, PCI_MSI_ADDRESS_LO);
+
+	if (!pci_bus_master(&port->dev))
+		return; /* the guest keeps it from writing to memory */
+	if (!port->msi)
+		port->msi = msi_route_new(port->dev.root->irq);
+	if (!port->msi)
+		return;
+	msi_route_set(port->msi, addr, pci_get16(c, PCI_MSI_DATA_64), pci_rid(&port->dev));
+	msi_route_signal(port->msi);
+}
+
+void root_port_interrupt(struct root_port *port, bool level)
+{
+	uint16_t flags = pci_get16(port->dev.cfg, port->msi_cap + PCI_MSI_FLAGS);
+	bool begins = level && !port->raised;
+
+	port->raised = level;
+	if (!(flags & PCI_MSI_FLAGS_ENABLE))
+		pci_set_intx(&port->dev, level);
+	else if (begins)
+		send_msi(port);
+}
+
 void root_port_destroy(struct root_port *port)
 {
+	if (port->msi)
+		msi_route_free(port->msi);
+	port->msi = NULL;
 	pci_remove(&port->dev);
 	pci_device_destroy(&port->dev);
 }

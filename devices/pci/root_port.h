@@ -7,7 +7,9 @@
 
 struct root_port {
 	struct pci_device dev;
-	unsigned pcie_cap; /* offset of the PCI Express capability */
+	unsigned pcie_cap, msi_cap; /* offsets of the capabilities */
+	struct msi_route *msi;	    /* from the first message on */
+	bool raised;
 };
 
 /* Adds the port to the root bus at devfn. slot: the physical slot number that the guest reads,
@@ -21,6 +23,9 @@ int root_port_init(struct root_port *, struct pci_root *, uint8_t devfn, unsigne
 void root_port_set_atomics(struct root_port *, uint32_t bits);
 /* Shows presence and an active link according to whether a device is behind the port now. */
 void root_port_link_up(struct root_port *);
+/* What the port has to say begins or ends: an MSI as it begins, where the guest has those on, or
+ * the level of INTA. Root lock held. */
+void root_port_interrupt(struct root_port *, bool level);
 /* The secondary bus is empty. */
 void root_port_destroy(struct root_port *);
 

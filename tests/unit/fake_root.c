@@ -36,11 +36,23 @@ static int irqfd_del(void *arg, uint32_t gsi, int fd)
 	return 0;
 }
 
+static int signal_msi(void *arg, uint64_t addr, uint32_t data, uint32_t devid)
+{
+	struct fake_root *f = arg;
+
+	f->signalled.addr = addr;
+	f->signalled.data = data;
+	f->signalled.devid = devid;
+	f->signalled.n++;
+	return 0;
+}
+
 static const struct irq_backend_ops irq_ops = {
 	.set_line = set_line,
 	.set_routes = set_routes,
 	.irqfd_add = irqfd_add,
 	.irqfd_del = irqfd_del,
+	.signal_msi = signal_msi,
 };
 
 void fake_root_init(struct fake_root *f)

@@ -16,6 +16,11 @@ struct fake_root {
 		uint64_t addr;
 		uint32_t data;
 	} msi[FAKE_GSIS];
+	struct {
+		uint64_t addr;
+		uint32_t data, devid;
+		unsigned n;
+	} signalled; /* messages without an eventfd: the last, and how many */
 };
 
 /* Stays where it is until fake_root_free(). Memory and a loop are the caller's to add. */

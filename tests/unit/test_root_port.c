@@ -97,6 +97,37 @@ static void test_atomics(void **state)
 	assert_int_equal(rd(f, at, 4), none);
 }
 
+static void test_interrupts(void **state)
+{
+	struct fixture *f = *state;
+	unsigned m = find_cap(f, PCI_CAP_ID_MSI);
+	uint32_t gsi = pci_slot_gsi(PORT >> 3, 0);
+
+	assert_true(m != 0);
+	assert_int_equal(rd(f, m + PCI_MSI_FLAGS, 2), PCI_MSI_FLAGS_64BIT);
+	root_port_interrupt(&f->port, true);
+	assert_true(f->fake.line[gsi]);
+	root_port_interrupt(&f->port, false);
+	assert_false(f->fake.line[gsi]);
+	wr(f, m + PCI_MSI_ADDRESS_LO, 4, 0xfee01003);
+	wr(f, m + PCI_MSI_ADDRESS_HI, 4, 1);
+	wr(f, m + PCI_MSI_DATA_64, 2, 0x4031);
+	wr(f, m + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+	root_port_interrupt(&f->port, true); /* no bus master: lost */
+	assert_int_equal(f->fake.signalled.n, 0);
+	root_port_interrupt(&f->port, false);
+	wr(f, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+	root_port_interrupt(&f->port, true);
+	root_port_interrupt(&f->port, true);
+	assert_false(f->fake.line[gsi]);
+	assert_int_equal(f->fake.signalled.n, 1);
+	assert_int_equal(f->fake.signalled.addr, 0x1fee01000);
+	assert_int_equal(f->fake.signalled.data, 0x4031);
+	assert_int_equal(f->fake.signalled.devid, PORT);
+	pci_reset_all(f->root);
+	assert_int_equal(rd(f, m + PCI_MSI_FLAGS, 2), PCI_MSI_FLAGS_64BIT);
+}
+
 static void test_presence(void **state)
 {
 	struct fixture *f = *state;
@@ -136,8 +167,8 @@ static void test_errors(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_registers), T(test_atomics), T(test_presence),
-					    T(test_errors) };
+	const struct CMUnitTest tests[] = { T(test_registers), T(test_atomics), T(test_interrupts),
+					    T(test_presence), T(test_errors) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
