@@ -79,6 +79,8 @@ static int area_open(struct ovmf *o, struct error *err)
 
 	if (p == MAP_FAILED)
 		return error_set(err, -errno, "no memory for the firmware: %s", strerror(errno));
+	/* Like guest RAM: variables may be secrets. */
+	(void)madvise(p, IMAGE_MAX + HUGE_PAGE, MADV_DONTDUMP);
 	o->area = p;
 	o->area_end = (uint8_t *)align_down((uintptr_t)p + IMAGE_MAX + HUGE_PAGE, HUGE_PAGE);
 	return 0;

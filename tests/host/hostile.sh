@@ -1,5 +1,6 @@
 # Guests that flood and readers that do not read: in each case SIGTERM ends the machine soon.
 . /project/tests/host/lib.sh
 kvm_ready
+echo core >/proc/sys/kernel/core_pattern
 bash /project/tests/hostile "$(command -v minivmm)" || failed=1
 done_testing

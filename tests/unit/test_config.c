@@ -245,6 +245,10 @@ static void test_scheduling(void **state)
 	good("--msr-unknown gp");
 	assert_int_equal(c.msr_gp, 1);
 	bad("--msr-unknown zero", "--msr-unknown: it takes ignore or gp");
+	assert_false(c.core_dump);
+	good("--core-dump on");
+	assert_true(c.core_dump);
+	bad("--core-dump all", "--core-dump: it takes on or off");
 	bad("--rtc now", "--rtc: it takes utc or localtime");
 }
 

@@ -188,6 +188,8 @@ static void test_machine(void **state)
 	check("-kernel k -M q35,smm=on", "--kernel k", "not carried over: -M smm: ");
 	check("-kernel k -accel tcg", "--kernel k", "changed: -accel tcg: ");
 	check("-kernel k -rtc base=localtime", "--rtc localtime --kernel k", NULL);
+	check("-kernel k -M q35,dump-guest-core=on", "--kernel k --core-dump on", NULL);
+	check("-kernel k -M q35,dump-guest-core=off", "--kernel k", NULL);
 	check("-kernel k -localtime", "--rtc localtime --kernel k", NULL);
 	check("-kernel k -rtc base=utc,driftfix=none", "--kernel k", NULL);
 	check("-kernel k -rtc base=utc,driftfix=slew", "--kernel k", "not needed: -rtc driftfix");

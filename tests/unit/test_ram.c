@@ -201,6 +201,43 @@ static uint64_t resident(void *at, size_t size)
 	return n * 4096;
 }
 
+/* Whether the kernel leaves the mapping at `at` out of core dumps ("dd" of its VmFlags). */
+static bool hidden(const void *at)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long from, to;
+	char line[512];
+	bool here = false, dd = false;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = (uintptr_t)at >= from && (uintptr_t)at < to;
+		if (here && strncmp(line, "VmFlags:", 8) == 0)
+			dd = strstr(line, " dd") != NULL;
+	}
+	fclose(f);
+	return dd;
+}
+
+/* Guest memory is in no core dump of ours, unless it was asked for: all of it. */
+static void test_core(void **state)
+{
+	struct ram_host h = { .thp = true, .any.available = GiB };
+	char *ram;
+
+	(void)state;
+	for (unsigned dump = 0; dump < 2; dump++) {
+		assert_int_equal(DECIDE(&h, .size = 65 * MiB), 0);
+		p.dump = dump;
+		assert_int_equal(ram_map(&p, (void **)&ram, &err), 0);
+		assert_int_equal(hidden(ram), !dump);
+		assert_int_equal(hidden(ram + 32 * MiB), !dump);
+		assert_int_equal(hidden(ram + 65 * MiB - 1), !dump);
+		munmap(ram, 65 * MiB);
+	}
+}
+
 static void check_prefault(bool touch, enum ram_pages pages)
 {
 	struct ram_host h = { .thp = true, .any.available = GiB };
@@ -337,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_nodes_that_are_none),
 		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_core),
 		cmocka_unit_test(test_prefault),
 		cmocka_unit_test(test_runs_out),
 		cmocka_unit_test(test_stop),

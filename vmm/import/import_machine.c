@@ -408,6 +408,8 @@ void import_process(struct importer *im)
 	if (import_last(im, "no-reboot") ||
 	    import_match("shutdown", import_get(action, "reboot") ?: ""))
 		import_line(im, "--no-reboot", NULL);
+	if (import_on(import_last(im, "machine|M"), "dump-guest-core"))
+		import_line(im, "--core-dump", "on");
 	write_same(im, process, ARRAY_SIZE(process));
 	if (import_last(im, "daemonize"))
 		import_line(im, "--daemonize", NULL);

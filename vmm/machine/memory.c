@@ -159,10 +159,24 @@ int machine_memory_look(struct vm *vm, struct error *err)
 	return rc;
 }
 
+/* The kernel leaves shared huge pages out by default (core(5), coredump_filter). */
+static void want_dump(struct vm *vm)
+{
+	FILE *f = fopen("/proc/self/coredump_filter", "we");
+
+	vm->ram_plan.dump = true;
+	if (!f || fputs("0x7f", f) < 0)
+		log_warn("--core-dump: /proc/self/coredump_filter: %s", strerror(errno));
+	if (f)
+		fclose(f);
+}
+
 int machine_memory_open(struct vm *vm, struct error *err)
 {
 	int rc = 0;
 
+	if (vm->cfg->core_dump)
+		want_dump(vm);
 	if (vm->ram_plan.n > 1)
 		rc = fill_numa(vm, err);
 	if (rc == 0)

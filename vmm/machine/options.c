@@ -211,6 +211,7 @@ static const struct key rt_key = { "it", KEY_NUMBER, IN(config, rt), 1, 99, { 0 
 static const struct key idle_key = { "it", KEY_CHOICE, IN(config, idle), 0, 0, { "halt", "poll" } };
 static const struct key rtc_key = { "it", KEY_CHOICE, IN(config, rtc_localtime),
 				    0,	  0,	      { "utc", "localtime" } };
+static const struct key core_key = { "it", KEY_FLAG, IN(config, core_dump), 0, 0, { 0 } };
 static const struct key msr_key = {
 	"it", KEY_CHOICE, IN(config, msr_gp), 0, 0, { "ignore", "gp" }
 };
@@ -241,6 +242,7 @@ static const struct option options[] = {
 	FLAG("bind", bind),
 	STRING("pidfile", "FILE", pidfile),
 	FLAG("daemonize", daemonize),
+	{ "core-dump", "on|off", opt_one_key, 0, &core_key },
 	FLAG("no-reboot", no_reboot),
 	STRING("dump-dtb", "FILE", dump_dtb),
 	{ "stats", "[=FILE]", opt_stats, IN(config, stats_file), NULL },
@@ -264,7 +266,7 @@ static const char help_head[] =
 static const char help_tail[] =
 	"process\n"
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]  --dump-dtb FILE\n"
-	"  -v, --verbose  -h, --help  --version      a comma in a value is written ,,\n"
+	"  --core-dump on  -v, --verbose  -h, --help  --version  a comma in a value is ,,\n"
 	"beside: minivmm check|bind|restore [BDF], groups, vf PF, import|report F, bench\n";
 
 void config_help(int fd)

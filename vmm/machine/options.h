@@ -58,6 +58,7 @@ struct config {
 	unsigned idle;		/* 0 halt, 1 poll */
 	unsigned rtc_localtime; /* 0: UTC */
 	unsigned msr_gp;	/* 0: registers KVM does not know read 0, 1: #GP */
+	bool core_dump;		/* with guest memory */
 	/* A caller's own device on the machine's buses, made before the others; NULL: none. */
 	int (*extra)(struct vm *, void *arg, struct error *);
 	void *extra_arg;

@@ -425,6 +425,9 @@ int ram_map(const struct ram_plan *p, void **ram, struct error *err)
 {
 	int rc = p->hugetlb ? map_hugetlb(p, ram, err) : map_small(p, ram, err);
 
+	/* The guest's passwords and keys are not for whoever collects core dumps. */
+	if (rc == 0 && !p->dump && madvise(*ram, p->size, MADV_DONTDUMP) < 0)
+		rc = error_set(err, -errno, "--memory: MADV_DONTDUMP: %s", strerror(errno));
 	if (rc == 0)
 		rc = bind_parts(p, *ram, err);
 	if (rc < 0 && *ram && *ram != MAP_FAILED)

@@ -54,6 +54,7 @@ struct ram_plan {
 	uint64_t size;
 	uint64_t page; /* what a page fault brings, and what parts are multiples of */
 	bool hugetlb, thp, prefault;
+	bool dump;   /* may be in a core dump of ours */
 	bool chosen; /* the page size is our choice */
 	const char *path;
 	struct ram_part part[NUMA_MAX_NODES];
