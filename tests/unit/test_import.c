@@ -215,6 +215,9 @@ static void test_placement(void **state)
 		"sudo -E minivmm --cpus 3,pin=2,4-5 --kernel k\n");
 	becomes("taskset -c 0-7 qemu-system-x86_64 -nodefaults -kernel k -smp 3",
 		"taskset -c 0-7 minivmm --cpus 3 --kernel k\n");
+	/* More than 2^32 CPUs are not none. */
+	becomes("taskset -c 0-4294967295,0-2 qemu-system-x86_64 -nodefaults -kernel k -smp 3",
+		"taskset -c 0-4294967295,0-2 minivmm --cpus 3 --kernel k\n");
 	becomes("A=1 nice -n -5 taskset 0xf kvm -nodefaults -kernel k",
 		"A=1 nice -n -5 taskset 0xf minivmm --kernel k\n");
 	becomes("chrt -f 50 numactl -m 1 qemu-kvm -nodefaults -kernel k -m 1G",

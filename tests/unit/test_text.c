@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,9 +53,47 @@ static void sizes(void **state)
 	}
 }
 
+/* How many ranges the list has, the last of which is returned; or what is wrong. */
+static int walk(const char *list, unsigned max, unsigned *first, unsigned *last)
+{
+	int ret, n = 0;
+
+	while ((ret = text_range(&list, max, first, last)) > 0)
+		n++;
+	return ret < 0 ? ret : n;
+}
+
+static void ranges(void **state)
+{
+	static const char *const bad[] = {
+		"x",  "-",  "1-", "-1",	 "2-1",	  ",",	  "1,,2", "1,",
+		",1", " 1", "1 ", "0x1", "1-2-3", "1,-2", "+1",	  "1\n"
+	};
+	static const char *const far[] = { "64", "0-64", "3,18446744073709551616",
+					   "99999999999999999999999", "4294967296" };
+	unsigned first, last;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+		if (walk(bad[i], 64, &first, &last) != -EINVAL)
+			fail_msg("'%s' passes", bad[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(far); i++)
+		assert_int_equal(walk(far[i], 64, &first, &last), -ERANGE);
+	assert_int_equal(walk("", 64, &first, &last), 0);
+	assert_int_equal(walk("63", 64, &first, &last), 1);
+	assert_int_equal(first, 63);
+	assert_int_equal(last, 63);
+	assert_int_equal(walk("0-3,8,007-0010", 64, &first, &last), 3);
+	assert_int_equal(first, 7);
+	assert_int_equal(last, 10);
+	assert_int_equal(walk("0-4294967294", UINT32_MAX, &first, &last), 1);
+	assert_int_equal(last, UINT32_MAX - 1);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(quoted), cmocka_unit_test(sizes) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(quoted), cmocka_unit_test(sizes),
+					    cmocka_unit_test(ranges) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "vmm/core/text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,41 @@ char *text_quote(const char *word)
 		return s;
 	free(s);
 	return NULL;
+}
+
+static int text_index(const char **s, unsigned max, unsigned *out)
+{
+	uint64_t v = 0;
+
+	if (!isdigit((unsigned char)**s))
+		return -EINVAL;
+	for (; isdigit((unsigned char)**s); (*s)++)
+		v = v < max ? v * 10 + (uint64_t)(**s - '0') : v;
+	*out = (unsigned)v;
+	return v < max ? 0 : -ERANGE;
+}
+
+int text_range(const char **list, unsigned max, unsigned *first, unsigned *last)
+{
+	int ret;
+
+	if (!**list)
+		return 0;
+	ret = text_index(list, max, first);
+	if (ret < 0)
+		return ret;
+	*last = *first;
+	if (**list == '-') {
+		(*list)++;
+		ret = text_index(list, max, last);
+		if (ret < 0)
+			return ret;
+	}
+	if (**list == ',' && (*list)[1])
+		(*list)++;
+	else if (**list)
+		return -EINVAL;
+	return *last < *first ? -EINVAL : 1;
 }
 
 void text_size(uint64_t bytes, char text[16])

@@ -11,6 +11,10 @@ bool text_is_plain(char c);
 /* The word as a POSIX shell reads it back: as it is where every character is plain, else in single
  * quotes. The caller frees it. NULL: no memory. */
 char *text_quote(const char *word);
+/* A list of numbers as the kernel and taskset write it, such as "0-3,8". Takes "A" or "A-B" and the
+ * comma behind it off *list: 1 with first <= last < max; 0 at the end of the list; -EINVAL: this is
+ * no such list; -ERANGE: a number is max or more. An empty list has no ranges. */
+int text_range(const char **list, unsigned max, unsigned *first, unsigned *last);
 /* A size for people: "4 KiB", "1.5 GiB". */
 void text_size(uint64_t bytes, char text[16]);
 

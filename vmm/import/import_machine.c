@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmm/core/addr.h"
+#include "vmm/core/text.h"
 #include "vmm/import/import_parts.h"
 
 /* A plain number; *out is left alone otherwise. */
@@ -26,23 +27,12 @@ static bool number(const char *s, unsigned long long *out)
 static unsigned long long count_list(const char *s)
 {
 	unsigned long long n = 0;
-	unsigned from, to;
-	int used;
+	unsigned first, last;
+	int ret;
 
-	for (;;) {
-		if (sscanf(s, "%u-%u%n", &from, &to, &used) != 2) {
-			if (sscanf(s, "%u%n", &from, &used) != 1)
-				return 0;
-			to = from;
-		}
-		if (to < from)
-			return 0;
-		n += to - from + 1;
-		s += used;
-		if (*s != ',')
-			return *s ? 0 : n;
-		s++;
-	}
+	while ((ret = text_range(&s, UINT32_MAX, &first, &last)) > 0)
+		n += last - first + 1ull;
+	return ret < 0 ? 0 : n;
 }
 
 struct smp {

@@ -8,7 +8,6 @@
 #include "vmm/placement/pin.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,50 +16,20 @@
 #include <unistd.h>
 
 #include "vmm/core/cleanup.h"
+#include "vmm/core/hostfs.h"
+#include "vmm/core/text.h"
 
 #define SYS_CPU	  "/sys/devices/system/cpu"
 #define LIST_SIZE 4096 /* sysfs gives a page at most */
 
 /* ---- lists ---- */
 
-static bool number(const char **s, unsigned *out)
-{
-	unsigned v = 0;
-
-	if (**s < '0' || **s > '9')
-		return false;
-	for (; **s >= '0' && **s <= '9' && v < PIN_CPUS; (*s)++)
-		v = v * 10 + (unsigned)(**s - '0');
-	*out = v;
-	return v < PIN_CPUS;
-}
-
-/* Takes "A" or "A-B" and the comma behind it off *s: 1, 0 at the end, -EINVAL. */
-static int next_range(const char **s, unsigned *first, unsigned *last)
-{
-	if (!**s)
-		return 0;
-	if (!number(s, first))
-		return -EINVAL;
-	*last = *first;
-	if (**s == '-') {
-		(*s)++;
-		if (!number(s, last) || *last < *first)
-			return -EINVAL;
-	}
-	if (**s == ',' && (*s)[1])
-		(*s)++;
-	else if (**s)
-		return -EINVAL;
-	return 1;
-}
-
 int pin_list_parse(const char *list, unsigned *cpu, unsigned max)
 {
 	unsigned first, last;
 	int n = 0, rc;
 
-	while ((rc = next_range(&list, &first, &last)) > 0) {
+	while ((rc = text_range(&list, PIN_CPUS, &first, &last)) > 0) {
 		for (; first <= last && n < INT_MAX; first++, n++)
 			if ((unsigned)n < max)
 				cpu[n] = first;
@@ -89,23 +58,14 @@ void pin_list_print(const struct pin_mask *m, char *buf, size_t size)
 /* A list that sysfs has under this name; an absent or empty file is an empty mask. */
 static void read_mask(struct pin_mask *m, const char *root, const char *fmt, unsigned i)
 {
-	char name[128], path[PATH_MAX], buf[LIST_SIZE];
+	char name[128], buf[LIST_SIZE];
 	unsigned first, last;
 	const char *s = buf;
-	ssize_t n;
-	int fd;
 
 	*m = (struct pin_mask){ 0 };
 	snprintf(name, sizeof(name), fmt, i);
-	snprintf(path, sizeof(path), "%s%s", root, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	buf[n < 0 ? 0 : n] = '\0';
-	buf[strcspn(buf, "\n")] = '\0';
-	while (next_range(&s, &first, &last) > 0)
+	hostfs_line(root, buf, sizeof(buf), "%s", name);
+	while (text_range(&s, PIN_CPUS, &first, &last) > 0)
 		for (; first <= last; first++)
 			pin_add(m, first);
 }
