@@ -2,7 +2,7 @@
 BENCH = $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*_bench.c))
 
 $(O)/bench/blk_bench: tests/bench/vhost_user.c tests/bench/vhost_user.h
-$(O)/bench/%: tests/bench/%.c $(O)/minivmm.a
+$(O)/bench/%: tests/bench/%.c $(O)/minivmm.a $(NUMA)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) $(LIBS)

@@ -30,7 +30,7 @@ threads = iothread_new iothread_resume iothread_pause iothread_leave iothread_fr
 $(F)/fuzz_virtio_blk: FUZZ_LINK = $(call wrap,$(threads) blk_uring_ops)
 $(F)/fuzz_virtio_net: FUZZ_LINK = $(call wrap,$(threads) tap_open)
 
-$(F)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ)
+$(F)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ) $(NUMA)
 	@mkdir -p $(@D)
 	@echo "  FUZZ  $<"
 	$(Q)$(FUZZ_CC) $(BASE) $(FUZZ_CFLAGS) $(FUZZ_LINK) -o $@ $< $(FUZZ_OBJ) $(LIBS)

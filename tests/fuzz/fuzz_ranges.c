@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A list of numbers: every range that is taken is one below the limit, and the walk ends. What the
- * list of pinned CPUs makes of it agrees with the walk. */
+ * list of pinned CPUs and the list of nodes make of it agrees with the walk. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmm/core/text.h"
+#include "vmm/placement/numa.h"
 #include "vmm/placement/pin.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,9 +32,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *list = strndup((const char *)data, size);
 	unsigned cpu[16];
+	uint64_t nodes;
 	long n = walk(list, PIN_CPUS);
 
 	if (pin_list_parse(list, cpu, 16) != (n > 0 ? n : -EINVAL))
+		abort();
+	n = walk(list, NUMA_MAX_NODES);
+	if (node_list_parse(list, &nodes) != (n > 0   ? 0
+					      : n < 0 ? n
+						      : -EINVAL) ||
+	    (n > 0 && __builtin_popcountll(nodes) > n))
 		abort();
 	free(list);
 	return 0;

@@ -34,7 +34,7 @@ struct process {
 	int pid_fd;
 };
 
-/* libfdt, libaio and liburing before 2.4 do not tell their version. */
+/* libfdt, libaio, libnuma and liburing before 2.4 do not tell their version. */
 static void print_version(void)
 {
 	char uring[32] = "";
@@ -45,7 +45,7 @@ static void print_version(void)
 #endif
 	printf("minivmm %s\n"
 	       "built with " __VERSION__ "\n"
-	       "libraries: libfdt, liburing%s, libaio, jansson %s\n",
+	       "libraries: libfdt, liburing%s, libaio, libnuma, jansson %s\n",
 	       MINIVMM_VERSION, uring, jansson_version_str());
 }
 

@@ -124,7 +124,7 @@ static int fill_numa(struct vm *vm, struct error *err)
 		add_range(m, at, low, i);
 		add_range(m, vm->map.high_base + (at + low - vm->map.low_ram), size - low, i);
 		for (k = 0; k < p->n; k++)
-			m->distance[i * p->n + k] = numa_distance("", (unsigned)p->part[i].node,
+			m->distance[i * p->n + k] = node_distance((unsigned)p->part[i].node,
 								  (unsigned)p->part[k].node);
 		if (p->part[i].node == machine_vfio_node(vm))
 			m->pci_node = i;

@@ -113,7 +113,7 @@ static int finish_ram(struct config_ram *r)
 	if (r->hugepages && r->pages == RAM_PLAIN)
 		return -EINVAL;
 	return r->node_list && !r->nodes_auto
-		       ? numa_parse_list(r->node_list, NUMA_MAX_NODES, &r->nodes)
+		       ? node_list_parse(r->node_list, &r->nodes)
 		       : 0;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's NUMA nodes: what they have, which cores are theirs, and binding memory to one.
+ * The host's NUMA nodes: what they have, which cores are theirs, and binding memory to one. Nodes,
+ * distances and CPUs come from libnuma, which asks the running host. The functions with a `root`
+ * read files that libnuma does not read: "" on a real host, a recorded tree in tests.
  *
- * `root` is what stands before /sys and /proc: "" on a real host, a recorded tree in tests.
- * Threads: any; no state.
+ * Threads: any. libnuma keeps what it found at the first call.
  */
 #ifndef VMM_PLACEMENT_NUMA_H
 #define VMM_PLACEMENT_NUMA_H
@@ -15,35 +16,34 @@
 #define NUMA_MAX_NODES 64 /* a mask is one word: bit n is node n */
 #define NUMA_ANY       -1 /* no node in particular: the whole host */
 
-/* "0-3,8" as the kernel writes it, into bits 0 .. max - 1. -EINVAL: no such list; -ERANGE: a number
- * at or above max. The empty list is -EINVAL too. */
-int numa_parse_list(const char *, unsigned max, uint64_t *bits);
+/* "0-3,8" into a mask. -EINVAL: no such list, or an empty one; -ERANGE: node 64 or above. */
+int node_list_parse(const char *, uint64_t *mask);
 
-struct numa_nodes {
-	uint64_t online, memory; /* masks: the nodes there are, those with memory for us */
+struct node_masks {
+	uint64_t online, memory; /* the nodes there are, those with memory for us */
 };
-/* A host without sysfs nodes (a kernel without NUMA) has none. */
-struct numa_nodes numa_nodes(const char *root);
+/* A host without nodes (a kernel without NUMA) has none. */
+struct node_masks node_masks(void);
 
 /* Huge pages of `page` bytes (2 MiB, 1 GiB): pages reserved in all, and those nobody has. */
-struct numa_huge {
+struct node_huge {
 	uint64_t total, free;
 };
-struct numa_huge numa_huge(const char *root, int node, uint64_t page);
+struct node_huge node_huge(const char *root, int node, uint64_t page);
 /* The file that a number of huge pages is written to. */
-void numa_huge_file(char *buf, unsigned len, int node, uint64_t page);
+void node_huge_file(char *buf, unsigned len, int node, uint64_t page);
 /* Bytes that the node can give to a process in small pages without swapping: free memory and file
  * cache. 0: the node has no memory, or is not known. */
-uint64_t numa_available(const char *root, int node);
+uint64_t node_available(const char *root, int node);
 /* Distance as ACPI counts it: 10 is the node itself; 20 where the host does not say. */
-uint8_t numa_distance(const char *root, unsigned from, unsigned to);
+uint8_t node_distance(unsigned from, unsigned to);
 
 /* One CPU of each core of the node that this process may run on. The whole host's where the node
  * has none (a node of memory only). Returns how many. */
-unsigned numa_cores(const char *root, int node, cpu_set_t *);
+unsigned node_cores(const char *root, int node, cpu_set_t *);
 
 /* Pages of [at, at + size) that come from now on are the node's: all of them, or with `preferred`
  * as many as it has. 0 or -errno. */
-int numa_bind(void *at, uint64_t size, unsigned node, bool preferred);
+int node_bind(void *at, uint64_t size, unsigned node, bool preferred);
 
 #endif

@@ -180,7 +180,7 @@ static int start_part(struct prefault *p, struct part *part)
 	cpu_set_t cores;
 	int rc = -EINVAL;
 
-	if (numa_cores("", part->node, &cores) < want)
+	if (node_cores("", part->node, &cores) < want)
 		want = (uint64_t)CPU_COUNT(&cores);
 	for (n = 0; n < want; n++) {
 		rc = start_worker(p, part, &cores);
@@ -272,8 +272,8 @@ static void join(struct prefault *p)
 /* What the node has, to say so. */
 static unsigned long long room_mib(const struct prefault *p, int node)
 {
-	return (p->plan->hugetlb ? numa_huge("", node, p->plan->page).free * p->plan->page
-				 : numa_available("", node)) /
+	return (p->plan->hugetlb ? node_huge("", node, p->plan->page).free * p->plan->page
+				 : node_available("", node)) /
 	       MiB;
 }
 

@@ -32,9 +32,9 @@
 
 static void look_at(const char *root, int node, struct ram_node *n)
 {
-	n->huge_2m = numa_huge(root, node, HUGE);
-	n->huge_1g = numa_huge(root, node, GiB);
-	n->available = numa_available(root, node);
+	n->huge_2m = node_huge(root, node, HUGE);
+	n->huge_1g = node_huge(root, node, GiB);
+	n->available = node_available(root, node);
 }
 
 static bool thp_enabled(const char *root)
@@ -52,7 +52,7 @@ void ram_look(const char *root, const struct ram_want *w, struct ram_host *h)
 {
 	unsigned i;
 
-	*h = (struct ram_host){ .nodes = numa_nodes(root), .thp = thp_enabled(root) };
+	*h = (struct ram_host){ .nodes = node_masks(), .thp = thp_enabled(root) };
 	look_at(root, NUMA_ANY, &h->any);
 	for (i = 0; i < NUMA_MAX_NODES; i++)
 		if (w->nodes & h->nodes.memory & 1ull << i)
@@ -82,9 +82,9 @@ static const struct ram_node *node_of(const struct ram_host *h, int node)
 	return node < 0 ? &h->any : &h->node[node];
 }
 
-static struct numa_huge huge_of(const struct ram_host *h, int node, uint64_t page)
+static struct node_huge huge_of(const struct ram_host *h, int node, uint64_t page)
 {
-	const struct numa_huge none = { 0, 0 };
+	const struct node_huge none = { 0, 0 };
 
 	if (page == HUGE)
 		return node_of(h, node)->huge_2m;
@@ -119,13 +119,13 @@ static void more_pages(const struct ram_plan *p, const struct ram_host *h, uint6
 
 	buf[0] = '\0';
 	for (i = 0; i < p->n; i++) {
-		struct numa_huge have = huge_of(h, p->part[i].node, page);
+		struct node_huge have = huge_of(h, p->part[i].node, page);
 		uint64_t need = (p->part[i].size + page - 1) / page;
 		size_t used = strlen(buf);
 
 		if (have.free >= need)
 			continue;
-		numa_huge_file(file, sizeof(file), p->part[i].node, page);
+		node_huge_file(file, sizeof(file), p->part[i].node, page);
 		snprintf(buf + used, len - used, "%secho %llu >%s", used ? "; " : "",
 			 BYTES(have.total + need - have.free), file);
 	}
@@ -412,7 +412,7 @@ static int bind_parts(const struct ram_plan *p, void *ram, struct error *err)
 
 		if (part->node < 0)
 			continue;
-		rc = numa_bind((char *)ram + part->offset, part->size, (unsigned)part->node,
+		rc = node_bind((char *)ram + part->offset, part->size, (unsigned)part->node,
 			       part->preferred);
 		if (rc < 0)
 			return error_set(err, rc, "--memory: memory cannot be bound to node %d: %s",

@@ -35,11 +35,11 @@ struct ram_want {
 };
 
 struct ram_node {
-	struct numa_huge huge_2m, huge_1g;
+	struct node_huge huge_2m, huge_1g;
 	uint64_t available; /* bytes, in small pages */
 };
 struct ram_host {
-	struct numa_nodes nodes;
+	struct node_masks nodes;
 	bool thp;
 	struct ram_node any; /* the whole host */
 	struct ram_node node[NUMA_MAX_NODES];
