@@ -227,11 +227,6 @@ static int choose_areas(struct vfio_bar *bar, struct vfio_region_info *info)
 
 /* ---- trapped accesses: dev.lock held ---- */
 
-static uint64_t all_ones(unsigned size)
-{
-	return size >= 8 ? UINT64_MAX : (1ull << (8 * size)) - 1;
-}
-
 static uint64_t trap_read(void *opaque, uint64_t off, unsigned size)
 {
 	struct vfio_bar *bar = opaque;

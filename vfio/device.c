@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "vfio/bar.h"
@@ -29,6 +28,7 @@
 #include "vfio/stats.h"
 #include "vfio/vga.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/eventfd.h"
 #include "vmm/core/evloop.h"
 #include "vmm/core/hold.h"
 #include "vmm/core/stats.h"
@@ -39,9 +39,7 @@
 
 bool vfio_pci_kick(struct vfio_pci *v)
 {
-	const uint64_t one = 1;
-
-	return v->kick_source && write(v->kick, &one, sizeof(one)) == (ssize_t)sizeof(one);
+	return v->kick_source && eventfd_signal(v->kick);
 }
 
 /* A processor may hold the root lock for as long as the kernel resets a device: the main loop,
@@ -72,10 +70,9 @@ static void loop_work(void *arg)
 static void on_kick(void *arg, int fd, uint32_t events)
 {
 	struct vfio_pci *v = arg;
-	uint64_t n;
 
 	(void)events;
-	if (read(fd, &n, sizeof(n)) < 0)
+	if (!eventfd_drain(fd))
 		return;
 	v->kicked = true;
 	loop_work(v);
@@ -317,7 +314,7 @@ struct vfio_pci *vfio_pci_new(struct vfio_kernel *k, struct iommu *iommu,
 	v->iommu = iommu;
 	v->opt = *opt;
 	v->irq.intx_trigger = v->irq.intx_resample = v->irq.err.fd = v->irq.req.fd = -1;
-	v->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	v->kick = eventfd_new();
 	if (v->kick < 0)
 		error_set(err, -errno, "%s: no descriptor is left: raise the limit (ulimit -n)",
 			  k->name);

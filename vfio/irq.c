@@ -38,12 +38,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "vfio/config.h"
 #include "vfio/stats.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/eventfd.h"
 #include "vmm/core/evloop.h"
 #include "vmm/core/stats.h"
 
@@ -81,16 +81,8 @@ static void disable_index(struct vfio_pci *v, unsigned index)
 static bool ensure_fd(int *fd)
 {
 	if (*fd < 0)
-		*fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		*fd = eventfd_new();
 	return *fd >= 0;
-}
-
-static void drain(int fd)
-{
-	uint64_t n;
-
-	if (fd >= 0 && read(fd, &n, sizeof(n)) < 0)
-		return; /* nothing was pending */
 }
 
 static void close_fd(int *fd)
@@ -114,7 +106,7 @@ static int intx_connect(struct vfio_pci *v)
 	if (ret)
 		return ret < 0 ? ret : -EIO;
 	set_irqs(v, intx, VFIO_IRQ_SET_ACTION_MASK, 0, 1, NULL);
-	drain(q->intx_trigger); /* the level is asked for again when it is unmasked */
+	eventfd_drain(q->intx_trigger); /* the level is asked for again when it is unmasked */
 	ret = irq_line_irqfd_add(t, v->dev.intx.gsi, q->intx_trigger, q->intx_resample);
 	if (ret)
 		goto disable;
@@ -152,8 +144,8 @@ static void leave_intx(struct vfio_pci *v)
 	set_irqs(v, VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_MASK, 0, 1, NULL);
 	irq_line_irqfd_del(v->dev.root->irq, v->dev.intx.gsi, v->irq.intx_trigger);
 	disable_index(v, VFIO_PCI_INTX_IRQ_INDEX);
-	drain(v->irq.intx_trigger);
-	drain(v->irq.intx_resample);
+	eventfd_drain(v->irq.intx_trigger);
+	eventfd_drain(v->irq.intx_resample);
 }
 
 /* ---- MSI and MSI-X: what the guest wants ---- */
@@ -420,7 +412,7 @@ static void leave_vectors(struct vfio_pci *v)
 		msi_route_free(vec[i].route);
 		vec[i].route = NULL;
 		vec[i].host = false;
-		drain(vec[i].fd);
+		eventfd_drain(vec[i].fd);
 	}
 	v->irq.granted = 0;
 }
@@ -688,7 +680,7 @@ static void on_err(void *arg, int fd, uint32_t events)
 	struct vfio_notifier *n = arg;
 
 	(void)events;
-	drain(fd);
+	eventfd_drain(fd);
 	if (n->v->opt.on_error)
 		n->v->opt.on_error(n->v->opt.opaque, n->v->k->name);
 }
@@ -698,7 +690,7 @@ static void on_req(void *arg, int fd, uint32_t events)
 	struct vfio_notifier *n = arg;
 
 	(void)events;
-	drain(fd);
+	eventfd_drain(fd);
 	if (n->v->opt.on_request)
 		n->v->opt.on_request(n->v->opt.opaque, n->v->k->name);
 }

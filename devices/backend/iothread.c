@@ -15,6 +15,7 @@
 
 #include "vmm/core/cleanup.h"
 #include "vmm/core/error.h"
+#include "vmm/core/eventfd.h"
 
 #define IOTHREAD_STACK (128u << 10) /* address space; touched pages only are paid for */
 
@@ -156,13 +157,10 @@ void iothread_resume(struct iothread *t)
 /* Called with the lock held. */
 static bool ask_to_pause(struct iothread *t)
 {
-	const uint64_t one = 1;
-
 	set_want(t, IOTHREAD_PAUSED);
 	if (t->state != IOTHREAD_RUNNING)
 		return false;
-	if (write(t->wake_fd, &one, sizeof(one)) < 0)
-		(void)0; /* the counter is full: readable already */
+	eventfd_signal(t->wake_fd);
 	return true;
 }
 

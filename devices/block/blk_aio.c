@@ -10,13 +10,13 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "devices/block/engine.h"
 #include "devices/block/blk_file.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/error.h"
+#include "vmm/core/eventfd.h"
 #include "vmm/core/stats.h"
 
 #define AIO_BATCH 64
@@ -60,7 +60,7 @@ static int aio_setup(struct blk_engine *e)
 		return -ENOMEM;
 	for (unsigned i = 0; i < e->depth; i++)
 		e->free[e->n_free++] = i;
-	e->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	e->done_fd = eventfd_new();
 	if (e->done_fd < 0)
 		return -errno;
 	return io_setup((int)e->depth, &e->ctx);
@@ -202,7 +202,6 @@ static void reap(struct blk_engine *e)
 static void wait_any(struct blk_engine *e)
 {
 	struct pollfd p[2] = { { e->kick_fd, POLLIN, 0 }, { e->done_fd, POLLIN, 0 } };
-	uint64_t n;
 
 	count_add(e->calls, 1);
 	if (poll(p, 2, -1) <= 0)
@@ -211,8 +210,7 @@ static void wait_any(struct blk_engine *e)
 		if (!p[i].revents)
 			continue;
 		count_add(e->calls, 1);
-		if (read(p[i].fd, &n, sizeof(n)) < 0)
-			continue; /* somebody was faster: nothing to clear */
+		eventfd_drain(p[i].fd);
 	}
 }
 

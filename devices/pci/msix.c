@@ -17,10 +17,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "vmm/core/cleanup.h"
+#include "vmm/core/eventfd.h"
 
 #define MSIX_MAX      2048u
 #define MSIX_CAP_SIZE 12u
@@ -172,7 +172,7 @@ int msix_eventfd(struct pci_device *dev, unsigned v)
 	scoped_lock(&m->lock);
 	if (m->vec[v].fd >= 0)
 		return m->vec[v].fd;
-	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fd = eventfd_new();
 	if (fd < 0)
 		return -errno;
 	m->vec[v].fd = fd;
@@ -182,7 +182,6 @@ int msix_eventfd(struct pci_device *dev, unsigned v)
 
 void msix_notify(struct pci_device *dev, unsigned v)
 {
-	const uint64_t one = 1;
 	int fd;
 
 	if (!dev->msix || v >= dev->msix->n)
@@ -190,8 +189,7 @@ void msix_notify(struct pci_device *dev, unsigned v)
 	fd = dev->msix->vec[v].fd;
 	if (fd < 0)
 		fd = msix_eventfd(dev, v);
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-		return; /* a full counter: pending as can be */
+	eventfd_signal(fd);
 }
 
 static bool pending(const struct vector *v)
@@ -278,14 +276,6 @@ void msix_cfg_written(struct pci_device *dev)
 	vectors_update(dev, 0, m->n);
 }
 
-static void vector_clear_pending(struct vector *v)
-{
-	uint64_t n;
-
-	if (v->fd >= 0 && read(v->fd, &n, sizeof(n)) < 0)
-		return; /* nothing pended */
-}
-
 /* The configuration space has been reset already: MSI-X is disabled. */
 void msix_reset(struct pci_device *dev)
 {
@@ -301,5 +291,5 @@ void msix_reset(struct pci_device *dev)
 	}
 	vectors_update(dev, 0, m->n);
 	for (unsigned i = 0; i < m->n; i++)
-		vector_clear_pending(&m->vec[i]);
+		eventfd_drain(m->vec[i].fd);
 }

@@ -23,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -32,6 +31,7 @@
 #include "devices/virtio/vhost_net.h"
 #include "devices/virtio/virtio_pci.h"
 #include "vmm/core/device.h"
+#include "vmm/core/eventfd.h"
 #include "vmm/core/iov.h"
 #include "vmm/core/log.h"
 
@@ -170,14 +170,6 @@ static bool tx_turn(struct virtio_net *n)
 	return true;
 }
 
-static void drain(int fd)
-{
-	uint64_t v;
-
-	if (read(fd, &v, sizeof(v)) < 0)
-		return; /* it was empty */
-}
-
 /* Somebody removed the tap device. It does not come back: what the guest sends is lost from now on,
  * and it is told that the cable is out. */
 static void tap_gone(struct virtio_net *n)
@@ -202,7 +194,7 @@ static void net_wait(struct virtio_net *n)
 		return;
 	for (unsigned i = 0; i < 3; i++)
 		if (p[i].revents)
-			drain(p[i].fd);
+			eventfd_drain(p[i].fd);
 	if (p[3].revents & (POLLERR | POLLHUP | POLLNVAL))
 		tap_gone(n);
 }
@@ -312,7 +304,7 @@ static int open_path(struct virtio_net *n, const struct net_config *cfg, uint64_
 		*features &= vhost | ~BIT(VIRTIO_NET_F_MRG_RXBUF);
 		return 0;
 	}
-	n->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	n->wake = eventfd_new();
 	if (n->wake < 0)
 		return error_set(err, -errno, "%s: eventfd: %s", n->name, strerror(errno));
 	n->thread = iothread_new(n->name, n->wake, &thread_ops, n, err);

@@ -24,12 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "devices/pci/msix.h"
 #include "devices/virtio/virtio_run.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/eventfd.h"
 #include "vmm/core/stats.h"
 #include "vmm/core/evloop.h"
 
@@ -67,22 +67,6 @@ static struct virtio_device *from_pci(struct pci_device *dev)
 	return container_of(dev, struct virtio_device, pci);
 }
 
-static void fd_raise(int fd)
-{
-	const uint64_t one = 1;
-
-	if (write(fd, &one, sizeof(one)) < 0)
-		return; /* the counter is full: readable already */
-}
-
-static void fd_drain(int fd)
-{
-	uint64_t n;
-
-	if (read(fd, &n, sizeof(n)) < 0)
-		return; /* nothing there */
-}
-
 /* ---- interrupts ---- */
 
 int virtio_queue_call_fd(struct virtio_queue *q)
@@ -99,9 +83,9 @@ void virtio_notify_queue(struct virtio_queue *q)
 
 	count_add(&q->interrupts, 1);
 	if (!msix_enabled(&v->pci))
-		fd_raise(v->intx_fd);
+		eventfd_signal(v->intx_fd);
 	else if (q->vector_fd >= 0)
-		fd_raise(q->vector_fd);
+		eventfd_signal(q->vector_fd);
 }
 
 /* A queue interrupt in INTx mode, on the main loop. */
@@ -110,7 +94,7 @@ static void intx_raised(void *arg, int fd, uint32_t events)
 	struct virtio_device *v = arg;
 
 	(void)events;
-	fd_drain(fd);
+	eventfd_drain(fd);
 	scoped_lock(&v->pci.lock);
 	if (msix_enabled(&v->pci))
 		return;
@@ -124,7 +108,7 @@ static void notify_config(struct virtio_device *v)
 		msix_notify(&v->pci, v->config_vector); /* NO_VECTOR is none */
 	} else {
 		v->isr |= VIRTIO_PCI_ISR_CONFIG;
-		fd_raise(v->intx_fd);
+		eventfd_signal(v->intx_fd);
 	}
 }
 
@@ -180,7 +164,7 @@ static void virtio_bar_mapped(struct pci_device *dev, unsigned n, bool mapped)
 
 static void queue_reset(struct virtio_queue *q)
 {
-	fd_drain(q->kick_fd);
+	eventfd_drain(q->kick_fd);
 	q->enabled = false;
 	q->size = q->max_size;
 	q->vector = VIRTIO_MSI_NO_VECTOR;
@@ -196,7 +180,7 @@ static void registers_reset(struct virtio_device *v)
 	v->feature_sel = v->guest_feature_sel = 0;
 	v->queue_sel = 0;
 	v->config_vector = VIRTIO_MSI_NO_VECTOR;
-	fd_drain(v->intx_fd);
+	eventfd_drain(v->intx_fd);
 	isr_read(v);
 	v->status = 0;
 }
@@ -417,7 +401,7 @@ static void virtio_reg_write(void *opaque, uint64_t off, unsigned size, uint64_t
 		break;
 	case VIRTIO_REG_NOTIFY:
 		if (v->started && reg / VIRTIO_NOTIFY_MUL < v->n_queues)
-			fd_raise(v->queues[reg / VIRTIO_NOTIFY_MUL].kick_fd);
+			eventfd_signal(v->queues[reg / VIRTIO_NOTIFY_MUL].kick_fd);
 		break;
 	}
 }
@@ -564,11 +548,11 @@ static int add_queues(struct virtio_device *v, uint16_t size)
 			.vdev = v, .index = i, .max_size = size, .kick_fd = -1, .vector_fd = -1
 		};
 	for (unsigned i = 0; i < v->n_queues; i++) {
-		v->queues[i].kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		v->queues[i].kick_fd = eventfd_new();
 		if (v->queues[i].kick_fd < 0)
 			return -errno;
 	}
-	v->intx_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	v->intx_fd = eventfd_new();
 	return v->intx_fd < 0 ? -errno : 0;
 }
 
@@ -617,7 +601,7 @@ static void queue_kicked(void *arg, int fd, uint32_t events)
 	struct virtio_device *v = q->vdev;
 
 	(void)events;
-	fd_drain(fd);
+	eventfd_drain(fd);
 	scoped_lock(&v->pci.lock);
 	if (v->started && q->enabled)
 		v->ops->kicked(v, q);

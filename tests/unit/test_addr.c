@@ -37,6 +37,10 @@ static void test_align(void **state)
 	assert_true(is_pow2(1));
 	assert_false(is_pow2(0));
 	assert_false(is_pow2(6));
+	assert_int_equal(all_ones(1), 0xff);
+	assert_int_equal(all_ones(4), 0xffffffff);
+	assert_true(all_ones(7) == UINT64_MAX >> 8);
+	assert_true(all_ones(8) == UINT64_MAX);
 }
 
 static void test_error(void **state)

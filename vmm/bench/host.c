@@ -16,6 +16,7 @@
 #include "vmm/bench/host_driver.h"
 #include "vmm/bench/bench.h"
 #include "vmm/core/error.h"
+#include "vmm/core/eventfd.h"
 
 struct host {
 	struct bench_env env;
@@ -70,19 +71,15 @@ static uint32_t half_seconds(struct bench_env *e)
 
 static void irq_clear(struct bench_env *e)
 {
-	uint64_t n;
-
-	if (read(host_of(e)->irq, &n, sizeof(n)) < 0)
-		return; /* nothing was pending */
+	eventfd_drain(host_of(e)->irq);
 }
 
 /* The clock is looked at now and then: only who waits in vain needs it. */
 static bool spin(struct bench_env *e)
 {
 	uint32_t start = half_seconds(e), tries;
-	uint64_t n;
 
-	for (tries = 1; read(host_of(e)->irq, &n, sizeof(n)) < 0; tries++)
+	for (tries = 1; !eventfd_drain(host_of(e)->irq); tries++)
 		if (tries % 1024 == 0 && half_seconds(e) - start > BENCH_PATIENCE)
 			return false;
 	return true;

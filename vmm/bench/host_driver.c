@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #include "vfio/iommu/iommu.h"
@@ -18,6 +17,7 @@
 #include "vfio/reset.h"
 #include "vfio/host/sysfs.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/eventfd.h"
 #include "vmm/core/mem.h"
 
 /* Low, for devices that have few address bits, and below every hole that IOMMUs have. */
@@ -180,7 +180,7 @@ int host_driver_irq(struct host_driver *h)
 	if (!h->dev->irq.n_msix && !h->dev->irq.n_msi)
 		return -ENODEV;
 	h->irq_index = h->dev->irq.n_msix ? VFIO_PCI_MSIX_IRQ_INDEX : VFIO_PCI_MSI_IRQ_INDEX;
-	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fd = eventfd_new();
 	if (fd < 0)
 		return -errno;
 	rc = set_irq(h, fd);

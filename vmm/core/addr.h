@@ -65,4 +65,10 @@ static inline bool is_pow2(uint64_t v)
 	return v != 0 && (v & (v - 1)) == 0;
 }
 
+/* What a read of `size` bytes, 1 to 8, returns where nothing answers. */
+static inline uint64_t all_ones(unsigned size)
+{
+	return size >= 8 ? UINT64_MAX : (1ull << (size * 8)) - 1;
+}
+
 #endif

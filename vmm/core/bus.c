@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "vmm/core/cleanup.h"
+#include "vmm/core/eventfd.h"
 #include "vmm/core/stats.h"
 #include "vmm/core/trap.h"
 
@@ -318,11 +319,6 @@ static enum hit bus_get(struct bus *b, uint64_t addr, unsigned size, struct io_r
 	return hit;
 }
 
-static uint64_t all_ones(unsigned size)
-{
-	return size >= 8 ? UINT64_MAX : (1ull << (size * 8)) - 1;
-}
-
 static unsigned max_size(const struct io_region_ops *ops)
 {
 	return ops->max_size ? ops->max_size : 8;
@@ -400,7 +396,6 @@ uint64_t bus_read(struct bus *b, uint64_t addr, unsigned size)
 /* Without a hypervisor underneath: the bus is the ioeventfd. */
 static bool bells_ring(struct bus *b, uint64_t addr, unsigned size, uint64_t val)
 {
-	uint64_t one = 1;
 	bool rang = false;
 	unsigned i;
 
@@ -411,7 +406,7 @@ static bool bells_ring(struct bus *b, uint64_t addr, unsigned size, uint64_t val
 		if (d->addr != addr || (d->len && d->len != size) ||
 		    (d->datamatch >= 0 && (uint64_t)d->datamatch != val))
 			continue;
-		rang = write(d->fd, &one, sizeof(one)) == (ssize_t)sizeof(one);
+		rang = eventfd_signal(d->fd);
 	}
 	pthread_rwlock_unlock(&b->lock);
 	return rang;

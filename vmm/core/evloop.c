@@ -16,12 +16,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "vmm/core/cleanup.h"
+#include "vmm/core/eventfd.h"
 
 #define BATCH 16
 
@@ -53,11 +53,9 @@ struct evloop {
 
 static void wake_drain(void *arg, int fd, uint32_t events)
 {
-	uint64_t n;
-
 	(void)arg;
 	(void)events;
-	(void)!read(fd, &n, sizeof(n));
+	eventfd_drain(fd);
 }
 
 struct evloop *evloop_new(void)
@@ -69,7 +67,7 @@ struct evloop *evloop_new(void)
 	pthread_mutex_init(&l->lock, NULL);
 	l->calls_end = &l->calls;
 	l->timerfd = -1;
-	l->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	l->wakefd = eventfd_new();
 	l->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->wakefd < 0 || l->epfd < 0 || !evloop_add_fd(l, l->wakefd, EPOLLIN, wake_drain, l)) {
 		evloop_free(l);
@@ -251,9 +249,7 @@ void evloop_del_timer(struct ev_timer *t)
 
 static void evloop_wake(struct evloop *l)
 {
-	uint64_t one = 1;
-
-	(void)!write(l->wakefd, &one, sizeof(one));
+	eventfd_signal(l->wakefd);
 }
 
 void evloop_call(struct evloop *l, struct ev_call *c)

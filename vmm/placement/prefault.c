@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
@@ -29,6 +28,7 @@
 
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/eventfd.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -149,7 +149,7 @@ static void *worker(void *arg)
 	/* The join is what the results wait for. */
 	if (__atomic_sub_fetch(&p->running, 1, __ATOMIC_RELAXED) == 0) {
 		__atomic_store_n(&p->end, now_ns(), __ATOMIC_RELAXED);
-		eventfd_write(p->done_fd, 1);
+		eventfd_signal(p->done_fd);
 	}
 	return NULL;
 }
@@ -235,7 +235,7 @@ struct prefault *prefault_start(const struct ram_plan *plan, void *ram, bool tou
 	pthread_mutex_init(&p->gate, NULL);
 	set_parts(p, ram);
 	p->worker = calloc((size_t)plan->n * CPU_SETSIZE, sizeof(*p->worker));
-	p->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	p->done_fd = eventfd_new();
 	p->zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	if (p->worker && p->done_fd >= 0 && p->zero_fd >= 0)
 		rc = start_all(p);
