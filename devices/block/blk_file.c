@@ -17,6 +17,7 @@
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/error.h"
+#include "vmm/core/hostfs.h"
 
 #define PROBE_SIZE 4096
 /* A killed process's io_uring lets go of its registered file a moment after the process is gone, in
@@ -223,10 +224,7 @@ bool blk_file_same(const char *a, const char *b)
 
 static bool can_discard(const struct blk_file *f)
 {
-	char path[96];
 	struct stat st;
-	unsigned long long max = 0;
-	FILE *s;
 
 	if (f->readonly)
 		return false;
@@ -236,15 +234,9 @@ static bool can_discard(const struct blk_file *f)
 				 (off_t)align_up(f->size, PROBE_SIZE), PROBE_SIZE) == 0;
 	if (fstat(f->fd, &st))
 		return false;
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/queue/discard_max_bytes",
-		 major(st.st_rdev), minor(st.st_rdev));
-	s = fopen(path, "re");
-	if (!s) /* a partition: the queue is its parent's */
-		return false;
-	if (fscanf(s, "%llu", &max) != 1)
-		max = 0;
-	fclose(s);
-	return max != 0;
+	/* A partition has none: the queue is its parent's. */
+	return hostfs_number("", 0, "/sys/dev/block/%u:%u/queue/discard_max_bytes",
+			     major(st.st_rdev), minor(st.st_rdev)) > 0;
 }
 
 static int check_size(const struct blk_file *f, const char *path, struct error *err)

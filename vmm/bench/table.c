@@ -6,13 +6,11 @@
  * Threads: main.
  */
 #include <cpuid.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "vmm/core/cleanup.h"
 #include "vmm/bench/bench.h"
+#include "vmm/core/hostfs.h"
 
 #define HYPERVISOR_BIT	   (1u << 31) /* CPUID 1, ECX */
 #define HYPERVISOR_LEAF	   0x40000000u
@@ -24,17 +22,10 @@
 /* A file's first line, printable. Nothing when there is none. */
 static void first_line(const char *root, const char *path, char *out, size_t size)
 {
-	char name[256];
-	scoped_fd fd = -1;
-	ssize_t n, i;
-
-	out[0] = '\0';
-	snprintf(name, sizeof(name), "%s%s", root, path);
-	fd = open(name, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, out, size - 1);
-	for (i = 0; i < n && out[i] >= ' ' && out[i] <= '~'; i++)
-		;
-	out[i] = '\0';
+	hostfs_line(root, out, size, "%s", path);
+	while (*out >= ' ' && *out <= '~')
+		out++;
+	*out = '\0';
 }
 
 static void look_at_cpu(struct bench_about *a)

@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 
 #include "vmm/core/helper.h"
+#include "vmm/core/hostfs.h"
 #include "vmm/core/log.h"
 #include "vmm/machine/machine.h"
 #include "vmm/placement/pin.h"
@@ -152,15 +153,9 @@ static int place(struct vm *vm, struct error *err)
 
 static bool is_vcpu(const char *tid)
 {
-	char path[64], name[16] = "";
-	FILE *f;
+	char name[16];
 
-	snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", tid);
-	f = fopen(path, "re");
-	if (f) {
-		(void)!fgets(name, sizeof(name), f);
-		fclose(f);
-	}
+	hostfs_line("", name, sizeof(name), "/proc/self/task/%s/comm", tid);
 	return strncmp(name, "vcpu", 4) == 0;
 }
 

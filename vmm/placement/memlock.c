@@ -5,19 +5,20 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "vmm/core/hostfs.h"
+
+static int caps_line(void *caps, const char *line)
+{
+	return sscanf(line, "CapEff: %llx", (unsigned long long *)caps) == 1;
+}
+
 /* CAP_IPC_LOCK frees us from RLIMIT_MEMLOCK. In a user namespace the bit says nothing; then the
  * locking itself fails, with the same sentence. */
 static bool may_lock_all(void)
 {
 	unsigned long long caps = 0;
-	char line[128];
-	FILE *f = fopen("/proc/self/status", "re");
 
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "CapEff: %llx", &caps) == 1)
-			break;
-	if (f)
-		fclose(f);
+	hostfs_each_line("", caps_line, &caps, "/proc/self/status");
 	return caps >> 14 & 1;
 }
 

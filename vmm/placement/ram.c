@@ -22,6 +22,7 @@
 
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/hostfs.h"
 
 #define HUGE	  (2 * MiB)
 #define SMALL	  (4 * KiB)
@@ -39,13 +40,10 @@ static void look_at(const char *root, int node, struct ram_node *n)
 
 static bool thp_enabled(const char *root)
 {
-	char path[256], text[64] = "";
-	ssize_t n;
+	char text[64];
 
-	snprintf(path, sizeof(path), "%s/sys/kernel/mm/transparent_hugepage/enabled", root);
-	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	return n > 0 && !strstr(text, "[never]");
+	hostfs_line(root, text, sizeof(text), "/sys/kernel/mm/transparent_hugepage/enabled");
+	return text[0] && !strstr(text, "[never]");
 }
 
 void ram_look(const char *root, const struct ram_want *w, struct ram_host *h)
