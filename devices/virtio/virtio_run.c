@@ -24,10 +24,10 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "devices/virtio/virtio_pci.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/eventfd.h"
 #include "vmm/core/evloop.h"
 
 #define GRACE_NS 100000000ull
@@ -100,10 +100,7 @@ static void set_started(struct virtio_device *v, bool started)
 
 void virtio_kick_self(struct virtio_queue *q)
 {
-	const uint64_t one = 1;
-
-	if (write(q->kick_fd, &one, sizeof(one)) < 0)
-		return; /* the counter is full: readable already */
+	eventfd_signal(q->kick_fd);
 }
 
 static void device_start(struct virtio_device *v)
