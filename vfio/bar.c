@@ -18,9 +18,10 @@
  * register is being sized, stays in guest memory as *stale* for up to VFIO_LINGER_NS: it costs
  * nothing when it comes back at the same place. Till then it answers, against PCI 3.0, 6.2.2: an
  * access to a memslot does not ask us. The kernel's memory decoding stays on as long (config.c), or
- * guest accesses would fault. Linux sizes a bridge's registers in the same way; a BAR behind it
- * leaves the first time and stays when that is repeated within VFIO_LINGER_NS. In all other cases
- * (bridge windows, other addresses, sleep, claims by others) a BAR leaves at once.
+ * guest accesses would fault. It also stays while a bridge's 64-bit window is written in halves.
+ * Linux sizes a bridge's registers in the same way; a BAR behind it leaves the first time and stays
+ * when that is repeated within VFIO_LINGER_NS. In all other cases (bridge windows, other addresses,
+ * sleep, claims by others) a BAR leaves at once.
  *
  * Fixed ranges. KVM looks at memslots before it looks at its own APICs or asks us, so a BAR that
  * the guest puts over one of these would hide it, or ECAM. Where it touches one it is trapped on

@@ -193,9 +193,10 @@ void pci_update_mappings(struct pci_root *);
  * or it holds a sizing value. */
 uint64_t pci_bar_addr(const struct pci_device *, unsigned n);
 /* BAR n is off, but only for a moment, it seems. It was at `at` last, which the windows of the
- * bridges above let through. PCI_PAUSED: its register holds a sizing value, or still `at` while
- * memory decoding is off in the device's command register. PCI_PAUSED_ABOVE: it is off in that of a
- * bridge above only. Root lock held. */
+ * bridges above let through, or will once the upper half of a window's limit is written.
+ * PCI_PAUSED: its register holds a sizing value, or still `at` while memory decoding is off in the
+ * device's command register, or that window is not complete. PCI_PAUSED_ABOVE: it is off in that of
+ * a bridge above only. Root lock held. */
 enum pci_paused { PCI_NOT_PAUSED, PCI_PAUSED, PCI_PAUSED_ABOVE };
 enum pci_paused pci_bar_paused(const struct pci_device *, unsigned n, uint64_t at);
 /* Whether [base, base + size) touches ECAM or what lies above PCI_FIXED_BASE: these win over a BAR

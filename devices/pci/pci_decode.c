@@ -227,24 +227,34 @@ static struct reach reach_below(const struct pci_device *br, const struct reach 
 	return r;
 }
 
+/* A 64-bit window whose upper halves are being written: Linux first clears that of the limit, which
+ * closes it, and writes that of the limit last. */
+static bool half_written(const struct window *w, uint64_t addr)
+{
+	return w->base >= 4 * GiB && w->limit < 4 * GiB && addr >= w->base;
+}
+
 enum pci_paused pci_bar_paused(const struct pci_device *dev, unsigned n, uint64_t at)
 {
 	const struct reach all = { .io = true, .mem = true, .root = true };
 	const struct pci_bar *bar = &dev->bar[n];
 	uint8_t busy = (uint8_t)(1u << n | (bar->kind == PCI_BAR_MEM64 ? 2u << n : 0));
 	const struct pci_device *br = dev->bus ? dev->bus->bridge : NULL;
-	bool above = false;
+	bool above = false, half = false;
 
 	if (!(dev->sizing & busy) && pci_bar_addr(dev, n) != at)
 		return PCI_NOT_PAUSED;
 	for (; br; br = br->bus->bridge) {
 		struct reach r = reach_below(br, &all);
 
-		if (!in_window(&r.memw, at, bar->size) && !in_window(&r.prefw, at, bar->size))
-			return PCI_NOT_PAUSED;
+		if (!in_window(&r.memw, at, bar->size) && !in_window(&r.prefw, at, bar->size)) {
+			if (!half_written(&r.prefw, at))
+				return PCI_NOT_PAUSED;
+			half = true;
+		}
 		above |= !r.mem;
 	}
-	if (dev->sizing & busy || !(pci_get16(dev->cfg, PCI_COMMAND) & PCI_COMMAND_MEMORY))
+	if (half || dev->sizing & busy || !(pci_get16(dev->cfg, PCI_COMMAND) & PCI_COMMAND_MEMORY))
 		return PCI_PAUSED;
 	return above ? PCI_PAUSED_ABOVE : PCI_NOT_PAUSED;
 }

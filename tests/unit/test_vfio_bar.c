@@ -521,6 +521,31 @@ static void test_leaves_at_once(void **state)
 	port_unplug(x, &port);
 }
 
+/* Linux writes the port's 64-bit window in halves when it takes over from firmware. */
+static void test_window_in_halves(void **state)
+{
+	struct fixture *x = *state;
+	struct root_port port;
+
+	port_plug(x, &port);
+	wr(x, PCI_PREF_MEMORY_BASE, 4, WINDOW(0x0000, 0xfff0));
+	wr(x, PCI_PREF_BASE_UPPER32, 4, 0x80);
+	wr(x, PCI_PREF_LIMIT_UPPER32, 4, 0x83);
+	below(x, BAR(0), 4, 0x40000000);
+	below(x, BAR(1), 4, 0x81);
+	assert_int_equal(COUNT(x, "slot+8140000000:4000"), 1);
+	fake_log_clear(&x->m.log);
+	wr(x, PCI_PREF_LIMIT_UPPER32, 4, 0);
+	wr(x, PCI_PREF_MEMORY_BASE, 4, WINDOW(0x0000, 0xfff0));
+	wr(x, PCI_PREF_BASE_UPPER32, 4, 0x80);
+	wr(x, PCI_PREF_LIMIT_UPPER32, 4, 0x83);
+	assert_int_equal(COUNT(x, "slot"), 0);
+	/* One that ends below the BAR is closed. */
+	wr(x, PCI_PREF_LIMIT_UPPER32, 4, 0x80);
+	assert_int_equal(COUNT(x, "slot-8140000000"), 1);
+	port_unplug(x, &port);
+}
+
 /* Linux sizes the registers of the port one by one, with its decoding off around each. */
 static void test_bridge_off(void **state)
 {
@@ -565,6 +590,7 @@ int main(void)
 		T(test_over_apics),
 		T(test_over_ecam),
 		T(test_leaves_at_once),
+		T(test_window_in_halves),
 		T(test_bridge_off),
 	};
 
