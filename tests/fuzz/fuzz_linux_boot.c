@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct linux_boot_entry entry;
 	struct error err = { 0 };
 	struct linux_boot b = { .kernel_path = "kernel", .initrd_path = "initrd", .map = &map };
-	uint64_t low;
+	uint64_t low, base, length;
 
 	if (size < 1)
 		return 0;
@@ -32,8 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			   0);
 		kernel = memfd_create("kernel", 0);
 		initrd = memfd_create("initrd", 0);
-		(void)!ftruncate(initrd, 5000);
 	}
+	if (ftruncate(initrd, data[0] & 16 ? (off_t)size * 100 : 5000) < 0)
+		return 0;
 	low = data[0] & 1 ? RAM_MAX : 2 * MiB;
 	if (ftruncate(kernel, 0) < 0 || pwrite(kernel, data + 1, size - 1, 0) < 0)
 		return 0;
@@ -45,6 +46,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	b.cmdline = data[0] & 4 ? "console=ttyS0" : NULL;
 	b.dtb = data[0] & 8 ? data : NULL;
 	b.dtb_size = b.dtb ? size : 0;
+	if (linux_boot_check(kernel, "kernel", b.initrd_fd, "initrd", &err) < 0 && !err.text[0])
+		abort();
+	err = (struct error){ 0 };
+	if (linux_boot_initrd_range(&b, &base, &length, &err) < 0 && !err.text[0])
+		abort();
+	err = (struct error){ 0 };
 	if (linux_boot_load(&b, &entry, &err) < 0 && !err.text[0])
 		abort();
 	guest_mem_free(b.mem);
