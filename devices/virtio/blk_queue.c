@@ -477,9 +477,12 @@ static void queue_exit(void *arg)
 static void queue_paused(void *arg)
 {
 	struct blk_queue *q = arg;
+	/* blk_queue_stop() does not wait for this; who starts the queue again after it has no
+	 * left(). */
+	const struct blk_queue_ops *ops = __atomic_load_n(&q->ops, __ATOMIC_RELAXED);
 
-	if (q->ops->left)
-		q->ops->left(q->arg);
+	if (ops->left)
+		ops->left(q->arg);
 }
 
 static const struct iothread_ops thread_ops = {
@@ -529,7 +532,7 @@ void blk_queue_start(struct blk_queue *q, struct virtq *vq, bool stable,
 	q->vq = vq;
 	q->stable = stable;
 	q->dead = false;
-	q->ops = ops;
+	__atomic_store_n(&q->ops, ops, __ATOMIC_RELAXED);
 	q->arg = arg;
 	iothread_resume(q->thread);
 }
