@@ -323,12 +323,14 @@ static void common_write(struct virtio_device *v, uint64_t off, uint64_t val)
 	}
 }
 
+/* By bytes: the device's own thread may change some (virtio_net's link goes down). */
 static uint64_t copy_out(const void *src, uint64_t src_len, uint64_t off, unsigned size)
 {
 	uint64_t val = 0;
 
 	if (range_ok(off, size, src_len) && size <= sizeof(val))
-		memcpy(&val, (const char *)src + off, size);
+		for (unsigned i = 0; i < size; i++)
+			val |= (uint64_t)pci_get8(src, (unsigned)off + i) << (8 * i);
 	return val;
 }
 
