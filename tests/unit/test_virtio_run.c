@@ -148,10 +148,10 @@ static void offer(struct env *e)
 	struct virtq_desc *d = (struct virtq_desc *)(e->d.r.ram + FAKE_QUEUE);
 
 	memset(e->d.r.ram + HDR, 0, 16); /* VIRTIO_BLK_T_IN, sector 0 */
-	driver_offer(&e->d, 0, 0, HDR, 16, VRING_DESC_F_NEXT);
-	d[0].next = 1;
-	d[1] = (struct virtq_desc){ BUF, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2 };
+	/* The head, which makes the chain visible, comes last; what it offers goes on at 0. */
+	d[0] = (struct virtq_desc){ BUF, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2 };
 	d[2] = (struct virtq_desc){ STATUS, 1, VRING_DESC_F_WRITE, 0 };
+	driver_offer(&e->d, 0, 1, HDR, 16, VRING_DESC_F_NEXT);
 	driver_kick(&e->d, 0);
 }
 
