@@ -320,6 +320,7 @@ static int open_pty(struct chardev *c, const char *arg, struct error *err)
 	if (fd < 0)
 		return error_set(err, -errno, "opening a pty: %s", strerror(errno));
 	rc = use_both_ways(c, fd);
+	outq_expect_nobody(&c->out);
 	if (rc < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0 || ptsname_r(fd, name, sizeof(name)) != 0)
 		return error_set(err, -errno, "opening a pty: %s", strerror(errno));
 	/* Our own hold on the other end: without one, every moment nobody is attached is a

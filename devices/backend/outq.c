@@ -352,6 +352,12 @@ void outq_detach(struct outq *q)
 	outq_answer(q);
 }
 
+void outq_expect_nobody(struct outq *q)
+{
+	scoped_lock(&q->lock);
+	q->stalled = true;
+}
+
 void outq_limit(struct outq *q, const char *path, uint64_t max)
 {
 	q->path = path;

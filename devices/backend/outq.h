@@ -48,6 +48,8 @@ void outq_destroy(struct outq *);
 /* Where it goes. What waited for the one before is forgotten. */
 void outq_attach(struct outq *, struct nbio);
 void outq_detach(struct outq *);
+/* There may be no reader yet: nobody waits for one before it has read something. */
+void outq_expect_nobody(struct outq *);
 /* The regular file attached is at `path`: it is never longer than max; then it becomes PATH.1. */
 void outq_limit(struct outq *, const char *path, uint64_t max);
 

@@ -447,7 +447,7 @@ const struct device_class serial_class = {
 	.name = "serial port",
 	.option = "serial",
 	.arg = "TO",
-	.help = "  --serial stdio|pty|file:F[,max=SIZE]|unix:F|null|none    COM1, then COM2\n",
+	.help = "  --serial stdio|pty|file:F[,max=N]|unix:F|null|none  COM1, COM2 (Ctrl-A x ends)\n",
 	.late = true,
 	.most = SERIAL_PORTS,
 	.opts_size = sizeof(struct serial_opts),

@@ -277,6 +277,22 @@ static void test_ask(void **state)
 	assert_true(w->q.dropped > 0);
 }
 
+/* Nobody has attached to a pty yet: the guest is not slowed down, until somebody reads. */
+static void test_no_reader_yet(void **state)
+{
+	struct world *w = *state;
+
+	outq_expect_nobody(&w->q);
+	while (w->printed < 65536 + 3 * OUTQ_BUSY) {
+		assert_true(outq_ask(&w->q));
+		print(w, PIECE);
+	}
+	read_on(w, 65536, 0);
+	turn(w, 50);
+	assert_int_equal(w->printed - w->got, 65536 + 2 * OUTQ_BUSY);
+	assert_false(outq_ask(&w->q));
+}
+
 /* The loop does not turn for a reader that is gone, and output is tried again each time: a FIFO may
  * get another. */
 static void test_reader_that_goes(void **state)
@@ -386,6 +402,7 @@ int main(void)
 		T(test_never_waits),	   T(test_ask),
 		T(test_reader_that_goes),  T(test_detach),
 		T(test_last_words),	   T(test_rotation),
+		T(test_no_reader_yet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
