@@ -63,6 +63,8 @@ if loop=$(losetup -b 4096 --show -f /tmp/back.img) && mkfs.ext4 -q "$loop" && mo
 	fsfreeze -f /tmp/big
 	sleep 2
 	kill -TERM $vmm
+	sleep 1
+	kill -TERM $vmm # the first may have been its power button
 	check "storage hangs: SIGTERM ends the run" wait_for 20 grep -q '/tmp/big/disk: its storage does not answer' "$OUT/frozen.err"
 	fsfreeze -u /tmp/big
 	ends "storage hangs: nothing is left when it answers" $vmm 20
