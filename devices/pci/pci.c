@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PCI core: configuration space, the device tree, INTx, reset. BAR decoding is in pci_decode.c.
+ * PCI core: configuration space, INTx, reset. Where devices are is in pci_tree.c, what their BARs
+ * decode in pci_decode.c.
  *
  * A device is its configuration space and two masks: wmask says which bits the guest may set,
  * w1cmask which it clears by writing ones; every other bit is ours. Whatever a write changes, the
@@ -27,56 +28,6 @@
 #define PCI_CAP_START	      0x40
 #define PCI_CAP_LIMIT	      0x100
 #define PCI_HEADER_MULTI_FUNC 0x80 /* <linux/pci_regs.h> has it only since 6.7 */
-
-uint8_t pci_get8(const uint8_t *cfg, unsigned off)
-{
-	return __atomic_load_n(&cfg[off], __ATOMIC_RELAXED);
-}
-
-uint16_t pci_get16(const uint8_t *cfg, unsigned off)
-{
-	return (uint16_t)(pci_get8(cfg, off) | pci_get8(cfg, off + 1) << 8);
-}
-
-uint32_t pci_get32(const uint8_t *cfg, unsigned off)
-{
-	return pci_get16(cfg, off) | (uint32_t)pci_get16(cfg, off + 2) << 16;
-}
-
-void pci_set8(uint8_t *cfg, unsigned off, uint8_t v)
-{
-	__atomic_store_n(&cfg[off], v, __ATOMIC_RELAXED);
-}
-
-void pci_set16(uint8_t *cfg, unsigned off, uint16_t v)
-{
-	pci_set8(cfg, off, (uint8_t)v);
-	pci_set8(cfg, off + 1, (uint8_t)(v >> 8));
-}
-
-void pci_set32(uint8_t *cfg, unsigned off, uint32_t v)
-{
-	pci_set16(cfg, off, (uint16_t)v);
-	pci_set16(cfg, off + 2, (uint16_t)(v >> 16));
-}
-
-static uint8_t bus_number(const struct pci_bus *bus)
-{
-	return bus && bus->bridge ? pci_get8(bus->bridge->cfg, PCI_SECONDARY_BUS) : 0;
-}
-
-uint16_t pci_rid(const struct pci_device *dev)
-{
-	return (uint16_t)(bus_number(dev->bus) << 8 | dev->devfn);
-}
-
-const char *pci_where(const struct pci_device *dev, char buf[8])
-{
-	unsigned rid = pci_rid(dev);
-
-	snprintf(buf, 8, "%02x:%02x.%x", rid >> 8 & 0xff, rid >> 3 & 0x1f, rid & 7);
-	return buf;
-}
 
 /* ---- making devices ---- */
 
@@ -273,39 +224,6 @@ void pci_remove(struct pci_device *dev)
 	pci_update_mappings(root);
 }
 
-struct pci_device *pci_bus_from(const struct pci_bus *bus, unsigned devfn)
-{
-	for (; devfn < ARRAY_SIZE(bus->dev); devfn = (devfn | 63) + 1) {
-		uint64_t rest = bus->used[devfn / 64] >> devfn % 64;
-
-		if (rest)
-			return bus->dev[devfn + (unsigned)__builtin_ctzll(rest)];
-	}
-	return NULL;
-}
-
-static int each_on_bus(struct pci_bus *bus, int (*fn)(void *, struct pci_device *), void *arg)
-{
-	struct pci_device *dev;
-	unsigned next;
-	int ret;
-
-	for (next = 0; (dev = pci_bus_from(bus, next));) {
-		next = dev->devfn + 1u;
-		ret = fn(arg, dev);
-		if (!ret && dev->secondary)
-			ret = each_on_bus(dev->secondary, fn, arg);
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-int pci_each(struct pci_root *root, int (*fn)(void *, struct pci_device *), void *arg)
-{
-	return each_on_bus(&root->bus, fn, arg);
-}
-
 static struct pci_bus *find_bus(struct pci_bus *from, uint8_t nr)
 {
 	struct pci_device *br;
@@ -375,8 +293,8 @@ static int unmap_device(void *arg, struct pci_device *dev)
 /* BARs go first: a device's reset must not find its registers still reachable. */
 static void reset_bus(struct pci_bus *bus)
 {
-	each_on_bus(bus, unmap_device, NULL);
-	each_on_bus(bus, reset_device, NULL);
+	pci_each_on_bus(bus, unmap_device, NULL);
+	pci_each_on_bus(bus, reset_device, NULL);
 }
 
 static int quiesce_device(void *arg, struct pci_device *dev)
@@ -393,7 +311,7 @@ const char *pci_quiesce(struct pci_root *root)
 	const char *busy = NULL;
 
 	scoped_lock(&root->lock);
-	each_on_bus(&root->bus, quiesce_device, &busy);
+	pci_each_on_bus(&root->bus, quiesce_device, &busy);
 	return busy;
 }
 

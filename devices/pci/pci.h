@@ -20,6 +20,7 @@
 #include <linux/pci_regs.h>
 #include <pthread.h>
 
+#include "devices/pci/pci_cfg.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/bus.h"
 #include "vmm/core/error.h"
@@ -174,15 +175,6 @@ void pci_explain_cfg(struct pci_root *, uint8_t bus, uint8_t devfn, unsigned off
 uint32_t pci_default_cfg_read(struct pci_device *, unsigned off, unsigned size);
 void pci_default_cfg_write(struct pci_device *, unsigned off, unsigned size, uint32_t val);
 
-/* Little-endian accessors into cfg/wmask/w1cmask arrays. Configuration space is written under the
- * root lock; some of it is looked at without (pci_set_intx(), pci_rid(), pci_bus_master(), BAR
- * callbacks), so each byte is an atomic. */
-uint8_t pci_get8(const uint8_t *cfg, unsigned off);
-void pci_set8(uint8_t *cfg, unsigned off, uint8_t v);
-uint16_t pci_get16(const uint8_t *cfg, unsigned off);
-uint32_t pci_get32(const uint8_t *cfg, unsigned off);
-void pci_set16(uint8_t *cfg, unsigned off, uint16_t v);
-void pci_set32(uint8_t *cfg, unsigned off, uint32_t v);
 /* Clears the bits of cfg that are set in a, and in b (or, b NULL, in a alone). */
 void pci_clear_bits(struct pci_device *, const uint8_t a[PCI_CFG_SIZE],
 		    const uint8_t b[PCI_CFG_SIZE]);
@@ -212,5 +204,7 @@ const char *pci_where(const struct pci_device *, char buf[8]);
 struct pci_device *pci_bus_from(const struct pci_bus *, unsigned devfn);
 /* Calls fn for every device, depth first, until non-zero; returns that. */
 int pci_each(struct pci_root *, int (*fn)(void *, struct pci_device *), void *arg);
+/* The same on one bus and those below it. */
+int pci_each_on_bus(struct pci_bus *, int (*fn)(void *, struct pci_device *), void *arg);
 
 #endif
