@@ -275,22 +275,6 @@ static void init_caps(struct vfio_pci *v)
 		cfg[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
 }
 
-/* Its registers stay where they are: nothing points to them. */
-void vfio_config_unlink(struct vfio_pci *v, unsigned *cap)
-{
-	uint8_t *cfg = v->dev.cfg;
-	unsigned link = PCI_CAPABILITY_LIST;
-
-	/* init_caps() has made the list: it ends. */
-	while (*cap && cfg[link] && cfg[link] != *cap)
-		link = cfg[link] + PCI_CAP_LIST_NEXT;
-	if (*cap && cfg[link])
-		cfg[link] = cfg[*cap + PCI_CAP_LIST_NEXT];
-	if (!cfg[PCI_CAPABILITY_LIST])
-		cfg[PCI_STATUS] &= (uint8_t)~PCI_STATUS_CAP_LIST;
-	*cap = 0;
-}
-
 /* As much as is known of it: what is not takes two dwords. */
 static unsigned cap_len(const struct vfio_pci *v, unsigned at)
 {

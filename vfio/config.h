@@ -14,8 +14,6 @@ void vfio_config_write(struct pci_device *, unsigned off, unsigned size, uint32_
 /* Adds a capability of len bytes at the end of the guest's list; its registers are read-only.
  * -EBUSY: a capability that the guest sees reaches into [at, at + len). */
 int vfio_config_add_cap(struct vfio_pci *, unsigned at, const uint8_t *cap, unsigned len);
-/* Takes the capability at *cap (0: none) out of the guest's list; *cap becomes 0. */
-void vfio_config_unlink(struct vfio_pci *, unsigned *cap);
 /* Puts the guest's registers to their state after a reset; the hardware's command register, too. */
 void vfio_config_reset(struct vfio_pci *);
 /* Gives the kernel the command register: the guest's, with memory decoding left on while a BAR is

@@ -37,11 +37,6 @@
 
 /* ---- main loop ---- */
 
-bool vfio_pci_kick(struct vfio_pci *v)
-{
-	return v->kick_source && eventfd_signal(v->kick);
-}
-
 /* A processor may hold the root lock for as long as the kernel resets a device: the main loop,
  * which ends machines, does not wait for it but looks again. */
 static void loop_work(void *arg)

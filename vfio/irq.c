@@ -40,7 +40,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "vfio/config.h"
+#include "vfio/cap_list.h"
 #include "vfio/stats.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/eventfd.h"
@@ -642,9 +642,9 @@ int vfio_irqs_init(struct vfio_pci *v, struct error *err)
 	if (q->n_msix)
 		place_msix(v);
 	if (!q->n_msix)
-		vfio_config_unlink(v, &v->msix_cap);
+		vfio_cap_unlink(v, &v->msix_cap);
 	if (!q->n_msi)
-		vfio_config_unlink(v, &v->msi_cap);
+		vfio_cap_unlink(v, &v->msi_cap);
 	q->msix = new_vectors(q->n_msix ? q->n_msix : 1);
 	q->msi = new_vectors(q->n_msi ? q->n_msi : 1);
 	if (!q->msix || !q->msi)

@@ -10,6 +10,7 @@
 
 #include "vfio/device.h"
 #include "vfio/iommu/kernel.h"
+#include "vmm/core/eventfd.h"
 
 #define VFIO_PAGE 4096u
 
@@ -148,8 +149,11 @@ static inline const struct vfio_pci *vfio_pci_of_const(const struct pci_device *
 	return (const struct vfio_pci *)((const char *)dev - offsetof(struct vfio_pci, dev));
 }
 
-/* device.c: has the main loop look at stale and peer-to-peer BARs. Any thread. False when there is
+/* Has the main loop look at stale and peer-to-peer BARs (device.c). Any thread. False when there is
  * no main loop (before the device is plugged). */
-bool vfio_pci_kick(struct vfio_pci *);
+static inline bool vfio_pci_kick(struct vfio_pci *v)
+{
+	return v->kick_source && eventfd_signal(v->kick);
+}
 
 #endif
