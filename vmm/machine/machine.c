@@ -28,7 +28,7 @@
 #include "vmm/core/log.h"
 #include "vmm/machine/classes.h"
 
-void machine_stop(struct vm *vm, int status)
+static void machine_stop(struct vm *vm, int status)
 {
 	vcpus_pause_async(vm->vcpus);
 	vm->status = status;
@@ -683,6 +683,7 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	}
 	phase_begin(&vm->phases);
 	vm->cfg = cfg;
+	vm->stop = machine_stop;
 	vm->kvm.dev = vm->kvm.vm = vm->kvm.stats_fd = vm->kvm.vfio = -1;
 	vm->kernel_fd = vm->initrd_fd = vm->signal_fd = vm->stats_fd = -1;
 	init_calls(vm);

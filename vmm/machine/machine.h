@@ -46,6 +46,8 @@ struct machine_numa {
 
 struct vm {
 	struct config *cfg;
+	/* Ends the run with this exit status; for parts that have news. Main loop. */
+	void (*stop)(struct vm *, int status);
 	struct phase_clock phases; /* of the start */
 	struct evloop *loop;
 	struct {
@@ -117,9 +119,6 @@ int machine_run(struct config *, int (*ready)(void *, struct error *), void *arg
 
 void machine_request_reset(void *vm);
 void machine_request_power_off(void *vm);
-
-/* Ends the run with this exit status. Main loop. */
-void machine_stop(struct vm *, int status);
 
 /* look.c: before there is a machine, all that the user named: is it there, is it what it
  * should be, may it be used. What is read is opened here and stays open; what is written to is only

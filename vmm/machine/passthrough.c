@@ -59,15 +59,17 @@ static void on_request(void *opaque, const char *name)
 		return;
 	}
 	log_warn("%s: the host wants it back: the guest is stopped", name);
-	machine_stop(vm, 0);
+	vm->stop(vm, 0);
 }
 
 static void on_error(void *opaque, const char *name)
 {
+	struct vm *vm = opaque;
+
 	log_error("%s reports an error that cannot be corrected: the guest is stopped before it "
 		  "uses wrong data; the host's dmesg says more",
 		  name);
-	machine_stop(opaque, 1);
+	vm->stop(vm, 1);
 }
 
 /* ---- opening ---- */
