@@ -274,7 +274,7 @@ static int add_bar(struct vfio_pci *v, unsigned n, struct vfio_region_info *info
 	ret = pci_add_bar(&v->dev, n, kind, !bar->io && (raw & PCI_BASE_ADDRESS_MEM_PREFETCH),
 			  info->size, &trap_ops, bar);
 	if (ret) {
-		log_warn("%s: BAR %u of %llu bytes is no valid BAR; the guest does not see it",
+		log_warn("%s: BAR %u of %llu bytes is not valid; the guest does not see it",
 			 v->k->name, n, (unsigned long long)info->size);
 		*bar = (struct vfio_bar){ .v = v, .n = n };
 		return 0;
@@ -382,7 +382,7 @@ static void enter(struct vfio_bar *bar, uint64_t at)
 	if (bar->hidden) {
 		log_guest(&v->dev.limit,
 			  "%s: BAR %u at %#" PRIx64 " is trapped: interrupt controllers or "
-			  "configuration space are there",
+						    "configuration space are at this address",
 			  v->k->name, bar->n, at);
 		return;
 	}
@@ -402,7 +402,8 @@ static void enter(struct vfio_bar *bar, uint64_t at)
 		while (i-- > 0)
 			guest_mem_del(v->dev.root->mem, GPA(at + bar->area[i].off));
 		log_guest(&v->dev.limit, "%s: BAR %u at %#" PRIx64 " is trapped: %s", v->k->name,
-			  bar->n, at, ret == -EEXIST ? "other memory is there" : strerror(-ret));
+			  bar->n, at,
+			  ret == -EEXIST ? "other memory is at this address" : strerror(-ret));
 		return;
 	}
 	bar->live = true;
@@ -558,8 +559,8 @@ void vfio_bars_p2p(struct vfio_pci *v)
 			continue;
 		ret = p2p_map(bar);
 		if (ret && !v->warned_p2p) {
-			log_info("%s: BAR %u is not in the IOMMU (%s): other devices cannot read "
-				 "it directly",
+			log_info("%s: BAR %u is not mapped in the IOMMU (%s): other devices cannot "
+				 "reach it",
 				 v->k->name, n, strerror(-ret));
 			v->warned_p2p = true;
 		}

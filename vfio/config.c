@@ -463,7 +463,10 @@ static int read_config(struct vfio_pci *v, struct error *err)
 	int ret = v->k->ops->region_info(v->k, VFIO_PCI_CONFIG_REGION_INDEX, &info);
 
 	if (ret)
-		return error_set(err, ret, "%s: VFIO shows no configuration space", v->k->name);
+		return error_set(
+			err, ret,
+			"%s: VFIO gives no access to the configuration space of this device",
+			v->k->name);
 	v->cfg_off = info->offset;
 	v->cfg_size = info->size < PCI_CFG_SIZE ? (unsigned)info->size : PCI_CFG_SIZE;
 	free(info);

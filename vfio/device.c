@@ -275,8 +275,8 @@ static int init_parts(struct vfio_pci *v, struct error *err)
 	int ret = device_info(v);
 
 	if (ret || !(v->info.flags & VFIO_DEVICE_FLAGS_PCI))
-		return error_set(err, ret ? ret : -EINVAL, "%s: VFIO does not show a PCI device",
-				 v->k->name);
+		return error_set(err, ret ? ret : -EINVAL,
+				 "%s: VFIO does not present it as a PCI device", v->k->name);
 	ret = vfio_config_init(v, err);
 	if (!ret)
 		ret = vfio_irqs_init(v, err);
@@ -311,8 +311,8 @@ struct vfio_pci *vfio_pci_new(struct vfio_kernel *k, struct iommu *iommu,
 	v->irq.intx_trigger = v->irq.intx_resample = v->irq.err.fd = v->irq.req.fd = -1;
 	v->kick = eventfd_new();
 	if (v->kick < 0)
-		error_set(err, -errno, "%s: no descriptor is left: raise the limit (ulimit -n)",
-			  k->name);
+		error_set(err, -errno,
+			  "%s: no file descriptor is left: raise the limit (ulimit -n)", k->name);
 	else if (init_parts(v, err) == 0) {
 		v->opt.romfile = NULL; /* the caller's string */
 		return v;

@@ -252,8 +252,9 @@ static void vector_route(struct vfio_pci *v, struct vfio_vector *vec, unsigned i
 	uint32_t data;
 
 	if (!ensure_fd(&vec->fd)) {
-		log_guest(&v->dev.limit, "%s: no descriptor is left for interrupt vector %u: %s",
-			  v->k->name, i, strerror(errno));
+		log_guest(&v->dev.limit,
+			  "%s: no file descriptor is left for interrupt vector %u: %s", v->k->name,
+			  i, strerror(errno));
 		return;
 	}
 	if (!vec->route)
@@ -367,8 +368,8 @@ static int host_enable(struct vfio_pci *v, struct vfio_vector *vec, unsigned cou
 		fds[i] = unmasked(v, i) && ensure_fd(&vec[i].fd) ? vec[i].fd : -1;
 	ret = set_irqs(v, vector_index(v), VFIO_IRQ_SET_ACTION_TRIGGER, 0, count, fds);
 	if (ret > 0 && (unsigned)ret < count) {
-		log_guest(&v->dev.limit, "%s: the host has %d of %u interrupt vectors", v->k->name,
-			  ret, count);
+		log_guest(&v->dev.limit, "%s: the host can provide only %d of %u interrupt vectors",
+			  v->k->name, ret, count);
 		count = (unsigned)ret;
 		ret = set_irqs(v, vector_index(v), VFIO_IRQ_SET_ACTION_TRIGGER, 0, count, fds);
 	}
@@ -601,7 +602,8 @@ static void place_msix(struct vfio_pci *v)
 	      range_overlaps(q->pba_off, pba_size, q->table_off, q->table_size)))
 		q->pba_size = pba_size;
 	else
-		log_info("%s: its MSI-X pending bits lie nowhere sensible and are not shown",
+		log_info("%s: its MSI-X pending bit array (PBA) has an invalid place; the guest "
+			 "does not see it",
 			 v->k->name);
 }
 
@@ -707,8 +709,9 @@ static void watch(struct vfio_pci *v, struct vfio_notifier *n, unsigned index, s
 	n->source = evloop_add_fd(loop, n->fd, EPOLLIN, fn, n);
 	if (n->source && !set_irqs(v, index, VFIO_IRQ_SET_ACTION_TRIGGER, 0, 1, &fd))
 		return;
-	log_info("%s: the host cannot tell us of %s", v->k->name,
-		 index == VFIO_PCI_ERR_IRQ_INDEX ? "errors" : "its wish to have it back");
+	log_info("%s: minivmm cannot be told of %s", v->k->name,
+		 index == VFIO_PCI_ERR_IRQ_INDEX ? "errors of the device"
+						 : "the host's request to have the device back");
 	if (n->source)
 		evloop_del_fd(n->source);
 	n->source = NULL;

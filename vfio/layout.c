@@ -37,8 +37,8 @@ static int check_slots(const struct vfio_place *p, unsigned n, struct error *err
 		for (j = 0; j < i; j++)
 			if (p[i].slot && p[i].slot == p[j].slot && p[i].port != p[j].port)
 				return error_set(err, -EINVAL,
-						 "--vfio %s: slot=%u is taken by %s, which is "
-						 "another card: choose another",
+						 "--vfio %s: slot=%u is taken by %s, another card: "
+						 "choose another slot",
 						 p[i].bdf, p[i].slot, p[j].bdf);
 	return 0;
 }

@@ -129,7 +129,7 @@ void vfio_mirrors_mapped(struct vfio_pci *v, unsigned n, bool mapped)
 		m->region.opaque = m;
 		if (bus_add(v->dev.root->mmio, &m->region))
 			log_guest(&v->dev.limit,
-				  "%s: its window into configuration space is not "
+				  "%s: the registers that mirror its configuration space are not "
 				  "trapped",
 				  v->k->name);
 	}

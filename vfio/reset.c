@@ -97,7 +97,7 @@ static int decide(const struct vfio_reset *r, struct entry *e, struct error *err
 		return 0;
 	e->hit_error = ask_hot_reset(e);
 	if (e->hit_error == -ENOMEM)
-		return error_set(err, -ENOMEM, "%s: no memory", e->d.kernel->name);
+		return error_set(err, -ENOMEM, "%s: out of memory", e->d.kernel->name);
 	if (all_ours(r, e))
 		e->how = VFIO_RESET_BUS;
 	else
@@ -111,7 +111,7 @@ struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *devs, size_t n
 	struct vfio_reset *r = calloc(1, sizeof(*r) + n * sizeof(r->e[0]));
 
 	if (!r) {
-		error_set(err, -ENOMEM, "no memory for device resets");
+		error_set(err, -ENOMEM, "out of memory for device resets");
 		return NULL;
 	}
 	r->ops = *ops;
@@ -157,7 +157,7 @@ static void why_no_bus(const struct entry *e, char *buf, size_t size)
 	else if (e->hit_error == -EPERM)
 		snprintf(buf, size, "a bus reset would hit devices that the host uses");
 	else
-		snprintf(buf, size, "no port above it can reset it");
+		snprintf(buf, size, "no port above the device can reset it");
 }
 
 bool vfio_reset_verdict(const struct vfio_reset *r, size_t i, char *buf, size_t size)
@@ -177,7 +177,7 @@ bool vfio_reset_verdict(const struct vfio_reset *r, size_t i, char *buf, size_t 
 		return true;
 	case VFIO_RESET_PM:
 		snprintf(buf, size,
-			 "%s: resets by power management only, which may leave it half as it was",
+			 "%s: resets by power management only, which may leave parts of its state",
 			 name);
 		return true;
 	case VFIO_RESET_NONE:
@@ -185,9 +185,9 @@ bool vfio_reset_verdict(const struct vfio_reset *r, size_t i, char *buf, size_t 
 	}
 	why_no_bus(e, why, sizeof(why));
 	snprintf(buf, size,
-		 "%s cannot be reset (it has no reset of its own; %s): a guest that reboots finds "
-		 "it as it left it, and so does the next guest; if its driver then fails, only the "
-		 "host's reboot helps",
+		 "%s cannot be reset (it has no reset of its own; %s): after a reboot the guest "
+		 "finds it in its old state, and so does the next guest; if the driver then fails, "
+		 "reboot the host",
 		 name, why);
 	return false;
 }
@@ -260,7 +260,8 @@ static int reset_one(struct vfio_reset *r, struct entry *e)
 		rc = k->ops->reset(k);
 	e->done = true;
 	if (rc < 0)
-		log_warn("%s: its reset failed: %s: it goes on as it is", k->name, strerror(-rc));
+		log_warn("%s: its reset failed: %s; the device keeps the state that it has",
+			 k->name, strerror(-rc));
 	return rc;
 }
 

@@ -71,24 +71,24 @@ static void file_remarks(const struct vfio_pci *v, const char *path, const struc
 	const char *name = v->k->name;
 
 	if (r->start)
-		log_warn("%s: romfile %s: %zu bytes before the first image are left out (a flash "
-			 "tool's header)",
+		log_warn("%s: romfile %s: the first %zu bytes are skipped: they are not part of an "
+			 "image (a flash tool's header)",
 			 name, path, r->start);
 	if (r->other_vendor || r->other_device)
-		log_warn("%s: romfile %s: it is for device %04x:%04x, this one is %04x:%04x: the "
-			 "guest gets it all the same",
+		log_warn("%s: romfile %s: it is made for device %04x:%04x, but this device is "
+			 "%04x:%04x: the guest gets it all the same",
 			 name, path, r->other_vendor, r->other_device,
 			 pci_get16(v->dev.cfg, PCI_VENDOR_ID),
 			 pci_get16(v->dev.cfg, PCI_DEVICE_ID));
 	if (r->bad_sum)
-		log_warn("%s: romfile %s: its checksum is wrong (patched, or read from a card in "
-			 "use); UEFI firmware does not look at it",
+		log_warn("%s: romfile %s: its checksum is wrong (it was patched, or read from a "
+			 "card in use); UEFI firmware does not check it",
 			 name, path);
 	if (!r->has_end)
-		log_warn("%s: romfile %s: after %#zx another image is announced, but none is there",
+		log_warn("%s: romfile %s: at %#zx another image should follow, but there is none",
 			 name, path, r->end - r->start);
 	log_info("%s: romfile %s: %u image%s, %s%s", name, path, r->n, r->n == 1 ? "" : "s",
-		 r->efi ? "one for UEFI" : "none for UEFI: OVMF shows no picture with it",
+		 r->efi ? "one for UEFI" : "none for UEFI: OVMF will show no picture",
 		 r->any_device ? ", for any device of the vendor" : "");
 }
 
@@ -124,7 +124,8 @@ static int load_file(struct vfio_pci *v, const char *path, struct error *err)
 		return error_set(err, -errno, "%s: romfile %s: %s", v->k->name, path,
 				 strerror(errno));
 	if (!S_ISREG(st.st_mode) || st.st_size == 0 || (uint64_t)st.st_size > ROM_MAX_SIZE)
-		return error_set(err, -EINVAL, "%s: romfile %s: not a file of up to 16 MiB",
+		return error_set(err, -EINVAL,
+				 "%s: romfile %s: it must be a regular file of at most 16 MiB",
 				 v->k->name, path);
 	rom->size = pow2_above((uint64_t)st.st_size);
 	ret = allocate(rom);
@@ -207,8 +208,8 @@ static void load_device(struct vfio_pci *v)
 			break;
 	}
 	if (at < rom->region_size)
-		log_warn("%s: its ROM cannot be read (%s); the guest's firmware will not see it: "
-			 "give it with romfile=, or say rombar=off",
+		log_warn("%s: its ROM cannot be read (%s), so the guest's firmware will not see "
+			 "it: give a ROM with romfile=, or hide it with rombar=off",
 			 v->k->name, strerror(n < 0 ? (int)-n : EIO));
 }
 

@@ -94,8 +94,10 @@ int rom_image_scan(const uint8_t *rom, size_t size, uint16_t vendor, uint16_t de
 {
 	*r = (struct rom_image){ 0 };
 	if (!size || !image_first(rom, size, &r->start))
-		return error_set(err, -EINVAL,
-				 "no option ROM: no image (55 aa, PCIR) is in its %zu bytes", size);
+		return error_set(
+			err, -EINVAL,
+			"this is not an option ROM: its %zu bytes contain no image (55 aa, PCIR)",
+			size);
 	for (r->end = r->start; !r->has_end;) {
 		const uint8_t *image = rom + r->end;
 		size_t left = size - r->end, pcir = image_pcir(image, left), len;
@@ -105,8 +107,8 @@ int rom_image_scan(const uint8_t *rom, size_t size, uint16_t vendor, uint16_t de
 		len = (size_t)pci_get16(image + pcir, 0x10) * ROM_UNIT;
 		if (len > left || pcir + PCIR_LEN > len)
 			return error_set(err, -EINVAL,
-					 "the image at %#zx says that it has %zu bytes, but %zu "
-					 "are there: broken, or cut off",
+					 "the image at %#zx should have %zu bytes, but only %zu "
+					 "are there: the file is damaged or truncated",
 					 r->end, len, left);
 		image_ids(r, image, len, pcir, vendor, device);
 		image_kind(r, image, len, image[pcir + 0x14]);

@@ -61,14 +61,14 @@ static const char *cause(const struct vfio_bar *bar, uint64_t off)
 	if (pba && page_overlaps(off, q->pba_off, q->pba_size))
 		return "shares its page with the MSI-X pending bits";
 	if (near_mirror(bar, off))
-		return "shares its page with a window into configuration space";
+		return "shares its page with registers that mirror configuration space";
 	if (bar->sub_page && !is_mapped(bar, off))
 		return "sub-page BAR: on the host it shares its page with something else";
 	if (bar->sub_page)
 		return "sub-page BAR: the guest has put something else into its page";
 	if (!is_mapped(bar, off))
-		return "the host's kernel does not let it be mapped";
-	return "was not mapped then: other memory was in its place";
+		return "the host's kernel does not allow mapping it";
+	return "was not mapped at that time: other memory was at its address";
 }
 
 void vfio_explain_bar(const struct io_region *r, uint64_t off, struct io_place *p)
@@ -85,7 +85,8 @@ void vfio_explain_mirror(const struct io_region *r, uint64_t off, struct io_plac
 	const struct vfio_mirror *m = r->opaque;
 
 	snprintf(p->where, sizeof(p->where), "BAR %u", m->bar);
-	snprintf(p->cause, sizeof(p->cause), "it shows configuration space, which is emulated");
+	snprintf(p->cause, sizeof(p->cause),
+		 "these registers mirror configuration space, which is emulated");
 	p->off = m->off + off;
 }
 

@@ -90,9 +90,9 @@ int vfio_vga_init(struct vfio_pci *v, struct error *err)
 		return 0;
 	v->vga_off = 0;
 	return error_set(err, -ENODEV,
-			 "%s: x-vga=on, but VFIO shows no VGA region for it: it is no VGA device, "
-			 "or the host kernel has no CONFIG_VFIO_PCI_VGA; leave x-vga out (UEFI "
-			 "guests do not need it)",
+			 "%s: x-vga=on, but VFIO has no VGA region for this device: it is not a "
+			 "VGA device, or the host's kernel lacks CONFIG_VFIO_PCI_VGA; remove "
+			 "x-vga=on (UEFI guests do not need it)",
 			 v->k->name);
 }
 
@@ -131,7 +131,9 @@ int vfio_vga_plug(struct vfio_pci *v, struct error *err)
 	if (!ret)
 		return 0;
 	vfio_vga_unplug(v);
-	return error_set(err, ret, "%s: x-vga=on: the VGA ranges belong to another device already",
+	return error_set(err, ret,
+			 "%s: x-vga=on: another device already has the VGA ranges: give x-vga=on "
+			 "to one device only",
 			 v->k->name);
 }
 

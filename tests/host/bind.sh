@@ -110,8 +110,8 @@ kill $holder
 wait $holder 2>/dev/null
 modprobe md_mod && echo md_test >/sys/module/md_mod/parameters/new_array && md=/sys/block/md_test/md &&
 	echo none >$md/metadata_version && cat "/sys/class/block/${disk#/dev/}/dev" >$md/new_dev
-said "a disk below a RAID is refused" 1 "$disk, on which lies /dev/md_test" minivmm bind "$sriov"
-check "check knows that, too" check_says "$sriov" "on which lies /dev/md_test"
+said "a disk below a RAID is refused" 1 "$disk, which is part of /dev/md_test" minivmm bind "$sriov"
+check "check knows that, too" check_says "$sriov" "which is part of /dev/md_test"
 echo clear >$md/array_state
 mkswap "$disk" >/dev/null && swapon "$disk"
 said "a disk with swap is refused" 1 "$disk, which is swap" minivmm bind "$sriov"

@@ -57,7 +57,7 @@ before=$(host_state)
 refused "a group that the host shares" 1 "IOMMU group [0-9]+ with .*\(virtio-pci\).*bind that" minivmm --vfio "$shared"
 nobody="setpriv --reuid 65534 --regid 65534 --clear-groups"
 chmod 666 /dev/kvm /dev/vfio/vfio
-refused "no permission on the group" 1 "/dev/vfio/$group may not be opened: as root: chown" \
+refused "no permission on the group" 1 "no permission to open /dev/vfio/$group: as root.*chown" \
 	$nobody minivmm --vfio "$edu"
 chown 65534 "/dev/vfio/$group"
 prlimit --memlock=300000000:300000000 $nobody minivmm --memory 256M --serial file:/tmp/user --vfio "$edu" \

@@ -64,7 +64,7 @@ static void test_desktop(void **state)
 	host(DESKTOP, CONSOLE, "01:00.0",
 	     GOOD_HOST " | driver-other group-blocked use-console use-screen use-process reset-bus "
 		       "bars-ok rom-boot");
-	says("use-console", "console is there", "echo 0 >/sys/class/vtconsole/vtcon1/bind");
+	says("use-console", "console is on it", "echo 0 >/sys/class/vtconsole/vtcon1/bind");
 	/* Bound as the remedy says, desktop and screen gone. */
 	host(DESKTOP CONSOLE,
 	     "link /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/driver ../drivers/vfio-pci\n"
@@ -256,7 +256,7 @@ static void test_disks(void **state)
 	says_nth(2, "use-disk", "mounted on /m/a b;??$(reboot)\\04",
 		 "umount '/m/a b;??$(reboot)\\04'");
 	says_nth(3, "use-disk", "nvme0n1p2, which is swap", "swapoff /dev/nvme0n1p2");
-	says_nth(4, "use-disk", "nvme0n1p3, on which lies /dev/dm-0", "lsblk");
+	says_nth(4, "use-disk", "nvme0n1p3, which is part of /dev/dm-0", "lsblk");
 }
 
 /* Two volumes on two partitions, the first one on both; a btrfs; one of two NVMe controllers. */

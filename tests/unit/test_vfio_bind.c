@@ -323,7 +323,7 @@ static void test_probe_fails(void **state)
 	assert_int_equal(records(), 0);
 	fail_rc = 0; /* and none the wiser */
 	assert_int_equal(bind_list(0, GPU, NULL), -EIO);
-	says("does not take it");
+	says("does not take the device");
 	is_native(GPU);
 }
 
@@ -337,8 +337,8 @@ static void test_hangs(void **state)
 	fail_rc = -ETIMEDOUT;
 	fail_stuck = 4242;
 	assert_int_equal(bind_list(0, NIC, GPU), -ETIMEDOUT);
-	says("drivers/nouveau/unbind has not answered for 3 s");
-	says("process 4242 waits there in drm_dev_unplug");
+	says("drivers/nouveau/unbind has not returned for 3 s");
+	says("process 4242 waits in drm_dev_unplug");
 	says("process 700 (Xorg) has /dev/dri/card0 open");
 	says("minivmm restore " GPU);
 	is_native(NIC);
@@ -393,7 +393,7 @@ static void test_restore_fails(void **state)
 	fail_at = "e1000e/bind";
 	fail_rc = -EIO;
 	assert_int_equal(restore(NIC), -EIO);
-	says("e1000e does not take it back");
+	says("the driver e1000e does not take it back");
 	assert_int_equal(records(), 1);
 	fail_at = NULL;
 	assert_int_equal(restore(NIC), 0);
@@ -468,7 +468,7 @@ static void test_write_hangs(void **state)
 	assert_int_equal(waitpid(stuck, NULL, 0), stuck);
 	assert_int_equal(host_put(&h, NIC, "/sys/hang", "x", &hung, &err), -ETIMEDOUT);
 	assert_true(hung);
-	says("has not answered");
+	says("has not returned");
 	assert_int_equal(sscanf(strstr(err.text, "process "), "process %d", &stuck), 1);
 	assert_int_equal(kill(stuck, SIGKILL), 0);
 	assert_int_equal(waitpid(stuck, NULL, 0), stuck);

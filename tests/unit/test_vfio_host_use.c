@@ -170,7 +170,7 @@ static void test_holder(void **state)
 {
 	(void)state;
 	uses("", SWAPS, "", "");
-	needed("0000:00:02.0", "with /dev/dm-0, on which lies /dev/dm-1");
+	needed("0000:00:02.0", "with /dev/dm-0, which is part of /dev/dm-1");
 }
 
 /* Links that go round in circles end. */
@@ -181,7 +181,7 @@ static void test_circle(void **state)
 	     ROUTE4 "br0\t00000000\t0100A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", "");
 	put("", "sys/class/block/dm-1/holders/dm-0/");
 	put("", "sys/class/net/bond0/lower_br0/");
-	needed("0000:00:02.0", "on which lies /dev/dm-");
+	needed("0000:00:02.0", "which is part of /dev/dm-");
 	free_for_guests("0000:00:07.0");
 }
 

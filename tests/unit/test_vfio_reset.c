@@ -272,7 +272,7 @@ static void test_verdicts(void **state)
 	r = make(d, 1);
 	assert_false(vfio_reset_verdict(r, 0, text, sizeof(text)));
 	assert_non_null(strstr(text, "no port"));
-	assert_non_null(strstr(text, "reboots"));
+	assert_non_null(strstr(text, "reboot"));
 	vfio_reset_free(r);
 }
 

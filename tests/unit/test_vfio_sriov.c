@@ -99,7 +99,7 @@ static void test_read(void **state)
 	says("no SR-IOV");
 	make_vfs(1);
 	assert_int_equal(sriov_read(root, "0000:01:10.0", &s, &err), -ENOTSUP);
-	says("VF itself");
+	says("itself a virtual function");
 }
 
 static void test_set(void **state)

@@ -56,7 +56,7 @@ static void test_msix_page(void **state)
 	says(x->m.root.mmio, 0xe0004800, "BAR 0", 0x4800, "the MSI-X pending bits");
 	says(x->m.root.mmio, 0xe0004000, "BAR 0", 0x4000, "shares its page with the MSI-X pend");
 	/* Mapped; the unit test has no hardware underneath, so the access comes here. */
-	says(x->m.root.mmio, 0xe0001000, "BAR 0", 0x1000, "was not mapped then");
+	says(x->m.root.mmio, 0xe0001000, "BAR 0", 0x1000, "was not mapped at that time");
 	p = explained(x->m.root.mmio, 0xe0002040);
 	assert_string_equal(p.device, x->f.k.name);
 }
@@ -86,7 +86,7 @@ static void test_sub_page(void **state)
 	place(x, 0, 0xe0000000);
 	place(x, 1, 0xe0000800);
 	says(x->m.root.mmio, 0xe0000004, "BAR 0", 4, "the guest has put something else");
-	says(x->m.root.mmio, 0xe0000804, "BAR 1", 4, "does not let it be mapped");
+	says(x->m.root.mmio, 0xe0000804, "BAR 1", 4, "does not allow mapping it");
 }
 
 static void test_host_lines(void **state)

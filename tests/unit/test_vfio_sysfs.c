@@ -183,7 +183,7 @@ static void test_refuses(void **state)
 	says("minivmm bind 0000:01:00.0");
 	refuses("0000:03:00.0", "no driver");
 	says("minivmm bind 0000:03:00.0");
-	refuses("0000:04:00.0", "does not look after");
+	refuses("0000:04:00.0", "not behind the IOMMU");
 }
 
 static void test_no_iommu(void **state)

@@ -94,12 +94,14 @@ static int bring_driver(const struct host *h, const struct bind_record *r, struc
 			rc = host_put(h, r->bdf, DRIVERS_PROBE, r->bdf, NULL, err);
 	}
 	if (rc < 0)
-		return error_prefix(err, "%s does not take it back", r->driver);
+		return error_prefix(err, "the driver %s does not take it back", r->driver);
 	if (sysfs_pci_read(h->root, r->bdf, &d) < 0 || !d.driver[0])
-		return error_set(err, -EIO, "%s: %s does not take it back; dmesg may say why",
+		return error_set(err, -EIO,
+				 "%s: the driver %s does not take it back; dmesg may say why",
 				 r->bdf, r->driver);
 	if (strcmp(d.driver, r->driver) != 0)
-		log_warn("%s was with %s, and is with %s now", r->bdf, r->driver, d.driver);
+		log_warn("%s was bound to %s before, and is bound to %s now", r->bdf, r->driver,
+			 d.driver);
 	return 0;
 }
 
@@ -136,7 +138,8 @@ int bind_restore(const struct host *h, const char *bdf, struct bind_record *was,
 		return lock;
 	rc = bind_record_read(h->root, bdf, was, err);
 	if (rc == -ENOENT)
-		return error_set(err, rc, "%s: there is no record of a minivmm bind", bdf);
+		return error_set(err, rc, "%s: there is no record that minivmm bound this device",
+				 bdf);
 	return rc < 0 ? rc : give_back(h, was, err);
 }
 
@@ -146,7 +149,8 @@ static void undo(const struct host *h, struct bind_set *s)
 
 	while (s->n > 0)
 		if (give_back(h, &s->dev[--s->n], &err) < 0)
-			log_warn("%s; minivmm restore %s tries again", err.text, s->dev[s->n].bdf);
+			log_warn("%s; to try again: minivmm restore %s", err.text,
+				 s->dev[s->n].bdf);
 }
 
 /* ---- there ---- */
@@ -174,7 +178,8 @@ static int explain_stuck(const struct host *h, const struct bind_record *r, stru
 	struct error hung = *err;
 
 	set_override(h, r->bdf, r->override, err);
-	return error_set(err, hung.code, "%s; once it has let go: minivmm restore %s", hung.text,
+	return error_set(err, hung.code,
+			 "%s; when the driver has let the device go: minivmm restore %s", hung.text,
 			 r->bdf);
 }
 
@@ -202,7 +207,8 @@ static int bind_one(const struct host *h, const char *bdf, struct bind_set *boun
 		return explain_stuck(h, r, err);
 	}
 	if (rc == 0 && (sysfs_pci_read(h->root, bdf, &d) < 0 || !sysfs_driver_is_vfio(d.driver)))
-		rc = error_set(err, -EIO, "%s: vfio-pci does not take it; dmesg may say why", bdf);
+		rc = error_set(err, -EIO,
+			       "%s: vfio-pci does not take the device; dmesg may say why", bdf);
 	return rc;
 }
 
@@ -226,7 +232,7 @@ static int may_go(const struct plan *p, const struct sysfs_pci *d)
 				 d->bdf);
 	if (p->flags & BIND_FORCE || host_use_check(p->h->root, d->bdf, &why) == 0)
 		return 0;
-	return error_set(p->err, -EBUSY, "%s: minivmm bind --force takes it all the same",
+	return error_set(p->err, -EBUSY, "%s: to bind it all the same: minivmm bind --force",
 			 why.text);
 }
 
@@ -242,7 +248,9 @@ static int add(void *arg, const struct sysfs_pci *d)
 		if (strcmp(p->bdf[i], d->bdf) == 0)
 			return 0;
 	if (p->n == BIND_MAX)
-		return error_set(p->err, -E2BIG, "more than %d devices at once", BIND_MAX);
+		return error_set(p->err, -E2BIG,
+				 "more than %d devices in one command: use several commands",
+				 BIND_MAX);
 	rc = may_go(p, d);
 	if (rc == 0)
 		memcpy(p->bdf[p->n++], d->bdf, VFIO_BDF_SIZE);

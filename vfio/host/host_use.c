@@ -63,7 +63,7 @@ static int console(void *arg, const char *name)
 	if (hostfs_number(w->root, 0, "/sys/class/vtconsole/%s/bind", name) == 1 &&
 	    !strstr(kind, "dummy"))
 		tell(w, HOST_USE_CONSOLE, name, NULL,
-		     "is the display that this host booted with, and its console is there");
+		     "is the display that this host booted with, and the console is on it");
 	return 0;
 }
 
@@ -137,7 +137,7 @@ static int holder(void *arg, const char *name)
 
 	use_block(b->w, name);
 	if (b->w->found == before)
-		tell_disk(b, HOST_USE_HELD, "on which lies /dev/", name);
+		tell_disk(b, HOST_USE_HELD, "which is part of /dev/", name);
 	return 0;
 }
 

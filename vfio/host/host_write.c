@@ -137,8 +137,9 @@ static int explain_stuck(const struct host *h, const char *bdf, const char *path
 	find_files(&s, dir);
 	sysfs_holders(h->root, &s.files, tell_holder, who);
 	return error_set(err, -ETIMEDOUT,
-			 "%s: %s has not answered for %u s: process %d waits there in %s%s", bdf,
-			 path, h->timeout_ms / 1000, pid, where[0] ? where : "the kernel", who);
+			 "%s: a write to %s has not returned for %u s: process %d waits in %s%s",
+			 bdf, path, h->timeout_ms / 1000, pid, where[0] ? where : "the kernel",
+			 who);
 }
 
 int host_put(const struct host *h, const char *bdf, const char *path, const char *text, bool *stuck,
@@ -152,7 +153,8 @@ int host_put(const struct host *h, const char *bdf, const char *path, const char
 	if (pid)
 		return explain_stuck(h, bdf, path, pid, err);
 	if (rc == -EACCES || rc == -EPERM)
-		return error_set(err, rc, "%s: %s may not be written: run as root", bdf, path);
+		return error_set(err, rc, "%s: there is no permission to write %s: run as root",
+				 bdf, path);
 	if (rc < 0)
 		return error_set(err, rc, "%s: %s: %s; dmesg may say more", bdf, path,
 				 strerror(-rc));
@@ -193,5 +195,5 @@ int host_modprobe(const struct host *h, const char *module, struct error *err)
 	    WEXITSTATUS(status) == 0)
 		return 0;
 	return error_set(err, -ENOENT, "modprobe %s failed: %s", module,
-			 said[0] ? said : "it did not say why");
+			 said[0] ? said : "it gave no reason");
 }

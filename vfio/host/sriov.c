@@ -34,11 +34,14 @@ int sriov_read(const char *root, const char *bdf, struct sriov *s, struct error 
 	s->total = (unsigned)sysfs_number(root, bdf, "sriov_totalvfs", 0);
 	s->num = (unsigned)sysfs_number(root, bdf, "sriov_numvfs", 0);
 	if (s->pf.virtfn)
-		return error_set(err, -ENOTSUP, "%s is a VF itself: give its physical function",
+		return error_set(err, -ENOTSUP,
+				 "%s is itself a virtual function: name its physical function",
 				 bdf);
 	if (!s->total)
-		return error_set(err, -ENOTSUP,
-				 "%s has no SR-IOV, or the machine's setup has it off", bdf);
+		return error_set(
+			err, -ENOTSUP,
+			"%s has no SR-IOV, or SR-IOV is disabled in the firmware setup (BIOS)",
+			bdf);
 	hostfs_each(root, first_name, s->netdev, "/sys/bus/pci/devices/%s/net", bdf);
 	return 0;
 }
@@ -109,16 +112,16 @@ int sriov_set(const struct host *h, struct sriov *s, unsigned count, struct erro
 	int rc = 0;
 
 	if (count > s->total)
-		return error_set(err, -ERANGE, "%s has at most %u VFs, not %u", s->pf.bdf, s->total,
-				 count);
+		return error_set(err, -ERANGE, "%s has at most %u VFs, not %u", s->pf.bdf,
+				 s->total, count);
 	if (count == s->num)
 		return 0;
 	if (!s->pf.driver[0] || sysfs_driver_is_vfio(s->pf.driver))
-		return error_set(
-			err, -EBUSY,
-			"%s is with %s: only its own driver makes VFs: minivmm restore %s, "
-			"or modprobe that driver",
-			s->pf.bdf, s->pf.driver[0] ? s->pf.driver : "no driver", s->pf.bdf);
+		return error_set(err, -EBUSY,
+				 "%s is bound to %s, and only its own driver can make VFs: minivmm "
+				 "restore %s, or load that driver (modprobe)",
+				 s->pf.bdf, s->pf.driver[0] ? s->pf.driver : "no driver",
+				 s->pf.bdf);
 	rc = check_unused(h, s, err);
 	if (rc == 0 && s->num)
 		rc = remove_all(h, s, err);

@@ -210,18 +210,18 @@ static int explain_no_iommu(const char *root, const char *bdf, struct error *err
 {
 	if (sysfs_any_group(root))
 		return error_set(err, -ENODEV,
-				 "%s: the IOMMU does not look after this device: choose another "
-				 "slot or device",
+				 "%s: this device is not behind the IOMMU: put it into another "
+				 "slot, or choose another device",
 				 bdf);
 	if (cpu_is_amd(root))
 		return error_set(err, -ENODEV,
 				 "%s: this host runs without an IOMMU: enable it (IOMMU, AMD-Vi, "
-				 "SVM) in the machine's setup, and boot without amd_iommu=off "
-				 "(or with intel_iommu=on where it is an Intel one)",
+				 "SVM) in the firmware setup (BIOS), and boot without "
+				 "amd_iommu=off (with an Intel IOMMU: with intel_iommu=on)",
 				 bdf);
 	return error_set(err, -ENODEV,
-			 "%s: this host runs without an IOMMU: enable VT-d in the machine's setup "
-			 "and boot the kernel with intel_iommu=on",
+			 "%s: this host runs without an IOMMU: enable VT-d in the firmware setup "
+			 "(BIOS), and boot the kernel with intel_iommu=on",
 			 bdf);
 }
 
@@ -241,7 +241,7 @@ int sysfs_look(const char *root, const char *bdf, struct sysfs_pci *d, struct er
 		return error_set(err, -ENODEV,
 				 "%s: this host has no such PCI device: lspci -D lists them", bdf);
 	if (d->class_code >> 16 == SYSFS_CLASS_BRIDGE)
-		return error_set(err, -EINVAL, "%s is a bridge: give the devices behind it instead",
+		return error_set(err, -EINVAL, "%s is a bridge: name the devices behind it instead",
 				 bdf);
 	return d->group < 0 ? explain_no_iommu(root, bdf, err) : 0;
 }
@@ -403,7 +403,8 @@ int sysfs_holders(const char *root, const struct sysfs_files *f, sysfs_holder_fn
 
 static int explain_holder(void *err, const char *pid, const char *comm, const char *path)
 {
-	return error_set(err, -EBUSY, "process %s (%s) has %s open: end it first", pid, comm, path);
+	return error_set(err, -EBUSY, "process %s (%s) has %s open: end that process first", pid,
+			 comm, path);
 }
 
 int sysfs_explain_busy(const char *root, unsigned group, struct error *err)
@@ -416,7 +417,8 @@ int sysfs_explain_busy(const char *root, unsigned group, struct error *err)
 	if (rc < 0)
 		return rc;
 	return error_set(err, -EBUSY,
-			 "another process has %s open: end it first (fuser -v %s names it to root)",
+			 "another process has %s open: end that process first (as root, fuser -v "
+			 "%s shows it)",
 			 f.path[0], f.path[0]);
 }
 

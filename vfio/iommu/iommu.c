@@ -135,7 +135,7 @@ static void range_del(struct mem_listener *l, const struct mem_range *r)
 	int rc = r->dma ? iommu_unmap(m, IOVA(r->gpa), r->size) : 0;
 
 	if (rc < 0)
-		log_error("guest memory at 0x%llx cannot be taken from the devices: %s",
+		log_error("guest memory at 0x%llx cannot be unmapped from the IOMMU: %s",
 			  (unsigned long long)r->gpa, strerror(-rc));
 }
 
@@ -167,7 +167,7 @@ static int check_range(void *arg, const struct mem_range *r)
 		return 0;
 	return error_set(c->err, -ERANGE,
 			 "guest memory at 0x%llx (%llu MiB) is beyond what the IOMMU can map: it "
-			 "has no address 0x%llx for these devices: use a smaller --memory",
+			 "cannot map address 0x%llx for these devices: use a smaller --memory",
 			 (unsigned long long)r->gpa, (unsigned long long)(r->size >> 20),
 			 (unsigned long long)bad);
 }
@@ -183,10 +183,11 @@ int iommu_check_memory(struct iommu *m, struct guest_mem *mem, struct error *err
 	if (rc < 0)
 		return rc;
 	if (c.n > m->limits.maps_left)
-		return error_set(err, -ENOSPC,
-				 "the kernel allows %u DMA mappings: echo 65535 "
-				 ">/sys/module/vfio_iommu_type1/parameters/dma_entry_limit",
-				 m->limits.maps_left);
+		return error_set(
+			err, -ENOSPC,
+			"the kernel allows only %u DMA mappings, and the guest needs more: echo "
+			"65535 >/sys/module/vfio_iommu_type1/parameters/dma_entry_limit",
+			m->limits.maps_left);
 	return memlock_raise(c.total, err);
 }
 
@@ -230,13 +231,15 @@ static int open_group(unsigned nr, int *fd, struct error *err)
 	case EACCES:
 	case EPERM:
 		return error_set(err, -EACCES,
-				 "%s may not be opened: as root: chown %u %s gives it to you", path,
-				 (unsigned)geteuid(), path);
+				 "there is no permission to open %s: as root, give it to your "
+				 "user: chown %u %s",
+				 path, (unsigned)geteuid(), path);
 	case ENOENT:
-		return error_set(err, -ENOENT,
-				 "%s is not there although vfio-pci has the device: load the "
-				 "module: modprobe vfio-pci, and see that /dev is the host's",
-				 path);
+		return error_set(
+			err, -ENOENT,
+			"%s does not exist although the device is bound to vfio-pci: load the "
+			"module (modprobe vfio-pci), and check that /dev is the host's",
+			path);
 	}
 	return error_set(err, -errno, "%s: %s", path, strerror(errno));
 }
@@ -265,7 +268,7 @@ static int join(struct iommu *m, unsigned nr, int fd, struct error *err)
 		return rc;
 	rc = tell_kvm(m, fd, true);
 	if (rc < 0)
-		error_set(err, rc, "IOMMU group %u: KVM does not take it: %s", nr, strerror(-rc));
+		error_set(err, rc, "IOMMU group %u: KVM does not accept it: %s", nr, strerror(-rc));
 	m->limits_known = false;
 	if (rc < 0)
 		m->ops->detach(m->backend, fd);
@@ -288,7 +291,7 @@ static int add_group(struct iommu *m, unsigned nr, struct error *err)
 	int fd, rc;
 
 	if (!grown)
-		return error_set(err, -ENOMEM, "no memory for a group");
+		return error_set(err, -ENOMEM, "out of memory for an IOMMU group");
 	m->groups = grown;
 	rc = open_group(nr, &fd, err);
 	if (rc < 0)
@@ -312,14 +315,14 @@ static struct vfio_kernel *open_device(const struct group *g, const char *bdf, s
 
 	if (fd < 0) {
 		error_set(err, -errno, "%s cannot be opened: %s%s", bdf, strerror(errno),
-			  errno == EBUSY ? ": another process has it" : ": dmesg says more");
+			  errno == EBUSY ? ": another process uses it" : ": dmesg says more");
 		return NULL;
 	}
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	k = vfio_kernel_new(fd, bdf);
 	if (!k) {
 		close(fd);
-		error_set(err, -ENOMEM, "no memory for %s", bdf);
+		error_set(err, -ENOMEM, "out of memory for %s", bdf);
 	}
 	return k;
 }
@@ -373,7 +376,7 @@ struct iommu *iommu_new(const struct iommu_config *config, struct error *err)
 	raise_files();
 	m = iommu_new_with(ops, backend, config);
 	if (!m)
-		error_set(err, -ENOMEM, "no memory for the IOMMU");
+		error_set(err, -ENOMEM, "out of memory for the IOMMU");
 	return m;
 }
 

@@ -33,11 +33,11 @@ static int set_iommu(struct type1 *t, unsigned group, struct error *err)
 	if (errno == EPERM)
 		return error_set(
 			err, -EPERM,
-			"IOMMU group %u: the kernel refuses it: either the IOMMU cannot remap "
-			"interrupts (enable it, or x2APIC, in the machine's setup; where every "
-			"guest is trusted: echo 1 >/sys/module/vfio_iommu_type1/parameters/"
-			"allow_unsafe_interrupts), or firmware reserves memory for the device "
-			"(dmesg names RMRR)",
+			"IOMMU group %u: the kernel does not permit it. Either the IOMMU does not "
+			"remap interrupts (enable interrupt remapping or x2APIC in the firmware "
+			"setup (BIOS); or, if you trust every guest: echo 1 "
+			">/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts), or the "
+			"firmware reserves memory for the device (dmesg then mentions RMRR)",
 			group);
 	return error_set(err, -errno, "IOMMU group %u: VFIO_SET_IOMMU: %s", group, strerror(errno));
 }
@@ -133,12 +133,13 @@ static int open_container(int *fd, struct error *err)
 	if (*fd >= 0)
 		return 0;
 	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-		return error_set(err, -ENODEV,
-				 "/dev/vfio/vfio is not there: load the module: modprobe vfio-pci");
+		return error_set(
+			err, -ENODEV,
+			"/dev/vfio/vfio does not exist: load the module: modprobe vfio-pci");
 	if (errno == EACCES || errno == EPERM)
 		return error_set(err, -EACCES,
-				 "/dev/vfio/vfio may not be opened: as root: chmod 666 "
-				 "/dev/vfio/vfio (it gives access to no device)");
+				 "there is no permission to open /dev/vfio/vfio: as root: chmod "
+				 "666 /dev/vfio/vfio (this file alone gives access to no device)");
 	return error_set(err, -errno, "/dev/vfio/vfio: %s", strerror(errno));
 }
 
@@ -146,8 +147,8 @@ static int check_container(int fd, struct error *err)
 {
 	if (ioctl(fd, VFIO_GET_API_VERSION) != VFIO_API_VERSION)
 		return error_set(err, -EPROTO,
-				 "/dev/vfio/vfio speaks another VFIO: use Linux "
-				 "5.10 or newer");
+				 "/dev/vfio/vfio has another version of the VFIO interface: use "
+				 "Linux 5.10 or newer");
 	if (ioctl(fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0)
 		return error_set(err, -EOPNOTSUPP,
 				 "the kernel's VFIO has no type 1 IOMMU: load the module: modprobe "
@@ -166,7 +167,7 @@ void *iommu_type1_new(const struct iommu_ops **ops, struct error *err)
 	if (!t) {
 		cleanup_close(&fd);
 		if (rc == 0)
-			error_set(err, -ENOMEM, "no memory for the IOMMU");
+			error_set(err, -ENOMEM, "out of memory for the IOMMU");
 		return NULL;
 	}
 	t->container = fd;
