@@ -79,7 +79,7 @@ static void test_no_iommu(void **state)
 {
 	(void)state;
 	no_iommu("", "iommu-failed");
-	says("iommu-failed", "drives none", "dmesg");
+	says("iommu-failed", "could not enable it", "dmesg");
 	no_iommu("file /proc/cmdline quiet", "iommu-intel-off");
 	says("iommu-intel-off", "VT-d",
 	     "intel_iommu=on to GRUB_CMDLINE_LINUX in /etc/default/grub");
@@ -87,7 +87,7 @@ static void test_no_iommu(void **state)
 	no_iommu("file /proc/cmdline quiet intel_iommu=off", "iommu-argument");
 	says("iommu-argument", "intel_iommu=off", "take intel_iommu=off out of");
 	no_iommu("rm /sys/firmware/acpi", "iommu-no-dmar");
-	says("iommu-no-dmar", "DMAR", "VT-d in the machine's setup");
+	says("iommu-no-dmar", "DMAR", "VT-d in the firmware setup");
 	no_iommu("rm /sys/firmware/acpi\nfile /proc/cpuinfo vendor_id : AuthenticAMD|flags : svm",
 		 "iommu-no-ivrs");
 	says("iommu-no-ivrs", "IVRS", "amd_iommu=off");

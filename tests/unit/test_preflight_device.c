@@ -53,10 +53,10 @@ static void test_desktop(void **state)
 	host(DESKTOP, "", "01:00.0 01:00.1",
 	     GOOD_HOST " | driver-other group-blocked use-screen use-process reset-bus bars-ok "
 		       "rom-boot | driver-other group-blocked use-process reset-bus bars-ok");
-	says("driver-other", "nouveau has it", "minivmm bind 0000:01:00.0");
-	says("group-blocked", "group 1 also holds 0000:01:00.1 (snd_hda_intel),",
+	says("driver-other", "bound to nouveau", "minivmm bind 0000:01:00.0");
+	says("group-blocked", "group 1 also contains 0000:01:00.1 (snd_hda_intel),",
 	     "minivmm bind 0000:01:00.0 --group");
-	says("use-process", "process 812 (Xorg) has /dev/dri/", "end it");
+	says("use-process", "process 812 (Xorg) has /dev/dri/", "end that process");
 	says_nth(1, "use-process", "process 900 (pipewire) has /dev/snd/controlC1", NULL);
 	says("use-screen", "BOOTFB", "sysfb_init");
 	says("rom-boot", "display", "--vfio 0000:01:00.0,romfile=");
@@ -392,7 +392,7 @@ static void test_bars(void **state)
 					       "file /sys/class/iommu/dmar1/intel-iommu/ecap "
 					       "f0a2ff",
 	     "06:00.0", GOOD_HOST " | driver-ok group-alone reset-ok bars-wide");
-	says("bars-wide", "256 GiB: too much for the 39 address bits", "Resizable BAR");
+	says("bars-wide", "256 GiB: too large for the 39 address bits", "Resizable BAR");
 	/* Bits grow with what all devices together need, to what the host has. */
 	host(GOOD,
 	     DEV("reset=flr bar1=20000000000p") "pci 07:00.0 class=020000 group=21 driver=vfio-pci "

@@ -181,7 +181,8 @@ static void check_reset(const struct given *g)
 	else if (!g->d->has_methods &&
 		 hostfs_exists(g->p->root, PCI_DEVICES "/%s/reset", g->d->bdf))
 		/* Before Linux 5.15. */
-		preflight_say(g->p, PREFLIGHT_RESET_OK, "a method that this kernel does not name");
+		preflight_say(g->p, PREFLIGHT_RESET_OK,
+			      "a method that this kernel gives no name for");
 	else
 		preflight_say(g->p, PREFLIGHT_RESET_NONE);
 }

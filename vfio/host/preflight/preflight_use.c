@@ -30,12 +30,12 @@ static void say_umount(char *remedy, size_t size, const char *where)
 
 static void say_disk(struct preflight *p, const struct host_use *u)
 {
-	char remedy[200] = "lsblk -f shows what that is: close it first";
+	char remedy[200] = "stop what uses it: lsblk -f shows its contents";
 
 	if (u->kind == HOST_USE_SWAP)
 		snprintf(remedy, sizeof(remedy), "swapoff /dev/%s", u->name);
 	else if (u->kind == HOST_USE_MOUNT && strcmp(u->where, "/") == 0)
-		snprintf(remedy, sizeof(remedy), "keep it: the host runs from it");
+		snprintf(remedy, sizeof(remedy), "do not pass this device: the host runs from it");
 	else if (u->kind == HOST_USE_MOUNT)
 		say_umount(remedy, sizeof(remedy), u->where);
 	preflight_say(p, PREFLIGHT_USE_DISK, u->text, remedy);
