@@ -223,8 +223,10 @@ static int place_initrd(const struct linux_boot *b, uint64_t max, uint64_t *base
 	if (max < end - 1)
 		end = max + 1;
 	if (end < KERNEL_MIN || *size > end - KERNEL_MIN)
-		return error_set(err, -ENOMEM, "%s (%llu bytes) does not fit: use more --memory",
-				 b->initrd_path, (unsigned long long)*size);
+		return error_set(
+			err, -ENOMEM,
+			"%s (%llu bytes) does not fit into guest memory: use more --memory",
+			b->initrd_path, (unsigned long long)*size);
 	*base = align_down(end - *size, 4096);
 	return 0;
 }
@@ -250,7 +252,7 @@ static int put_setup_data(const struct linux_boot *b, uint64_t *addr, struct err
 	if (!b->dtb)
 		return 0;
 	if (b->dtb_size > SETUP_DATA_END - SETUP_DATA_ADDR - sizeof(d))
-		return error_set(err, -E2BIG, "the device tree has %zu bytes, too many",
+		return error_set(err, -E2BIG, "the device tree is too large: it has %zu bytes",
 				 b->dtb_size);
 	rc = guest_mem_write(b->mem, GPA(SETUP_DATA_ADDR), &d, sizeof(d));
 	if (rc == 0)
@@ -379,8 +381,10 @@ static int bz_boot_params(const struct linux_boot *b, const uint8_t *h, const st
 	if (rc < 0)
 		return rc;
 	if (initrd_size && range_overlaps(initrd, initrd_size, z->load, z->init_size))
-		return error_set(err, -ENOMEM, "%s and %s do not fit together: use more --memory",
-				 b->kernel_path, b->initrd_path);
+		return error_set(
+			err, -ENOMEM,
+			"%s and %s do not fit into guest memory together: use more --memory",
+			b->kernel_path, b->initrd_path);
 	rc = put_setup_data(b, &setup_data, err);
 	if (rc < 0)
 		return rc;

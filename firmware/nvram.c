@@ -77,11 +77,10 @@ static int nvram_lock(int fd, const char *path, struct error *err)
 	if (fcntl(fd, F_OFD_SETLK, &lk) == 0)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
-		return error_set(
-			err, -EBUSY,
-			"variable store %s is in use by another virtual machine; give each its "
-			"own with --nvram",
-			path);
+		return error_set(err, -EBUSY,
+				 "variable store %s is in use by another virtual machine: give "
+				 "each machine its own with --nvram",
+				 path);
 	return error_set(err, -errno, "variable store %s cannot be locked: %s", path,
 			 strerror(errno));
 }

@@ -110,7 +110,7 @@ static int read_image(int fd, uint8_t *to, size_t len, const char *what, const c
 		if (n <= 0)
 			return error_set(err, n < 0 ? -errno : -ENODATA, "%s %s cannot be read: %s",
 					 what, path,
-					 n < 0 ? strerror(errno) : "it has become shorter");
+					 n < 0 ? strerror(errno) : "the file became shorter");
 		done += (size_t)n;
 	}
 	return 0;
@@ -126,9 +126,10 @@ static int open_image(const char *path, int *fd, size_t *len, struct error *err)
 				 strerror(errno));
 	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t)st.st_size > IMAGE_MAX ||
 	    st.st_size % PFLASH_BLOCK)
-		return error_set(
-			err, -EINVAL,
-			"firmware %s: a flash image is a file of 4 KiB blocks, up to 16 MiB", path);
+		return error_set(err, -EINVAL,
+				 "firmware %s must be a regular file whose size is a multiple of 4 "
+				 "KiB and at most 16 MiB",
+				 path);
 	*len = (size_t)st.st_size;
 	return 0;
 }
@@ -152,11 +153,10 @@ static int refuse_smm(const char *path, struct error *err)
 
 	if (!strstr(name, "secboot") && !strstr(name, "-smm") && !strstr(name, "-ms"))
 		return 0;
-	return error_set(
-		err, -ENOTSUP,
-		"firmware %s is a Secure Boot build (%s), which needs system management mode; "
-		"use the plain one",
-		path, name);
+	return error_set(err, -ENOTSUP,
+			 "firmware %s is a Secure Boot build (%s), which needs system management "
+			 "mode (SMM): use the build without Secure Boot",
+			 path, name);
 }
 
 /* ---- which files ---- */
@@ -222,7 +222,7 @@ static int split_combined(struct ovmf *o, uint64_t fv_len, struct error *err)
 
 	if (fv_len >= o->code_len)
 		return error_set(err, -EINVAL,
-				 "firmware %s is a variable store; --firmware wants the CODE image",
+				 "firmware %s is a variable store: --firmware needs the CODE image",
 				 o->code_path);
 	if (fv_len % PFLASH_BLOCK ||
 	    fv_check(o->code + fv_len, o->code_len - fv_len, &rest) != FV_CODE)
@@ -238,8 +238,8 @@ static int split_combined(struct ovmf *o, uint64_t fv_len, struct error *err)
 static int refuse_size(const struct ovmf *o, const char *path, size_t len, struct error *err)
 {
 	return error_set(err, -EINVAL,
-			 "variable store %s (%zu KiB) does not fit firmware %s, which wants %zu "
-			 "KiB; name another file with --nvram",
+			 "variable store %s (%zu KiB) does not match firmware %s, which needs %zu "
+			 "KiB: name another file with --nvram",
 			 path, len / 1024, o->code_path, o->vars_len / 1024);
 }
 
@@ -314,22 +314,20 @@ static int read_vars(struct ovmf *o, struct error *err)
 	o->vars_len = len;
 	ret = read_image(o->nvram_fd, o->vars, len, "variable store", path, err);
 	if (!ret && fv_check(o->vars, len, &fv_len) != FV_VARS)
-		ret = error_set(
-			err, -EINVAL,
-			"variable store %s is damaged or something else; move it away and a new "
-			"one is made",
-			path);
+		ret = error_set(err, -EINVAL,
+				"variable store %s is damaged or not a variable store: move it "
+				"away, and minivmm makes a new one",
+				path);
 	return ret;
 }
 
 static int open_vars(struct ovmf *o, const char *nvram, struct error *err)
 {
 	if (!o->vars && (!nvram || access(nvram, F_OK)))
-		return error_set(
-			err, -ENOENT,
-			"firmware %s: no variable store beside it (OVMF_VARS*.fd); copy one and "
-			"name it with --nvram",
-			o->code_path);
+		return error_set(err, -ENOENT,
+				 "firmware %s: there is no variable store beside it "
+				 "(OVMF_VARS*.fd): copy one and name it with --nvram",
+				 o->code_path);
 	if (!nvram)
 		return 0;
 	if (snprintf(o->nvram_path, PATH_MAX, "%s", nvram) >= PATH_MAX)
@@ -388,10 +386,10 @@ static int store_vars(void *opaque, uint64_t off, const void *data, size_t len)
 
 	o->written = true;
 	if (rc < 0)
-		log_guest(&o->limit,
-			  "variable store %s cannot be written: %s: the guest's change "
-			  "is not kept",
-			  o->nvram_path, strerror(-rc));
+		log_guest(
+			&o->limit,
+			"variable store %s cannot be written: %s; the guest's change will be lost",
+			o->nvram_path, strerror(-rc));
 	return rc;
 }
 
@@ -448,7 +446,7 @@ static void sync_last(struct ovmf *o)
 	int rc = ovmf_sync(o);
 
 	if (rc < 0)
-		log_error("variable store %s: %s: the guest's last changes may be lost",
+		log_error("variable store %s: %s; the guest's last changes may be lost",
 			  o->nvram_path, strerror(-rc));
 }
 

@@ -280,7 +280,7 @@ static int open_terminal(struct chardev *c, struct error *err)
 	if (c->typed)
 		c->typed->deaf = evloop_add_timer(c->loop, guest_is_deaf, c);
 	if (!c->typed || !c->typed->deaf)
-		return error_set(err, -ENOMEM, "no memory");
+		return error_set(err, -ENOMEM, "out of memory");
 	tty_raw();
 	return 0;
 }
@@ -368,7 +368,7 @@ static char *file_path(const char *arg, uint64_t *max)
 
 static int bad_max(const char *arg, struct error *err)
 {
-	return error_set(err, -EINVAL, "%s: max= is a size of at least 64K, like 10M", arg);
+	return error_set(err, -EINVAL, "%s: max= must be a size of at least 64K, like 10M", arg);
 }
 
 static int open_file(struct chardev *c, const char *arg, struct error *err)
@@ -429,8 +429,9 @@ static int open_unix(struct chardev *c, const char *path, struct error *err)
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 
 	if (strlen(path) >= sizeof(sa.sun_path))
-		return error_set(err, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes",
-				 path, sizeof(sa.sun_path) - 1);
+		return error_set(err, -ENAMETOOLONG,
+				 "%s: the path of a socket may have at most %zu bytes", path,
+				 sizeof(sa.sun_path) - 1);
 	memcpy(sa.sun_path, path, strlen(path) + 1);
 	remove_stale(&sa);
 	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -496,8 +497,9 @@ static int check_file(const char *arg, struct error *err)
 static int check_unix(const char *path, struct error *err)
 {
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return error_set(err, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes",
-				 path, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+		return error_set(err, -ENAMETOOLONG,
+				 "%s: the path of a socket may have at most %zu bytes", path,
+				 sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 	return outfile_check_folder(path, err);
 }
 
@@ -519,12 +521,15 @@ struct chardev *chardev_open(struct evloop *loop, const char *spec,
 	struct chardev *c;
 
 	if (!b) {
-		error_set(err, -EINVAL, "%s is no serial back end", spec);
+		error_set(
+			err, -EINVAL,
+			"%s is not a serial back end: use stdio, pty, file:PATH, unix:PATH or null",
+			spec);
 		return NULL;
 	}
 	c = calloc(1, sizeof(*c));
 	if (!c) {
-		error_set(err, -ENOMEM, "no memory");
+		error_set(err, -ENOMEM, "out of memory");
 		return NULL;
 	}
 	*c = (struct chardev){
@@ -532,7 +537,7 @@ struct chardev *chardev_open(struct evloop *loop, const char *spec,
 	};
 	c->resume = (struct ev_call){ .fn = resume_input, .arg = c };
 	if (outq_init(&c->out, loop, front->ready, front->opaque) < 0)
-		error_set(err, -ENOMEM, "no memory");
+		error_set(err, -ENOMEM, "out of memory");
 	else if (b->open(c, arg, err) == 0)
 		return c;
 	chardev_close(c);

@@ -20,15 +20,15 @@ static int explain(struct error *err, int code, const char *ifname)
 
 	if (code == -EPERM)
 		return error_set(err, code,
-				 "network: making a tap device needs CAP_NET_ADMIN; have one made "
-				 "(ip tuntap add dev %s mode tap user %s; ip link set %s up) and "
-				 "say --net tap,ifname=%s",
+				 "network: making a tap device needs CAP_NET_ADMIN: make one as "
+				 "root (ip tuntap add dev %s mode tap user %s; ip link set %s up) "
+				 "and use --net tap,ifname=%s",
 				 name, "USER", name, name);
 	if (code == -EBUSY)
 		return error_set(err, code, "network: %s is in use by another process", name);
 	if (code == -EINVAL)
 		return error_set(err, code,
-				 "network: %s is not a tap device, or was made with other flags; "
+				 "network: %s is not a tap device, or was made with other flags: "
 				 "make it with `ip tuntap add dev %s mode tap`",
 				 name, name);
 	return error_set(err, code, "network: cannot attach to %s: %s", name, strerror(-code));

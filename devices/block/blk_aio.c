@@ -89,7 +89,8 @@ static int aio_open(struct blk_engine **out, const struct blk_engine_config *cfg
 		aio_close(e);
 	if (ret == -EAGAIN)
 		return error_set(err, ret,
-				 "libaio: no more requests; raise the sysctl fs.aio-max-nr");
+				 "libaio: the kernel's limit of requests is reached: raise the "
+				 "sysctl fs.aio-max-nr");
 	return error_set(err, ret, "libaio: %s", strerror(-ret));
 }
 

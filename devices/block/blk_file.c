@@ -40,7 +40,7 @@ static int open_fd(struct blk_file *f, const char *path, struct error *err)
 	f->is_blkdev = S_ISBLK(st.st_mode);
 	if (!f->is_blkdev && !S_ISREG(st.st_mode))
 		return error_set(err, -EINVAL,
-				 "disk %s: is neither a regular file nor a block device", path);
+				 "disk %s is neither a regular file nor a block device", path);
 	/* On a block device O_EXCL means: not while it is mounted or part of something else. */
 	if (f->is_blkdev && !f->readonly)
 		flags |= O_EXCL;
@@ -53,17 +53,18 @@ static int open_fd(struct blk_file *f, const char *path, struct error *err)
 	if (f->fd >= 0)
 		return 0;
 	if (f->direct && errno == EINVAL)
-		return error_set(err, -EINVAL,
-				 "disk %s: this file system has no O_DIRECT; use cache=writeback",
-				 path);
+		return error_set(
+			err, -EINVAL,
+			"disk %s: its file system does not support O_DIRECT: use cache=writeback",
+			path);
 	if (f->is_blkdev && errno == EBUSY)
 		return error_set(err, -EBUSY,
-				 "disk %s: is mounted or in use by the host; unmount it or add ,ro",
+				 "disk %s is mounted or in use by the host: unmount it or add ,ro",
 				 path);
 	if (errno == EACCES || errno == EROFS)
 		return error_set(err, -errno, "disk %s: cannot open for %s: %s%s", path,
 				 f->readonly ? "reading" : "writing", strerror(errno),
-				 f->readonly ? "" : "; change its permissions or add ,ro");
+				 f->readonly ? "" : ": change its permissions or add ,ro");
 	return fail(err, path, "cannot open");
 }
 
@@ -81,11 +82,10 @@ static int lock_fd(const struct blk_file *f, const char *path, struct error *err
 	if (ret == 0)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
-		return error_set(
-			err, -EBUSY,
-			"disk %s: is in use by another process (`lslocks` or `fuser -v %s` "
-			"shows which); stop it, or add ,ro to both",
-			path, path);
+		return error_set(err, -EBUSY,
+				 "disk %s is in use by another process (`lslocks` or `fuser -v %s` "
+				 "shows which): stop that process, or add ,ro to both",
+				 path, path);
 	if (errno == EINVAL || errno == ENOLCK || errno == EOPNOTSUPP)
 		return 0; /* a file system without locks cannot tell */
 	return fail(err, path, "cannot lock");
@@ -113,11 +113,12 @@ static int probe_format(const struct blk_file *f, const char *path, struct error
 	for (unsigned i = 0; i < ARRAY_SIZE(formats); i++)
 		if ((size_t)n >= formats[i].len &&
 		    memcmp(buf, formats[i].magic, formats[i].len) == 0)
-			return error_set(err, -EINVAL,
-					 "disk %s: is a %s image and only raw ones are read here; "
-					 "convert it (qemu-img convert -O raw %s NEW.raw), or say "
-					 "format=raw if its content just looks like that",
-					 path, formats[i].name, path);
+			return error_set(
+				err, -EINVAL,
+				"disk %s is a %s image, but only raw images are supported: convert "
+				"it (qemu-img convert -O raw %s NEW.raw), or add format=raw if it "
+				"is a raw image that only looks like one",
+				path, formats[i].name, path);
 	return 0;
 }
 
@@ -179,7 +180,7 @@ int blk_file_set_block_size(struct blk_file *f, const char *path, uint32_t size,
 	if (f->size % size && size > 512)
 		return error_set(err, -EINVAL,
 				 "disk %s: its size of %llu bytes is not a multiple of "
-				 "logical_block_size=%u; leave that away",
+				 "logical_block_size=%u: leave that option out",
 				 path, (unsigned long long)f->size, size);
 	f->block_size = size;
 	settle(f);
@@ -243,7 +244,7 @@ static int check_size(const struct blk_file *f, const char *path, struct error *
 {
 	if (f->size == 0)
 		return error_set(err, -EINVAL,
-				 "disk %s: is empty; give it a size (truncate -s 10G %s)", path,
+				 "disk %s is empty: give it a size (truncate -s 10G %s)", path,
 				 path);
 	if (!is_pow2(f->unit) || f->unit < 512)
 		return error_set(err, -EINVAL,
@@ -272,8 +273,8 @@ static int measure(struct blk_file *f, const char *path, struct error *err)
 		measure_direct(f, &io_align, &mem_align);
 	if (!is_pow2(io_align) || !is_pow2(mem_align) || io_align > 64 * KiB)
 		return error_set(err, -EINVAL,
-				 "disk %s: O_DIRECT needs blocks of %u bytes there, which is not "
-				 "supported; use cache=writeback",
+				 "disk %s: O_DIRECT needs blocks of %u bytes there, which minivmm "
+				 "does not support: use cache=writeback",
 				 path, io_align);
 	ret = blk_file_set_align(f, path, io_align, mem_align);
 	if (ret)

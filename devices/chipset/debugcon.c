@@ -48,7 +48,7 @@ static struct chardev *debugcon_open(struct evloop *loop, const char *file, stru
 
 	if (asprintf(&spec, "file:%s", file) < 0) {
 		spec = NULL;
-		error_set(err, -ENOMEM, "no memory");
+		error_set(err, -ENOMEM, "out of memory");
 		return NULL;
 	}
 	return chardev_open(loop, spec, &front, err);
@@ -100,7 +100,7 @@ static int port_open(struct device *d, const struct device_env *env, struct erro
 	(void)env;
 	if (asprintf(&spec, "file:%s", device_arg(d)) < 0) {
 		spec = NULL;
-		return error_set(err, -ENOMEM, "no memory");
+		return error_set(err, -ENOMEM, "out of memory");
 	}
 	return chardev_check(spec, err);
 }
@@ -110,7 +110,7 @@ static int port_plug(struct device *d, const struct device_env *env, struct erro
 	struct debugcon_port *p = calloc(1, sizeof(*p));
 
 	if (!p)
-		return error_set(err, -ENOMEM, "no memory");
+		return error_set(err, -ENOMEM, "out of memory");
 	p->pio = env->pci->pio;
 	if (debugcon_init(&p->d, p->pio, env->pci->loop, device_arg(d), err) < 0) {
 		free(p);

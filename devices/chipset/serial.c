@@ -416,7 +416,7 @@ static int port_plug(struct device *d, const struct device_env *env, struct erro
 	struct serial_port *p = is_none(d) ? NULL : calloc(1, sizeof(*p));
 
 	if (!p)
-		return is_none(d) ? 0 : error_set(err, -ENOMEM, "no memory");
+		return is_none(d) ? 0 : error_set(err, -ENOMEM, "out of memory");
 	p->pio = env->pci->pio;
 	p->power_off = env->power_off;
 	p->power_off_arg = env->power_off_arg;

@@ -128,7 +128,8 @@ static void vector_route(struct pci_device *dev, struct vector *v)
 	if (!v->route)
 		v->route = msi_route_new(dev->root->irq);
 	if (!v->route) {
-		log_guest(&dev->limit, "%s: no interrupt route is free; a vector stays silent",
+		log_guest(&dev->limit,
+			  "%s: no interrupt route is free: a vector will not be delivered",
 			  dev->name);
 		return;
 	}

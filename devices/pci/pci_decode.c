@@ -302,7 +302,8 @@ static void map_bar(struct pci_device *dev, unsigned n, uint64_t addr)
 	if (ret) {
 		log_guest(&dev->limit, "%s (%s): BAR %u stays off at %#" PRIx64 ": %s", dev->name,
 			  pci_where(dev, where), n, addr,
-			  ret == -EEXIST ? "something else is there" : "no such address");
+			  ret == -EEXIST ? "something else is at this address"
+					 : "there is no such address");
 		return;
 	}
 	bar->addr = addr;

@@ -461,7 +461,9 @@ static int queue_init(void *arg, struct error *err)
 			return 0;
 		if (q->cfg.aio == BLK_AIO_URING ||
 		    (ret != -ENOSYS && ret != -EPERM && ret != -EOPNOTSUPP && ret != -ENOMEM))
-			return error_set(err, ret, "%s; aio=libaio does without it", why.text);
+			return error_set(err, ret,
+					 "%s: use aio=libaio, which does not need io_uring",
+					 why.text);
 		snprintf(q->fallback, sizeof(q->fallback), "%.90s", why.text);
 	}
 	return try_engine(q, &blk_aio_ops, err);

@@ -154,8 +154,8 @@ static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct
 		blk_queue_add_stats(b->queues[i], root->stats, name);
 	}
 	if (blk_queue_fallback(b->queues[0]))
-		log_warn("disk %s: using libaio, as io_uring is not permitted here (%s; see the "
-			 "sysctl kernel.io_uring_disabled)",
+		log_warn("disk %s: using libaio, because io_uring is not permitted here (%s; see "
+			 "the sysctl kernel.io_uring_disabled)",
 			 cfg->path, blk_queue_fallback(b->queues[0]));
 	return 0;
 }
@@ -297,7 +297,7 @@ static int explain_busy(const struct device *d, const struct device_list *l, str
 
 		if (blk_file_same(o->path, path))
 			return error_set(err, -EBUSY,
-					 "%s: is the same image as --disk %s; give it once, or add "
+					 "%s is the same image as --disk %s: give it once, or add "
 					 ",ro to both",
 					 path, o->path);
 	}
@@ -325,7 +325,7 @@ static bool disk_close(struct device *d)
 {
 	if (virtio_blk_free(d->state))
 		return true;
-	log_error("--disk %s: its storage does not answer; what is in flight there is given up",
+	log_error("--disk %s: its storage does not answer: the requests in flight are given up",
 		  ((const struct blk_opts *)d->opts)->path);
 	return false;
 }

@@ -119,8 +119,10 @@ void virtio_broken(struct virtio_device *v, const char *why)
 	if (old & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
 	pthread_mutex_lock(&v->leaf);
-	log_guest(&v->limit, "%s: the guest's driver broke it: %s; it needs a reset", v->pci.name,
-		  why);
+	log_guest(
+		&v->limit,
+		"%s: the guest's driver violated the virtio protocol: %s; the device needs a reset",
+		v->pci.name, why);
 	pthread_mutex_unlock(&v->leaf);
 	if (old & VIRTIO_CONFIG_S_DRIVER_OK)
 		notify_config(v);

@@ -64,7 +64,7 @@ static void build(void *arg)
 	ret = acpi_build(f->blobs, &c);
 	if (ret)
 		/* Only a guest that puts PCIEXBAR or a BAR beyond all reason gets here. */
-		log_guest(&f->limit, "ACPI tables not built: %s", strerror(-ret));
+		log_guest(&f->limit, "the ACPI tables cannot be built: %s", strerror(-ret));
 }
 
 int acpi_fw_cfg_add(struct acpi_fw_cfg *f, struct fw_cfg *fw, const struct acpi_config *cfg,

@@ -89,8 +89,8 @@ guest_steps "$OUT/auto" "threads, no KVM:"
 echo 0 >/sys/devices/system/cpu/cpu3/online
 refused "an offline CPU" "cpu3/online" --cpus 1,pin=3
 echo 1 >/sys/devices/system/cpu/cpu3/online
-refused "a CPU that is not there" "CPU 200 is not there" --cpus 1,pin=200
-refused "a list of another length" "3 CPUs, and 2" --cpus 2,pin=0-2
-VIA="taskset -c 0-1" refused "a CPU outside of the affinity" "CPU 2 is not for this process, which has 0-1" --cpus 1,pin=2
+refused "a CPU that is not there" "CPU 200 does not exist" --cpus 1,pin=200
+refused "a list of another length" "3 CPUs, but 2" --cpus 2,pin=0-2
+VIA="taskset -c 0-1" refused "a CPU outside of the affinity" "CPU 2 is not allowed for this process, which may use 0-1" --cpus 1,pin=2
 refused "a feature that the host lacks" "--cpu +tbm" --cpu +tbm
 done_testing

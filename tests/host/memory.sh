@@ -86,9 +86,9 @@ refused() {
 		fail "$name" "$(cat "$OUT/refused")"
 	fi
 }
-refused "too few huge pages on a node" "3 huge pages of 1 GiB are needed on node 1, 2 are free: echo 3 >/sys/.*node1/" \
+refused "too few huge pages on a node" "3 huge pages of 1 GiB are needed on node 1, but only 2 are free: echo 3 >/sys/.*node1/" \
 	minivmm --memory 3G,hugepages=1G,nodes=1
-refused "too little memory on a node" "4096 MiB are needed on node 0, which has [0-9]+ MiB" \
+refused "too little memory on a node" "4096 MiB are needed on node 0, which has only [0-9]+ MiB" \
 	minivmm --memory 4G,hugepages=off,nodes=0,prefault=on
 refused "a node that is not there" "no node 2" minivmm --memory 1G,nodes=2
 chmod 666 /dev/kvm

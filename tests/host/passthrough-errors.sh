@@ -63,7 +63,7 @@ chown 65534 "/dev/vfio/$group"
 prlimit --memlock=300000000:300000000 $nobody minivmm --memory 256M --serial file:/tmp/user --vfio "$edu" \
 	--kernel "$KERNEL" --initrd "$GUEST_INITRD" --append "console=ttyS0 quiet steps=edu"
 guest_steps /tmp/user "a user who has the group and the limit:"
-refused "too little memory may be locked" 1 "1024 MiB.*lock 64 KiB.*prlimit" \
+refused "too little memory may be locked" 1 "1024 MiB.*lock only 64 KiB.*prlimit" \
 	prlimit --memlock=65536:65536 $nobody minivmm --vfio "$edu"
 chown 0 "/dev/vfio/$group"
 

@@ -212,15 +212,15 @@ static void test_pin(void **state)
 	assert_int_equal(c.topo.sockets, 5);
 	good("--cpus 255,pin=256-510");
 	assert_int_equal(c.pin[254], 510);
-	bad("--cpus 4,pin=0-2", "3 CPUs, and 4");
-	bad("--cpus 2,pin=0-8191", "8192 CPUs, and 2");
-	bad("--cpus 3,pin=1,2,1", "CPU 1 is in it twice");
+	bad("--cpus 4,pin=0-2", "3 CPUs, but 4");
+	bad("--cpus 2,pin=0-8191", "8192 CPUs, but 2");
+	bad("--cpus 3,pin=1,2,1", "CPU 1 is listed twice");
 	bad("--cpus 2,pin=a-b", "a-b");
 	bad("--cpus 2,pin=3-2", "3-2");
 	bad("--cpus 2,pin=auto,3", "auto,3");
 	bad("--cpus 2,pin", "pin");
 	bad("--cpus 2,pin=", "pin");
-	bad("--cpus 2,sockets=1,3", "'3' is not known");
+	bad("--cpus 2,sockets=1,3", "unknown '3'");
 }
 
 static void test_scheduling(void **state)
@@ -347,14 +347,14 @@ static void test_vfio(void **state)
 	bad("--vfio 01:00.0,mmap=perhaps", "mmap");
 	bad("--vfio 01:00.0,p2p=both", "p2p");
 	bad("--vfio 01:00.0,romfile=", "romfile");
-	bad("--vfio 01:00.0,romfile=r,rombar=off", "contradicts");
+	bad("--vfio 01:00.0,romfile=r,rombar=off", "contradict");
 	bad("--vfio 01:00.0,bus=3", "bus");
 	bad("--vfio ,slot=3", "BDF");
 	good("--vfio 01:00.0");
 	assert_false(c.bind);
 	good("--bind --vfio 01:00.0");
 	assert_true(c.bind);
-	bad("--bind", "--bind needs a --vfio");
+	bad("--bind", "--bind needs --vfio");
 	bad("--bind=on --vfio 01:00.0", "takes no value");
 }
 

@@ -72,9 +72,9 @@ static void every_kind(void **state)
 static void refused(void **state)
 {
 	static const char *const wrong[][2] = {
-		{ "p,size=1", "'size=1' is not known: use label, nodes, on, n, kind, mac" },
-		{ "p,PATH=q", "'PATH=q' is not known" },
-		{ "p,7", "'7' is not known" },
+		{ "p,size=1", "unknown 'size=1': use label, nodes, on, n, kind, mac" },
+		{ "p,PATH=q", "unknown 'PATH=q'" },
+		{ "p,7", "unknown '7'" },
 		{ "p,label=fives", "label takes 1 to 4 characters" },
 		{ "p,label", "label takes 1 to 4 characters" },
 		{ "p,label=", "label takes 1 to 4 characters" },

@@ -139,7 +139,7 @@ static void test_limit(void **state)
 	l.window_ns = 1;		       /* long ago */
 	assert_false(log_allow(LOG_INFO, &l)); /* not asked for */
 	assert_true(log_allow(LOG_WARN, &l));
-	assert_non_null(strstr(read_all(), "13 more messages like the next were dropped\n"));
+	assert_non_null(strstr(read_all(), "13 more messages like the next one were dropped\n"));
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, enter, leave)

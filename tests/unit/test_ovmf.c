@@ -472,7 +472,7 @@ static void test_nvram_refused(void **state)
 	pair(f);
 	put_vars(in(f, "/small"), 0x4000);
 	assert_int_equal(open_it(f, NULL, in(f, "/small")), -EINVAL);
-	assert_non_null(strstr(f->err.text, "wants 32 KiB"));
+	assert_non_null(strstr(f->err.text, "needs 32 KiB"));
 	memset(ones, 0xff, sizeof(ones));
 	put(in(f, "/ones"), ones, sizeof(ones));
 	assert_int_equal(open_it(f, NULL, in(f, "/ones")), -EINVAL);

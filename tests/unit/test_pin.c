@@ -138,7 +138,7 @@ static void test_two_nodes(void **state)
 	CHOSEN(2, 0, 4, 12);
 	CHOSEN(2, PIN_SPLIT_CORES | PIN_OTHER_NODE, 4, 12, 5, 1);
 	assert_int_equal(pin_choose(root, &h, 8, 1, cpu, &err), -ENOSPC);
-	assert_non_null(strstr(err.text, "has 7"));
+	assert_non_null(strstr(err.text, "has only 7"));
 }
 
 static void test_isolated(void **state)
@@ -169,12 +169,12 @@ static void test_offline(void **state)
 	assert_int_equal(pin_choose(root, &h, 7, 1, cpu, &err), -ENOSPC);
 	assert_int_equal(pin_check(&h, four, 4, &err), 0);
 	assert_int_equal(pin_check(&h, gone, 2, &err), -ENODEV);
-	assert_non_null(strstr(err.text, "CPU 8 is not there: this host has 0-7"));
+	assert_non_null(strstr(err.text, "CPU 8 does not exist: this host has 0-7"));
 	assert_int_equal(pin_check(&h, off, 2, &err), -ENODEV);
 	assert_non_null(strstr(err.text, "CPU 7 is offline"));
 	look(-1, "0-2");
 	assert_int_equal(pin_check(&h, four, 4, &err), -EPERM);
-	assert_non_null(strstr(err.text, "CPU 3 is not for this process, which has 0-2"));
+	assert_non_null(strstr(err.text, "CPU 3 is not allowed for this process, which may use 0-2"));
 }
 
 static void test_no_sysfs(void **state)

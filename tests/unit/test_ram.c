@@ -115,10 +115,10 @@ static void test_asked_for(void **state)
 
 	(void)state;
 	assert_int_equal(DECIDE(&h, .size = 8 * GiB, .pages = RAM_1G, .nodes = 2), -ENOMEM);
-	says("8 huge pages of 1 GiB are needed on node 1, 4 are free");
+	says("8 huge pages of 1 GiB are needed on node 1, but only 4 are free");
 	says("echo 9 >/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages");
 	assert_int_equal(DECIDE(&h, .size = 4 * GiB, .pages = RAM_2M), -ENOMEM);
-	says("on this host, 1024 are free: echo 2136 >/sys/kernel/mm/hugepages/");
+	says("on this host, but only 1024 are free: echo 2136 >/sys/kernel/mm/hugepages/");
 	/* Both nodes' commands. */
 	assert_int_equal(DECIDE(&h, .size = 4 * GiB, .pages = RAM_2M, .nodes = 3), -ENOMEM);
 	says("echo 1112 >/sys/devices/system/node/node0/");
@@ -143,9 +143,9 @@ static void test_room(void **state)
 	/* Without prefault memory is a promise. */
 	assert_int_equal(DECIDE(&h, .size = 9 * GiB, .nodes = 1), 0);
 	assert_int_equal(DECIDE(&h, .size = 9 * GiB, .nodes = 1, .prefault = true), -ENOMEM);
-	says("9216 MiB are needed on node 0, which has 8192 MiB");
+	says("9216 MiB are needed on node 0, which has only 8192 MiB");
 	assert_int_equal(DECIDE(&h, .size = 17 * GiB, .prefault = true), -ENOMEM);
-	says("on this host, which has 16384 MiB");
+	says("on this host, which has only 16384 MiB");
 }
 
 static void test_nodes_that_are_none(void **state)

@@ -275,7 +275,7 @@ static void test_unwritable(void **state)
 static void test_refused(void **state)
 {
 	static const char *const wrong[][2] = {
-		{ "", "no JSON" },
+		{ "", "not JSON" },
 		{ "{\n]", "line 2" },
 		{ "[]", "not written by" },
 		{ "{\"format\": 1}", "not written by" },

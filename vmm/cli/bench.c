@@ -38,7 +38,8 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
 	if (o->help)
 		return 0;
 	if (argc < 2 || strcmp(argv[1], "passthrough") != 0)
-		return error_set(err, -EINVAL, "bench: what? usage: " USAGE);
+		return error_set(err, -EINVAL,
+				 "bench: it is not said what to measure: usage: " USAGE);
 	for (i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			o->json = true;
@@ -54,7 +55,7 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
 	if (o->help)
 		return 0;
 	if (!o->vfio)
-		return error_set(err, -EINVAL, "bench: which device? usage: " USAGE);
+		return error_set(err, -EINVAL, "bench: no device is given: usage: " USAGE);
 	return sysfs_parse_bdf(o->vfio, o->bdf) == 0
 		       ? 0
 		       : error_set(err, -EINVAL,
@@ -75,7 +76,7 @@ static int guest_file(struct error *err)
 	if (write(fd, bench_guest, len) == (ssize_t)len)
 		return fd;
 	close(fd);
-	return error_set(err, -EIO, "the guest cannot be written to memory");
+	return error_set(err, -EIO, "the measuring guest cannot be written to memory");
 }
 
 static int run_guest(int fd, const char *bdf, struct bench_results *r, struct error *err)
@@ -161,7 +162,8 @@ static int look(const struct options *o, struct bench_about *a, struct error *er
 	a->driver = bench_driver_name(a->id, a->class_code << 8);
 	bench_look_around("", a);
 	if (!a->driver)
-		log_warn("%s: there is no driver for it here: only configuration space is read",
+		log_warn("%s: minivmm has no driver for this device: only its configuration space "
+			 "is read",
 			 a->bdf);
 	return 0;
 }

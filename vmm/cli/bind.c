@@ -20,7 +20,7 @@ static const char *or_none(const char *driver)
 
 static int bad_word(const char *command, const char *word, const char *usage)
 {
-	log_error("%s: %s is no PCI address like 01:00.0: usage: %s", command, word, usage);
+	log_error("%s: %s is not a PCI address like 01:00.0: usage: %s", command, word, usage);
 	return COMMAND_USAGE;
 }
 
@@ -47,7 +47,7 @@ static int parse_bind(struct bind_call *c, int argc, char **argv)
 	}
 	if (c->n)
 		return 0;
-	log_error("bind: which device? usage: " BIND_USAGE);
+	log_error("bind: no device is given: usage: " BIND_USAGE);
 	return COMMAND_USAGE;
 }
 
@@ -74,7 +74,7 @@ int command_bind(int argc, char **argv)
 	int status;
 
 	if (!list) {
-		log_error("bind: no memory");
+		log_error("bind: out of memory");
 		return 1;
 	}
 	status = parse_bind(&c, argc, argv);

@@ -44,7 +44,7 @@ static int restore_all(struct bind_set *bound)
 
 		if (bind_restore(&host_here, bdf, &was, &err) >= 0)
 			continue;
-		log_error("--bind: %s; minivmm restore %s tries again", err.text, bdf);
+		log_error("--bind: %s; to try again: minivmm restore %s", err.text, bdf);
 		status = 1;
 	}
 	return status;
@@ -99,7 +99,8 @@ static int keeper_status(struct bind_keeper *b)
 	close(b->fd);
 	if (waitpid(b->keeper, &status, 0) == b->keeper && WIFEXITED(status))
 		return WEXITSTATUS(status) ? -1 : 0;
-	log_error("--bind: the process that gives the devices back was killed: minivmm restore");
+	log_error("--bind: the process that gives the devices back was killed: give them back with "
+		  "minivmm restore");
 	return -1;
 }
 

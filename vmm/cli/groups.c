@@ -168,7 +168,7 @@ static int print(bool json)
 
 	pci_names_open(&names, "");
 	if (rc == -ENOENT)
-		log_error("this host has no PCI devices: /sys/bus/pci/devices is not there");
+		log_error("this host has no PCI devices: /sys/bus/pci/devices does not exist");
 	else if (rc == 0)
 		rc = json ? print_json(&l, &names) : print_text(&l, &names);
 	if (rc < 0 && rc != -ENOENT)
@@ -183,7 +183,7 @@ int command_groups(int argc, char **argv)
 	bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
 
 	if (argc > 1 && !json) {
-		log_error("groups: %s is not known: usage: minivmm groups [--json]",
+		log_error("groups: unknown argument %s: usage: minivmm groups [--json]",
 			  argv[strcmp(argv[1], "--json") == 0 ? 2 : 1]);
 		return COMMAND_USAGE;
 	}

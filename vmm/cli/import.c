@@ -17,14 +17,14 @@
 
 static int usage(void)
 {
-	log_error("import: use minivmm import -- qemu-system-x86_64 OPTION..., or minivmm import "
-		  "FILE (- for stdin)");
+	log_error("import: usage: minivmm import -- qemu-system-x86_64 OPTION..., or minivmm "
+		  "import FILE (- for stdin)");
 	return COMMAND_USAGE;
 }
 
 static int no_memory(void)
 {
-	log_error("import: no memory");
+	log_error("import: out of memory");
 	return 1;
 }
 
@@ -83,7 +83,7 @@ static int convert(const struct words *w, const char *pin, const char *where)
 	else if (rc == -ENOMEM)
 		no_memory();
 	else
-		log_error("import: no QEMU command: it begins with qemu-system-x86_64");
+		log_error("import: this is not a QEMU command: one begins with qemu-system-x86_64");
 	import_free(&im);
 	return status;
 }
@@ -110,7 +110,8 @@ static int from_script(const char *name, const char *text)
 	unsigned i;
 
 	if (n == 0) {
-		log_error("import %s: no QEMU command in it: they begin with qemu-system-x86_64",
+		log_error("import %s: the file contains no QEMU command: one begins with "
+			  "qemu-system-x86_64",
 			  name);
 		status = COMMAND_USAGE;
 	}

@@ -75,12 +75,16 @@ static int pidfile_create(struct process *p, struct error *err)
 	if (fd < 0)
 		return error_set(err, -errno, "--pidfile %s: %s", path, strerror(errno));
 	if (!is_pidfile(fd))
-		return error_set(err, -EEXIST, "--pidfile %s is something else: name another file",
+		return error_set(err, -EEXIST,
+				 "--pidfile %s exists and is not a pid file: name another file",
 				 path);
 	if (outfile_is_locked(fd))
 		return error_set(err, -EBUSY, "--pidfile %s is in use: name another file", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return error_set(err, -EBUSY, "--pidfile %s: its owner is running", path);
+		return error_set(err, -EBUSY,
+				 "--pidfile %s: the process that wrote it is still running: name "
+				 "another file",
+				 path);
 	p->pid_fd = fd; /* ours from now on, to remove */
 	fd = -1;
 	n = ftruncate(p->pid_fd, 0) < 0 ? -1 : dprintf(p->pid_fd, "%d\n", getpid());

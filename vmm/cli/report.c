@@ -77,7 +77,8 @@ int command_report(int argc, char **argv)
 	FILE *f;
 
 	if (!in || in[0] == '-' || (argc != 2 && !out)) {
-		log_error("report: use minivmm report FILE [-o HTML]; --stats=FILE wrote the file");
+		log_error("report: usage: minivmm report FILE [-o HTML], where FILE was written by "
+			  "--stats=FILE");
 		return COMMAND_USAGE;
 	}
 	f = infile_stream(in);

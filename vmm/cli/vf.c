@@ -82,16 +82,17 @@ static int parse(struct vf_call *c, int argc, char **argv)
 
 	*c = (struct vf_call){ .count = -1, .vlan = -1 };
 	if (argc < 2)
-		return usage("of which device?", "");
+		return usage("no device is given", "");
 	if (sysfs_parse_bdf(argv[1], c->pf) < 0)
-		return usage(argv[1], " is no PCI address like 01:00.0");
+		return usage(argv[1], " is not a PCI address like 01:00.0");
 	wrong = parse_words(c, argv + 2);
 	if (wrong)
-		return usage(wrong, " is wrong here");
+		return usage(wrong, " is not valid here");
 	if (c->n_macs > (c->count < 0 ? 0 : c->count))
-		return usage("--mac", " needs a COUNT of at least as many VFs");
+		return usage("--mac",
+			     " needs a COUNT of at least as many VFs as there are addresses");
 	if (c->vlan >= 0 && c->count <= 0)
-		return usage("--vlan", " needs a COUNT of VFs to put there");
+		return usage("--vlan", " needs a COUNT of VFs");
 	return 0;
 }
 
@@ -135,10 +136,10 @@ static int change(struct sriov *s, const struct vf_call *c, struct error *err)
 	int rc;
 
 	if (!s->netdev[0] && (c->n_macs || c->vlan >= 0))
-		return error_set(err, -EINVAL,
-				 "--mac, --vlan: %s is no network card, or its driver "
-				 "is not there",
-				 s->pf.bdf);
+		return error_set(
+			err, -EINVAL,
+			"--mac, --vlan: %s is not a network card, or its driver is not loaded",
+			s->pf.bdf);
 	rc = sriov_set(&host_here, s, (unsigned)c->count, err);
 	if (rc < 0 || !s->num || !s->netdev[0])
 		return rc;

@@ -39,7 +39,7 @@ static int read_opts(struct device_list *l, struct device *d, const char *arg, s
 		return keys_read(&r, arg, err);
 	s = key_pool_keep(&l->strings, strdup(arg));
 	memcpy(d->opts, &s, sizeof(s));
-	return s ? 0 : error_set(err, -ENOMEM, "no memory");
+	return s ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
 static void device_free(struct device *d)
@@ -59,7 +59,7 @@ int device_create(struct device_list *l, const struct device_class *class, const
 		d->opts = calloc(1, class->opts_size ? class->opts_size : 1);
 	if (!d || !d->opts) {
 		device_free(d);
-		return error_set(err, -ENOMEM, "no memory");
+		return error_set(err, -ENOMEM, "out of memory");
 	}
 	if (class->defaults)
 		memcpy(d->opts, class->defaults, class->opts_size);

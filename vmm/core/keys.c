@@ -147,7 +147,7 @@ int key_set(const struct key_reader *r, const struct key *k, const char *val, st
 	int ret = set_field(r, k, val);
 
 	if (ret == -ENOMEM)
-		return error_set(err, ret, "no memory");
+		return error_set(err, ret, "out of memory");
 	return ret < 0 ? bad_value(k, err) : 0;
 }
 
@@ -160,7 +160,7 @@ static int extend_list(const struct key_reader *r, const char *item, struct erro
 	if (asprintf(&longer, "%s,%s", *field, item) < 0)
 		longer = NULL;
 	*field = key_pool_keep(r->pool, longer);
-	return *field ? 0 : error_set(err, -ENOMEM, "no memory");
+	return *field ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
 char *keys_next_item(char **rest)
@@ -197,7 +197,7 @@ static int bad_key(const struct key_reader *r, const char *item, struct error *e
 
 	for (const struct key *k = r->keys + r->positional; k->name && n < sizeof(known); k++)
 		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", k->name);
-	return error_set(err, -EINVAL, "'%s' is not known: use %s", item, known);
+	return error_set(err, -EINVAL, "unknown '%s': use %s", item, known);
 }
 
 int keys_read_item(struct key_reader *r, const char *item, struct error *err)
@@ -223,7 +223,7 @@ int keys_read_item(struct key_reader *r, const char *item, struct error *err)
 int keys_read(struct key_reader *r, const char *arg, struct error *err)
 {
 	char *rest = key_pool_keep(r->pool, strdup(arg)), *item;
-	int ret = rest ? 0 : error_set(err, -ENOMEM, "no memory");
+	int ret = rest ? 0 : error_set(err, -ENOMEM, "out of memory");
 
 	r->last = NULL;
 	while (ret == 0 && (item = keys_next_item(&rest)))

@@ -186,7 +186,7 @@ bool log_allow(enum log_level level, struct log_limit *limit)
 	if (!log_enabled(level) || !limit_pass(limit, &dropped))
 		return false;
 	if (dropped)
-		log_msg(level, "%u more messages like the next were dropped", dropped);
+		log_msg(level, "%u more messages like the next one were dropped", dropped);
 	return true;
 }
 

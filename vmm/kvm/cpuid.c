@@ -300,10 +300,10 @@ static int set_feature(struct cpuid_table *t, const struct cpu_feature *f, int w
 	reg[CPUID_ECX] = &e->ecx;
 	reg[CPUID_EDX] = &e->edx;
 	if (want > 0 && !(*reg[f->reg] >> f->bit & 1))
-		return error_set(err, -EOPNOTSUPP,
-				 "--cpu +%s: this host's processor and KVM cannot give it: leave "
-				 "it out",
-				 f->name);
+		return error_set(
+			err, -EOPNOTSUPP,
+			"--cpu +%s: this host's processor or KVM does not support it: leave it out",
+			f->name);
 	if (want < 0)
 		put_bits(reg[f->reg], f->bit, 1, 0);
 	return 0;

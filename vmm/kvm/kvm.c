@@ -61,12 +61,12 @@ static int open_dev(struct kvm *k, struct error *err)
 	k->dev = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (k->dev < 0 && errno == ENOENT)
 		return error_set(err, -ENOENT,
-				 "/dev/kvm is not there: enable virtualisation in the machine's "
-				 "setup and load kvm_intel or kvm_amd");
+				 "/dev/kvm does not exist: enable virtualisation in the firmware "
+				 "setup (BIOS) and load kvm_intel or kvm_amd");
 	if (k->dev < 0 && errno == EACCES)
 		return error_set(err, -EACCES,
-				 "/dev/kvm may not be opened: join the group kvm (usermod -aG kvm "
-				 "USER) or run as root");
+				 "there is no permission to open /dev/kvm: join the group kvm "
+				 "(usermod -aG kvm USER) or run as root");
 	if (k->dev < 0)
 		return error_set(err, -errno, "/dev/kvm: %s", strerror(errno));
 	version = ioctl(k->dev, KVM_GET_API_VERSION, 0);
@@ -76,8 +76,9 @@ static int open_dev(struct kvm *k, struct error *err)
 				 "or kvm_amd, or remove the file",
 				 strerror(errno));
 	if (version != KVM_API_VERSION)
-		return error_set(err, -EPROTO, "/dev/kvm speaks API version %d, %d is needed",
-				 version, KVM_API_VERSION);
+		return error_set(err, -EPROTO,
+				 "/dev/kvm has API version %d, but version %d is needed", version,
+				 KVM_API_VERSION);
 	return 0;
 }
 
@@ -109,7 +110,7 @@ int kvm_create(struct kvm *k, struct error *err)
 	} while (k->vm < 0 && errno == EINTR);
 	if (k->vm < 0)
 		return error_set(err, -errno, "KVM_CREATE_VM: %s%s", strerror(errno),
-				 errno == EBUSY ? ": another hypervisor holds the processor" : "");
+				 errno == EBUSY ? ": another hypervisor uses the processor" : "");
 	k->stats_fd = kvm_stats_open(k->vm);
 	return 0;
 }
@@ -139,8 +140,8 @@ int kvm_disable_exits(struct kvm *k, struct error *err)
 
 	if (!(can & KVM_X86_DISABLE_EXITS_HLT))
 		return error_set(err, -EOPNOTSUPP,
-				 "this host's KVM cannot let a guest halt without an exit "
-				 "(KVM_CAP_X86_DISABLE_EXITS is %d): use --idle halt",
+				 "--idle poll: this host's KVM does not support halting without an "
+				 "exit (KVM_CAP_X86_DISABLE_EXITS is %d): use --idle halt",
 				 can);
 	cap.args[0] = (unsigned)(can & wanted);
 	if (ioctl(k->vm, KVM_ENABLE_CAP, &cap) < 0)

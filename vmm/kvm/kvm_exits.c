@@ -116,7 +116,7 @@ static enum kvm_exit_answer answer_notify(struct kvm_exits *x, const struct kvm_
 {
 	if (r->notify.flags & KVM_NOTIFY_CONTEXT_INVALID) {
 		log_error("vCPU %u: the guest kept the processor from taking interrupts, and its "
-			  "state was lost over that",
+			  "state was lost because of that",
 			  vcpu);
 		return KVM_EXIT_LOST;
 	}

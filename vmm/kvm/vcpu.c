@@ -126,7 +126,7 @@ static int vcpu_create(struct vcpu *v, struct error *err)
 	v->run = run;
 	rc = create_stats(v);
 	if (rc < 0)
-		return error_set(err, rc, "no memory for vCPU %u", v->index);
+		return error_set(err, rc, "out of memory for vCPU %u", v->index);
 	v->stats_fd = kvm_stats_open(v->fd);
 	kvm_exits_prepare(p->exits, v->fd);
 	rc = cpuid_apply(p->cpuid, v->fd, v->index);
@@ -142,7 +142,7 @@ struct vcpus *vcpus_new(const struct vcpus_params *p, struct error *err)
 	unsigned i;
 
 	if (!vs) {
-		error_set(err, -ENOMEM, "no memory for %u vCPUs", p->n);
+		error_set(err, -ENOMEM, "out of memory for %u vCPUs", p->n);
 		return NULL;
 	}
 	vs->p = *p;
@@ -326,7 +326,7 @@ static void handle_fatal(struct vcpu *v)
 			  (unsigned long long)r->fail_entry.hardware_entry_failure_reason);
 		break;
 	default:
-		log_error("vCPU %u: KVM exit %u is not known", v->index, r->exit_reason);
+		log_error("vCPU %u: unknown KVM exit %u", v->index, r->exit_reason);
 	}
 	vcpu_fail(v);
 }
@@ -397,7 +397,7 @@ static bool vcpu_enter(struct vcpu *v)
 		return true;
 	}
 	log_error("vCPU %u: KVM_RUN: %s%s", v->index, strerror(errno),
-		  errno == EFAULT ? ": the guest reached memory that is not there" : "");
+		  errno == EFAULT ? ": the guest accessed memory that does not exist" : "");
 	log_state(v);
 	vcpu_event(v, VCPU_FAILED);
 	return false;
@@ -460,7 +460,7 @@ static void vcpu_place(struct vcpu *v)
 	if ((!p->pin || sched_setaffinity(0, sizeof(m), m.s) == 0) &&
 	    (!p->rt || sched_setscheduler(0, SCHED_FIFO, &sp) == 0))
 		return;
-	log_error("vCPU %u cannot be placed: %s", v->index, strerror(errno));
+	log_error("vCPU %u cannot be moved to its CPU: %s", v->index, strerror(errno));
 	vcpu_event(v, VCPU_FAILED);
 }
 

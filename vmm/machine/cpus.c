@@ -28,11 +28,11 @@ static void warn_shortfall(const struct vm *vm, int shortfall, int node)
 {
 	if (shortfall & PIN_OTHER_NODE)
 		log_warn("--cpus: pin=auto: node %d has too few CPUs for %u processors: the others "
-			 "run elsewhere, farther from its memory and devices",
+			 "run on other nodes, farther from its memory and devices",
 			 node, (unsigned)vm->cfg->cpus.n);
 	if (shortfall & PIN_SPLIT_CORES)
-		log_warn("--cpus: pin=auto: this host has too few cores of %u threads: the guest's "
-			 "siblings do not share a core",
+		log_warn("--cpus: pin=auto: this host has too few cores of %u threads: threads of "
+			 "one guest core will not share a core of the host",
 			 vm->cfg->topo.threads);
 }
 
@@ -43,7 +43,7 @@ static int choose(struct vm *vm, struct error *err)
 	struct pin_host *h = malloc(sizeof(*h));
 
 	if (!h)
-		return error_set(err, -ENOMEM, "no memory for the machine");
+		return error_set(err, -ENOMEM, "out of memory for the machine");
 	vm->pin_host = h;
 	if (vm->cfg->pin_kind == PIN_AUTO && node < 0)
 		node = 0;
@@ -74,7 +74,8 @@ static int leave_cpus(struct vm *vm, struct error *err)
 		log_warn("--cpus: pin=%s takes every CPU of this process: the main loop and the "
 			 "disks' threads share them%s",
 			 vm->cfg->cpus.pin,
-			 vm->cfg->rt ? ", and with --rt they wait until a processor idles" : "");
+			 vm->cfg->rt ? ", and with --rt they must wait until a processor is idle"
+				     : "");
 	else if (rc < 0)
 		return error_set(err, rc, "sched_setaffinity: %s", strerror(-rc));
 	return 0;
@@ -199,7 +200,7 @@ int machine_cpus_open(struct vm *vm, struct error *err)
 	vm->helper = helper_new();
 	vm->cpuid = cpuid_new(&vm->kvm);
 	if (!vm->cpuid)
-		return error_set(err, -ENOMEM, "no memory for the CPUID table");
+		return error_set(err, -ENOMEM, "out of memory for the CPUID table");
 	helper_run(vm->helper, ask_kvm, vm);
 	return 0;
 }

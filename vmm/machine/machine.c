@@ -61,7 +61,7 @@ static bool devices_quiet(struct vm *vm)
 		return true;
 	}
 	if (++vm->reset_waits == RESET_LOOK_SAY)
-		log_warn("reset: waits for %s, whose storage does not answer", busy);
+		log_warn("the reset waits for %s, whose storage does not answer", busy);
 	if (!vm->reset_timer)
 		vm->reset_timer = evloop_add_timer(vm->loop, do_reset, vm);
 	if (vm->reset_timer) {
@@ -193,7 +193,8 @@ static void on_signal(void *arg, int fd, uint32_t events)
 	}
 	/* The first SIGTERM is the power button, where the guest listens to one. */
 	if (si.ssi_signo == SIGTERM && vm->terminations++ == 0 && acpi_pm_power_button(&vm->pm)) {
-		log_info("power button pressed; a second SIGTERM stops at once");
+		log_info("SIGTERM: the guest's power button was pressed; a second SIGTERM stops "
+			 "the guest at once");
 		return;
 	}
 	machine_stop(vm, 0);
@@ -483,10 +484,10 @@ static int build_frame(struct vm *vm, struct error *err)
 	vm->pio = bus_new(0x10000);
 	vm->mmio = bus_new(1ull << 52);
 	if (!vm->loop || !vm->mem || !vm->pio || !vm->mmio)
-		return error_set(err, -ENOMEM, "no memory for the machine");
+		return error_set(err, -ENOMEM, "out of memory for the machine");
 	vm->irq = irq_table_new(&kvm_irq_ops, &vm->kvm, vm->kvm.max_gsi);
 	if (!vm->irq)
-		return error_set(err, -ENOMEM, "no memory for the machine");
+		return error_set(err, -ENOMEM, "out of memory for the machine");
 	irq_table_add_stats(vm->irq, vm->stats);
 	vm->pio_bells = (struct kvm_doorbells){ &vm->kvm, true };
 	vm->mmio_bells = (struct kvm_doorbells){ &vm->kvm, false };
@@ -625,7 +626,7 @@ static int stop_reinjection_soon(struct vm *vm, struct error *err)
 	struct ev_timer *t = evloop_add_timer(vm->loop, stop_reinjection, vm);
 
 	if (!t)
-		return error_set(err, -ENOMEM, "no memory for the machine");
+		return error_set(err, -ENOMEM, "out of memory for the machine");
 	ev_timer_set(t, evloop_now_ns() + REINJECTION_AFTER_NS);
 	return 0;
 }
@@ -678,7 +679,7 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	int status;
 
 	if (!vm) {
-		error_set(err, -ENOMEM, "no memory");
+		error_set(err, -ENOMEM, "out of memory");
 		return 1;
 	}
 	phase_begin(&vm->phases);

@@ -49,8 +49,8 @@ static void set_nodes(const struct vm *vm, struct ram_want *w)
 	if (node >= 0 && node < NUMA_MAX_NODES)
 		w->nodes = 1ull << node;
 	else if (c->nodes_auto)
-		log_warn("--memory nodes=auto: no passed-through device says which node it is on: "
-			 "memory comes from any");
+		log_warn("--memory nodes=auto: no passed-through device reports its NUMA node: "
+			 "memory may come from any node");
 	w->nodes_auto = true;
 }
 
@@ -113,7 +113,7 @@ static int fill_numa(struct vm *vm, struct error *err)
 
 	vm->numa = m;
 	if (!m)
-		return error_set(err, -ENOMEM, "no memory for the machine");
+		return error_set(err, -ENOMEM, "out of memory for the machine");
 	m->n = p->n;
 	m->pci_node = ACPI_NO_NODE;
 	for (i = 0; i < p->n; i++) {

@@ -57,7 +57,7 @@ static int opt_string(struct config *c, const struct option *o, const char *arg,
 	if (!*arg && o->arg[0] != 'S')
 		return error_set(err, -EINVAL, "--%s needs a value", o->name);
 	*field = key_pool_keep(&c->pool, strdup(arg));
-	return *field ? 0 : error_set(err, -ENOMEM, "no memory");
+	return *field ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
 static int opt_flag(struct config *c, const struct option *o, const char *arg, struct error *err)
@@ -140,7 +140,8 @@ static int opt_memory(struct config *c, const struct option *o, const char *arg,
 	if (c->ram.pages == RAM_2M || c->ram.pages == RAM_1G)
 		page = c->ram.pages == RAM_2M ? 2 * MiB : GiB;
 	if (c->memory % page)
-		return error_set(err, -EINVAL, "--%s %s: with hugepages=%s it is a multiple of %s",
+		return error_set(err, -EINVAL,
+				 "--%s %s: with hugepages=%s the size must be a multiple of %s",
 				 o->name, arg, c->ram.hugepages, c->ram.hugepages);
 	return 0;
 }
@@ -330,7 +331,7 @@ static int parse_option(struct config *c, int argc, char **argv, int i, struct e
 	int used = 1, rc;
 
 	if (!o && !class)
-		return error_set(err, -EINVAL, "%s is not known: see minivmm --help", argv[i]);
+		return error_set(err, -EINVAL, "unknown option %s: see minivmm --help", argv[i]);
 	takes = o ? o->arg : class->arg;
 	if (arg[len] == '=')
 		val = arg + len + 1;
@@ -360,10 +361,11 @@ static int check_stdio(struct config *c, struct error *err)
 	for (d = c->devices.first; d; d = d->next)
 		stdio += is_stdio(d);
 	if (stdio > 1)
-		return error_set(err, -EINVAL, "--serial or --console: stdio is given twice");
+		return error_set(err, -EINVAL,
+				 "--serial, --console: only one of them can have stdio");
 	if (stdio && c->daemonize)
 		return error_set(err, -EINVAL,
-				 "--daemonize contradicts --serial or --console stdio");
+				 "--daemonize cannot be used with stdio for --serial or --console");
 	if (device_next(&c->devices, &serial_class, NULL))
 		return 0;
 	return device_create(&c->devices, &serial_class, stdio || c->daemonize ? "null" : "stdio",
@@ -381,8 +383,8 @@ static int check(struct config *c, struct error *err)
 	if (c->nvram && c->kernel && !c->firmware)
 		return error_set(
 			err, -EINVAL,
-			"--nvram contradicts --kernel: a direct boot has no variables; with "
-			"--firmware the firmware starts the kernel");
+			"--nvram cannot be used with --kernel alone: without firmware there are no "
+			"UEFI variables; add --firmware and the firmware starts the kernel");
 	if (!c->memory)
 		c->memory = GiB;
 	return check_stdio(c, err);

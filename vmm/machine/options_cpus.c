@@ -35,11 +35,10 @@ static int finish_topology(struct config *c, struct error *err)
 	c->topo = (struct cpu_topology){ (unsigned)p->sockets, (unsigned)p->cores,
 					 (unsigned)p->threads };
 	if (cpu_apic_id(&c->topo, (unsigned)p->n - 1) > 254)
-		return error_set(
-			err, -EINVAL,
-			"--cpus %llu: with this topology APIC ids pass 254: use a power of "
-			"two of cores and threads",
-			(unsigned long long)p->n);
+		return error_set(err, -EINVAL,
+				 "--cpus %llu: with this topology APIC ids would exceed 254: use a "
+				 "power of two for cores and threads",
+				 (unsigned long long)p->n);
 	return 0;
 }
 
@@ -78,13 +77,13 @@ static int finish_pin(struct config *c, struct error *err)
 		return error_set(err, given, "--cpus: pin=%s: use CPUs like 2-5,10, or auto", list);
 	if ((unsigned)given != n)
 		return error_set(err, -EINVAL,
-				 "--cpus: pin=%s: these are %d CPUs, and %u processors need %u",
+				 "--cpus: pin=%s: the list has %d CPUs, but %u processors need %u",
 				 list, given, n, n);
 	for (i = 0; i < n; i++)
 		for (j = 0; j < i; j++)
 			if (c->pin[i] == c->pin[j])
 				return error_set(err, -EINVAL,
-						 "--cpus: pin=%s: CPU %u is in it twice", list,
+						 "--cpus: pin=%s: CPU %u is listed twice", list,
 						 c->pin[i]);
 	return 0;
 }

@@ -53,8 +53,8 @@ static void on_request(void *opaque, const char *name)
 	struct vm *vm = opaque;
 
 	if (vm->vfio->requests++ == 0 && acpi_pm_power_button(&vm->pm)) {
-		log_warn("%s: the host wants it back: power button pressed; the next request "
-			 "stops the guest",
+		log_warn("%s: the host wants it back: the guest's power button was pressed; the "
+			 "next request stops the guest",
 			 name);
 		return;
 	}
@@ -124,7 +124,7 @@ int machine_vfio_look(struct vm *vm, struct error *err)
 		return 0;
 	vm->vfio = calloc(1, sizeof(*vm->vfio));
 	if (!vm->vfio)
-		return error_set(err, -ENOMEM, "no memory for --vfio");
+		return error_set(err, -ENOMEM, "out of memory for --vfio");
 	vm->vfio->n = vfio_count(&vm->cfg->devices);
 	return look(vm, vm->vfio, err);
 }

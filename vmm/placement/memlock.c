@@ -36,10 +36,10 @@ int memlock_error(uint64_t need, const struct rlimit *now, struct error *err)
 	unsigned long long kib = (need + 1023) / 1024;
 
 	return error_set(err, -ENOMEM,
-			 "the guest's memory (%llu MiB) must be locked, and this process may lock "
-			 "%llu KiB (RLIMIT_MEMLOCK, hard limit %llu): as root: prlimit --pid $$ "
-			 "--memlock=%llu in the shell that starts minivmm, or a line "
-			 "'* hard memlock %llu' in /etc/security/limits.conf",
+			 "the guest's memory (%llu MiB) must be locked, but this process may lock "
+			 "only %llu KiB (RLIMIT_MEMLOCK, hard limit %llu): as root, raise it for "
+			 "the shell that starts minivmm: prlimit --pid $$ --memlock=%llu, or add "
+			 "the line '* hard memlock %llu' to /etc/security/limits.conf",
 			 (unsigned long long)(need >> 20),
 			 (unsigned long long)(now->rlim_cur / 1024),
 			 (unsigned long long)(now->rlim_max / 1024), kib * 1024, kib);

@@ -110,7 +110,8 @@ static int check_one(const struct pin_host *h, unsigned cpu, struct error *err)
 
 	if (!pin_has(&h->present, cpu)) {
 		pin_list_print(&h->present, list, sizeof(list));
-		return error_set(err, -ENODEV, "CPU %u is not there: this host has %s", cpu, list);
+		return error_set(err, -ENODEV, "CPU %u does not exist: this host has %s", cpu,
+				 list);
 	}
 	if (!pin_has(&h->online, cpu))
 		return error_set(err, -ENODEV,
@@ -118,8 +119,8 @@ static int check_one(const struct pin_host *h, unsigned cpu, struct error *err)
 	if (!pin_has(&h->allowed, cpu)) {
 		pin_list_print(&h->allowed, list, sizeof(list));
 		return error_set(err, -EPERM,
-				 "CPU %u is not for this process, which has %s: use those, or see "
-				 "taskset -p and the cpuset of its cgroup",
+				 "CPU %u is not allowed for this process, which may use %s: choose "
+				 "from those, or see taskset -p and the cpuset of its cgroup",
 				 cpu, list);
 	}
 	return 0;
@@ -234,12 +235,12 @@ int pin_choose(const char *root, const struct pin_host *h, unsigned n, unsigned 
 	int shortfall = 0;
 
 	if (!c)
-		return error_set(err, -ENOMEM, "no memory to choose CPUs");
+		return error_set(err, -ENOMEM, "out of memory when choosing CPUs");
 	n_c = collect(root, h, c);
 	if (n_c < n)
 		return error_set(err, -ENOSPC,
-				 "%u processors need %u CPUs of their own and this process has "
-				 "%u: give the guest fewer, or leave pin= out",
+				 "%u processors need %u CPUs of their own, but this process has "
+				 "only %u: give the guest fewer, or leave pin= out",
 				 n, n, n_c);
 	qsort_r(c, n_c, sizeof(*c), compare, &threads);
 	got = take(c, n_c, threads, cpu, 0, n);

@@ -226,7 +226,7 @@ struct prefault *prefault_start(const struct ram_plan *plan, void *ram, bool tou
 	int rc = -ENOMEM;
 
 	if (!p) {
-		error_set(err, -ENOMEM, "no memory to prefault with");
+		error_set(err, -ENOMEM, "out of memory for prefaulting");
 		return NULL;
 	}
 	p->plan = plan;

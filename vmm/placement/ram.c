@@ -66,8 +66,8 @@ int ram_path_page(const char *path, uint64_t *page, struct error *err)
 	if (s.f_type != HUGETLBFS_MAGIC)
 		return error_set(
 			err, -EINVAL,
-			"--memory hugepages=%s: that is no hugetlbfs: mount -t hugetlbfs "
-			"-o pagesize=2M none %s, or use hugepages=2M, which needs no mount",
+			"--memory hugepages=%s: this is not a hugetlbfs: mount -t hugetlbfs -o "
+			"pagesize=2M none %s, or use hugepages=2M, which needs no mount",
 			path, path);
 	*page = (uint64_t)s.f_bsize;
 	return 0;
@@ -160,10 +160,11 @@ static int too_few_pages(const struct ram_plan *p, const struct ram_host *h,
 
 	where(part->node, place, sizeof(place));
 	more_pages(p, h, p->page, more, sizeof(more));
-	return error_set(err, -ENOMEM,
-			 "--memory: %llu huge pages of %s are needed on %s, %llu are free: %s",
-			 BYTES(part->size / p->page), size_name(p->page), place,
-			 BYTES(huge_of(h, part->node, p->page).free), more);
+	return error_set(
+		err, -ENOMEM,
+		"--memory: %llu huge pages of %s are needed on %s, but only %llu are free: %s",
+		BYTES(part->size / p->page), size_name(p->page), place,
+		BYTES(huge_of(h, part->node, p->page).free), more);
 }
 
 static int check_shape(const struct ram_want *w, uint64_t page, struct error *err)
@@ -211,16 +212,16 @@ static int check_room(const struct ram_want *w, const struct ram_host *h, struct
 		where(part->node, place, sizeof(place));
 		if (part->node < 0 || !w->nodes_auto)
 			return error_set(err, -ENOMEM,
-					 "--memory: %llu MiB are needed on %s, which has %llu MiB: "
-					 "free some, give the guest less%s",
+					 "--memory: %llu MiB are needed on %s, which has only %llu "
+					 "MiB: free some memory, give the guest less%s",
 					 IN_MIB(part->size), place, IN_MIB(room),
 					 part->node < 0 ? "" : ", or use more nodes");
 		part->preferred = true;
 	}
 	return w->nodes_auto && w->size > h->any.available && w->prefault
 		       ? error_set(err, -ENOMEM,
-				   "--memory: %llu MiB are needed, this host has %llu MiB: free "
-				   "some, or give the guest less",
+				   "--memory: %llu MiB are needed, but this host has only %llu "
+				   "MiB: free some memory, or give the guest less",
 				   IN_MIB(w->size), IN_MIB(h->any.available))
 		       : 0;
 }
@@ -350,7 +351,9 @@ static int open_backing(const struct ram_plan *p, struct error *err)
 	fd = memfd_create("minivmm-ram", flags);
 	return fd < 0 ? error_set(err, -errno, "--memory: a memory file of %s pages: %s%s",
 				  size_name(p->page), strerror(errno),
-				  errno == ENOENT ? ": the processor has none of that size" : "")
+				  errno == ENOENT
+					  ? ": the processor does not support pages of that size"
+					  : "")
 		      : fd;
 }
 
@@ -365,11 +368,10 @@ static int map_hugetlb(const struct ram_plan *p, void **ram, struct error *err)
 	*ram = mmap(NULL, p->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (*ram != MAP_FAILED)
 		return 0;
-	return error_set(
-		err, -errno,
-		"--memory: %llu huge pages of %s cannot be reserved: %s: others have taken "
-		"them: grep HugePages /proc/meminfo",
-		BYTES(p->size / p->page), size_name(p->page), strerror(errno));
+	return error_set(err, -errno,
+			 "--memory: %llu huge pages of %s cannot be reserved: %s: other processes "
+			 "have taken them: grep HugePages /proc/meminfo",
+			 BYTES(p->size / p->page), size_name(p->page), strerror(errno));
 }
 
 static int map_small(const struct ram_plan *p, void **ram, struct error *err)

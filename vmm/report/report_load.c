@@ -10,10 +10,11 @@
 static int stats_check(const json_t *s, struct error *err)
 {
 	if (strcmp(stats_string(s, "format"), STATS_FORMAT) != 0)
-		return error_set(err, -EINVAL, "not written by minivmm --stats");
+		return error_set(err, -EINVAL, "this file was not written by minivmm --stats");
 	if (stats_number(s, "version") != 1)
 		return error_set(err, -EINVAL,
-				 "version %g, where 1 is known: use the minivmm that wrote it",
+				 "this file has version %g, but only version 1 is known: use the "
+				 "minivmm that wrote it",
 				 stats_number(s, "version"));
 	return 0;
 }
@@ -24,7 +25,7 @@ json_t *stats_load(const char *text, size_t len, struct error *err)
 	json_t *s = json_loadb(text, len, 0, &why);
 
 	if (!s) {
-		error_set(err, -EINVAL, "line %d is no JSON: %s", why.line, why.text);
+		error_set(err, -EINVAL, "line %d is not JSON: %s", why.line, why.text);
 		return NULL;
 	}
 	if (stats_check(s, err) == 0)
