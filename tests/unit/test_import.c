@@ -271,14 +271,14 @@ static void test_disks(void **state)
 	       "qemu-img convert -O raw 'my vm.img' 'my vm.raw'");
 	device("-drive file=$D/x.qcow2,if=virtio,cache=unsafe", "--disk $D/x.raw,cache=writeback",
 	       "changed: -drive cache=unsafe: ");
-	device("-cdrom a.iso", "--disk a.iso,ro", "changed: -cdrom a.iso: there is no CD-ROM");
+	device("-cdrom a.iso", "--disk a.iso,ro", "changed: -cdrom a.iso: minivmm has no CD-ROM");
 	device("-drive media=cdrom,if=none,id=c -device ide-cd,drive=c", "", NULL);
 	device("-drive file=x,if=none,id=d -device virtio-blk-pci,drive=d,num-queues=2,serial=S",
 	       "--disk x,queues=2,serial=S", NULL);
 	device("-drive file=x,if=none,id=d -device virtio-blk-pci,drive=d,logical_block_size=4096,"
 	       "physical_block_size=4096",
 	       "--disk x,logical_block_size=4096",
-	       "not needed: -device virtio-blk-pci,physical_block_size=4096: the guest is told");
+	       "not needed: -device virtio-blk-pci,physical_block_size=4096: the guest gets");
 	device("-drive file=/dev/sdb,if=none,id=d,format=raw -device scsi-hd,drive=d,"
 	       "logical_block_size=512",
 	       "--disk /dev/sdb,logical_block_size=512", "changed: ");
@@ -292,10 +292,10 @@ static void test_disks(void **state)
 	       "--disk x.raw,aio=libaio", "changed: -blockdev qcow2,node-name=d");
 	device("-blockdev raw,node-name=a,file=b -blockdev raw,node-name=b,file=a -device "
 	       "virtio-blk,drive=a",
-	       "", "not carried over: -blockdev raw,node-name=a,file=b: it names no file");
+	       "", "not carried over: -blockdev raw,node-name=a,file=b: no file is given");
 	device("-device virtio-blk-pci,drive=none", "", "not carried over: -device virtio-blk-pci");
 	device("-drive file=nbd://h/x,if=virtio", "",
-	       "not carried over: -drive file=nbd://h/x,if=virtio: minivmm opens files");
+	       "not carried over: -drive file=nbd://h/x,if=virtio: minivmm opens only files");
 	device("-drive file=x,if=virtio,bps=100", "--disk x", "not carried over: -drive bps=100: ");
 	device("-drive file=x,if=virtio,colour=red", "--disk x",
 	       "not carried over: -drive colour=red: minivmm has no such setting");
@@ -315,13 +315,13 @@ static void test_net(void **state)
 	device("-netdev tap,id=n -device virtio-net,netdev=n", "--net tap,ifname=tap0",
 	       "changed: -netdev tap,id=n: minivmm runs no script");
 	device("-netdev bridge,id=n,br=virbr0 -device e1000,netdev=n", "--net tap,ifname=tap0",
-	       "changed: -netdev bridge,id=n,br=virbr0: minivmm joins no bridge itself: ip tuntap "
+	       "changed: -netdev bridge,id=n,br=virbr0: minivmm does not join a bridge itself: ip tuntap "
 	       "add tap0 mode tap && ip link set tap0 up master virbr0");
 	device("-nic tap,ifname=t1,script=no,model=virtio", "--net tap,ifname=t1", NULL);
 	device("-nic none", "", NULL);
 	device("-netdev user,id=n -device virtio-net,netdev=n", "",
 	       "not carried over: -netdev user,id=n: ");
-	device("-netdev vde,id=n", "", "not carried over: -netdev vde,id=n: frames");
+	device("-netdev vde,id=n", "", "not carried over: -netdev vde,id=n: minivmm has only tap devices");
 	device("-device virtio-net,netdev=x", "", "not carried over: -device virtio-net,netdev=x");
 }
 
@@ -340,7 +340,7 @@ static void test_vfio(void **state)
 	       "--vfio 0000:02:00.0", NULL);
 	device("-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/u-u", "",
 	       "not carried over: -device vfio-pci,sysfsdev=/sys/bus/mdev/devices/u-u: mediated");
-	device("-device vfio-pci", "", "not carried over: -device vfio-pci: it names no device");
+	device("-device vfio-pci", "", "not carried over: -device vfio-pci: no device is given");
 	/* Its own slot, its root port's, one that a disk has, and a second function. */
 	device("-device vfio-pci,host=01:00.0,addr=1c.0", "--vfio 01:00.0,slot=28", NULL);
 	device("-device pcie-root-port,id=p,addr=5 -device vfio-pci,host=01:00.0,bus=p,addr=0.0",
@@ -349,9 +349,8 @@ static void test_vfio(void **state)
 	       "--disk x --vfio 01:00.0", NULL);
 	device("-device vfio-pci,host=01:00.1,addr=5.1", "--vfio 01:00.1", NULL);
 	device("-device usb-host,hostbus=2,hostport=1", "",
-	       "not carried over: -device usb-host,hostbus=2,hostport=1: single USB devices are "
-	       "not "
-	       "passed: give the guest their controller, --vfio with the PCI address in: readlink "
+	       "not carried over: -device usb-host,hostbus=2,hostport=1: minivmm cannot pass single USB "
+	       "devices: pass their controller, --vfio with the PCI address in: readlink "
 	       "-f /sys/bus/usb/devices/usb2");
 	device("-device $DEV", "", "not carried over: -device $DEV: what it stands for");
 	device("-device vfio-pci,host=01:00.0,$MORE", "--vfio 01:00.0",
@@ -375,11 +374,11 @@ static void test_ports(void **state)
 	       "--rng", NULL);
 	device("-nographic -vga none -display none -parallel none", "", NULL);
 	device("-vga 'a\nb'", "", "not carried over: -vga a?b: ");
-	device("-vga qxl", "", "not carried over: -vga qxl: the guest has no emulated display");
+	device("-vga qxl", "", "not carried over: -vga qxl: minivmm emulates no display");
 	device("-monitor stdio", "", "not carried over: -monitor stdio: ");
 	device("-device frobnicator,x=y", "",
-	       "not carried over: -device frobnicator,x=y: minivmm has nothing like it");
-	device("-frobnicate hard", "", "not carried over: -frobnicate hard: not known here");
+	       "not carried over: -device frobnicator,x=y: minivmm has no such option or device");
+	device("-frobnicate hard", "", "not carried over: -frobnicate hard: this option is unknown");
 	device("\"${ARGS[@]}\"", "", "not carried over: ${ARGS[@]}: what it stands for");
 }
 

@@ -157,7 +157,8 @@ static void judge(struct importer *im, const struct import_item *it)
 	}
 	if (!r) {
 		import_note(im, it, NULL, IMPORT_LOST,
-			    it->known ? "minivmm has nothing like it" : "not known here");
+			    it->known ? "minivmm has no such option or device"
+				      : "this option is unknown to minivmm import");
 		return;
 	}
 	if (r->fate != IMPORT_SAME)

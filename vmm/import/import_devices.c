@@ -125,10 +125,10 @@ static bool is_remote(const char *file)
 static void say_disk(struct importer *im, const struct disk *d)
 {
 	if (d->cdrom)
-		import_note(
-			im, d->at, NULL, IMPORT_CHANGED,
-			"there is no CD-ROM drive: the image is a read-only virtio disk; Linux's "
-			"hybrid images start from it, Windows' installer does not see it");
+		import_note(im, d->at, NULL, IMPORT_CHANGED,
+			    "minivmm has no CD-ROM drive: the image becomes a read-only virtio "
+			    "disk; hybrid images of Linux boot from it, the installer of Windows "
+			    "does not see it");
 	else if (d->foreign)
 		import_note(im, d->at, NULL, IMPORT_CHANGED,
 			    "the disk is virtio-blk: Linux has the driver, Windows needs it "
@@ -160,13 +160,13 @@ static void write_disk(struct importer *im, const struct disk *d)
 {
 	if (!d->file || !*d->file) {
 		if (!d->cdrom)
-			import_note(im, d->at, NULL, IMPORT_LOST, "it names no file");
+			import_note(im, d->at, NULL, IMPORT_LOST, "no file is given");
 		return;
 	}
 	if (is_remote(d->file)) {
 		import_note(im, d->at, NULL, IMPORT_LOST,
-			    "minivmm opens files and block devices: have the host attach it "
-			    "(qemu-nbd -c, rbd map, iscsiadm, mount)");
+			    "minivmm opens only files and block devices: attach it to the host "
+			    "first (qemu-nbd -c, rbd map, iscsiadm, mount)");
 		return;
 	}
 	say_disk(im, d);
@@ -199,7 +199,7 @@ static void write_disk_device(struct importer *im, const struct import_item *it)
 		drive = import_next(im, NULL, "blockdev", "node-name", id);
 	if (!*id || !drive) {
 		if (*id || !import_match("nvme|ide-cd|scsi-cd", driver(it)))
-			import_note(im, it, NULL, IMPORT_LOST, "its drive is not there");
+			import_note(im, it, NULL, IMPORT_LOST, "its drive is not defined");
 		return;
 	}
 	d = read_drive(im, drive);
@@ -247,8 +247,8 @@ static const char *bridge_tap(struct importer *im, const struct import_item *net
 
 	br = import_quoted(im, br ? br : "br0");
 	import_note(im, net, NULL, IMPORT_CHANGED,
-		    "minivmm joins no bridge itself: ip tuntap add %s mode tap && ip link set %s "
-		    "up master %s",
+		    "minivmm does not join a bridge itself: ip tuntap add %s mode tap && ip link "
+		    "set %s up master %s",
 		    tap, tap, br);
 	return tap;
 }
@@ -298,7 +298,7 @@ static void write_nets(struct importer *im)
 		if (net)
 			write_net(im, net, it);
 		else
-			import_note(im, it, NULL, IMPORT_LOST, "its -netdev is not there");
+			import_note(im, it, NULL, IMPORT_LOST, "its -netdev is not defined");
 	}
 }
 
@@ -347,7 +347,7 @@ static void write_vfio_device(struct importer *im, const struct import_item *it)
 			import_get(it, "sysfsdev")
 				? "mediated devices are not supported: --vfio takes a PCI device "
 				  "or virtual function"
-				: "it names no device (host=)");
+				: "no device is given (host=)");
 		return;
 	}
 	s = import_comma(im, host);
@@ -385,8 +385,8 @@ static void say_usb_host(struct importer *im, const struct import_item *it)
 	const char *bus = import_get(it, "hostbus");
 
 	import_note(im, it, NULL, IMPORT_LOST,
-		    "single USB devices are not passed: give the guest their controller, --vfio "
-		    "with the PCI address in: readlink -f /sys/bus/usb/devices/usb%s%s%s",
+		    "minivmm cannot pass single USB devices: pass their controller, --vfio with "
+		    "the PCI address in: readlink -f /sys/bus/usb/devices/usb%s%s%s",
 		    bus ? bus : "N", bus ? "" : " for the bus N in: lsusb -d ",
 		    bus ? "" : usb_id(im, it));
 }
@@ -478,7 +478,7 @@ static void write_console(struct importer *im)
 			import_line(im, "--console", to);
 		else
 			import_note(im, it, NULL, IMPORT_LOST,
-				    to ? "there is one virtio console"
+				    to ? "the guest can have only one virtio console"
 				       : "--console goes to stdio, pty, file:PATH or unix:PATH");
 	}
 	im->n_virtio += n > 0;
@@ -536,12 +536,11 @@ static void say_defaults(struct importer *im)
 		return;
 	if (!import_last(im, "net|nic|netdev"))
 		import_note(im, NULL, NULL, IMPORT_CHANGED,
-			    "QEMU's own network card: minivmm adds none unasked: --net tap");
+			    "QEMU's own network card: minivmm adds none by default: use --net tap");
 	if (!has_display(im))
-		import_note(
-			im, NULL, NULL, IMPORT_CHANGED,
-			"QEMU's own display: the guest has none but a graphics card passed with "
-			"--vfio; its serial console is on stdio");
+		import_note(im, NULL, NULL, IMPORT_CHANGED,
+			    "QEMU's own display: minivmm adds none: the serial console is on "
+			    "stdio; for a picture, pass a graphics card with --vfio");
 }
 
 void import_devices(struct importer *im)

@@ -72,7 +72,8 @@ static struct smp read_smp(struct importer *im, const struct import_item *it)
 	part = sockets * cores * threads;
 	if (part == 0 || p.count % part != 0 || (p.sockets && p.cores && part != p.count)) {
 		import_note(im, it, NULL, IMPORT_CHANGED,
-			    "its topology has more than the %s processors there are: left out",
+			    "its topology has more than the %s processors that are given: it is "
+			    "left out",
 			    p.n);
 		p.sockets = p.cores = p.threads = NULL;
 	}
@@ -115,10 +116,10 @@ static void write_cpus(struct importer *im)
 	if (im->pin && import_pin_fits(im, im->pin))
 		s = import_fmt(im, "%s,pin=%s", s, im->pin); /* a list's commas are its own */
 	else if (im->pin)
-		import_note(
-			im, NULL, NULL, IMPORT_LOST,
-			"taskset %s: --cpus pin= takes one CPU for each processor of the guest's",
-			im->pin);
+		import_note(im, NULL, NULL, IMPORT_LOST,
+			    "taskset %s: --cpus pin= needs exactly one CPU for each processor of "
+			    "the guest",
+			    im->pin);
 	if (it || im->pin)
 		import_line(im, "--cpus", s);
 }
@@ -343,10 +344,9 @@ static void write_firmware(struct importer *im)
 	if (file[1])
 		import_line(im, "--nvram", file[1]);
 	if (n == 1 && !import_on(from[0], "readonly") && !import_on(from[0], "read-only"))
-		import_note(
-			im, from[0], NULL, IMPORT_CHANGED,
-			"UEFI variables are not written into the firmware's image: --nvram FILE "
-			"keeps them");
+		import_note(im, from[0], NULL, IMPORT_CHANGED,
+			    "UEFI variables are not written into the firmware image: use --nvram "
+			    "FILE to keep them");
 }
 
 /* One value there, one value here. */

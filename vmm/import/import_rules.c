@@ -52,25 +52,25 @@ const struct import_grammar import_grammar[] = {
 		item, key, v, fate, say \
 	}
 
-#define NO_DISPLAY                                                                        \
-	"the guest has no emulated display: give it a graphics card with --vfio, or use " \
-	"--serial or --console"
-#define NO_INPUT "nothing emulates a keyboard or mouse: pass a USB controller with --vfio"
-#define NO_SOUND                                                                             \
-	"nothing emulates sound: pass a sound card, or the graphics card's audio function, " \
-	"with --vfio"
+#define NO_DISPLAY                                                                           \
+	"minivmm emulates no display: pass a graphics card with --vfio, or use --serial or " \
+	"--console"
+#define NO_INPUT "minivmm emulates no keyboard or mouse: pass a USB controller with --vfio"
+#define NO_SOUND                                                                           \
+	"minivmm emulates no sound card: pass a sound card, or the audio function of the " \
+	"graphics card, with --vfio"
 #define NO_CONTROL                                                                              \
 	"there is no monitor and no hotplug: kill -TERM $(cat PIDFILE) with --pidfile presses " \
 	"the power button"
-#define NO_SHARE "no folders are shared: use NFS, SMB or sshfs over the network"
-#define NO_PLUG	 "nothing is plugged into a running guest"
+#define NO_SHARE "minivmm shares no folders with the guest: use NFS, SMB or sshfs over the network"
+#define NO_PLUG	 "minivmm cannot plug anything into a running guest"
 #define NO_FDC	 "there is no floppy drive"
-#define NO_IVSHMEM                                                                      \
-	"no memory is shared with the host, so no Looking Glass: connect a monitor to " \
-	"the card, or use remote desktop in the guest"
-#define ORDER	     "the firmware's boot manager decides; --nvram keeps its order"
-#define OF_QEMUS     "a setting of QEMU's"
-#define NO_DATE	     "the guest's clock is the host's"
+#define NO_IVSHMEM                                                                           \
+	"minivmm shares no memory with the host, so Looking Glass does not work: connect a " \
+	"monitor to the card, or use remote desktop in the guest"
+#define ORDER	 "the firmware's boot manager decides the order; --nvram keeps it"
+#define OF_QEMUS "this setting is only about QEMU itself"
+#define NO_DATE	 "the guest's clock always shows the host's time"
 
 #define NICS                                                                                \
 	"device e1000*|device rtl8139|device vmxnet3|device igb|device ne2k*|device pcnet|" \
@@ -101,26 +101,27 @@ const struct import_rule import_rules[] = {
 	VAL("action*", "shutdown", "poweroff", SAME, 0),
 	KEY("action*", "*", LOST,
 	    "minivmm ends when the guest powers off and resets when it resets"),
-	ITEM("S", LOST, "the guest runs at once"),
-	ITEM("s|gdb *", LOST, "there is no debugger stub"),
+	ITEM("S", LOST, "the guest starts running at once"),
+	ITEM("s|gdb *", LOST, "minivmm has no debugger stub"),
 	ITEM("snapshot", LOST, "writes go to the image: give --disk a copy (cp --reflink=auto)"),
 	ITEM("loadvm *|incoming *|only-migratable", LOST,
-	     "machines are not saved, restored or migrated"),
+	     "minivmm cannot save, restore or migrate machines"),
 	ITEM("runas *|run-with *|chroot *", LOST,
 	     "start minivmm as that user: sudo -u USER minivmm"),
 	ITEM("sandbox|sandbox *", LOST, "minivmm does not confine itself"),
 	ITEM("D *|d *|trace *|msg *|L *|k *|echr *|seed *|compat *|dfilter *", NEEDLESS, OF_QEMUS),
-	ITEM("readconfig *|writeconfig *|set *", LOST, "files of QEMU's options are not read"),
+	ITEM("readconfig *|writeconfig *|set *", LOST,
+	     "minivmm does not read QEMU's configuration files"),
 	ITEM("monitor none|monitor null|parallel none|parallel null", SAME, 0),
 	ITEM("qmp *|qmp-pretty *|monitor *|mon|mon *", LOST, NO_CONTROL),
 	ITEM("parallel *", LOST, "there is no parallel port"),
-	ITEM("add-fd *", LOST, "files are named by path"),
+	ITEM("add-fd *", LOST, "minivmm takes files by their path only"),
 
 	/* The machine. */
 	ITEM("machine|M|machine q35*|M q35*|machine pc-q35*|M pc-q35*", SAME, 0),
 	ITEM("machine pc*|M pc*|machine ubuntu*|M ubuntu*", CHANGED,
-	     "the machine is a Q35: cards are at other addresses"),
-	ITEM("machine *|M *", LOST, "the machine is a Q35"),
+	     "the machine is a Q35: devices are at other PCI addresses"),
+	ITEM("machine *|M *", LOST, "minivmm emulates only a Q35 machine"),
 	VAL("machine*|M*", "accel", "kvm*", SAME, 0),
 	KEY("machine*|M*", "accel", CHANGED, "minivmm runs on KVM"),
 	VAL("machine*|M*", "kernel_irqchip|kernel-irqchip", "on|split", SAME, 0),
@@ -135,25 +136,25 @@ const struct import_rule import_rules[] = {
 	ITEM("no-hpet|no-fd-bootchk|win2k-hack", SAME, 0),
 	ITEM("no-acpi", LOST, "the guest always has ACPI"),
 	ITEM("cpu host|cpu max", SAME, 0),
-	ITEM("cpu *", CHANGED, "the guest sees this machine's own processor"),
+	ITEM("cpu *", CHANGED, "the guest sees the processor of this host"),
 	VAL("cpu *",
 	    "hv[-_]time|hv[-_]relaxed|hv[-_]vapic|hv[-_]spinlocks|hv[-_]vendor[-_]id|kvm|"
 	    "phys[-_]bits|host[-_]phys[-_]bits[-_]limit",
 	    "*", SAME, 0),
 	VAL("cpu *", "hv[-_]*", "off", NEEDLESS, "it is off"),
 	KEY("cpu *", "hv[-_]*", LOST,
-	    "of Hyper-V's interfaces there are hv_time, hv_relaxed, hv_vapic, hv_spinlocks; "
-	    "Windows runs without the others"),
+	    "of the Hyper-V interfaces, minivmm has hv_time, hv_relaxed, hv_vapic and "
+	    "hv_spinlocks; Windows runs without the others"),
 	ITEM("cpu", SAME, 0),
 	KEY("cpu *", "migratable|host-cache-info|l3-cache|host[-_]phys[-_]bits|check|enforce",
 	    NEEDLESS, OF_QEMUS),
 	KEY("cpu *",
 	    "pmu|lmce|kvm[-_]*|x-*|legacy-*|*level*|family|model|stepping|vendor|model-id|"
 	    "tsc-frequency|cpuid-*|full-*|fill-*|vmware-*|xen-*",
-	    LOST, "the guest sees all that this processor and KVM offer"),
+	    LOST, "the guest sees everything that this processor and KVM offer"),
 	KEY("cpu *", "[-+]*", SAME, 0), /* what KVM offers is there; what is hidden --cpu hides */
 	VAL("cpu *", "[a-z]*", "on|true|yes|off|false|no", SAME, 0),
-	KEY("cpu *", "*", LOST, "the guest sees all that this processor and KVM offer"),
+	KEY("cpu *", "*", LOST, "the guest sees everything that this processor and KVM offer"),
 	ITEM("smp|smp *", SAME, 0),
 	KEY("smp*", "cpus|sockets|cores|threads|dies|clusters|modules", SAME, 0),
 	KEY("smp*", "maxcpus", NEEDLESS, NO_PLUG),
@@ -167,8 +168,8 @@ const struct import_rule import_rules[] = {
 	KEY("object memory-backend-*", "policy", CHANGED, "memory is bound to the nodes of nodes="),
 	KEY("object memory-backend-*", "*", SAME, 0),
 	ITEM("numa *|numa", CHANGED,
-	     "the guest has a node for each of nodes=, with an even share of memory and "
-	     "processors"),
+	     "the guest gets one node for each node in nodes=, each with an equal share of memory "
+	     "and processors"),
 	KEY("numa*", "*", SAME, 0),
 	ITEM("rtc|rtc *|global *|global", SAME, 0),
 	VAL("rtc*", "base", "utc|localtime", SAME, 0),
@@ -185,7 +186,7 @@ const struct import_rule import_rules[] = {
 	    "kvm-pit.lost_tick_policy|isa-debugcon.iobase|driver|property|value",
 	    SAME, 0),
 	VAL("global*", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support", "*", SAME, 0),
-	KEY("global*", "*", LOST, "devices of minivmm's have no such setting"),
+	KEY("global*", "*", LOST, "the devices of minivmm have no such setting"),
 
 	/* Boot. */
 	ITEM("kernel *|initrd *|append *|bios *|pflash *|debugcon *", SAME, 0),
@@ -194,8 +195,9 @@ const struct import_rule import_rules[] = {
 	KEY("boot*", "menu|strict", SAME, 0),
 	KEY("boot*", "once", NEEDLESS, ORDER),
 	KEY("boot*", "*", LOST, "the firmware has no such setting"),
-	ITEM("dtb *|shim *|option-rom *|fw_cfg *", LOST, "the guest gets what minivmm makes"),
-	ITEM("smbios *|uuid *|acpitable *", LOST, "the guest's tables are minivmm's own"),
+	ITEM("dtb *|shim *|option-rom *|fw_cfg *", LOST,
+	     "the guest gets only the tables and ROMs that minivmm makes"),
+	ITEM("smbios *|uuid *|acpitable *", LOST, "minivmm makes these tables itself"),
 
 	/* Display, input, sound. */
 	ITEM("vga none|display none|nographic|audio none", SAME, 0),
@@ -225,19 +227,21 @@ const struct import_rule import_rules[] = {
 	ITEM("usbdevice", SAME, 0),
 	ITEM("usbdevice *|device usb-redir|device usb-mtp|device usb-serial|device usb-ccid|"
 	     "device ccid-*|device u2f-*|device usb-bt*|device usb-uas|device usb-bot",
-	     LOST, "nothing emulates USB devices: pass a USB controller with --vfio"),
+	     LOST, "minivmm emulates no USB devices: pass a USB controller with --vfio"),
 
 	/* Passed-through devices. */
 	ITEM("device vfio-pci|device vfio-pci-nohotplug", SAME, 0),
-	KEY("device vfio-pci*", "host|sysfsdev|romfile|rombar|x-vga|x-no-mmap|iommufd|"
-	    "x-nv-gpudirect-clique", SAME, 0),
+	KEY("device vfio-pci*",
+	    "host|sysfsdev|romfile|rombar|x-vga|x-no-mmap|iommufd|"
+	    "x-nv-gpudirect-clique",
+	    SAME, 0),
 	VAL("device vfio-pci*",
 	    "display|ramfb|x-balloon-allowed|enable-migration|x-req|x-intx-mmap-timeout-ms|"
 	    "x-no-kvm-*|x-no-vfio-ioeventfd|x-pci-*-id|guest_reset_host",
 	    "off|0", SAME, 0),
 	KEY("device vfio-pci*", "display|ramfb", LOST, NO_DISPLAY),
 	KEY("device vfio-pci*", "x-igd-*", LOST,
-	    "Intel's integrated graphics as a primary display are not supported"),
+	    "Intel's integrated graphics are not supported as the primary display"),
 	ITEM("object iommufd", SAME, 0),
 	KEY("object iommufd", "*", SAME, 0),
 	ITEM("device pcie-root-port|device ioh3420|device pcie-pci-bridge|device pci-bridge|"
@@ -247,7 +251,7 @@ const struct import_rule import_rules[] = {
 	KEY("device pcie-*|device ioh3420|device pci-bridge|device i82801b11-bridge|device x3130*|"
 	    "device xio3130*|device dmi-pci-bridge",
 	    "*", SAME, 0),
-	ITEM("device pxb*", LOST, "there is one PCI root"),
+	ITEM("device pxb*", LOST, "the guest has only one PCI root"),
 
 	/* Disks. */
 	ITEM("drive|blockdev *|blockdev|hd[abcd] *|cdrom *| *", SAME, 0),
@@ -260,21 +264,22 @@ const struct import_rule import_rules[] = {
 	    "snapshot|copy-on-read|detect-zeroes|cache.no-flush|file.detect-zeroes", "off", SAME,
 	    0),
 	VAL("drive*", "cache", "none|writeback", SAME, 0),
-	KEY("drive*", "cache", CHANGED,
-	    "writes are on the disk when the guest asks for that (flush)"),
-	VAL("drive*|blockdev*", "cache.no-flush", "*", CHANGED, "flushes of the guest's are kept"),
+	KEY("drive*", "cache", CHANGED, "writes reach the disk when the guest asks for it (flush)"),
+	VAL("drive*|blockdev*", "cache.no-flush", "*", CHANGED,
+	    "flushes of the guest are always carried out"),
 	KEY("drive*|blockdev*", "cache.direct|cache.writeback", SAME, 0),
 	VAL("drive*|blockdev*", "aio", "native|io_uring", SAME, 0),
 	KEY("drive*|blockdev*", "aio", CHANGED,
-	    "no thread pool: io_uring, or libaio, as the host has it"),
+	    "minivmm has no thread pool: it uses io_uring or libaio, whichever the host permits"),
 	KEY("drive*|blockdev*", "discard|detect-zeroes|file.discard|copy-on-read", NEEDLESS,
-	    "the guest's discards follow what the image can do"),
+	    "discards of the guest are carried out if the image supports them"),
 	KEY("drive*", "serial", SAME, 0),
 	KEY("drive*", "snapshot", LOST, "writes go to the image: give --disk a copy"),
 	KEY("drive*|blockdev*", "werror|rerror|on-*", NEEDLESS, "errors are reported to the guest"),
 	KEY("drive*", "bps*|iops*|throttling*", LOST,
-	    "disks are not throttled: use a cgroup's io.max"),
-	KEY("drive*|blockdev*", "backing*", NEEDLESS, "the conversion takes it in"),
+	    "minivmm does not throttle disks: use io.max of a cgroup"),
+	KEY("drive*|blockdev*", "backing*", NEEDLESS,
+	    "the conversion to a raw image includes the backing file"),
 	ITEM("device virtio-blk*|device scsi-hd|device scsi-disk|device ide-hd|device ide-drive|"
 	     "device nvme|device nvme-ns|device usb-storage|device scsi-cd|device ide-cd|"
 	     "device scsi-block|device scsi-generic",
@@ -286,13 +291,14 @@ const struct import_rule import_rules[] = {
 	KEY(DISKS,
 	    "iothread*|queue-size|write-cache|config-wce|discard|write-zeroes|werror|rerror|"
 	    "request-merging|seg-max-adjust|rotation_rate|discard_granularity|*io_size",
-	    NEEDLESS, "each queue of a disk has its thread and ring, sized by minivmm"),
+	    NEEDLESS,
+	    "minivmm chooses this itself: each queue of a disk has its own thread and ring"),
 	VAL(DISKS, "logical_block_size", "512|4096", SAME, 0),
 	VAL(DISKS, "physical_block_size", "512", SAME, 0),
 	KEY(DISKS, "physical_block_size", NEEDLESS,
-	    "the guest is told what the host's storage has"),
+	    "the guest gets the block size of the host's storage"),
 	VAL("device *", "share-rw", "off", SAME, 0),
-	KEY("device *", "share-rw", LOST, "an image belongs to one machine"),
+	KEY("device *", "share-rw", LOST, "an image can be used by one machine only"),
 	ITEM("device virtio-scsi*|device ahci|device ich9-ahci|device lsi*|device megasas*|"
 	     "device pvscsi|device piix*-ide|device vhost-scsi*",
 	     NEEDLESS, "every disk is a PCI device of its own"),
@@ -311,11 +317,11 @@ const struct import_rule import_rules[] = {
 	    0),
 	VAL("net*|nic*", "vhost", "on|off", SAME, 0), /* minivmm uses it where it is */
 	KEY("net*|nic*", "vhostforce|sndbuf|vnet_hdr|poll-us", NEEDLESS, OF_QEMUS),
-	KEY("net*|nic*", "queues", CHANGED, "a card has one pair of queues"),
+	KEY("net*|nic*", "queues", CHANGED, "the card has only one pair of queues"),
 	KEY("net*|nic*", "fd|fds|vhostfd|vhostfds", LOST,
 	    "the tap device is opened by name: --net tap,ifname="),
 	ITEM("netdev *|nic *|net *", LOST,
-	     "frames go through a tap device (--net tap) or a passed-through NIC (--vfio)"),
+	     "minivmm has only tap devices (--net tap) and passed-through NICs (--vfio)"),
 	ITEM("device virtio-net*", SAME, 0),
 	ITEM(NICS, CHANGED,
 	     "the card is virtio-net: Linux has the driver, Windows needs it installed "
@@ -324,7 +330,7 @@ const struct import_rule import_rules[] = {
 	KEY("device virtio-net*",
 	    "mq|vectors|*queue_size|host_mtu|csum|gso|guest_*|host_*|mrg_rxbuf|"
 	    "status|ctrl_*|event_idx|tx|speed|duplex|rss|hash",
-	    NEEDLESS, "minivmm's card offers what it can"),
+	    NEEDLESS, "the card always offers all the features that it has"),
 
 	/* Other devices. */
 	ITEM("serial *|" PORTS, SAME, 0),
@@ -332,11 +338,11 @@ const struct import_rule import_rules[] = {
 	KEY("chardev *", "*", SAME, 0),
 	KEY(PORTS, "chardev|name|index|iobase|irq|nr|max_ports|readback", SAME, 0),
 	ITEM("device virtserialport|device spiceport|device pci-serial-*x", LOST,
-	     "the virtio console has no further ports, so no guest agent: use ssh"),
+	     "the virtio console has only one port, so a guest agent cannot be used: use ssh"),
 	ITEM("device virtio-rng*|object rng-*", SAME, 0),
 	KEY("device virtio-rng*|object rng-*", "rng|filename|id", SAME, 0),
 	KEY("device virtio-rng*", "max-bytes|period", NEEDLESS,
-	    "the kernel's numbers do not run out"),
+	    "the host kernel's random numbers do not run out"),
 	ITEM("device isa-debug-exit", CHANGED,
 	     "port 0xf4 is always there: what the guest writes is the exit status itself"),
 	KEY("device isa-debug-exit", "iobase|iosize", SAME, 0),
@@ -345,19 +351,20 @@ const struct import_rule import_rules[] = {
 	     "there is no TPM; Windows 11 asks for one when it is installed"),
 	ITEM("virtfs *|fsdev|fsdev *|device virtio-9p*|device vhost-user-fs*", LOST, NO_SHARE),
 	ITEM("device virtio-balloon*|balloon *|balloon", NEEDLESS,
-	     "the memory of a guest with real devices cannot be taken back"),
+	     "memory of a guest with passed-through devices cannot be taken back"),
 	ITEM("device pc-dimm|device nvdimm|device virtio-mem*|device virtio-pmem*", LOST, NO_PLUG),
 	ITEM("device vhost-vsock*", LOST, "there are no vsock sockets: use the network"),
 	ITEM("watchdog *|watchdog-action *|device i6300esb|device ib700|device iTCO-wdt", LOST,
-	     "there is no watchdog"),
+	     "minivmm has no watchdog"),
 	ITEM("device pvpanic*|device vmcoreinfo|device vmgenid|device vmclock", NEEDLESS,
-	     "guests run without it"),
+	     "guests do not need it"),
 	ITEM("device intel-iommu|device amd-iommu|device virtio-iommu*", LOST,
-	     "the guest has no IOMMU, so it passes no devices on"),
+	     "minivmm emulates no IOMMU, so the guest cannot pass devices on"),
 	ITEM("object secret*|object tls-creds*|object authz*", NEEDLESS,
-	     "nothing of minivmm's asks for it"),
-	ITEM("object throttle-group", LOST, "disks are not throttled: use a cgroup's io.max"),
-	ITEM("object sev-*|object tdx-*", LOST, "memory is not encrypted"),
+	     "no part of minivmm uses it"),
+	ITEM("object throttle-group", LOST,
+	     "minivmm does not throttle disks: use io.max of a cgroup"),
+	ITEM("object sev-*|object tdx-*", LOST, "minivmm does not encrypt guest memory"),
 
 	/* What every device may say. */
 	KEY("device *|object rng-*",
