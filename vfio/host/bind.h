@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Devices to vfio-pci and back. What a device was is on record (bind_record.h) before it is
- * touched.
+ * Binds devices to vfio-pci and gives them back. The former state of a device is on record
+ * (bind_record.h) before the device is touched.
  *
  * Threads: main; between processes a lock.
  */
@@ -24,13 +24,14 @@ struct bind_set {
 };
 
 /* Gives the devices to vfio-pci. All that can be refused is refused before the first change, and a
- * failure later undoes what was done. *bound: what this call changed, as it was; the others were
- * with a vfio driver before, and stay. */
+ * failure later undoes what was done. *bound: the devices that this call changed, with their former
+ * state. The others were bound to a vfio driver before, and stay. */
 int bind_devices(const struct host *, const char (*bdf)[VFIO_BDF_SIZE], unsigned n, unsigned flags,
 		 struct bind_set *bound, struct error *);
 
-/* Gives a device back to its driver as recorded, which *was tells. 1: the host has it no more, and
- * the record went, too. -ENOENT: there is no record. -EBUSY: a process has it open. */
+/* Gives a device back to its recorded driver; *was receives the record. 1: the host no longer has
+ * the device, and the record is removed. -ENOENT: there is no record. -EBUSY: a process has it
+ * open. */
 int bind_restore(const struct host *, const char *bdf, struct bind_record *was, struct error *);
 
 #endif

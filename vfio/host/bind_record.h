@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a device was before vfio-pci got it: one small file a device in /run/minivmm, there from
- * before the first change until the device is back, so that it survives every kind of end but that
- * of the host itself.
+ * The state of a device before it was bound to vfio-pci: one small file for each device in
+ * /run/minivmm. It exists from before the first change until the device is back, so it survives
+ * every end except that of the host itself.
  *
  * Threads: any; between processes the caller holds bind_record_lock().
  */
@@ -24,7 +24,7 @@ struct bind_record {
 };
 
 /* Fills driver and override from a file's text (no terminator needed), leaves bdf alone. -EINVAL:
- * none that we wrote. */
+ * not written by minivmm. */
 int bind_record_parse(struct bind_record *, const char *text, size_t size);
 
 /* The descriptor holds the lock until it is closed; makes the folder. */

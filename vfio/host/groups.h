@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's PCI devices by IOMMU group, and whether one can go to a guest without others.
+ * The host's PCI devices by IOMMU group, and whether a device can be passed without others.
  *
  * `root` as in vfio/host/sysfs.h. Threads: any; no state.
  */
@@ -28,7 +28,8 @@ int groups_read(const char *root, struct pci_list *);
 void groups_free(struct pci_list *);
 
 enum group_pass groups_pass(const struct pci_list *, size_t i);
-/* The n-th other device that goes along with device i, counted from 0; NULL: no more. */
+/* The n-th other device, counted from 0, that must be passed together with device i. NULL: there
+ * are no more. */
 const struct sysfs_pci *groups_other(const struct pci_list *, size_t i, size_t n);
 
 #endif

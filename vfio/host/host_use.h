@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Why the host would miss a device: its console is on it, a disk behind it is in use, it carries
- * the default route. Only reads.
+ * Reasons why the host needs a device: its console is on it, a disk behind it is in use, or it
+ * carries the default route. Nothing here writes.
  *
  * `root` is what stands before /sys, /proc and /dev, as in sysfs.h. Threads: any; no state.
  */
@@ -26,11 +26,11 @@ struct host_use {
 	char text[300];	   /* "has the disk /dev/sda with /dev/dm-0, mounted on /home" */
 };
 
-/* Calls fn for each reason there is: the console, the disks, the routes. */
+/* Calls fn for each reason: the console, the disks, the routes. */
 typedef void host_use_fn(void *arg, const struct host_use *);
 void host_use_each(const char *root, const char *bdf, host_use_fn *, void *arg);
 
-/* -EBUSY with the first of them as one sentence; 0 when nothing is seen. */
+/* -EBUSY: *error holds the first reason as one sentence. 0: no reason was found. */
 int host_use_check(const char *root, const char *bdf, struct error *);
 
 #endif

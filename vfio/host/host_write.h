@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What is done to the host: writes to sysfs, modules loaded. A table, so that the decisions above
- * it have unit tests with a host of their own.
+ * Changes to the host: writes to sysfs, loading modules. They are a table of functions, so that
+ * unit tests can give the code above it a fake host.
  *
  * Threads: main; no state.
  */
@@ -16,8 +16,9 @@
 struct host {
 	const char *root;    /* before /sys, /proc, /dev and /run; "" on a real host */
 	unsigned timeout_ms; /* for one write */
-	/* Writes text to root/path. -errno; -ETIMEDOUT with *stuck the process that is still in the
-	 * kernel with it: a driver that does not come back keeps that one, not us. */
+	/* Writes text to root/path. -errno; -ETIMEDOUT: the write hangs in the kernel, and *stuck
+	 * is the child process that waits there. So a driver that does not return blocks that
+	 * child, not us. */
 	int (*write)(const struct host *, const char *path, const char *text, pid_t *stuck);
 	/* Loads a module by name or alias. */
 	int (*modprobe)(const struct host *, const char *module, struct error *);
@@ -28,8 +29,8 @@ extern const struct host host_here;
 int host_write(const struct host *, const char *path, const char *text, pid_t *stuck);
 int host_modprobe(const struct host *, const char *module, struct error *);
 
-/* As h->write, for the device's sake; each failure is one sentence. When the write hangs, that says
- * where, and who uses the device; *stuck (may be NULL) tells it from a failure. */
+/* Like h->write, on behalf of a device; on failure *error is set. When the write hangs, *error says
+ * where and who uses the device, and *stuck (may be NULL) is true. */
 int host_put(const struct host *, const char *bdf, const char *path, const char *text, bool *stuck,
 	     struct error *);
 

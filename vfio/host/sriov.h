@@ -19,9 +19,9 @@ struct sriov {
 /* The PF as it is. An error is one sentence: no such device, no SR-IOV. */
 int sriov_read(const char *root, const char *bdf, struct sriov *, struct error *);
 
-/* Makes it have count VFs, 0 to remove them, which no driver of the host's takes. Others than that
- * many are removed first. Refuses when a process or the host uses one, and counts that cannot be.
- * *s is up to date after it. */
+/* Gives the device count VFs (0 removes them); the host's drivers do not bind to them. If there is
+ * another number of VFs, these are removed first. Fails when a process or the host uses a VF, or
+ * when the count is not possible. *s is up to date afterwards. */
 int sriov_set(const struct host *, struct sriov *s, unsigned count, struct error *);
 
 /* The i-th VF. -ENODEV: there is none. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the host's sysfs says about PCI devices and IOMMU groups, and what is wrong with giving one
- * to a guest. Only reads.
+ * What the host's sysfs says about PCI devices and IOMMU groups, and why a device cannot be given
+ * to a guest. Nothing here writes.
  *
  * `root` is what stands before /sys, /proc and /dev: "" on a real host, a recorded tree in tests.
  * Threads: any; no state.

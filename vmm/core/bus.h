@@ -21,7 +21,7 @@
 
 #include "vmm/core/addr.h"
 
-/* What statistics call a place that traps. */
+/* How statistics name a place that traps. */
 struct io_place {
 	char device[32], where[64]; /* "0000:01:00.0", "BAR 0" */
 	char cause[96];		    /* why it is not answered without us; "": it is emulated */

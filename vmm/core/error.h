@@ -14,8 +14,8 @@ struct error {
 int error_set(struct error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* In place, control characters become '?': a name that is quoted in a message (somebody's file,
- * mount point, process) neither begins a line nor speaks to the terminal. */
+/* Replaces control characters by '?' in place. Names that messages quote (of a file, a mount point,
+ * a process) may come from anybody; they must not begin a new line or control the terminal. */
 void error_visible(char *text);
 
 /* Puts "prefix: " before the text already there; returns err->code. */

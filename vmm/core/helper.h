@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A second thread for the main thread while it builds the machine: does one thing at a time beside
- * it.
+ * A second thread that helps the main thread while it builds the machine; it runs one job at a
+ * time.
  *
- * Its last job may last: vCPU 0 runs in it. A thread takes 60 us to start, longer than to wake.
+ * Its last job may run for long: vCPU 0 runs in it. Starting a thread takes 60 us, longer than
+ * waking one.
  *
  * Threads: everything here is the main thread's. A job may use what the main thread leaves alone
  * until helper_wait() has returned.
@@ -15,12 +16,13 @@
 
 struct helper;
 
-/* NULL: there can be no thread. All functions take that: jobs are then done at once, here. */
+/* NULL: the thread could not be started. All functions accept NULL; jobs then run at once, in the
+ * calling thread. */
 struct helper *helper_new(void);
-/* After the jobs that were given. */
+/* Waits for the jobs that were given, then ends the thread. */
 void helper_free(struct helper *);
 
-/* Starts fn(arg), after the job before it. */
+/* Starts fn(arg) when the previous job is done. */
 void helper_run(struct helper *, void (*fn)(void *), void *arg);
 pthread_t helper_thread(const struct helper *);
 /* Returns when the last job is done. */

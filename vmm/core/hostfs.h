@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Small files of the host, read below a root: "" on a real host, a recorded tree in tests. Paths
- * are given as printf does and begin with a slash. Only reads.
+ * Reads small files of the host below a root: "" on a real host, a recorded tree in tests. Paths
+ * are given as a printf format with arguments, and begin with a slash. Nothing here writes.
  *
  * Threads: any; no state.
  */
@@ -13,21 +13,23 @@
 
 #define HOSTFS_PATH(at) __attribute__((format(printf, at, at + 1)))
 
-/* The file's first line without its newline, cut to size. -errno, and "" in buf, when it cannot be
- * read. */
+/* The first line of the file without its newline, truncated to size. -errno, and "" in buf, when
+ * the file cannot be read. */
 int hostfs_line(const char *root, char *buf, size_t size, const char *fmt, ...) HOSTFS_PATH(4);
 /* As many of the file's bytes as there are and fit; -errno when it cannot be read. */
 long hostfs_bytes(const char *root, void *buf, size_t size, const char *fmt, ...) HOSTFS_PATH(4);
-/* A number as C writes it; fallback when there is none. */
+/* A number in the syntax of C; fallback when there is none. */
 long long hostfs_number(const char *root, long long fallback, const char *fmt, ...) HOSTFS_PATH(3);
-/* What the link points to, and the last word of that; "" when there is none. */
+/* hostfs_target() gives what the link points to, hostfs_link() only its last component; "" when
+ * there is no link. */
 void hostfs_target(const char *root, char *buf, size_t size, const char *fmt, ...) HOSTFS_PATH(4);
 void hostfs_link(const char *root, char *buf, size_t size, const char *fmt, ...) HOSTFS_PATH(4);
 bool hostfs_exists(const char *root, const char *fmt, ...) HOSTFS_PATH(2);
 /* Whether this process may read and write it: 0 or -errno. */
 int hostfs_access(const char *root, const char *fmt, ...) HOSTFS_PATH(2);
 
-/* Both call fn until it returns non-zero, and return that; else 0. What cannot be read is empty. */
+/* Both functions below call fn until it returns non-zero, and return that value, else 0. A file or
+ * folder that cannot be read counts as empty. */
 typedef int hostfs_fn(void *arg, const char *text);
 /* The names in a folder in the order of the alphabet, without those that begin with a dot. */
 int hostfs_each(const char *root, hostfs_fn *, void *arg, const char *fmt, ...) HOSTFS_PATH(4);

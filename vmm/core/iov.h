@@ -11,8 +11,8 @@
 size_t iov_read(const struct iovec *, unsigned niov, size_t off, void *dst, size_t len);
 size_t iov_write(const struct iovec *, unsigned niov, size_t off, const void *src, size_t len);
 size_t iov_zero(const struct iovec *, unsigned niov, size_t off, size_t len);
-/* Drops the first `n` bytes (no more than there are); edits the array in place and returns how many
- * of the leading entries are now empty. */
+/* Removes the first `n` bytes (or all, if there are fewer). Edits the array in place and returns
+ * how many leading entries are now empty. */
 unsigned iov_skip(struct iovec *, unsigned niov, size_t n);
 
 #endif

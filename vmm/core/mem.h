@@ -35,9 +35,9 @@ struct mem_range {
 	bool dma; /* a device may reach it: VFIO maps it. RAM: yes; pflash and BARs: no */
 };
 
-/* Told of each range: memslots (vmm/kvm/kvm.c) and VFIO DMA (vfio/) listen. add() may fail with
- * -errno; then the range is not added and earlier listeners get del(). Called from the thread that
- * adds or removes. */
+/* A listener is told of each range: memslots (vmm/kvm/kvm.c) and VFIO DMA (vfio/) listen. add() may
+ * fail with -errno; then the range is not added and earlier listeners get del(). Called from the
+ * thread that adds or removes. */
 struct mem_listener {
 	int (*add)(struct mem_listener *, const struct mem_range *);
 	void (*del)(struct mem_listener *, const struct mem_range *);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where the time of a start goes: phases one after the other, and spans beside them.
+ * Measures where the time of a start goes: phases that follow each other, and spans that run beside
+ * them.
  *
  * Threads: main thread. One reading of the clock a phase, no allocation.
  */
@@ -22,9 +23,10 @@ struct phase_clock {
 };
 
 void phase_begin(struct phase_clock *);
-/* What happened since the last mark was `name`. A name that is there already gets the sum. */
+/* The time since the last mark belongs to the phase `name`. If the name exists already, the time is
+ * added to it. */
 void phase_mark(struct phase_clock *, const char *name);
-/* Something that took ns beside the phases, or within one. */
+/* Adds a span of ns nanoseconds that ran beside the phases, or within one. */
 void phase_span(struct phase_clock *, const char *name, uint64_t ns);
 uint64_t phase_total_ns(const struct phase_clock *); /* to the last mark */
 /* "start: frame 1.2 ms, ..., total 130.4 ms" */

@@ -8,8 +8,8 @@
 
 /* True for a character that no shell treats specially, wherever it stands in a word. */
 bool text_is_plain(char c);
-/* The word as a POSIX shell reads it back: as it is where every character is plain, else in single
- * quotes. The caller frees it. NULL: no memory. */
+/* Quotes the word for a POSIX shell: unchanged if every character is plain, else in single quotes.
+ * The caller frees it. NULL: out of memory. */
 char *text_quote(const char *word);
 /* A list of numbers as the kernel and taskset write it, such as "0-3,8". Takes "A" or "A-B" and the
  * comma behind it off *list: 1 with first <= last < max; 0 at the end of the list; -EINVAL: this is

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From QEMU command lines to minivmm's: text or words in, words and notes out. Looks at no file and
- * no device: what it says holds on any machine.
+ * Translates QEMU command lines into minivmm command lines: text or words in, words and notes out.
+ * It looks at no file and no device, so its result is the same on every machine.
  *
- * Every option, device and property of QEMU's that it knows is a row of a table in import_rules.c,
- * which says what becomes of it; import_machine.c and import_devices.c make minivmm's options.
+ * import_rules.c has a row for every option, device and property of QEMU that is known; the row
+ * says what becomes of it. import_machine.c and import_devices.c write the options of minivmm.
  */
 #ifndef VMM_IMPORT_IMPORT_H
 #define VMM_IMPORT_IMPORT_H
@@ -23,13 +23,13 @@ struct import {
  * be kept on (taskset -p, later in the script), or NULL. Returns 0, -ENOENT when it is no QEMU
  * command, or -ENOMEM; import_free() in any case. */
 int import_qemu(struct import *, const struct words *words, const char *pin);
-/* As it is typed: in one line of at most 80 columns, or an option a line. The caller frees it.
- * NULL: no memory. */
+/* The command as one types it: in one line of at most 80 columns, or with one option per line. The
+ * caller frees it. NULL: out of memory. */
 char *import_text(const struct import *);
 void import_free(struct import *);
 
-/* The index of QEMU's name in a simple command, behind sudo, taskset and the like; words->n: it is
- * none of QEMU's. */
+/* The index of the word that names QEMU, after prefixes such as sudo or taskset. words->n: this is
+ * not a QEMU command. */
 unsigned import_find_qemu(const struct words *words);
 /* The list of `taskset -cp LIST PID`, or NULL when words are something else. */
 const char *import_taskset(const struct words *words);

@@ -5,7 +5,7 @@
 
 #include "vmm/import/import.h"
 
-/* What becomes of something in a QEMU command line. All but SAME are said. */
+/* What becomes of an item of a QEMU command line. All but SAME are reported to the user. */
 enum import_fate {
 	IMPORT_SAME,	 /* an option of minivmm's does it, or the machine is like that anyway */
 	IMPORT_NEEDLESS, /* has no counterpart and needs none */
@@ -14,7 +14,7 @@ enum import_fate {
 };
 
 /* All fields are alternatives separated by |, with the wildcards of fnmatch(3). The first row that
- * fits counts. */
+ * matches counts. */
 struct import_rule {
 	const char *item;  /* the option's name and the first word of its argument: "device VGA" */
 	const char *key;   /* of key=value; NULL: the row is about the item itself */
@@ -62,33 +62,34 @@ struct importer {
 extern const struct import_grammar import_grammar[];
 extern const struct import_rule import_rules[];
 
-/* The first row about item, or with a key about that property of it; NULL: none is. */
+/* The first row about the item, or, with a key, about that property of it. NULL: there is no such
+ * row. */
 const struct import_rule *import_rule(const char *item, const char *key, const char *val);
-/* What the rules say of a property; id: the option and its first word. */
+/* What the rules say about a property. id: the option and its first word. */
 enum import_fate import_judge(const char *id, const struct import_pair *);
 /* True when s is one of the alternatives. */
 bool import_match(const char *alternatives, const char *s);
 /* Strings live as long as the importer; "" when memory ran out, which its end reports. */
 const char *import_fmt(struct importer *, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* With commas doubled, for a value among others. */
+/* Returns s with its commas doubled, as in a list of values. */
 const char *import_comma(struct importer *, const char *s);
-/* s as a shell reads it, for notes that are commands. */
+/* Returns s quoted for a shell, for notes that contain commands. */
 const char *import_quoted(struct importer *, const char *s);
 
 /* NULL: not there. The last one counts. */
 const char *import_get(const struct import_item *, const char *key);
 /* True when there and not off. */
 bool import_on(const struct import_item *, const char *key);
-/* The next item with such a name behind `after` (NULL: the first); key NULL: whatever it says, else
- * one whose key has this value. */
+/* The next item after `after` (NULL: from the beginning) that has one of these names. If key is not
+ * NULL, that key must also have this value. */
 const struct import_item *import_next(const struct importer *, const struct import_item *after,
 				      const char *names, const char *key, const char *val);
 const struct import_item *import_last(const struct importer *, const char *names);
 /* True when the text has "..." for options it leaves out. */
 bool import_elided(const struct importer *);
 
-/* True for a word that is no option and may stand for any: "$ARGS", or a text's "...". */
+/* True for a word that is not an option and may stand for any options: "$ARGS", or "..." in a text. */
 bool import_is_unknown(const struct import_item *);
 
 /* One option of minivmm's. val NULL: it takes none. */
@@ -98,12 +99,12 @@ void import_line(struct importer *, const char *option, const char *val);
 void import_note(struct importer *, const struct import_item *at, const char *key, enum import_fate,
 		 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* True when a list like 0-3,8 has one CPU for each of the guest's. */
+/* True when a list such as 0-3,8 has one CPU for each processor of the guest. */
 bool import_pin_fits(const struct importer *, const char *list);
 void import_machine(struct importer *);
 void import_devices(struct importer *);
 void import_process(struct importer *);
-/* The file at the bottom of a -blockdev chain; NULL: none to be seen. */
+/* The file at the bottom of a -blockdev chain; NULL: none is found. */
 const char *import_node_file(const struct importer *, const struct import_item *node);
 
 #endif

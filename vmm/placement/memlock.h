@@ -9,14 +9,14 @@
 
 #include "vmm/core/error.h"
 
-/* Raises the limit so that `need` bytes can be locked. -ENOMEM: it cannot be raised, and the
- * process is not free of it either; the sentence says what to do. */
+/* Raises the limit so that `need` bytes can be locked. -ENOMEM: the limit cannot be raised, and it
+ * applies to this process; *error says what to do. */
 int memlock_raise(uint64_t need, struct error *);
-/* After locking `need` bytes failed with ENOMEM: fills in the sentence if the limit can be the
- * reason and returns err->code; 0 when it is another. */
+/* After locking `need` bytes failed with ENOMEM: if the limit can be the reason, fills in *error
+ * and returns err->code. Returns 0 if the reason is another one. */
 int memlock_explain(uint64_t need, struct error *);
 
-/* The decisions behind them. */
+/* The decisions behind the two functions, without system calls. */
 enum memlock_plan { MEMLOCK_ENOUGH, MEMLOCK_RAISE_SOFT, MEMLOCK_RAISE_BOTH };
 enum memlock_plan memlock_plan(uint64_t need, const struct rlimit *now);
 int memlock_error(uint64_t need, const struct rlimit *now, struct error *err);

@@ -2,9 +2,8 @@
 /*
  * Which of the host's CPUs the processors of the guest run on, one each.
  *
- * What the host has comes from its sysfs; `root` is what stands before /sys: "" on a real host, a
- * recorded tree in tests. Apart from pin_allowed() and pin_self() nothing here changes anything.
- * Threads: any; no state.
+ * The facts come from sysfs; `root` is the prefix of /sys: "" on a real host, a recorded tree in
+ * tests. Only pin_allowed() and pin_self() change anything. Threads: any; no state.
  */
 #ifndef VMM_PLACEMENT_PIN_H
 #define VMM_PLACEMENT_PIN_H
@@ -43,19 +42,20 @@ static inline unsigned pin_count(const struct pin_mask *m)
 	return (unsigned)CPU_COUNT_S(sizeof(*m), m->s);
 }
 
-/* A list like "2-5,10", in its order: stores the first `max`, returns how many it names. -EINVAL:
- * nonsense. */
+/* Parses a list such as "2-5,10" in its order: stores the first `max` CPUs and returns how many the
+ * list names. -EINVAL: not such a list. */
 int pin_list_parse(const char *list, unsigned *cpu, unsigned max);
-/* The same of a mask, cut where buf ends. */
+/* Prints a mask as such a list, truncated to the size of buf. */
 void pin_list_print(const struct pin_mask *, char *buf, size_t size);
 
-/* All but affinity and allowed. Node -1: any. */
+/* Fills in everything except affinity and allowed. Node -1: any node. */
 int pin_read(const char *root, int node, struct pin_host *, struct error *);
-/* Affinity and allowed of the calling thread, which is left on any CPU of `allowed`. Isolated CPUs
- * are in nobody's affinity and yet allowed, unless somebody chose an affinity for us. */
+/* Fills in affinity and allowed from the calling thread, and lets it run on every CPU of `allowed`.
+ * Isolated CPUs are in no affinity by default, but they are allowed, unless somebody chose an
+ * affinity for this process. */
 int pin_allowed(struct pin_host *, struct error *);
 
-/* Each of the n CPUs exists, is online and allowed; else one sentence with what to do. */
+/* Checks that each of the n CPUs exists, is online and is allowed. If not, *error says what to do. */
 int pin_check(const struct pin_host *, const unsigned *cpu, unsigned n, struct error *);
 
 /* What pin_choose() could not do. */
@@ -64,15 +64,15 @@ enum pin_shortfall {
 	PIN_SPLIT_CORES = 2 /* threads of one guest core run on several of the host's */
 };
 
-/* Chooses n CPUs: isolated ones of the node, others of the node, other nodes'; last in each the
- * core that has the lowest CPU, where the host's own work is. With threads > 1 each `threads` of
- * them share a core, else each has a core of its own while there are enough. Returns pin_shortfall
- * bits, or -errno. */
+/* Chooses n CPUs: first isolated CPUs of the node, then its other CPUs, then those of other nodes.
+ * In each of these classes, the core with the lowest CPU comes last, because the host's own work
+ * runs there. With threads > 1, each group of `threads` CPUs shares a core; else each CPU has a
+ * core of its own while there are enough cores. Returns pin_shortfall bits, or -errno. */
 int pin_choose(const char *root, const struct pin_host *, unsigned n, unsigned threads,
 	       unsigned *cpu, struct error *);
 
-/* The calling thread, and all it will start, onto the CPUs it had without these n. -ENOSPC: none
- * are left, and all of them stay. */
+/* Moves the calling thread, and all threads that it will start, to the CPUs that it has without
+ * these n. -ENOSPC: none would be left; nothing changes then. */
 int pin_self(const struct pin_host *, const unsigned *cpu, unsigned n);
 
 #endif

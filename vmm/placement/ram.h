@@ -2,8 +2,9 @@
 /*
  * What guest RAM is made of: page size, nodes, and the mapping.
  *
- * ram_decide() is pure: from what was asked for and what the host has (ram_look()) to a plan;
- * ram_map() carries it out. RAM is one mapping, so what is contiguous for the guest is so for us.
+ * ram_decide() is a pure function: it makes a plan from what was asked for and what the host has
+ * (ram_look()). ram_map() carries the plan out. RAM is one mapping, so what is contiguous for the
+ * guest is contiguous for us, too.
  *
  * Threads: main thread, before the machine runs.
  */
@@ -61,17 +62,17 @@ struct ram_plan {
 	unsigned n;
 };
 
-/* The page size of the hugetlbfs at path; -errno with the sentence when it is none. */
+/* The page size of the hugetlbfs at path. -errno with *error: path is not a hugetlbfs. */
 int ram_path_page(const char *path, uint64_t *page, struct error *);
-/* What the nodes of `want` have. */
+/* Reads what the nodes in `want` have. */
 void ram_look(const char *root, const struct ram_want *, struct ram_host *);
 /* -ENODEV: no such node, or no memory there; -ENOMEM: too few pages, with the command for more;
  * -EINVAL: the size cannot be made of such pages on so many nodes. */
 int ram_decide(const struct ram_want *, const struct ram_host *, struct ram_plan *, struct error *);
-/* What was decided, and what to type for larger pages, in one line. */
+/* Describes the plan, and the command that makes larger pages available, in one line. */
 void ram_describe(const struct ram_plan *, const struct ram_host *, char *buf, size_t len);
 
-/* Maps it, reserved and bound, not touched. munmap() ends it and gives all pages back. */
+/* Maps RAM: reserved and bound to its nodes, but not touched. munmap() gives all pages back. */
 int ram_map(const struct ram_plan *, void **ram, struct error *);
 
 #endif
