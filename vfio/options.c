@@ -52,7 +52,8 @@ static int vfio_check(const struct device *d, const struct device_list *l, struc
 		if (strcmp(((const struct vfio_options *)other->opts)->bdf, o->bdf) == 0)
 			return error_set(err, -EINVAL, "%s is given twice", o->address);
 	if (o->romfile && !o->rombar)
-		return error_set(err, -EINVAL, "%s: romfile contradicts rombar=off", o->address);
+		return error_set(err, -EINVAL, "%s: romfile= and rombar=off contradict: remove one",
+				 o->address);
 	return 0;
 }
 

@@ -377,7 +377,8 @@ static int check(struct config *c, struct error *err)
 	if (c->initrd && !c->kernel)
 		return error_set(err, -EINVAL, "--initrd needs --kernel");
 	if (c->bind && !vfio_count(&c->devices))
-		return error_set(err, -EINVAL, "--bind needs a --vfio: it is about these devices");
+		return error_set(err, -EINVAL,
+				 "--bind needs --vfio: it binds the devices named there");
 	if (c->append && !c->kernel)
 		return error_set(err, -EINVAL, "--append needs --kernel");
 	if (c->nvram && c->kernel && !c->firmware)
