@@ -268,7 +268,7 @@ static const char help_tail[] =
 	"process\n"
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]  --dump-dtb FILE\n"
 	"  --core-dump on  -v, --verbose  -h, --help  --version  a comma in a value is ,,\n"
-	"beside: minivmm check|bind|restore [BDF], groups, vf PF, import|report F, bench\n";
+	"other:  minivmm check|bind|restore [BDF], groups, vf PF, import|report F, bench\n";
 
 void config_help(int fd)
 {
