@@ -16,10 +16,12 @@
 
 void fake_log(struct fake_log *log, const char *fmt, ...)
 {
-	size_t room = sizeof(log->text) - log->len;
+	size_t room;
 	va_list ap;
 	int n;
 
+	scoped_lock(&log->lock);
+	room = sizeof(log->text) - log->len;
 	va_start(ap, fmt);
 	n = vsnprintf(log->text + log->len, room, fmt, ap);
 	va_end(ap);

@@ -19,6 +19,7 @@
 #define FAKE_STORE 0x10000u /* bytes of a region that hold what is written; the rest reads 0 */
 
 struct fake_log {
+	pthread_mutex_t lock; /* zeroes: not locked */
 	char text[8192];
 	size_t len;
 };

@@ -83,7 +83,7 @@ static inline void ring_set(struct ring *r, unsigned i, uint64_t addr, uint32_t 
 
 static inline void ring_offer(struct ring *r, uint16_t head)
 {
-	ring_avail(r)->ring[r->avail_idx++ % RING_SIZE] = head;
+	__atomic_store_n(&ring_avail(r)->ring[r->avail_idx++ % RING_SIZE], head, __ATOMIC_RELAXED);
 	__atomic_store_n(&ring_avail(r)->idx, r->avail_idx, __ATOMIC_RELEASE);
 }
 

@@ -162,8 +162,11 @@ static bool wait_done(struct disk *d)
 		__atomic_store_n(&ring_avail(&d->r)->ring[RING_SIZE], d->r.used_idx,
 				 __ATOMIC_RELAXED);
 		atomic_thread_fence(memory_order_seq_cst);
+		/* What came before the queue saw the new used_event makes no interrupt. */
+		if (d->r.used_idx != __atomic_load_n(&ring_used(&d->r)->idx, __ATOMIC_ACQUIRE))
+			continue;
 		if (poll(&p, 1, 5000) != 1 || read(d->call, &n, 8) < 0)
-			return ring_used(&d->r)->idx == d->r.avail_idx;
+			return false;
 	}
 }
 

@@ -105,6 +105,7 @@ static void test_rom_content(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(roms); i++) {
+		forget();
 		make_root(NULL);
 		put_host("%s", GOOD "pci 05:00.0 class=030000 id=1002:67df group=15 "
 				    "driver=vfio-pci reset=bus rom=400\nfile /dev/vfio/15\n");
@@ -112,7 +113,6 @@ static void test_rom_content(void **state)
 		look_at("05:00.0");
 		found(ids, sizeof(ids));
 		says(roms[i].id, roms[i].text, i ? "romfile=FILE" : NULL);
-		forget();
 	}
 }
 
