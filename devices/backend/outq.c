@@ -136,6 +136,15 @@ static void outq_rotate(struct outq *q)
 		q->size = q->max;
 }
 
+/* A full disk, say. A reader that has left is not worth a word, and a terminal's end is EIO. */
+static void outq_say_lost(struct outq *q, int error)
+{
+	if (!q->path || q->lost)
+		return;
+	q->lost = true;
+	log_warn("%s: %s: what the guest prints is lost from here on", q->path, strerror(error));
+}
+
 /* Returns how much of it is done with: written, or lost with the one who read it. */
 static size_t outq_direct(struct outq *q, const char *p, size_t len)
 {
@@ -152,8 +161,10 @@ static size_t outq_direct(struct outq *q, const char *p, size_t len)
 		ret = n ? nbio_write(&q->out, p + done, n) : -ENOSPC;
 		if (ret == -EAGAIN)
 			return done;
-		if (ret <= 0)
+		if (ret <= 0) {
+			outq_say_lost(q, ret < 0 ? (int)-ret : ENOSPC);
 			return len;
+		}
 		done += (size_t)ret;
 		q->size += (size_t)ret;
 	}

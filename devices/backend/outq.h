@@ -35,7 +35,8 @@ struct outq {
 	struct ev_call watch;
 	struct ev_source *source;
 	struct ev_timer *patience;
-	/* of a file with a size it must not pass; not owned */
+	bool lost; /* a regular file took no more, which was said */
+	/* of a regular file, with the size it must not pass (0: any); not owned */
 	const char *path;
 	uint64_t max, size;
 };
@@ -50,7 +51,8 @@ void outq_attach(struct outq *, struct nbio);
 void outq_detach(struct outq *);
 /* There may be no reader yet: nobody waits for one before it has read something. */
 void outq_expect_nobody(struct outq *);
-/* The regular file attached is at `path`: it is never longer than max; then it becomes PATH.1. */
+/* The regular file attached is at `path`. max: it is never longer, and becomes PATH.1; 0: any
+ * length. */
 void outq_limit(struct outq *, const char *path, uint64_t max);
 
 /* Takes all of it and never waits: written, kept or dropped. */

@@ -13,8 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -392,6 +394,57 @@ static void test_rotation(void **state)
 	unlink(path);
 }
 
+/* In a process of its own: its files may not grow beyond 4 KiB. */
+static void print_into(const char *path, int warnings)
+{
+	struct rlimit small = { 4096, 4096 };
+	struct evloop *loop = evloop_new();
+	char text[3000];
+	struct outq q;
+
+	memset(text, 'x', sizeof(text));
+	dup2(warnings, STDERR_FILENO);
+	signal(SIGXFSZ, SIG_IGN);
+	if (!loop || setrlimit(RLIMIT_FSIZE, &small) < 0 || outq_init(&q, loop, NULL, NULL) < 0)
+		_exit(1);
+	outq_attach(&q, nbio_own(open(path, O_WRONLY)));
+	outq_limit(&q, path, 0);
+	for (unsigned i = 0; i < 4; i++)
+		outq_write(&q, text, sizeof(text));
+	outq_destroy(&q);
+	evloop_free(loop);
+	_exit(0);
+}
+
+/* A file that takes no more is told of, once. */
+static void test_full_file(void **state)
+{
+	char path[] = "/tmp/outq-XXXXXX", text[512] = "";
+	int fd = mkstemp(path), fds[2], status;
+	struct stat st;
+	pid_t pid;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		print_into(path, fds[1]);
+	close(fds[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_true(read(fds[0], text, sizeof(text) - 1) > 0);
+	assert_non_null(strstr(text, path));
+	assert_non_null(strstr(text, "File too large: what the guest prints is lost from here on"));
+	assert_null(strchr(strchr(text, '\n') + 1, '\n'));
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, 4096);
+	close(fd);
+	close(fds[0]);
+	unlink(path);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -402,7 +455,7 @@ int main(void)
 		T(test_never_waits),	   T(test_ask),
 		T(test_reader_that_goes),  T(test_detach),
 		T(test_last_words),	   T(test_rotation),
-		T(test_no_reader_yet),
+		T(test_no_reader_yet),	   cmocka_unit_test(test_full_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
