@@ -72,7 +72,7 @@ UNIT    = $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/test_*.c))
 all: $(if $(wildcard vmm/cli/main.c),$(O)/minivmm) $(O)/make-disk
 
 include tests/host/host.mk
--include $(wildcard tests/fuzz/fuzz.mk tests/bench/bench.mk guest-tests/guest-tests.mk)
+-include $(wildcard tests/fuzz/fuzz.mk tests/bench/bench.mk)
 
 help:
 	@echo "make            build $(O)/minivmm"

@@ -2,9 +2,10 @@
 /*
  * The command line.
  *
- * Every option is one row of `options`, every key of a `PATH,key=value,...` argument one row of a
- * key table (vmm/core/keys.h). Unknown options, unknown keys, bad values and contradictions name
- * the option they are about.
+ * Every option of the machine is one row of `options`; those of devices are in the classes of the
+ * devices (vmm/machine/classes.c). Every key of a `PATH,key=value,...` argument is one row of a key
+ * table (vmm/core/keys.h). Unknown options, unknown keys, bad values and contradictions name the
+ * option that they are about.
  */
 #include "vmm/machine/options.h"
 
