@@ -19,11 +19,17 @@
  * An image may end within a block, or within a sector. Writes there go through the page cache, byte
  * by byte, and never lengthen the file. The guest sees zeroes behind the end: to write those
  * succeeds, anything else fails, since it could not be kept.
+ *
+ * The end is the one that the guest was told. When a file ends before that, somebody has truncated
+ * it: what is lost reads as an error, and a write of parts of blocks there fails too. A write of
+ * whole blocks is not looked at, as that would cost each of them a system call; it makes the file
+ * longer again.
  */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "devices/block/engine.h"
@@ -176,15 +182,39 @@ static bool read_past_end(struct blk_gate *g, struct blk_req *req)
 
 /* ---- what is done here and now ---- */
 
-/* Whole blocks around [off, off + n) into buf; what lies past the end is zero. */
-static int blocks_read(struct blk_file *f, char *buf, uint64_t start, size_t span)
+/* Whole blocks into buf; what lies past the end is zero. A read stops before a block that cannot be
+ * read, and one that begins there says why. Nothing to read before the end means that somebody
+ * truncated the file under us. */
+static int blocks_read(const struct blk_file *f, char *buf, uint64_t start, size_t span)
 {
-	ssize_t n = pread(f->fd, buf, span, (off_t)start);
+	uint64_t left = start < f->size ? f->size - start : 0;
+	size_t want = span < left ? span : (size_t)left, got = 0;
 
-	if (n < 0)
-		return -errno;
-	memset(buf + n, 0, span - (size_t)n);
+	while (got < want) {
+		ssize_t n = pread(f->fd, buf + got, span - got, (off_t)(start + got));
+		size_t end = n > 0 ? got + (size_t)n : got;
+
+		if (n < 0)
+			return -errno;
+		if (end < want)
+			end = (size_t)align_down(end, f->io_align);
+		if (end == got)
+			return -EIO;
+		got = end;
+	}
+	memset(buf + want, 0, span - want);
 	return 0;
+}
+
+/* Has somebody truncated the file, so that the write would make it longer? */
+static bool lacks_room(const struct blk_file *f, const struct blk_req *req)
+{
+	uint64_t end = align_up(req->off + req->len, f->io_align); /* checked by the disk */
+	struct stat st;
+
+	if (f->is_blkdev || req->op != BLK_WRITE)
+		return false;
+	return fstat(f->fd, &st) || (uint64_t)st.st_size < (end < f->size ? end : f->size);
 }
 
 static int exactly(ssize_t done, size_t n)
@@ -258,6 +288,8 @@ static int64_t transfer_turn(struct blk_file *f, const struct blk_req *req)
 
 static int transfer_sync(struct blk_file *f, struct blk_req *req)
 {
+	if (lacks_room(f, req))
+		return -EIO;
 	while (req->len) {
 		int64_t n = transfer_turn(f, req);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -31,8 +32,21 @@ struct env {
 #define MEM (4 * MiB)
 
 static unsigned syncs;
+static off_t bad; /* where an unreadable block begins; 0: there is none */
 
-/* In place of the system's. */
+/* In place of the system's: a read stops before an unreadable block, and only the next one, which
+ * begins there, says why. */
+ssize_t pread(int fd, void *buf, size_t len, off_t off)
+{
+	if (bad && off >= bad && off < bad + (off_t)BLOCK) {
+		errno = EIO;
+		return -1;
+	}
+	if (bad && off < bad && len > (size_t)(bad - off))
+		len = (size_t)(bad - off);
+	return syscall(SYS_pread64, fd, buf, len, off);
+}
+
 int fdatasync(int fd)
 {
 	syncs++;
@@ -61,6 +75,7 @@ static struct env *env_new(off_t size, bool ranges)
 	e->mem = mmap(NULL, MEM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_true(e->mem != MAP_FAILED);
 	syncs = 0;
+	bad = 0;
 	return e;
 }
 
@@ -226,6 +241,121 @@ static void over_the_end(void **state)
 	image_get(e, 19 * BLOCK, got, BLOCK + 3 * 512 + 5);
 	for (unsigned i = 0; i < BLOCK + 3 * 512 + 5; i++)
 		assert_int_equal(got[i], i < 512 ? 0x44 : 0);
+	env_free(e);
+}
+
+/* An image of n blocks, every byte of which is 0x66. */
+static struct env *env_full(unsigned n)
+{
+	struct env *e = env_new(n * BLOCK, true);
+	struct one o;
+
+	memset(e->mem, 0x66, n * BLOCK);
+	assert_int_equal(do_now(e, make(&o, BLK_WRITE, 0, e->mem, n * BLOCK)), 0);
+	return e;
+}
+
+static void image_is_full(const struct env *e, unsigned n)
+{
+	char got[16 * BLOCK];
+
+	image_get(e, 0, got, n * BLOCK);
+	for (unsigned i = 0; i < n * BLOCK; i++)
+		assert_int_equal(got[i], 0x66);
+}
+
+/* Storage that cannot read one block: no zeroes in its place, neither for the guest nor on the
+ * disk, where a write of parts of blocks would put back what it read. */
+static void unreadable_block(void **state)
+{
+	static const struct {
+		off_t off;
+		size_t len;
+		int res;
+	} cases[] = {
+		{ BLOCK + 512, 2 * BLOCK, -EIO },  { BLOCK + 512, BLOCK, -EIO },
+		{ 2 * BLOCK + 512, 512, -EIO },	   { 2 * BLOCK - 512, 1024, -EIO },
+		{ 512, 15 * BLOCK, -EIO },	   { BLOCK + 512, BLOCK - 512, 0 },
+		{ 3 * BLOCK + 512, 3 * BLOCK, 0 },
+	};
+	struct env *e = env_full(16);
+	struct one o;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		bad = 2 * BLOCK;
+		memset(e->mem, 0x11, 16 * BLOCK);
+		make(&o, BLK_READ, (uint64_t)cases[i].off, e->mem, cases[i].len);
+		assert_int_equal(do_now(e, &o.r), cases[i].res);
+		for (size_t k = 0; k < cases[i].len && !cases[i].res; k++)
+			assert_int_equal(e->mem[k], 0x66);
+		memset(e->mem, 0x66, 16 * BLOCK);
+		make(&o, BLK_WRITE, (uint64_t)cases[i].off, e->mem, cases[i].len);
+		assert_int_equal(do_now(e, &o.r), cases[i].res);
+		bad = 0;
+		image_is_full(e, 16);
+	}
+	env_free(e);
+}
+
+/* Somebody truncates the image: what it has lost cannot be read or written in part, and what is
+ * written does not make it longer again. The kernel reads whole blocks, minivmm the others. */
+static void truncated_image(void **state)
+{
+	static const off_t ends[] = { BLOCK, BLOCK + 512, 5 * BLOCK + 100 };
+	struct one o;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
+		struct env *e = env_full(6);
+		static const struct {
+			uint64_t off;
+			size_t len;
+		} lost[] = { { 5 * BLOCK + 512, 512 },
+			     { 512, 6 * BLOCK - 512 },
+			     { 4 * BLOCK + 512, BLOCK } };
+
+		assert_int_equal(truncate(e->path, ends[i]), 0);
+		for (unsigned k = 0; k < ARRAY_SIZE(lost); k++) {
+			make(&o, BLK_READ, lost[k].off, e->mem, lost[k].len);
+			assert_int_equal(do_now(e, &o.r), -EIO);
+			make(&o, BLK_WRITE, lost[k].off, e->mem, lost[k].len);
+			assert_int_equal(do_now(e, &o.r), -EIO);
+			assert_int_equal(image_size(e), ends[i]);
+		}
+		make(&o, BLK_READ, 5 * BLOCK, e->mem, BLOCK);
+		assert_int_equal(do_now(e, &o.r), -EIO);
+		make(&o, BLK_READ, 0, e->mem, 6 * BLOCK);
+		assert_int_equal(do_now(e, &o.r), -EIO);
+		/* What is left stays in use. */
+		memset(e->mem, 0x11, BLOCK);
+		assert_int_equal(do_now(e, make(&o, BLK_READ, 512, e->mem, 1024)), 0);
+		assert_int_equal(e->mem[1023], 0x66);
+		assert_int_equal(do_now(e, make(&o, BLK_WRITE, 512, e->mem, 1024)), 0);
+		assert_int_equal(image_size(e), ends[i]);
+		image_is_full(e, 1);
+		env_free(e);
+	}
+}
+
+/* Parts of many blocks, some of which a turn writes as a whole; and the image's partial end, which
+ * has a way of its own. */
+static void truncated_long_write(void **state)
+{
+	struct env *e = env_new(40 * BLOCK + 512 + 100, true);
+	struct one o;
+
+	(void)state;
+	assert_int_equal(truncate(e->path, 16 * BLOCK), 0);
+	memset(e->mem, 0x66, 64 * BLOCK);
+	make(&o, BLK_WRITE, 512, e->mem, 39 * BLOCK);
+	assert_int_equal(do_now(e, &o.r), -EIO);
+	assert_int_equal(image_size(e), 16 * BLOCK);
+	memset(e->mem + 100, 0, BLOCK);
+	make(&o, BLK_WRITE, 40 * BLOCK + 512, e->mem, 512);
+	assert_int_equal(do_now(e, &o.r), -EIO);
+	assert_int_equal(image_size(e), 16 * BLOCK);
+	assert_int_equal(do_now(e, make(&o, BLK_READ, 40 * BLOCK + 512, e->mem, 512)), -EIO);
 	env_free(e);
 }
 
@@ -423,6 +553,9 @@ int main(void)
 		cmocka_unit_test(parts_of_blocks),
 		cmocka_unit_test(end_of_image),
 		cmocka_unit_test(over_the_end),
+		cmocka_unit_test(unreadable_block),
+		cmocka_unit_test(truncated_image),
+		cmocka_unit_test(truncated_long_write),
 		cmocka_unit_test(part_waits_for_whole),
 		cmocka_unit_test(short_write_steps_aside),
 		cmocka_unit_test(bounce_bound),
