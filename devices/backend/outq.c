@@ -10,6 +10,13 @@
  * end would let a reader stop the guest. A reader that takes nothing for OUTQ_PATIENCE_MS is held
  * to be dead: nobody waits any more, the rest of the buffer fills, and then bytes are dropped. When
  * it reads again, a line says where and how many.
+ *
+ * The main loop and the held processors all write what is kept, so the patience counts from the
+ * last byte that any of them got rid of. That there is room is a coarse sign of life: a pipe has
+ * room when a whole page was read, a socket when three quarters were. So whoever waits also looks
+ * every LOOK_MS how much lies unread in the descriptor, and less than before is a sign of life,
+ * too. A pipe tells it to the byte, a local socket by what was written at once (hence PIECE_MAX).
+ * A pseudo terminal does not tell: its reader must read about 4 KiB in OUTQ_PATIENCE_MS.
  */
 #include "devices/backend/outq.h"
 
@@ -20,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,16 +36,39 @@
 #include "vmm/core/log.h"
 #include "vmm/core/outfile.h"
 
-#define PAUSE_MS 10u /* when poll() says that there is room and write() that there is none */
+#define PIECE_MAX 4096u /* written at once of what was kept */
+#define LOOK_MS	  100u
+#define PAUSE_MS  10u	/* when poll() says that there is room and write() that there is none */
 /* At the end, for a reader that takes nothing, and for one that takes some. */
 #define LAST_QUIET_MS 500u
 #define LAST_MS	      2000u
 
+/* What the descriptor has taken and nobody has read; 0 when it does not say. */
+static int outq_unread(const struct outq *q)
+{
+	int n = 0;
+
+	/* FIONREAD is for pipes, which do not know the other. Of a socket it would be the input. */
+	if (ioctl(q->out.fd, TIOCOUTQ, &n) < 0 && ioctl(q->out.fd, FIONREAD, &n) < 0)
+		return 0;
+	return n;
+}
+
+static void outq_lives(struct outq *q)
+{
+	q->moved_ns = evloop_now_ns();
+	q->unread = outq_unread(q);
+}
+
 static void outq_update(struct outq *q)
 {
+	bool busy = q->used >= OUTQ_BUSY && !q->stalled;
+
 	if (!q->used)
 		q->head = 0;
-	__atomic_store_n(&q->busy, q->used >= OUTQ_BUSY && !q->stalled, __ATOMIC_RELAXED);
+	if (busy && !q->busy)
+		outq_lives(q);
+	__atomic_store_n(&q->busy, busy, __ATOMIC_RELAXED);
 }
 
 /* Nobody will ever read it. */
@@ -100,8 +131,11 @@ static bool outq_flush(struct outq *q)
 
 	while (q->used) {
 		size_t n = q->used < OUTQ_SIZE - q->head ? q->used : OUTQ_SIZE - q->head;
-		ssize_t done = q->out.fd < 0 ? -EPIPE : nbio_write(&q->out, q->buf + q->head, n);
+		ssize_t done = -EPIPE;
 
+		n = n < PIECE_MAX ? n : PIECE_MAX;
+		if (q->out.fd >= 0)
+			done = nbio_write(&q->out, q->buf + q->head, n);
 		if (done == -EAGAIN)
 			break;
 		moved = true;
@@ -116,6 +150,8 @@ static bool outq_flush(struct outq *q)
 			outq_say_dropped(q);
 	}
 	outq_update(q);
+	if (moved && q->busy)
+		outq_lives(q);
 	return moved;
 }
 
@@ -185,28 +221,45 @@ void outq_write(struct outq *q, const void *buf, size_t len)
 		outq_keep(q, p + done, len - done);
 }
 
-static void outq_give_up(struct outq *q)
+static uint64_t ms_after(uint64_t ns, unsigned ms)
 {
-	scoped_lock(&q->lock);
-	q->stalled = q->used != 0;
-	outq_update(q);
+	return ns + ms * 1000000ull;
 }
 
-static bool outq_locked_flush(struct outq *q)
+/* Writes what there is room for, and gives the reader up when it took nothing for too long. Returns
+ * whether something was written. */
+static bool outq_look(struct outq *q)
 {
+	bool moved;
+	int before;
+
 	scoped_lock(&q->lock);
-	return outq_flush(q);
+	moved = outq_flush(q);
+	if (moved || !q->busy)
+		return moved;
+	before = q->unread;
+	q->unread = outq_unread(q);
+	if (q->unread < before)
+		q->moved_ns = evloop_now_ns();
+	q->stalled = evloop_now_ns() >= ms_after(q->moved_ns, OUTQ_PATIENCE_MS);
+	outq_update(q);
+	return false;
+}
+
+/* When to look again, if nothing happens before. */
+static uint64_t outq_next_look(struct outq *q)
+{
+	uint64_t look = ms_after(evloop_now_ns(), LOOK_MS), end;
+
+	scoped_lock(&q->lock);
+	end = ms_after(q->moved_ns, OUTQ_PATIENCE_MS);
+	return look < end ? look : end;
 }
 
 static int outq_fd(struct outq *q)
 {
 	scoped_lock(&q->lock);
 	return q->out.fd;
-}
-
-static uint64_t ms_from_now(unsigned ms)
-{
-	return evloop_now_ns() + ms * 1000000ull;
 }
 
 static unsigned ms_until(uint64_t end)
@@ -218,21 +271,15 @@ static unsigned ms_until(uint64_t end)
 
 void outq_hold(struct outq *q)
 {
-	uint64_t end = 0;
 	enum hold h;
 
 	while (__atomic_load_n(&q->busy, __ATOMIC_RELAXED)) {
 		int fd = outq_fd(q);
 
-		end = end ? end : ms_from_now(OUTQ_PATIENCE_MS);
-		h = fd < 0 ? HOLD_OVER : hold_until(fd, POLLOUT, ms_until(end));
+		h = fd < 0 ? HOLD_OVER : hold_until(fd, POLLOUT, ms_until(outq_next_look(q)));
 		if (h == HOLD_OVER)
 			return;
-		if (h == HOLD_TIME)
-			outq_give_up(q);
-		else if (outq_locked_flush(q))
-			end = 0;
-		else
+		if (!outq_look(q) && h == HOLD_READY)
 			hold_until(-1, 0, PAUSE_MS);
 	}
 }
@@ -242,7 +289,7 @@ static void outq_answer(struct outq *q)
 	if (!q->asked)
 		return;
 	if (__atomic_load_n(&q->busy, __ATOMIC_RELAXED)) {
-		ev_timer_set(q->patience, ms_from_now(OUTQ_PATIENCE_MS));
+		ev_timer_set(q->patience, outq_next_look(q));
 		return;
 	}
 	ev_timer_set(q->patience, 0);
@@ -255,16 +302,16 @@ bool outq_ask(struct outq *q)
 	if (!q->patience || !__atomic_load_n(&q->busy, __ATOMIC_RELAXED))
 		return true;
 	if (!q->asked)
-		ev_timer_set(q->patience, ms_from_now(OUTQ_PATIENCE_MS));
+		ev_timer_set(q->patience, outq_next_look(q));
 	q->asked = true;
 	return false;
 }
 
-static void patience_ends(void *arg)
+static void on_patience(void *arg)
 {
 	struct outq *q = arg;
 
-	outq_give_up(q);
+	outq_look(q);
 	outq_answer(q);
 }
 
@@ -311,14 +358,14 @@ int outq_init(struct outq *q, struct evloop *loop, void (*room)(void *), void *a
 	*q = (struct outq){ .loop = loop, .out = { .fd = -1 }, .room = room, .arg = arg };
 	pthread_mutex_init(&q->lock, NULL);
 	q->watch = (struct ev_call){ .fn = outq_watch, .arg = q };
-	q->patience = room ? evloop_add_timer(loop, patience_ends, q) : NULL;
+	q->patience = room ? evloop_add_timer(loop, on_patience, q) : NULL;
 	return room && !q->patience ? -ENOMEM : 0;
 }
 
 /* The loop has ended, and so have the processors. */
 static void outq_drain(struct outq *q)
 {
-	uint64_t end = ms_from_now(LAST_MS);
+	uint64_t end = ms_after(evloop_now_ns(), LAST_MS);
 	struct pollfd p = { .fd = q->out.fd, .events = POLLOUT };
 
 	outq_flush(q);

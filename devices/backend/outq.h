@@ -35,6 +35,10 @@ struct outq {
 	struct ev_call watch;
 	struct ev_source *source;
 	struct ev_timer *patience;
+	/* While busy: when the reader was seen to take something, and what lay unread in the
+	 * descriptor at the last look. */
+	uint64_t moved_ns;
+	int unread;
 	bool lost; /* a regular file took no more, which was said */
 	/* of a regular file, with the size it must not pass (0: any); not owned */
 	const char *path;

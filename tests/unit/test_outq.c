@@ -177,6 +177,80 @@ static void test_slow_reader(void **state)
 	assert_int_equal(w->got, w->total);
 }
 
+/* Takes so many bytes every so many milliseconds, for so long. */
+static void read_slowly(struct world *w, size_t piece, unsigned pause, unsigned ms)
+{
+	uint64_t end = evloop_now_ns() + ms * 1000000ull;
+
+	while (evloop_now_ns() < end) {
+		read_on(w, w->got + piece, 0);
+		usleep(pause * 1000);
+	}
+}
+
+static bool is_stalled(struct world *w)
+{
+	bool stalled;
+
+	pthread_mutex_lock(&w->q.lock);
+	stalled = w->q.stalled || w->q.dropped;
+	pthread_mutex_unlock(&w->q.lock);
+	return stalled;
+}
+
+static void read_rest(struct world *w)
+{
+	read_on(w, w->total, 10000);
+	pthread_join(w->vcpu, NULL);
+	loop_end(w);
+	assert_int_equal(w->got, w->total);
+}
+
+/* The loop writes what there is room for before the held processor does. */
+static void test_steady_reader(void **state)
+{
+	struct world *w = *state;
+
+	loop_start(w);
+	vcpu_start(w, 1000 * PIECE);
+	read_slowly(w, 288, 25, 3 * OUTQ_PATIENCE_MS);
+	assert_false(is_stalled(w));
+	assert_true(__atomic_load_n(&w->printed, __ATOMIC_RELAXED) < 800 * PIECE);
+	read_rest(w);
+}
+
+/* It does not free a page of the pipe within the patience, but it reads. */
+static void test_reader_of_little(void **state)
+{
+	struct world *w = *state;
+
+	loop_start(w);
+	vcpu_start(w, 1000 * PIECE);
+	read_slowly(w, 50, 100, OUTQ_PATIENCE_MS + OUTQ_PATIENCE_MS / 2);
+	assert_false(is_stalled(w));
+	assert_true(__atomic_load_n(&w->printed, __ATOMIC_RELAXED) < 800 * PIECE);
+	read_rest(w);
+}
+
+/* A socket says that there is room when little is left unread. */
+static void test_reader_of_socket(void **state)
+{
+	struct world *w = *state;
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+	outq_detach(&w->q);
+	outq_attach(&w->q, nbio_own(fd[1]));
+	close(w->reader);
+	w->reader = fd[0];
+	loop_start(w);
+	vcpu_start(w, 1000 * PIECE);
+	read_slowly(w, 512, 100, OUTQ_PATIENCE_MS + OUTQ_PATIENCE_MS / 2);
+	assert_false(is_stalled(w));
+	assert_true(__atomic_load_n(&w->printed, __ATOMIC_RELAXED) < 800 * PIECE);
+	read_rest(w);
+}
+
 /* The guest is held for a moment, once, and goes on; later the reader learns what it missed. */
 static void test_reader_that_stops(void **state)
 {
@@ -277,6 +351,24 @@ static void test_ask(void **state)
 		print(w, PIECE);
 	}
 	assert_true(w->q.dropped > 0);
+}
+
+static void test_ask_reader_of_little(void **state)
+{
+	struct world *w = *state;
+	uint64_t end = evloop_now_ns() + OUTQ_PATIENCE_MS * 1500000ull;
+
+	while (outq_ask(&w->q))
+		print(w, PIECE);
+	while (evloop_now_ns() < end) {
+		read_on(w, w->got + 50, 0);
+		turn(w, 100);
+	}
+	assert_int_equal(w->rooms, 0);
+	assert_false(w->q.stalled);
+	turn(w, OUTQ_PATIENCE_MS + 200);
+	assert_int_equal(w->rooms, 1);
+	assert_true(w->q.stalled);
 }
 
 /* Nobody has attached to a pty yet: the guest is not slowed down, until somebody reads. */
@@ -455,6 +547,8 @@ int main(void)
 		T(test_never_waits),	   T(test_ask),
 		T(test_reader_that_goes),  T(test_detach),
 		T(test_last_words),	   T(test_rotation),
+		T(test_steady_reader),	   T(test_reader_of_little),
+		T(test_reader_of_socket),  T(test_ask_reader_of_little),
 		T(test_no_reader_yet),	   cmocka_unit_test(test_full_file),
 	};
 
