@@ -411,10 +411,11 @@ static void on_connect(void *arg, int fd, uint32_t events)
 		drop_input(c);
 }
 
-/* A socket nobody listens on is a leftover: out of the way with it. Anything else stays. */
+/* A socket nobody listens on is a leftover: out of the way with it. Anything else stays. One whose
+ * listener has a long queue (EAGAIN) is no leftover, and nothing to wait for. */
 static void remove_stale(const struct sockaddr_un *sa)
 {
-	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;
 
 	if (lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))

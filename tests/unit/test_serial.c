@@ -220,6 +220,42 @@ static void test_unix(void **state)
 	evloop_free(loop);
 }
 
+/* The one who listens there accepts nobody, and more wait than its queue takes. */
+static void test_unix_full_queue(void **state)
+{
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int other = socket(AF_UNIX, SOCK_STREAM, 0), fd[64];
+	struct error err = { 0 };
+	char spec[128];
+	unsigned n;
+
+	(void)state;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "/tmp/test_serial.%d", getpid());
+	snprintf(spec, sizeof(spec), "unix:%s", sa.sun_path);
+	assert_int_equal(bind(other, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(other, 0), 0);
+	for (n = 0; n < 64; n++) {
+		fd[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		if (connect(fd[n], (struct sockaddr *)&sa, sizeof(sa)) < 0)
+			break;
+	}
+	assert_true(n < 64);
+	assert_int_equal(errno, EAGAIN);
+	loop = evloop_new();
+	alarm(60); /* ends a test that waits for ever */
+	assert_null(chardev_open(loop, spec, &front, &err));
+	alarm(0);
+	assert_non_null(strstr(err.text, "Address already in use"));
+	assert_int_equal(access(sa.sun_path, F_OK), 0);
+	do
+		close(fd[n]);
+	while (n--);
+	close(other);
+	unlink(sa.sun_path);
+	evloop_free(loop);
+}
+
 static void test_file(void **state)
 {
 	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
@@ -495,6 +531,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transmit_irq, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loopback, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unix_full_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_max, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stalled_stdout, setup, teardown),
