@@ -55,8 +55,10 @@ struct chardev {
 	struct outq out;
 	struct nbio in;
 	int keep, listen_fd; /* the pty's other end; the socket that accepts */
-	char *path;	     /* of the socket, to remove */
+	char *path;	     /* of the socket, to remove when it is still this file */
 	char *file;	     /* that has a size it must not pass */
+	dev_t path_dev;
+	ino_t path_ino;
 	struct ev_source *source, *listen_source;
 	struct ev_call resume;
 	struct typed *typed; /* NULL: no terminal */
@@ -425,9 +427,19 @@ static void remove_stale(const struct sockaddr_un *sa)
 		unlink(sa->sun_path);
 }
 
+/* Somebody may have put another one in its place meanwhile, which is not ours to remove. */
+static void remove_own(const struct chardev *c)
+{
+	struct stat st;
+
+	if (lstat(c->path, &st) == 0 && st.st_dev == c->path_dev && st.st_ino == c->path_ino)
+		unlink(c->path);
+}
+
 static int open_unix(struct chardev *c, const char *path, struct error *err)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct stat st;
 
 	if (strlen(path) >= sizeof(sa.sun_path))
 		return error_set(err, -ENAMETOOLONG,
@@ -439,6 +451,10 @@ static int open_unix(struct chardev *c, const char *path, struct error *err)
 	if (c->listen_fd < 0 || bind(c->listen_fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
 	c->path = strdup(path);
+	if (lstat(path, &st) == 0) {
+		c->path_dev = st.st_dev;
+		c->path_ino = st.st_ino;
+	}
 	if (!c->path || listen(c->listen_fd, 1) < 0)
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
 	c->listen_source = evloop_add_fd(c->loop, c->listen_fd, EPOLLIN, on_connect, c);
@@ -562,7 +578,7 @@ void chardev_close(struct chardev *c)
 	cleanup_close(&c->keep);
 	cleanup_close(&c->listen_fd);
 	if (c->path)
-		unlink(c->path);
+		remove_own(c);
 	free(c->path);
 	free(c->file);
 	free(c);

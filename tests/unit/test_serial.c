@@ -256,6 +256,34 @@ static void test_unix_full_queue(void **state)
 	evloop_free(loop);
 }
 
+/* Another program has removed the socket and made its own there: that one stays. */
+static void test_unix_replaced(void **state)
+{
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int other = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct error err = { 0 };
+	struct chardev *c;
+	char spec[128];
+
+	(void)state;
+	loop = evloop_new();
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "/tmp/test_serial.%d", getpid());
+	snprintf(spec, sizeof(spec), "unix:%s", sa.sun_path);
+	c = chardev_open(loop, spec, &front, &err);
+	assert_non_null(c);
+	/* The file keeps its inode from being used again. */
+	snprintf(spec, sizeof(spec), "%s.old", sa.sun_path);
+	assert_int_equal(rename(sa.sun_path, spec), 0);
+	assert_int_equal(bind(other, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	chardev_close(c);
+	assert_int_equal(access(sa.sun_path, F_OK), 0);
+	close(other);
+	unlink(sa.sun_path);
+	unlink(spec);
+	evloop_free(loop);
+}
+
 static void test_file(void **state)
 {
 	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
@@ -532,6 +560,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_loopback, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix_full_queue, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unix_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_max, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stalled_stdout, setup, teardown),
