@@ -345,17 +345,15 @@ static int open_pty(struct chardev *c, const char *arg, struct error *err)
 static char *file_path(const char *arg, uint64_t *max)
 {
 	static const char suffixes[] = "KMGT";
-	char *path = strdup(arg), *at, *key = NULL, *end;
+	char *path = strdup(arg), *key = path ? strstr(path, ",max=") : NULL, *end;
 	const char *suffix;
 
-	for (at = path; at && (at = strstr(at, ",max=")); at++)
-		key = at;
 	*max = 0;
 	if (!key)
 		return path;
 	*key = '\0';
 	*max = strtoull(key + 5, &end, 10);
-	suffix = *end ? strchr(suffixes, *end & ~0x20) : NULL;
+	suffix = memchr(suffixes, *end & ~0x20, strlen(suffixes));
 	if (suffix) {
 		unsigned shift = 10u * (unsigned)(suffix - suffixes + 1);
 
@@ -370,7 +368,9 @@ static char *file_path(const char *arg, uint64_t *max)
 
 static int bad_max(const char *arg, struct error *err)
 {
-	return error_set(err, -EINVAL, "%s: max= must be a size of at least 64K, like 10M", arg);
+	return error_set(err, -EINVAL,
+			 "%s: max= must be a size of at least 64K, like 10M, once, at the end",
+			 arg);
 }
 
 static int open_file(struct chardev *c, const char *arg, struct error *err)

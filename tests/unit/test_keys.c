@@ -113,6 +113,8 @@ static void numbers(void **state)
 	assert_int_equal(key_parse_number("4GBB", MiB, &n), -EINVAL);
 	assert_int_equal(key_parse_number("4G", 0, &n), -EINVAL);
 	assert_int_equal(key_parse_number(" 4", MiB, &n), -EINVAL);
+	assert_int_equal(key_parse_number("4 ", MiB, &n), -EINVAL);
+	assert_int_equal(key_parse_number("4 B", MiB, &n), -EINVAL);
 	assert_int_equal(key_parse_number("16777216T", MiB, &n), -ERANGE);
 }
 

@@ -341,6 +341,9 @@ static void test_file_max(void **state)
 	assert_false(chardev_spec_ok("file:a,max=99999999999T"));
 	assert_false(chardev_spec_ok("file:a,max=-1"));
 	assert_false(chardev_spec_ok("file:a,max="));
+	assert_false(chardev_spec_ok("file:a,max=1 "));
+	assert_false(chardev_spec_ok("file:a,max=65536 "));
+	assert_false(chardev_spec_ok("file:a,max=64K,max=64K"));
 	assert_false(chardev_spec_ok("file:,max=1M"));
 	s.back = chardev_open(loop, spec, &front, &err);
 	assert_non_null(s.back);

@@ -40,7 +40,7 @@ int key_parse_number(const char *s, uint64_t unit, uint64_t *out)
 	*out = strtoull(s, &end, 0);
 	if (errno)
 		return -ERANGE;
-	suffix = *end ? strchr(suffixes, *end & ~0x20) : NULL;
+	suffix = memchr(suffixes, *end & ~0x20, strlen(suffixes));
 	if (*end && (!suffix || unit == 0))
 		return -EINVAL;
 	if (suffix) {
