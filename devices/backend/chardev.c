@@ -40,6 +40,7 @@
 #define CHUNK_MAX 64
 #define TYPED_MAX 4096u
 #define DEAF_NS	  1000000000ull
+#define RETRY_NS  200000000ull
 #define MAX_MIN	  (64 * KiB)
 
 /* What was typed on the terminal and the front has not taken. */
@@ -60,6 +61,7 @@ struct chardev {
 	dev_t path_dev;
 	ino_t path_ino;
 	struct ev_source *source, *listen_source;
+	struct ev_timer *refused; /* a client could not be accepted */
 	struct ev_call resume;
 	struct typed *typed; /* NULL: no terminal */
 	bool escaped, paused;
@@ -399,14 +401,26 @@ static int open_null(struct chardev *c, const char *arg, struct error *err)
 	return 0;
 }
 
+static void accept_again(void *arg)
+{
+	struct chardev *c = arg;
+
+	evloop_set_events(c->listen_source, EPOLLIN);
+}
+
 static void on_connect(void *arg, int fd, uint32_t events)
 {
 	struct chardev *c = arg;
 	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
-	if (client < 0)
+	if (client < 0) {
+		/* No descriptor is free, say. The client still waits, and would be reported without
+		 * end. */
+		evloop_set_events(c->listen_source, 0);
+		ev_timer_set(c->refused, evloop_now_ns() + RETRY_NS);
 		return;
+	}
 	/* One at a time: the next waits until this one has left. */
 	evloop_set_events(c->listen_source, 0);
 	if (use_both_ways(c, client) < 0)
@@ -457,6 +471,9 @@ static int open_unix(struct chardev *c, const char *path, struct error *err)
 	}
 	if (!c->path || listen(c->listen_fd, 1) < 0)
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
+	c->refused = evloop_add_timer(c->loop, accept_again, c);
+	if (!c->refused)
+		return error_set(err, -ENOMEM, "out of memory");
 	c->listen_source = evloop_add_fd(c->loop, c->listen_fd, EPOLLIN, on_connect, c);
 	return c->listen_source ? 0 : error_set(err, -errno, "%s: %s", path, strerror(errno));
 }
@@ -568,6 +585,7 @@ void chardev_close(struct chardev *c)
 	evloop_cancel(c->loop, &c->resume);
 	evloop_del_fd(c->source);
 	evloop_del_fd(c->listen_source);
+	evloop_del_timer(c->refused);
 	outq_destroy(&c->out);
 	if (c->typed) {
 		tty_restore();

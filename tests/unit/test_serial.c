@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -253,6 +255,55 @@ static void test_unix_full_queue(void **state)
 	while (n--);
 	close(other);
 	unlink(sa.sun_path);
+	evloop_free(loop);
+}
+
+static uint64_t cpu_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* No descriptor is free: the loop sleeps, and the client is served when there is one again. */
+static void test_unix_no_descriptor(void **state)
+{
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), lowest;
+	struct rlimit before, few;
+	struct error err = { 0 };
+	char spec[128];
+	uint64_t start;
+	unsigned i;
+
+	(void)state;
+	loop = evloop_new();
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "/tmp/test_serial.%d", getpid());
+	snprintf(spec, sizeof(spec), "unix:%s", sa.sun_path);
+	s.back = chardev_open(loop, spec, &front, &err);
+	assert_non_null(s.back);
+	turn(); /* whatever the loop opens, it has opened */
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(write(fd, "h", 1), 1);
+	lowest = dup(fd);
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = (rlim_t)lowest;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	start = cpu_ms();
+	for (i = 0; i < 25; i++)
+		turn();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(cpu_ms() - start < 50);
+	for (i = 0; i < 500 && !s.count; i++)
+		turn();
+	assert_int_equal(in(0), 'h');
+	close(fd);
+	chardev_close(s.back);
+	s.back = NULL;
 	evloop_free(loop);
 }
 
@@ -563,6 +614,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_loopback, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix_full_queue, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unix_no_descriptor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_max, setup, teardown),
