@@ -147,7 +147,8 @@ static void kick(struct disk *d)
 	assert_int_equal(write(d->kick, &one, 8), 8);
 }
 
-/* Waits for everything offered; false when the ring broke or nothing came for 5 s. */
+/* Waits for everything offered; false when the ring broke or nothing came for a minute: the disk
+ * may be another's at the moment. */
 static bool wait_done(struct disk *d)
 {
 	struct pollfd p = { d->call, POLLIN, 0 };
@@ -165,7 +166,7 @@ static bool wait_done(struct disk *d)
 		/* What came before the queue saw the new used_event makes no interrupt. */
 		if (d->r.used_idx != __atomic_load_n(&ring_used(&d->r)->idx, __ATOMIC_ACQUIRE))
 			continue;
-		if (poll(&p, 1, 5000) != 1 || read(d->call, &n, 8) < 0)
+		if (poll(&p, 1, 60000) != 1 || read(d->call, &n, 8) < 0)
 			return false;
 	}
 }
