@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "vmm/core/bus.h"
+#include "vmm/core/hold.h"
 #include "vmm/core/log.h"
 #include "vmm/core/mem.h"
 
@@ -108,12 +109,12 @@ static void fw_cfg_select(struct fw_cfg *f, uint16_t key)
 		it->ref.select(it->ref.arg);
 }
 
-/* Bytes of the selected item from the current offset on. */
-static uint64_t remaining(const struct fw_cfg *f)
+/* Bytes of the selected item from off on. */
+static uint64_t remaining(const struct fw_cfg *f, uint64_t off)
 {
 	const struct item *it = selected(f);
 
-	return it && f->off < it->ref.len ? it->ref.len - f->off : 0;
+	return it && off < it->ref.len ? it->ref.len - off : 0;
 }
 
 /* n of them, at most remaining(), into our memory. */
@@ -131,7 +132,7 @@ static uint8_t next_byte(struct fw_cfg *f)
 {
 	uint8_t b = 0;
 
-	if (remaining(f) && item_read(f, f->off, &b, 1) < 0)
+	if (remaining(f, f->off) && item_read(f, f->off, &b, 1) < 0)
 		b = 0;
 	f->off++;
 	return b;
@@ -157,11 +158,10 @@ static int write_zeros(struct guest_mem *mem, uint64_t gpa, uint64_t len)
 #define MAX_PIECES 8 /* of guest memory: RAM has at most three */
 
 /* From the item straight into guest memory. */
-static int item_to_guest(const struct fw_cfg *f, uint64_t gpa, size_t n)
+static int item_to_guest(const struct fw_cfg *f, uint64_t off, uint64_t gpa, size_t n)
 {
 	struct iovec iov[MAX_PIECES];
 	int pieces = guest_mem_iov(f->mem, GPA(gpa), n, MEM_ACCESS_WRITE, iov, MAX_PIECES), rc = 0;
-	uint64_t off = f->off;
 
 	if (pieces < 0)
 		return -EFAULT;
@@ -172,14 +172,34 @@ static int item_to_guest(const struct fw_cfg *f, uint64_t gpa, size_t n)
 	return rc;
 }
 
-static int dma_read(struct fw_cfg *f, uint64_t gpa, uint32_t len)
+static int piece_read(const struct fw_cfg *f, uint64_t off, uint64_t gpa, uint32_t len)
 {
-	uint64_t have = remaining(f);
+	uint64_t have = remaining(f, off);
 	size_t n = have < len ? have : len;
-	int rc = n ? item_to_guest(f, gpa, n) : 0;
+	int rc = n ? item_to_guest(f, off, gpa, n) : 0;
 
 	/* gpa + n wraps only when the copy above has failed. */
 	return rc < 0 ? rc : write_zeros(f->mem, gpa + n, len - n);
+}
+
+/* A guest may ask for as much as it has memory, with each of its processors. Between two pieces,
+ * one that is wanted elsewhere (a reset, the end) breaks off, which is an error to the guest. */
+#define DMA_PIECE (256 * KiB)
+
+static int dma_read(const struct fw_cfg *f, uint64_t gpa, uint32_t len)
+{
+	uint32_t done = 0, n;
+	int rc = 0;
+
+	while (done < len && rc == 0) {
+		n = len - done < DMA_PIECE ? len - done : DMA_PIECE;
+		/* gpa + done wraps only after a piece that is no guest memory. */
+		rc = piece_read(f, f->off + done, gpa + done, n);
+		done += n;
+		if (rc == 0 && done < len && hold_is_over())
+			rc = -EINTR;
+	}
+	return rc;
 }
 
 static int dma_write(struct fw_cfg *f, uint64_t gpa, uint32_t len)

@@ -96,8 +96,8 @@ writes() {
 writes "what a run writes is written into no disk" "$disk is a disk" --debugcon="$disk"
 writes "nor into an image in use" "/tmp/image is in use" --disk=/tmp/image --serial=file:/tmp/image
 writes "nor into a pipe that nobody reads" "/tmp/fifo: nobody reads it" --stats=/tmp/fifo
-writes "a pid file is no file of another kind" "/tmp/kept is something else" --pidfile=/tmp/kept
-writes "nor a device" "/dev/full is something else" --pidfile=/dev/full
+writes "a pid file is no file of another kind" "/tmp/kept exists and is not a pid file" --pidfile=/tmp/kept
+writes "nor a device" "/dev/full exists and is not a pid file" --pidfile=/dev/full
 writes "and no pipe is an initrd" "/tmp/fifo is not a file" --initrd=/tmp/fifo
 check "all are as before" eval 'cmp /tmp/image /tmp/kept-image && cmp /tmp/kept /etc/hostname && test -c /dev/full'
 perl -MFcntl -e 'sysopen(my $f, shift, O_RDONLY | O_EXCL) or die $!; sleep 60' "$disk" &

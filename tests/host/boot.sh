@@ -20,7 +20,7 @@ says $vmm 60 LISTENS "$OUT/button"
 kill -TERM $vmm
 ends "power button: a listening guest powers off" $vmm 30
 check "power button: by itself, having seen it" grep -qa PRESSED "$OUT/button"
-check "power button: minivmm says that it pressed it" grep -q 'power button pressed' "$OUT/button.log"
+check "power button: minivmm says that it pressed it" grep -q 'power button was pressed' "$OUT/button.log"
 
 # A disk whose startup.nsh shows a variable, sets it and powers off: what the second boot shows was kept.
 var="minivmm -guid 5e1f6a3c-7b1d-4d2f-9a55-3d3c8b1c0a11"
