@@ -74,7 +74,7 @@ e1000=$(bdf e1000)
 give "$e1000"
 minivmm bench passthrough --vfio "$e1000" --json >"$OUT/json" 2>"$OUT/json.log"
 check "a device of another kind: only configuration space, and it is said" \
-	grep -q "no driver for it here" "$OUT/json.log"
+	grep -q "no driver for this device: only its configuration space is read" "$OUT/json.log"
 for want in '"driver": null' '"virtual": true' '"name": "configuration read"' '"exits_to_process": 1.0' \
 	'"p99": [0-9]'; do
 	check "--json has $want" grep -q "$want" "$OUT/json"
