@@ -184,11 +184,14 @@ static void tap_gone(struct virtio_net *n)
 static void net_wait(struct virtio_net *n)
 {
 	const struct virtio_queue *q = n->vdev.queues;
-	/* With a frame in hand only new buffers help. */
+	/* With a frame in hand only new buffers help. That the tap device goes is to be seen even
+	 * then: its driver wakes who waits for urgent data, too (sock_def_readable), of which it
+	 * has none. */
 	struct pollfd p[4] = { { n->wake, POLLIN, 0 },
 			       { n->dead ? -1 : q[RX].kick_fd, POLLIN, 0 },
 			       { n->dead ? -1 : q[TX].kick_fd, POLLIN, 0 },
-			       { n->dead || n->gone || n->rx_len ? -1 : n->tap, POLLIN, 0 } };
+			       { n->dead || n->gone ? -1 : n->tap, n->rx_len ? POLLPRI : POLLIN,
+				 0 } };
 
 	if (poll(p, 4, -1) <= 0)
 		return;

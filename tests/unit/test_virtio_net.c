@@ -169,8 +169,9 @@ static void tap_removed(void **state)
 	struct error err = { 0 };
 	struct virtio_net *n;
 	struct fake_driver d;
-	uint8_t generation;
+	uint8_t generation, frame[300];
 	uint32_t isr = 0;
+	int s;
 	double before;
 
 	(void)state;
@@ -184,6 +185,12 @@ static void tap_removed(void **state)
 	start(&d, 2, 1u << VIRTIO_NET_F_STATUS);
 	assert_int_equal(driver_reg(&d, 0x2006, 2), VIRTIO_NET_S_LINK_UP);
 	generation = (uint8_t)driver_reg(&d, C(config_generation), 1);
+	/* A frame for which the guest has no buffers is in hand. */
+	s = raw_socket();
+	make_frame(frame, sizeof(frame));
+	assert_int_equal(send(s, frame, sizeof(frame), 0), sizeof(frame));
+	close(s);
+	usleep(50000);
 	delete_link(IFNAME);
 	for (unsigned i = 0; i < PATIENCE_MS && driver_reg(&d, 0x2006, 2); i++)
 		usleep(1000);
