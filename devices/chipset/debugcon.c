@@ -41,17 +41,23 @@ static void debugcon_write(void *opaque, uint64_t off, unsigned size, uint64_t v
 
 static const struct io_region_ops debugcon_ops = { debugcon_read, debugcon_write, 1, 1 };
 
+/* The file as a character device's back end; the caller frees it. NULL with *err set. */
+static char *file_spec(const char *file, struct error *err)
+{
+	char *spec = NULL;
+
+	if (asprintf(&spec, "file:%s", file) >= 0)
+		return spec;
+	error_set(err, -ENOMEM, "out of memory");
+	return NULL;
+}
+
 static struct chardev *debugcon_open(struct evloop *loop, const char *file, struct error *err)
 {
 	const struct chardev_front front = { 0 };
-	scoped_free char *spec = NULL;
+	scoped_free char *spec = file_spec(file, err);
 
-	if (asprintf(&spec, "file:%s", file) < 0) {
-		spec = NULL;
-		error_set(err, -ENOMEM, "out of memory");
-		return NULL;
-	}
-	return chardev_open(loop, spec, &front, err);
+	return spec ? chardev_open(loop, spec, &front, err) : NULL;
 }
 
 int debugcon_init(struct debugcon *d, struct bus *pio, struct evloop *loop, const char *file,
@@ -95,14 +101,10 @@ struct debugcon_port {
 /* Looks only: opening the file empties it. */
 static int port_open(struct device *d, const struct device_env *env, struct error *err)
 {
-	scoped_free char *spec = NULL;
+	scoped_free char *spec = file_spec(device_arg(d), err);
 
 	(void)env;
-	if (asprintf(&spec, "file:%s", device_arg(d)) < 0) {
-		spec = NULL;
-		return error_set(err, -ENOMEM, "out of memory");
-	}
-	return chardev_check(spec, err);
+	return spec ? chardev_check(spec, err) : err->code;
 }
 
 static int port_plug(struct device *d, const struct device_env *env, struct error *err)

@@ -444,10 +444,11 @@ static int reset_machine(struct vm *vm, struct error *err)
 
 static bool legacy_vga(const struct config *c)
 {
+	const struct vfio_options *o;
 	unsigned i;
 
-	for (i = 0; i < vfio_count(&c->devices); i++)
-		if (vfio_options(&c->devices, i)->x_vga)
+	for (i = 0; (o = vfio_options(&c->devices, i)); i++)
+		if (o->x_vga)
 			return true;
 	return false;
 }

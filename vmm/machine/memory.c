@@ -34,7 +34,8 @@
 
 static bool wants_prefault(const struct config *c)
 {
-	return c->ram.prefault == CONFIG_ON || (c->ram.prefault == CONFIG_AUTO && vfio_count(&c->devices));
+	return c->ram.prefault == CONFIG_ON ||
+	       (c->ram.prefault == CONFIG_AUTO && vfio_count(&c->devices));
 }
 
 static void set_nodes(const struct vm *vm, struct ram_want *w)
