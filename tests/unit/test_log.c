@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -75,6 +76,44 @@ static void test_waits_at_first(void **state)
 	pthread_join(t, NULL);
 	read_all();
 	assert_non_null(strstr(got, "minivmm: line 2999, which is of the start\n"));
+}
+
+static void *ask_late(void *arg)
+{
+	(void)arg;
+	usleep(200000);
+	kill(getpid(), SIGTERM);
+	return NULL;
+}
+
+/* The start holds the signals that end a machine back until its loop reads them. Nobody reads
+ * stderr, and one of them comes: the rest is dropped. Before, this never came back. */
+static void test_gives_up_when_asked_to_end(void **state)
+{
+	const struct timespec at_once = { 0 };
+	sigset_t set, before;
+	const char *said;
+	pthread_t t;
+	int i;
+
+	(void)state;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, &before);
+	alarm(60);
+	pthread_create(&t, NULL, ask_late, NULL);
+	for (i = 0; i < 2300; i++) /* 90 KiB */
+		log_error("line %d, which is of the start", i);
+	alarm(0);
+	pthread_join(t, NULL);
+	assert_int_equal(sigtimedwait(&set, NULL, &at_once), SIGTERM);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	read_all();
+	assert_null(strstr(got, "line 2299,"));
+	log_error("the next");
+	said = read_new();
+	assert_non_null(strstr(said, " messages were dropped, nobody read them\n"));
+	assert_non_null(strstr(said, "minivmm: the next\n"));
 }
 
 /* Before, this never came back. */
@@ -148,6 +187,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_waits_at_first),
+		T(test_gives_up_when_asked_to_end),
 		T(test_drops_while_running),
 		T(test_waits_a_little_at_the_end),
 		T(test_limit),

@@ -3,10 +3,11 @@
  * Logging: a line is formatted on the caller's stack and leaves in one write(2), so lines of
  * different threads never mix and a vCPU thread never waits for another's.
  *
- * Until log_run() a line waits for whoever reads stderr: an error at the start must arrive. From
- * then on a line may come from a thread that holds a device's lock or from the main loop, so what
- * stderr does not take at once is dropped, and counted in front of the next line that it takes.
- * From log_end() on, all lines together wait up to LAST_MS.
+ * Until log_run() a line waits for whoever reads stderr: an error at the start must arrive. Only a
+ * signal that asks for the end stops the waiting (nbio_write_patiently()). From then on a line may
+ * come from a thread that holds a device's lock or from the main loop, so what stderr does not take
+ * at once is dropped, and counted in front of the next line that it takes. From log_end() on, all
+ * lines together wait up to LAST_MS.
  */
 #include "vmm/core/log.h"
 
@@ -79,17 +80,26 @@ static unsigned log_patience_ms(void)
 	return now < log_out.last_ns ? (unsigned)((log_out.last_ns - now) / 1000000u) : 0;
 }
 
+/* Less than all of it when nobody read it and the end was asked for. What cannot be written at all
+ * (stderr is closed, the disk is full) is lost without a word. */
+static size_t log_write_first(const char *text, size_t len)
+{
+	struct nbio out = nbio_shared(STDERR_FILENO, O_WRONLY);
+	size_t done = nbio_write_patiently(&out, text, len);
+
+	if (done < len && errno != EINTR)
+		done = len;
+	nbio_close(&out);
+	return done;
+}
+
 /* All of it, or false. */
 static bool log_write(const char *text, size_t len, unsigned ms)
 {
 	size_t done;
 
-	if (!log_out.runs) {
-		while (write(STDERR_FILENO, text, len) < 0 && errno == EINTR)
-			;
-		return true;
-	}
-	done = nbio_write_all(&log_out.out, text, len, ms);
+	done = log_out.runs ? nbio_write_all(&log_out.out, text, len, ms)
+			    : log_write_first(text, len);
 	if (done > 0 && done < len)
 		__atomic_store_n(&log_out.torn, true, __ATOMIC_RELAXED);
 	return done == len;

@@ -18,7 +18,8 @@ void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(p
 #define log_info(...)  log_msg(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_msg(LOG_DEBUG, __VA_ARGS__)
 
-/* The guest is about to start: from now on no line waits for whoever reads stderr (log.c). */
+/* The guest is about to start, or the start was told to end: from now on no line waits for whoever
+ * reads stderr (log.c). */
 void log_run(void);
 /* It has ended: lines wait a little. */
 void log_end(void);

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -28,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LOOK_MS	   100
+#define PAUSE_MS   10 /* when poll() says that there is room and write() that there is none */
 #define OPEN_FLAGS (O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
 
 /* A terminal's device, whatever name it was opened by; 0: no terminal. */
@@ -196,6 +199,38 @@ size_t nbio_write_all(struct nbio *n, const void *buf, size_t len, unsigned ms)
 			break;
 		nbio_ready(n->fd, POLLOUT, (int)left);
 		left = end - now_ms();
+	}
+	return done;
+}
+
+static bool end_is_asked(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) == 1 ||
+					 sigismember(&set, SIGINT) == 1 ||
+					 sigismember(&set, SIGHUP) == 1);
+}
+
+size_t nbio_write_patiently(struct nbio *n, const void *buf, size_t len)
+{
+	size_t done = 0;
+	ssize_t ret = 0;
+
+	while (done < len) {
+		bool again = ret == -EAGAIN;
+
+		ret = nbio_write(n, (const char *)buf + done, len - done);
+		if (ret > 0) {
+			done += (size_t)ret;
+			continue;
+		}
+		if (ret != -EAGAIN || end_is_asked()) {
+			errno = ret == -EAGAIN ? EINTR : ret < 0 ? (int)-ret : EIO;
+			break;
+		}
+		if (nbio_ready(n->fd, POLLOUT, LOOK_MS) && again)
+			poll(NULL, 0, PAUSE_MS);
 	}
 	return done;
 }

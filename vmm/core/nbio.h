@@ -38,5 +38,9 @@ ssize_t nbio_write(struct nbio *, const void *, size_t);
 ssize_t nbio_read(struct nbio *, void *, size_t); /* 0: the end */
 /* Writes all of it, or what the other side takes within so many milliseconds; returns how much. */
 size_t nbio_write_all(struct nbio *, const void *, size_t, unsigned ms);
+/* Writes all of it, however long the other side takes. While a machine starts, the signals that end
+ * it (SIGTERM, SIGINT, SIGHUP) are held back; one that is pending ends the waiting. Returns how much
+ * was written. When that is less, errno tells why: EINTR: a signal is pending. */
+size_t nbio_write_patiently(struct nbio *, const void *, size_t);
 
 #endif

@@ -21,6 +21,7 @@
 #include "vmm/core/cleanup.h"
 #include "vmm/core/infile.h"
 #include "vmm/core/log.h"
+#include "vmm/core/nbio.h"
 #include "vmm/machine/machine.h"
 #include "vmm/core/outfile.h"
 
@@ -378,6 +379,7 @@ int machine_dump_dtb(struct vm *vm, struct error *err)
 {
 	const char *path = vm->cfg->dump_dtb;
 	scoped_fd fd = -1;
+	struct nbio out;
 	int rc;
 
 	if (!vm->dtb) {
@@ -388,7 +390,10 @@ int machine_dump_dtb(struct vm *vm, struct error *err)
 	fd = outfile_open(path, true, err);
 	if (fd < 0)
 		return error_prefix(err, "--dump-dtb");
-	if (write(fd, vm->dtb, vm->dtb_size) != (ssize_t)vm->dtb_size)
-		return error_set(err, -errno, "--dump-dtb %s: %s", path, strerror(errno));
-	return 0;
+	out = nbio_own(fd);
+	if (nbio_write_patiently(&out, vm->dtb, vm->dtb_size) == vm->dtb_size)
+		return 0;
+	return error_set(err, -errno, "--dump-dtb %s: %s", path,
+			 errno == EINTR ? "nobody read it, and a signal ended the wait"
+					: strerror(errno));
 }

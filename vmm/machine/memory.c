@@ -10,6 +10,7 @@
  * Threads: main thread.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 
 #include "vfio/options.h"
 #include "vmm/core/log.h"
+#include "vmm/core/nbio.h"
 #include "vmm/machine/machine.h"
 #include "vmm/placement/memlock.h"
 #include "vmm/placement/prefault.h"
@@ -204,7 +206,8 @@ void machine_memory_close(struct vm *vm)
 
 /* ---- waiting for the prefault ---- */
 
-static void show(const struct vm *vm, uint64_t since_ns)
+/* Without waiting: a terminal that was stopped (Ctrl-S) must not keep us from a signal. */
+static void show(const struct vm *vm, struct nbio *out, uint64_t since_ns)
 {
 	double done = (double)prefault_done(vm->prefault), all = (double)vm->ram_size;
 	double seconds = (double)(evloop_now_ns() - since_ns) / 1e9;
@@ -217,7 +220,7 @@ static void show(const struct vm *vm, uint64_t since_ns)
 		     "##############################", BAR_COLUMNS - filled,
 		     "..............................", done / all * 100, all / GiB,
 		     done > 0 ? seconds * (all - done) / done : 0);
-	(void)!write(STDERR_FILENO, line, (size_t)n);
+	nbio_write(out, line, (size_t)n);
 }
 
 /* The serial console may have put the terminal into raw mode by now; for the time of the wait
@@ -248,6 +251,7 @@ static int wait_prefault(struct vm *vm, struct error *err)
 {
 	struct pollfd fds[] = { { .fd = prefault_fd(vm->prefault), .events = POLLIN },
 				{ .fd = vm->signal_fd, .events = POLLIN } };
+	struct nbio out = nbio_shared(STDERR_FILENO, O_WRONLY);
 	bool tty = isatty(STDERR_FILENO), shown = false;
 	uint64_t since = vm->phases.begin;
 	bool stop = false, restore = terminal_signals(true);
@@ -256,18 +260,20 @@ static int wait_prefault(struct vm *vm, struct error *err)
 		poll(fds, 2, !tty ? -1 : shown ? SHOW_EVERY_MS : SHOW_AFTER_MS);
 		stop = fds[1].revents && interrupted(vm);
 		if (tty && !fds[0].revents && !stop) {
-			show(vm, since);
+			show(vm, &out, since);
 			shown = true;
 		}
 	}
 	if (shown) {
-		show(vm, since);
-		(void)!write(STDERR_FILENO, "\n", 1);
+		show(vm, &out, since);
+		nbio_write(&out, "\n", 1);
 	}
+	nbio_close(&out);
 	if (restore)
 		terminal_signals(false);
 	if (!stop)
 		return prefault_finish(vm->prefault, err);
+	log_run(); /* the signal is taken: nothing would end a wait for whoever reads stderr */
 	return error_set(err, -EINTR,
 			 "stopped by a signal with %llu of %llu MiB of memory in place",
 			 (unsigned long long)(prefault_done(vm->prefault) / MiB),
