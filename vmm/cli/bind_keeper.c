@@ -29,6 +29,7 @@ static int bind_all(const struct config *cfg, struct bind_set *bound)
 		memcpy(bdf[i], vfio_options(&cfg->devices, i)->bdf, VFIO_BDF_SIZE);
 	if (bind_devices(&host_here, bdf, n, 0, bound, &err) == 0)
 		return 0;
+	log_end();
 	log_error("--bind: %s", err.text);
 	return -1;
 }
@@ -39,6 +40,7 @@ static int restore_all(struct bind_set *bound)
 	struct error err;
 	int status = 0;
 
+	log_end();
 	while (bound->n > 0) {
 		const char *bdf = bound->dev[--bound->n].bdf;
 
@@ -58,6 +60,7 @@ static void let_go_of_output(void)
 
 	for (fd = 0; null >= 0 && fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);
+	log_run(); /* or it would hold the old one open */
 }
 
 /* The end of the stream comes as soon as that file is closed: the devices may still be open. */
@@ -81,6 +84,8 @@ static _Noreturn void keep(const struct config *cfg, int fd, int machine)
 	setsid();
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	/* So nothing would end a wait for whoever reads stderr, and devices have to go back. */
+	log_run();
 	prctl(PR_SET_NAME, "minivmm-bind");
 	if (bind_all(cfg, &bound) < 0)
 		_exit(1);
