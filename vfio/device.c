@@ -27,6 +27,7 @@
 #include "vfio/rom.h"
 #include "vfio/stats.h"
 #include "vfio/vga.h"
+#include "vfio/host/reset_choice.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/eventfd.h"
 #include "vmm/core/evloop.h"
@@ -402,16 +403,10 @@ bool vfio_pci_has_reset(const struct vfio_pci *v)
 
 bool vfio_pci_has_flr(const struct vfio_pci *v)
 {
-	uint8_t b[4] = { 0 };
+	uint8_t cfg[256];
+	ssize_t n = v->k->ops->region_read(v->k, v->cfg_off, cfg, sizeof(cfg));
 
-	if (v->exp_cap &&
-	    v->k->ops->region_read(v->k, v->cfg_off + v->exp_cap + PCI_EXP_DEVCAP, b, 4) == 4)
-		return pci_get32(b, 0) & PCI_EXP_DEVCAP_FLR;
-	if (v->af_cap &&
-	    v->k->ops->region_read(v->k, v->cfg_off + v->af_cap + PCI_AF_CAP, b, 1) == 1)
-		return (b[0] & (PCI_AF_CAP_TP | PCI_AF_CAP_FLR)) ==
-		       (PCI_AF_CAP_TP | PCI_AF_CAP_FLR);
-	return false;
+	return n > 0 && vfio_reset_has_flr(cfg, (size_t)n);
 }
 
 bool vfio_pci_has_pm_reset(const struct vfio_pci *v)

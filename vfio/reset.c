@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Device reset: what each device will get, and doing it.
- *
- * VFIO_DEVICE_RESET is best where the kernel has a method that really resets the function (FLR, or
- * one of the device's own). A graphics card usually has none; it is reset with everything behind
- * its port, which the kernel allows when all of that is in groups of ours. What remains is power
- * management (D3hot and back), which some devices take for a reset and many do not. The kernel
- * lists its methods in sysfs in the order in which it tries them, so the first says which kind it
- * is.
+ * Device reset: the facts by which vfio/host/reset_choice.c decides what each device will get,
+ * and doing it.
  *
  * A bus reset comes before function resets: the functions that it hits need none of their own. All
  * devices are made quiet before the first reset, because a bus reset hits functions whose turn
@@ -29,12 +23,11 @@
 
 struct entry {
 	struct vfio_reset_device d;
-	enum vfio_reset_how how;
-	char method[16];		       /* what the kernel calls it; "" when not known */
-	struct vfio_pci_dependent_device *hit; /* by a bus reset; NULL: there is none */
+	struct vfio_reset_facts facts;
+	struct vfio_reset_choice choice;
+	struct vfio_pci_dependent_device
+		*hit; /* by a bus reset; NULL: there is none, or not asked */
 	unsigned n_hit;
-	int hit_error;	  /* why there is none: -ENODEV, ... */
-	unsigned foreign; /* a group that a bus reset would hit and that is not ours */
 	bool done;
 };
 
@@ -69,40 +62,47 @@ static int ask_hot_reset(struct entry *e)
 	return 0;
 }
 
-static bool all_ours(const struct vfio_reset *r, struct entry *e)
+static enum vfio_bus_reach reach_of(const struct vfio_reset *r, const struct entry *e,
+				    char foreign[VFIO_BDF_SIZE])
 {
 	unsigned i;
 
 	for (i = 0; i < e->n_hit; i++) {
-		if (r->ops.group_fd(r->ops.opaque, e->hit[i].group_id) < 0) {
-			e->foreign = e->hit[i].group_id;
-			return false;
-		}
+		const struct vfio_pci_dependent_device *h = &e->hit[i];
+
+		if (r->ops.group_fd(r->ops.opaque, h->group_id) >= 0)
+			continue;
+		snprintf(foreign, VFIO_BDF_SIZE, "%04x:%02x:%02x.%x", h->segment & 0xffffu, h->bus,
+			 h->devfn >> 3, h->devfn & 7u);
+		return VFIO_BUS_FOREIGN;
 	}
-	return e->n_hit > 0;
+	if (e->n_hit > 1)
+		return VFIO_BUS_OURS;
+	return e->n_hit ? VFIO_BUS_ALONE : VFIO_BUS_NONE;
 }
 
-/* Whether the kernel's first choice for VFIO_DEVICE_RESET is only power management. */
-static bool first_is_pm(const struct vfio_reset_device *d)
+static int learn_reach(const struct vfio_reset *r, struct entry *e, struct error *err)
 {
-	if (!d->methods)
-		return !d->flr;
-	return strncmp(d->methods, "pm", 2) == 0;
+	int rc = ask_hot_reset(e);
+
+	if (rc == -ENOMEM)
+		return error_set(err, rc, "%s: out of memory", e->d.kernel->name);
+	e->facts.bus = rc == -EPERM ? VFIO_BUS_HOST : reach_of(r, e, e->facts.foreign);
+	return 0;
 }
 
 static int decide(const struct vfio_reset *r, struct entry *e, struct error *err)
 {
-	e->how = VFIO_RESET_FUNCTION;
-	if (e->d.function_reset && !first_is_pm(&e->d))
-		return 0;
-	e->hit_error = ask_hot_reset(e);
-	if (e->hit_error == -ENOMEM)
-		return error_set(err, -ENOMEM, "%s: out of memory", e->d.kernel->name);
-	if (all_ours(r, e))
-		e->how = VFIO_RESET_BUS;
-	else
-		e->how = e->d.function_reset ? VFIO_RESET_PM : VFIO_RESET_NONE;
-	return 0;
+	int rc = 0;
+
+	e->facts = (struct vfio_reset_facts){ .function = e->d.function_reset,
+					      .methods = e->d.methods,
+					      .flr = e->d.flr };
+	if (vfio_reset_needs_bus(&e->facts))
+		rc = learn_reach(r, e, err);
+	e->choice = vfio_reset_choose(&e->facts);
+	e->d.methods = e->facts.methods = NULL; /* the caller's */
+	return rc;
 }
 
 struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *devs, size_t n,
@@ -121,10 +121,6 @@ struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *devs, size_t n
 			vfio_reset_free(r);
 			return NULL;
 		}
-		if (devs[r->n].methods)
-			snprintf(r->e[r->n].method, sizeof(r->e[r->n].method), "%.*s",
-				 (int)strcspn(devs[r->n].methods, " "), devs[r->n].methods);
-		r->e[r->n].d.methods = NULL;
 	}
 	return r;
 }
@@ -144,20 +140,7 @@ void vfio_reset_free(struct vfio_reset *r)
 
 enum vfio_reset_how vfio_reset_how(const struct vfio_reset *r, size_t i)
 {
-	return r->e[i].how;
-}
-
-/* Why a bus reset is none of the choices. */
-static void why_no_bus(const struct entry *e, char *buf, size_t size)
-{
-	if (e->hit)
-		snprintf(buf, size,
-			 "a bus reset would hit IOMMU group %u, which is not given to this guest",
-			 e->foreign);
-	else if (e->hit_error == -EPERM)
-		snprintf(buf, size, "a bus reset would hit devices that the host uses");
-	else
-		snprintf(buf, size, "no port above the device can reset it");
+	return r->e[i].choice.how;
 }
 
 bool vfio_reset_verdict(const struct vfio_reset *r, size_t i, char *buf, size_t size)
@@ -166,10 +149,11 @@ bool vfio_reset_verdict(const struct vfio_reset *r, size_t i, char *buf, size_t 
 	const char *name = e->d.kernel->name;
 	char why[100];
 
-	switch (e->how) {
+	vfio_reset_why_no_bus(&e->facts, why, sizeof(why));
+	switch (e->choice.how) {
 	case VFIO_RESET_FUNCTION:
-		snprintf(buf, size, "%s: resets by itself%s%s", name, e->method[0] ? ", by " : "",
-			 e->method);
+		snprintf(buf, size, "%s: resets by itself%s%s", name,
+			 e->choice.method[0] ? ", by " : "", e->choice.method);
 		return true;
 	case VFIO_RESET_BUS:
 		snprintf(buf, size, "%s: resets with its bus (%u function%s)", name, e->n_hit,
@@ -177,13 +161,13 @@ bool vfio_reset_verdict(const struct vfio_reset *r, size_t i, char *buf, size_t 
 		return true;
 	case VFIO_RESET_PM:
 		snprintf(buf, size,
-			 "%s: resets by power management only, which may leave parts of its state",
-			 name);
+			 "%s: resets by power management only, which may leave parts of its state "
+			 "(%s)",
+			 name, why);
 		return true;
 	case VFIO_RESET_NONE:
 		break;
 	}
-	why_no_bus(e, why, sizeof(why));
 	snprintf(buf, size,
 		 "%s cannot be reset (it has no reset of its own; %s): after a reboot the guest "
 		 "finds it in its old state, and so does the next guest; if the driver then fails, "
@@ -253,7 +237,7 @@ static int reset_one(struct vfio_reset *r, struct entry *e)
 	struct vfio_kernel *k = e->d.kernel;
 	int rc = -ENOTTY;
 
-	if (e->how == VFIO_RESET_BUS)
+	if (e->choice.how == VFIO_RESET_BUS)
 		rc = bus_reset(r, e);
 	/* Also what is left when the bus reset fails. */
 	if (rc < 0 && e->d.function_reset)
@@ -272,7 +256,7 @@ static unsigned reset_each(struct vfio_reset *r, bool buses)
 	size_t i;
 
 	for (i = 0; i < r->n; i++)
-		if (!r->e[i].done && (r->e[i].how == VFIO_RESET_BUS) == buses)
+		if (!r->e[i].done && (r->e[i].choice.how == VFIO_RESET_BUS) == buses)
 			failed += reset_one(r, &r->e[i]) < 0;
 	return failed;
 }
@@ -285,8 +269,8 @@ unsigned vfio_reset_all(struct vfio_reset *r, bool kernel_too)
 	for (i = 0; i < r->n; i++) {
 		if (r->e[i].d.quiesce)
 			r->e[i].d.quiesce(r->e[i].d.opaque);
-		r->e[i].done = r->e[i].how == VFIO_RESET_NONE ||
-			       (kernel_too && r->e[i].how != VFIO_RESET_BUS);
+		r->e[i].done = r->e[i].choice.how == VFIO_RESET_NONE ||
+			       (kernel_too && r->e[i].choice.how != VFIO_RESET_BUS);
 	}
 	failed = reset_each(r, true);
 	failed += reset_each(r, false);

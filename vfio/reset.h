@@ -11,18 +11,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "vfio/host/reset_choice.h"
 #include "vmm/core/error.h"
 
 struct vfio_kernel;
 struct vfio_reset;
-
-/* In the order of preference. */
-enum vfio_reset_how {
-	VFIO_RESET_FUNCTION, /* VFIO_DEVICE_RESET: FLR or a method of the device's own */
-	VFIO_RESET_BUS,	     /* hot reset: everything behind its port, all of which is ours */
-	VFIO_RESET_PM,	     /* VFIO_DEVICE_RESET by D3hot and back: often clears little */
-	VFIO_RESET_NONE,
-};
 
 struct vfio_reset_device {
 	struct vfio_kernel *kernel; /* not owned */

@@ -372,9 +372,71 @@ static void test_reset(void **state)
 	host(OTHER, DEV("under=00:02.0"), "06:00.0 06:00.1",
 	     GOOD_HOST " | driver-ok group-alone reset-bus bars-ok"
 		       " | driver-ok group-alone reset-bus bars-ok");
-	/* Linux before 5.15: there is a reset, and no list of them. */
+	says("reset-bus", "by a reset of its bus", NULL);
+	host(OTHER, DEV("reset=pm,bus under=00:02.0"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-pm bars-ok");
+	says("reset-pm", "would hit 0000:06:00.1, which is not given", "to the same guest");
+	/* Below a bridge of its bus there is one, too. */
+	host(GOOD "pci 00:02.0 class=060400 id=1:1 group=2\n"
+		  "pci 06:01.0 class=060400 id=1:1 group=16 under=00:02.0\n"
+		  "pci 07:00.0 class=020000 id=1:2 group=17 driver=vfio-pci under=06:01.0\n",
+	     DEV("under=00:02.0"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-none bars-ok");
+	says("reset-none", "would hit 0000:07:00.0, which is not given", NULL);
+}
+
+static void test_reset_bus_first(void **state)
+{
+	(void)state;
+	host(OTHER, DEV("reset=bus"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-none bars-ok");
+	says("reset-none", "no port above", NULL);
+	host(GOOD "pci 00:02.0 class=060400 id=1:1 group=2\n", DEV("reset=bus under=00:02.0"),
+	     "06:00.0", GOOD_HOST " | driver-ok group-alone reset-bus bars-ok");
+	/* An administrator wrote the list. */
+	host(OTHER, DEV("reset=bus,flr under=00:02.0"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-ok bars-ok");
+	says("reset-ok", "by flr", NULL);
+	host(OTHER, DEV("reset=bus,pm under=00:02.0"), "06:00.0",
+	     GOOD_HOST " | driver-ok group-alone reset-pm bars-ok");
+}
+
+/* Of a device alone behind its port. cfg: what can be read of its configuration space. */
+static void before_5_15(const uint8_t *cfg, size_t len, const char *want)
+{
+	char ids[1024], path[256];
+	FILE *f;
+
+	forget();
+	make_root(NULL);
+	put_host("%s", GOOD "pci 00:02.0 class=060400 id=1:1 group=2\n" DEV(
+			       "under=00:02.0") "file /sys/bus/pci/devices/0000:06:00.0/reset");
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/0000:06:00.0/config", root);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(cfg, 1, len, f), len);
+	fclose(f);
+	look_at("06:00.0");
+	found(ids, sizeof(ids));
+	assert_string_equal(ids, want);
+}
+
+/* There is a reset, and no list of methods: a run prefers FLR to the bus, and that to the rest. */
+static void test_reset_before_5_15(void **state)
+{
+	uint8_t cfg[256] = { 0 };
+
+	(void)state;
 	host(GOOD, DEV("") "file /sys/bus/pci/devices/0000:06:00.0/reset", "06:00.0",
 	     GOOD_HOST " | driver-ok group-alone reset-ok bars-ok");
+	before_5_15(cfg, sizeof(cfg), GOOD_HOST " | driver-ok group-alone reset-bus bars-ok");
+	cfg[0x06] = 0x10; /* a list of capabilities */
+	cfg[0x34] = 0x40;
+	cfg[0x40] = 0x10; /* PCI Express: device capabilities at 4, FLR in bit 28 */
+	cfg[0x47] = 0x10;
+	before_5_15(cfg, sizeof(cfg), GOOD_HOST " | driver-ok group-alone reset-ok bars-ok");
+	says("reset-ok", "no name for", NULL);
+	before_5_15(cfg, 64, GOOD_HOST " | driver-ok group-alone reset-ok bars-ok");
 }
 
 static void test_bars(void **state)
@@ -451,13 +513,22 @@ static void test_every_finding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_which),	      cmocka_unit_test(test_desktop),
-		cmocka_unit_test(test_rom_content),   cmocka_unit_test(test_screen),
-		cmocka_unit_test(test_groups),	      cmocka_unit_test(test_no_acs),
-		cmocka_unit_test(test_sriov),	      cmocka_unit_test(test_disks),
-		cmocka_unit_test(test_stacks),	      cmocka_unit_test(test_exclusive),
-		cmocka_unit_test(test_route),	      cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_bars),	      cmocka_unit_test(test_numa),
+		cmocka_unit_test(test_which),
+		cmocka_unit_test(test_desktop),
+		cmocka_unit_test(test_rom_content),
+		cmocka_unit_test(test_screen),
+		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_no_acs),
+		cmocka_unit_test(test_sriov),
+		cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_stacks),
+		cmocka_unit_test(test_exclusive),
+		cmocka_unit_test(test_route),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_reset_bus_first),
+		cmocka_unit_test(test_reset_before_5_15),
+		cmocka_unit_test(test_bars),
+		cmocka_unit_test(test_numa),
 		cmocka_unit_test(test_every_finding),
 	};
 

@@ -258,14 +258,23 @@ static void test_verdicts(void **state)
 	assert_true(vfio_reset_verdict(r, 1, text, sizeof(text)));
 	assert_string_equal(text, "0000:02:00.0: resets by itself, by flr");
 	vfio_reset_free(r);
-	owned = 0;
+	owned = 1 << 12;
 	r = make(d, 1);
 	assert_false(vfio_reset_verdict(r, 0, text, sizeof(text)));
 	assert_non_null(strstr(text, "0000:01:00.0 cannot be reset"));
-	assert_non_null(strstr(text, "group 12"));
+	assert_non_null(strstr(text, "0000:01:00.1, which is not given"));
 	vfio_reset_all(r, false);
 	assert_string_equal(story, "gq ga");
+	story[0] = '\0';
 	vfio_reset_free(r);
+	/* Only power management is left: the same reason. */
+	d[0].function_reset = true;
+	d[0].methods = "pm bus";
+	r = make(d, 1);
+	assert_true(vfio_reset_verdict(r, 0, text, sizeof(text)));
+	assert_non_null(strstr(text, "0000:01:00.1, which is not given"));
+	vfio_reset_free(r);
+	d[0].function_reset = false;
 	/* On the root bus there is nothing above that could. */
 	gpu.hit_error = -ENODEV;
 	story[0] = '\0';

@@ -51,7 +51,7 @@ static int plan_reset(struct host_driver *h, const struct sysfs_pci *host, struc
 		.kernel = h->dev->k,
 		.function_reset = vfio_pci_has_reset(h->dev),
 		.methods = host->has_methods ? host->methods : NULL,
-		.flr = vfio_pci_has_flr(h->dev),
+		.flr = !host->has_methods && vfio_pci_has_flr(h->dev),
 		.quiesce = quiesce,
 		.opaque = h->dev,
 	};

@@ -210,7 +210,7 @@ static int plan_reset(struct machine_vfio *v, struct error *err)
 			.kernel = vfio_pci_kernel(v->fn[i].dev),
 			.function_reset = vfio_pci_has_reset(v->fn[i].dev),
 			.methods = v->fn[i].host.has_methods ? v->fn[i].host.methods : NULL,
-			.flr = vfio_pci_has_flr(v->fn[i].dev),
+			.flr = !v->fn[i].host.has_methods && vfio_pci_has_flr(v->fn[i].dev),
 			.quiesce = quiesce,
 			.after = after_reset,
 			.opaque = v->fn[i].dev,

@@ -15,6 +15,7 @@
 #include "vmm/core/hostfs.h"
 #include "vfio/host/preflight/preflight.h"
 #include "vfio/host/preflight/preflight_parts.h"
+#include "vfio/host/reset_choice.h"
 #include "vfio/rom_image.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
@@ -139,52 +140,89 @@ static bool group_is_given(const struct given *g, const struct sysfs_pci *o)
 	return false;
 }
 
-/* A bus can be reset by the bridge above it, and is when all on it goes to this guest. The link of
- * the device leads through that bridge. */
-static bool bus_resets(const struct given *g)
+/* The path of the bridge above the device, which the link of each device below it leads through;
+ * false: it is on a root bus. */
+static bool bridge_path(const struct given *g, char path[PATH_MAX])
 {
-	char target[PATH_MAX], bdf[VFIO_BDF_SIZE], *parent;
-	struct sysfs_addr a = sysfs_addr(g->d->bdf), b;
-	size_t i;
+	char bdf[VFIO_BDF_SIZE], *slash;
 
-	hostfs_target(g->p->root, target, sizeof(target), PCI_DEVICES "/%s", g->d->bdf);
-	parent = strrchr(target, '/');
-	if (!parent)
+	hostfs_target(g->p->root, path, PATH_MAX, PCI_DEVICES "/%s", g->d->bdf);
+	slash = strrchr(path, '/');
+	if (!slash)
 		return false;
-	*parent = '\0';
-	parent = strrchr(target, '/');
-	if (!parent || sysfs_parse_bdf(parent + 1, bdf) < 0)
-		return false;
-	for (i = 0; i < g->p->pci.n; i++) {
-		b = sysfs_addr(g->p->pci.dev[i].bdf);
-		if (a.domain == b.domain && a.bus == b.bus && !group_is_given(g, &g->p->pci.dev[i]))
-			return false;
-	}
-	return true;
+	*slash = '\0';
+	slash = strrchr(path, '/');
+	return slash && sysfs_parse_bdf(slash + 1, bdf) == 0;
 }
 
-/* As vfio/reset.c decides: the kernel's first choice, but a bus reset before power management. The
- * kernel lists "bus" by what was there when it found the device, often before its neighbours. */
+/* What a reset by the bridge above would hit: all that is below it. */
+static enum vfio_bus_reach bus_reach(const struct given *g, char foreign[VFIO_BDF_SIZE])
+{
+	char bridge[PATH_MAX], other[PATH_MAX];
+	enum vfio_bus_reach reach = VFIO_BUS_ALONE;
+	size_t i, len;
+
+	if (!bridge_path(g, bridge))
+		return VFIO_BUS_NONE;
+	len = strlen(bridge);
+	for (i = 0; i < g->p->pci.n; i++) {
+		const struct sysfs_pci *o = &g->p->pci.dev[i];
+
+		hostfs_target(g->p->root, other, sizeof(other), PCI_DEVICES "/%s", o->bdf);
+		if (strncmp(other, bridge, len) != 0 || other[len] != '/')
+			continue;
+		if (o->group < 0)
+			return VFIO_BUS_HOST;
+		if (!group_is_given(g, o)) {
+			memcpy(foreign, o->bdf, VFIO_BDF_SIZE);
+			return VFIO_BUS_FOREIGN;
+		}
+		if (i != g->at)
+			reach = VFIO_BUS_OURS;
+	}
+	return reach;
+}
+
+/* As VFIO finds out by trying when it opens the device. A file without "bus" alone in it names a
+ * method that works; so does any for a device that is alone on its bus. */
+static bool function_resets(const struct given *g, enum vfio_bus_reach reach)
+{
+	if (!g->d->has_methods)
+		return hostfs_exists(g->p->root, PCI_DEVICES "/%s/reset", g->d->bdf);
+	return g->d->methods[0] && (reach == VFIO_BUS_ALONE || strcmp(g->d->methods, "bus") != 0);
+}
+
+/* Only root sees the whole of it. Whoever does not is told the better: that there is a reset. */
+static bool has_flr(const struct given *g)
+{
+	uint8_t cfg[256];
+	long n = hostfs_bytes(g->p->root, cfg, sizeof(cfg), PCI_DEVICES "/%s/config", g->d->bdf);
+
+	return n < (long)sizeof(cfg) || vfio_reset_has_flr(cfg, sizeof(cfg));
+}
+
+/* A run makes the same choice, from what VFIO says. */
 static void check_reset(const struct given *g)
 {
-	const char *methods = g->d->methods;
-	bool pm = strncmp(methods, "pm", 2) == 0, bus = strncmp(methods, "bus", 3) == 0;
-	char first[32];
+	struct vfio_reset_facts f = { .methods = g->d->has_methods ? g->d->methods : NULL };
+	struct vfio_reset_choice c;
+	char why[100];
 
-	snprintf(first, sizeof(first), "%.*s", (int)strcspn(methods, " "), methods);
-	if (first[0] && !pm && !bus)
-		preflight_say(g->p, PREFLIGHT_RESET_OK, first);
-	else if (bus_resets(g))
+	f.bus = bus_reach(g, f.foreign);
+	f.function = function_resets(g, f.bus);
+	f.flr = !f.methods && f.function && has_flr(g);
+	c = vfio_reset_choose(&f);
+	vfio_reset_why_no_bus(&f, why, sizeof(why));
+	if (c.how == VFIO_RESET_BUS || strcmp(c.method, "bus") == 0)
 		preflight_say(g->p, PREFLIGHT_RESET_BUS);
-	else if (pm)
-		preflight_say(g->p, PREFLIGHT_RESET_PM);
-	else if (!g->d->has_methods &&
-		 hostfs_exists(g->p->root, PCI_DEVICES "/%s/reset", g->d->bdf))
-		/* Before Linux 5.15. */
+	else if (c.how == VFIO_RESET_FUNCTION)
 		preflight_say(g->p, PREFLIGHT_RESET_OK,
-			      "a method that this kernel gives no name for");
+			      c.method[0] ? c.method
+					  : "a method that this kernel gives no name for");
 	else
-		preflight_say(g->p, PREFLIGHT_RESET_NONE);
+		preflight_say(g->p,
+			      c.how == VFIO_RESET_PM ? PREFLIGHT_RESET_PM : PREFLIGHT_RESET_NONE,
+			      why);
 }
 
 /* ---- memory ---- */

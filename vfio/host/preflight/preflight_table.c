@@ -163,12 +163,13 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 	[PREFLIGHT_RESET_OK] = { "reset-ok", "reset", OK, "by {1}", NULL },
 	[PREFLIGHT_RESET_BUS] = { "reset-bus", "reset", OK, "by a reset of its bus", NULL },
 	[PREFLIGHT_RESET_PM] = { "reset-pm", "reset", WARNING,
-				 "by power management only, which may leave parts of its state",
-				 "give all functions of its bus to one guest: then the bus can be "
-				 "reset" },
+				 "by power management only, which may leave parts of its state: "
+				 "{1}",
+				 "if that names a device, give it to the same guest: then the bus "
+				 "can be reset" },
 	[PREFLIGHT_RESET_NONE] = { "reset-none", "reset", WARNING,
-				   "not possible: after a reboot of the guest the device may not "
-				   "work",
+				   "not possible ({1}): after a reboot of the guest the device may "
+				   "not work",
 				   "power the guest off instead of rebooting; if the device then "
 				   "fails, reboot the host" },
 
