@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "firmware/acpi/acpi_aml.h"
+#include "firmware/bytes.h"
 #include "devices/chipset/fw_cfg.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/mem.h"
@@ -94,7 +94,7 @@ static_assert(sizeof(struct bios) == 0x18 && sizeof(struct system) == 0x1b &&
 	      "DSP0134 3.4");
 
 /* Appends a structure of sizeof(*s) bytes with its strings (the last NULL). */
-static void emit(struct aml *a, void *s, size_t len, uint8_t type, unsigned i,
+static void emit(struct bytes *a, void *s, size_t len, uint8_t type, unsigned i,
 		 const char *const *strings)
 {
 	struct head *h = s;
@@ -102,18 +102,18 @@ static void emit(struct aml *a, void *s, size_t len, uint8_t type, unsigned i,
 	h->type = type;
 	h->length = (uint8_t)len;
 	h->handle = htole16(HANDLE(type, i));
-	aml_bytes(a, s, len);
+	bytes_put(a, s, len);
 	if (!strings || !*strings)
-		aml_u8(a, 0);
+		bytes_u8(a, 0);
 	for (; strings && *strings; strings++)
-		aml_bytes(a, *strings, strlen(*strings) + 1);
-	aml_u8(a, 0);
+		bytes_put(a, *strings, strlen(*strings) + 1);
+	bytes_u8(a, 0);
 }
 
 #define EMIT(a, s, type, i, ...) \
 	emit(a, &(s), sizeof(s), type, i, (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
 
-static void emit_machine(struct aml *a, const struct smbios_config *c)
+static void emit_machine(struct bytes *a, const struct smbios_config *c)
 {
 	struct bios b = { .vendor = 1,
 			  .version = 2,
@@ -145,7 +145,7 @@ static uint8_t count8(unsigned n)
 	return n < 255 ? (uint8_t)n : 255;
 }
 
-static void emit_processors(struct aml *a, const struct smbios_config *c)
+static void emit_processors(struct bytes *a, const struct smbios_config *c)
 {
 	unsigned threads = c->cores * c->threads;
 
@@ -175,7 +175,7 @@ static void emit_processors(struct aml *a, const struct smbios_config *c)
 }
 
 /* One memory range (7.20); addresses beyond 4 TiB only fit the extended fields. */
-static void emit_range(struct aml *a, unsigned i, uint64_t base, uint64_t size)
+static void emit_range(struct bytes *a, unsigned i, uint64_t base, uint64_t size)
 {
 	struct mem_mapped m = { .array = htole16(HANDLE(16, 0)), .partition = 1 };
 	uint64_t last;
@@ -194,7 +194,7 @@ static void emit_range(struct aml *a, unsigned i, uint64_t base, uint64_t size)
 	EMIT(a, m, 19, i);
 }
 
-static void emit_memory(struct aml *a, const struct smbios_config *c)
+static void emit_memory(struct bytes *a, const struct smbios_config *c)
 {
 	uint64_t total = c->low + c->high, mib = total / MiB; /* RAM sizes: nowhere near 2^64 */
 	struct mem_array arr = { .location = 1,
@@ -246,7 +246,7 @@ static void make_anchor(uint8_t out[SMBIOS_ANCHOR_SIZE], size_t len, uint64_t ad
 
 int smbios_build(struct smbios_blobs *b, const struct smbios_config *c)
 {
-	struct aml a = { .buf = b->tables, .cap = sizeof(b->tables) };
+	struct bytes a = { .buf = b->tables, .cap = sizeof(b->tables) };
 	struct boot_info boot = { .status = 0 };
 	struct head end = { 0 };
 

@@ -155,13 +155,13 @@ static_assert(sizeof(struct rsdp) == ACPI_RSDP_SIZE, "ACPI 6.5, 5.2.5.3");
 
 struct builder {
 	struct acpi_blobs *b;
-	struct aml a; /* over b->tables */
+	struct bytes a; /* over b->tables */
 	uint32_t table[MAX_TABLES];
 	unsigned n_tables;
 	bool script_full;
 };
 
-#define APPEND(bld, value) aml_bytes(&(bld)->a, &(value), sizeof(value))
+#define APPEND(bld, value) bytes_put(&(bld)->a, &(value), sizeof(value))
 
 static void pointer(struct builder *bld, const char *in, uint32_t off, uint8_t size)
 {
@@ -191,7 +191,7 @@ static struct header make_header(const char *signature, uint8_t revision)
 static uint32_t table_start(struct builder *bld, size_t align)
 {
 	while (bld->a.len % align && !bld->a.overflow)
-		aml_u8(&bld->a, 0);
+		bytes_u8(&bld->a, 0);
 	return (uint32_t)bld->a.len;
 }
 
@@ -319,8 +319,8 @@ static void build_madt(struct builder *bld, const struct acpi_config *c)
 	struct lapic_nmi nmi = { 4, sizeof(nmi), 0xff, 0, 1 };
 	uint32_t at = table_begin(bld, "APIC", 3);
 
-	aml_u32(&bld->a, LAPIC_BASE);
-	aml_u32(&bld->a, 1); /* there is a pair of 8259s too */
+	bytes_u32(&bld->a, LAPIC_BASE);
+	bytes_u32(&bld->a, 1); /* there is a pair of 8259s too */
 	for (unsigned i = 0; i < c->n_cpus; i++)
 		madt_cpu(bld, i, c->cpus[i].apic_id);
 	APPEND(bld, io);
@@ -344,7 +344,7 @@ static void build_mcfg(struct builder *bld, const struct acpi_config *c)
 				.last_bus = (uint8_t)(c->ecam_size / MiB - 1) };
 	uint32_t at = table_begin(bld, "MCFG", 1);
 
-	aml_u64(&bld->a, 0);
+	bytes_u64(&bld->a, 0);
 	APPEND(bld, e);
 	table_end(bld, at, true);
 }
@@ -371,8 +371,8 @@ static void build_srat(struct builder *bld, const struct acpi_config *c)
 {
 	uint32_t at = table_begin(bld, "SRAT", 3);
 
-	aml_u32(&bld->a, 1); /* reserved, 1 for backward compatibility */
-	aml_u64(&bld->a, 0);
+	bytes_u32(&bld->a, 1); /* reserved, 1 for backward compatibility */
+	bytes_u64(&bld->a, 0);
 	for (unsigned i = 0; i < c->n_cpus; i++)
 		srat_cpu(bld, &c->cpus[i]);
 	for (unsigned i = 0; i < c->n_memory; i++) {
@@ -392,8 +392,8 @@ static void build_slit(struct builder *bld, const struct acpi_config *c)
 {
 	uint32_t at = table_begin(bld, "SLIT", 1);
 
-	aml_u64(&bld->a, c->n_nodes);
-	aml_bytes(&bld->a, c->distance, (size_t)c->n_nodes * c->n_nodes);
+	bytes_u64(&bld->a, c->n_nodes);
+	bytes_put(&bld->a, c->distance, (size_t)c->n_nodes * c->n_nodes);
 	table_end(bld, at, true);
 }
 
@@ -406,7 +406,7 @@ static uint32_t build_root(struct builder *bld, const char *signature, uint8_t e
 		uint64_t v = htole64(bld->table[i]);
 
 		pointer(bld, ACPI_FILE_TABLES, (uint32_t)bld->a.len, entry);
-		aml_bytes(&bld->a, &v, entry);
+		bytes_put(&bld->a, &v, entry);
 	}
 	table_end(bld, at, false);
 	return at;

@@ -18,92 +18,59 @@
 #define OP_EXT	   0x5b
 #define OP_DEVICE  0x82 /* after OP_EXT */
 
-void aml_bytes(struct aml *a, const void *p, size_t n)
-{
-	if (a->overflow || n > a->cap - a->len) {
-		a->overflow = true;
-		return;
-	}
-	memcpy(a->buf + a->len, p, n);
-	a->len += n;
-}
-
-void aml_u8(struct aml *a, uint8_t v)
-{
-	aml_bytes(a, &v, 1);
-}
-
-void aml_u16(struct aml *a, uint16_t v)
-{
-	aml_u8(a, (uint8_t)v);
-	aml_u8(a, (uint8_t)(v >> 8));
-}
-
-void aml_u32(struct aml *a, uint32_t v)
-{
-	aml_u16(a, (uint16_t)v);
-	aml_u16(a, (uint16_t)(v >> 16));
-}
-
-void aml_u64(struct aml *a, uint64_t v)
-{
-	aml_u32(a, (uint32_t)v);
-	aml_u32(a, (uint32_t)(v >> 32));
-}
-
 /* One segment, padded with underscores; returns what follows it. */
-static const char *name_segment(struct aml *a, const char *s)
+static const char *name_segment(struct bytes *a, const char *s)
 {
 	unsigned n = 0;
 
 	for (; n < 4 && *s && *s != '.'; n++)
-		aml_u8(a, (uint8_t)*s++);
+		bytes_u8(a, (uint8_t)*s++);
 	for (; n < 4; n++)
-		aml_u8(a, '_');
+		bytes_u8(a, '_');
 	return *s == '.' ? s + 1 : s;
 }
 
-void aml_path(struct aml *a, const char *path)
+void aml_path(struct bytes *a, const char *path)
 {
 	unsigned segments = 1;
 
 	if (*path == '\\')
-		aml_u8(a, (uint8_t)*path++);
+		bytes_u8(a, (uint8_t)*path++);
 	for (const char *p = path; *p; p++)
 		segments += *p == '.';
 	if (segments == 2) {
-		aml_u8(a, OP_DUAL);
+		bytes_u8(a, OP_DUAL);
 	} else if (segments > 2) {
-		aml_u8(a, OP_MULTI);
-		aml_u8(a, (uint8_t)segments);
+		bytes_u8(a, OP_MULTI);
+		bytes_u8(a, (uint8_t)segments);
 	}
 	while (segments--)
 		path = name_segment(a, path);
 }
 
-void aml_int(struct aml *a, uint64_t v)
+void aml_int(struct bytes *a, uint64_t v)
 {
 	if (v <= 1) {
-		aml_u8(a, (uint8_t)v); /* ZeroOp, OneOp */
+		bytes_u8(a, (uint8_t)v); /* ZeroOp, OneOp */
 	} else if (v <= UINT8_MAX) {
-		aml_u8(a, OP_BYTE);
-		aml_u8(a, (uint8_t)v);
+		bytes_u8(a, OP_BYTE);
+		bytes_u8(a, (uint8_t)v);
 	} else if (v <= UINT16_MAX) {
-		aml_u8(a, OP_WORD);
-		aml_u16(a, (uint16_t)v);
+		bytes_u8(a, OP_WORD);
+		bytes_u16(a, (uint16_t)v);
 	} else if (v <= UINT32_MAX) {
-		aml_u8(a, OP_DWORD);
-		aml_u32(a, (uint32_t)v);
+		bytes_u8(a, OP_DWORD);
+		bytes_u32(a, (uint32_t)v);
 	} else {
-		aml_u8(a, OP_QWORD);
-		aml_u64(a, v);
+		bytes_u8(a, OP_QWORD);
+		bytes_u64(a, v);
 	}
 }
 
-void aml_string(struct aml *a, const char *s)
+void aml_string(struct bytes *a, const char *s)
 {
-	aml_u8(a, OP_STRING);
-	aml_bytes(a, s, strlen(s) + 1);
+	bytes_u8(a, OP_STRING);
+	bytes_put(a, s, strlen(s) + 1);
 }
 
 static unsigned hex(char c)
@@ -111,25 +78,25 @@ static unsigned hex(char c)
 	return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'A' + 10);
 }
 
-void aml_eisaid(struct aml *a, const char id[8])
+void aml_eisaid(struct bytes *a, const char id[8])
 {
 	/* Three letters in five bits each, four hex digits; big-endian (ACPI 6.5, 19.3.4). */
 	uint32_t v = (uint32_t)(id[0] - '@') << 26 | (uint32_t)(id[1] - '@') << 21 |
 		     (uint32_t)(id[2] - '@') << 16 | hex(id[3]) << 12 | hex(id[4]) << 8 |
 		     hex(id[5]) << 4 | hex(id[6]);
 
-	aml_u8(a, OP_DWORD);
-	aml_u32(a, __builtin_bswap32(v));
+	bytes_u8(a, OP_DWORD);
+	bytes_u32(a, __builtin_bswap32(v));
 }
 
-size_t aml_open(struct aml *a)
+size_t aml_open(struct bytes *a)
 {
 	return a->len;
 }
 
 /* PkgLength counts itself (ACPI 6.5, 20.2.4): one byte up to 63, else a count and a nibble, then
  * bytes. */
-void aml_close(struct aml *a, size_t mark)
+void aml_close(struct bytes *a, size_t mark)
 {
 	size_t body = a->len - mark, total;
 	unsigned n = body + 1 < 0x40 ? 1 : body + 2 < 0x1000 ? 2 : body + 3 < 0x100000 ? 3 : 4;
@@ -148,98 +115,98 @@ void aml_close(struct aml *a, size_t mark)
 	a->len += n;
 }
 
-size_t aml_scope(struct aml *a, const char *path)
+size_t aml_scope(struct bytes *a, const char *path)
 {
 	size_t mark;
 
-	aml_u8(a, OP_SCOPE);
+	bytes_u8(a, OP_SCOPE);
 	mark = aml_open(a);
 	aml_path(a, path);
 	return mark;
 }
 
-size_t aml_device(struct aml *a, const char *name)
+size_t aml_device(struct bytes *a, const char *name)
 {
 	size_t mark;
 
-	aml_u8(a, OP_EXT);
-	aml_u8(a, OP_DEVICE);
+	bytes_u8(a, OP_EXT);
+	bytes_u8(a, OP_DEVICE);
 	mark = aml_open(a);
 	aml_path(a, name);
 	return mark;
 }
 
-size_t aml_method(struct aml *a, const char *name, unsigned args, bool serialized)
+size_t aml_method(struct bytes *a, const char *name, unsigned args, bool serialized)
 {
 	size_t mark;
 
-	aml_u8(a, OP_METHOD);
+	bytes_u8(a, OP_METHOD);
 	mark = aml_open(a);
 	aml_path(a, name);
-	aml_u8(a, (uint8_t)(args | (serialized ? 8 : 0)));
+	bytes_u8(a, (uint8_t)(args | (serialized ? 8 : 0)));
 	return mark;
 }
 
-size_t aml_package(struct aml *a, unsigned elements)
+size_t aml_package(struct bytes *a, unsigned elements)
 {
 	size_t mark;
 
-	aml_u8(a, OP_PACKAGE);
+	bytes_u8(a, OP_PACKAGE);
 	mark = aml_open(a);
-	aml_u8(a, (uint8_t)elements);
+	bytes_u8(a, (uint8_t)elements);
 	return mark;
 }
 
-void aml_name(struct aml *a, const char *name)
+void aml_name(struct bytes *a, const char *name)
 {
-	aml_u8(a, OP_NAME);
+	bytes_u8(a, OP_NAME);
 	aml_path(a, name);
 }
 
-size_t aml_name_package(struct aml *a, const char *name, unsigned elements)
+size_t aml_name_package(struct bytes *a, const char *name, unsigned elements)
 {
 	aml_name(a, name);
 	return aml_package(a, elements);
 }
 
-void aml_name_int(struct aml *a, const char *name, uint64_t v)
+void aml_name_int(struct bytes *a, const char *name, uint64_t v)
 {
 	aml_name(a, name);
 	aml_int(a, v);
 }
 
-void aml_name_eisaid(struct aml *a, const char *name, const char id[8])
+void aml_name_eisaid(struct bytes *a, const char *name, const char id[8])
 {
 	aml_name(a, name);
 	aml_eisaid(a, id);
 }
 
-void aml_name_string(struct aml *a, const char *name, const char *s)
+void aml_name_string(struct bytes *a, const char *name, const char *s)
 {
 	aml_name(a, name);
 	aml_string(a, s);
 }
 
-struct aml_resources aml_resources_open(struct aml *a, const char *name)
+struct aml_resources aml_resources_open(struct bytes *a, const char *name)
 {
 	struct aml_resources r;
 
 	aml_name(a, name);
-	aml_u8(a, OP_BUFFER);
+	bytes_u8(a, OP_BUFFER);
 	r.mark = aml_open(a);
-	aml_u8(a, OP_WORD);
+	bytes_u8(a, OP_WORD);
 	r.size_at = a->len;
-	aml_u16(a, 0);
+	bytes_u16(a, 0);
 	r.data = a->len;
 	return r;
 }
 
-void aml_resources_close(struct aml *a, struct aml_resources r)
+void aml_resources_close(struct bytes *a, struct aml_resources r)
 {
 	size_t n;
 
-	aml_u8(a, 0x79); /* end tag; checksum 0 means none */
-	aml_u8(a, 0);
+	bytes_u8(a, 0x79); /* end tag; checksum 0 means none */
+	bytes_u8(a, 0);
 	if (a->overflow)
 		return;
 	n = a->len - r.data;
@@ -248,29 +215,29 @@ void aml_resources_close(struct aml *a, struct aml_resources r)
 	aml_close(a, r.mark);
 }
 
-void aml_res_io(struct aml *a, uint16_t base, uint8_t len)
+void aml_res_io(struct bytes *a, uint16_t base, uint8_t len)
 {
-	aml_u8(a, 0x47);
-	aml_u8(a, 1); /* 16-bit decode */
-	aml_u16(a, base);
-	aml_u16(a, base);
-	aml_u8(a, 1);
-	aml_u8(a, len);
+	bytes_u8(a, 0x47);
+	bytes_u8(a, 1); /* 16-bit decode */
+	bytes_u16(a, base);
+	bytes_u16(a, base);
+	bytes_u8(a, 1);
+	bytes_u8(a, len);
 }
 
-void aml_res_irq(struct aml *a, unsigned irq)
+void aml_res_irq(struct bytes *a, unsigned irq)
 {
-	aml_u8(a, 0x22); /* without the flags byte: edge, high, exclusive */
-	aml_u16(a, (uint16_t)(1u << irq));
+	bytes_u8(a, 0x22); /* without the flags byte: edge, high, exclusive */
+	bytes_u16(a, (uint16_t)(1u << irq));
 }
 
-void aml_res_mem32_fixed(struct aml *a, uint32_t base, uint32_t len)
+void aml_res_mem32_fixed(struct bytes *a, uint32_t base, uint32_t len)
 {
-	aml_u8(a, 0x86);
-	aml_u16(a, 9);
-	aml_u8(a, 1); /* read-write */
-	aml_u32(a, base);
-	aml_u32(a, len);
+	bytes_u8(a, 0x86);
+	bytes_u16(a, 9);
+	bytes_u8(a, 1); /* read-write */
+	bytes_u32(a, base);
+	bytes_u32(a, len);
 }
 
 #define RES_MEM	     0
@@ -278,52 +245,52 @@ void aml_res_mem32_fixed(struct aml *a, uint32_t base, uint32_t len)
 #define RES_BUS	     2
 #define RES_PRODUCER 0x0c /* min and max fixed, positive decode, producer */
 
-static void address_space_head(struct aml *a, uint8_t tag, uint16_t len, uint8_t type,
+static void address_space_head(struct bytes *a, uint8_t tag, uint16_t len, uint8_t type,
 			       uint8_t type_flags)
 {
-	aml_u8(a, tag);
-	aml_u16(a, len);
-	aml_u8(a, type);
-	aml_u8(a, RES_PRODUCER);
-	aml_u8(a, type_flags);
+	bytes_u8(a, tag);
+	bytes_u16(a, len);
+	bytes_u8(a, type);
+	bytes_u8(a, RES_PRODUCER);
+	bytes_u8(a, type_flags);
 }
 
-static void word_space(struct aml *a, uint8_t type, uint8_t type_flags, uint16_t min, uint16_t max)
+static void word_space(struct bytes *a, uint8_t type, uint8_t type_flags, uint16_t min, uint16_t max)
 {
 	address_space_head(a, 0x88, 13, type, type_flags);
-	aml_u16(a, 0);
-	aml_u16(a, min);
-	aml_u16(a, max);
-	aml_u16(a, 0);
-	aml_u16(a, (uint16_t)(max - min + 1));
+	bytes_u16(a, 0);
+	bytes_u16(a, min);
+	bytes_u16(a, max);
+	bytes_u16(a, 0);
+	bytes_u16(a, (uint16_t)(max - min + 1));
 }
 
-void aml_res_bus(struct aml *a, uint16_t min, uint16_t max)
+void aml_res_bus(struct bytes *a, uint16_t min, uint16_t max)
 {
 	word_space(a, RES_BUS, 0, min, max);
 }
 
-void aml_res_word_io(struct aml *a, uint16_t min, uint16_t max)
+void aml_res_word_io(struct bytes *a, uint16_t min, uint16_t max)
 {
 	word_space(a, RES_IO, 3 /* ISA and non-ISA ranges */, min, max);
 }
 
-void aml_res_dword_mem(struct aml *a, uint32_t min, uint32_t max, bool cacheable)
+void aml_res_dword_mem(struct bytes *a, uint32_t min, uint32_t max, bool cacheable)
 {
 	address_space_head(a, 0x87, 23, RES_MEM, cacheable ? 3 : 1);
-	aml_u32(a, 0);
-	aml_u32(a, min);
-	aml_u32(a, max);
-	aml_u32(a, 0);
-	aml_u32(a, max - min + 1);
+	bytes_u32(a, 0);
+	bytes_u32(a, min);
+	bytes_u32(a, max);
+	bytes_u32(a, 0);
+	bytes_u32(a, max - min + 1);
 }
 
-void aml_res_qword_mem(struct aml *a, uint64_t min, uint64_t max)
+void aml_res_qword_mem(struct bytes *a, uint64_t min, uint64_t max)
 {
 	address_space_head(a, 0x8a, 43, RES_MEM, 3);
-	aml_u64(a, 0);
-	aml_u64(a, min);
-	aml_u64(a, max);
-	aml_u64(a, 0);
-	aml_u64(a, max - min + 1);
+	bytes_u64(a, 0);
+	bytes_u64(a, min);
+	bytes_u64(a, max);
+	bytes_u64(a, 0);
+	bytes_u64(a, max - min + 1);
 }

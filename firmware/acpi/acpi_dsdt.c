@@ -32,16 +32,16 @@
 static const uint8_t osc_uuid[16] = { 0x5b, 0x4d, 0xdb, 0x33, 0xf7, 0x1f, 0x1c, 0x40,
 				      0x96, 0x57, 0x74, 0x41, 0xc0, 0x3d, 0xd7, 0x66 };
 
-static void ops(struct aml *a, const uint8_t *p, size_t n)
+static void ops(struct bytes *a, const uint8_t *p, size_t n)
 {
-	aml_bytes(a, p, n);
+	bytes_put(a, p, n);
 }
 
 #define OPS(a, ...) \
 	ops(a, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 /* CreateDWordField(Arg3, offset, name) */
-static void arg3_field(struct aml *a, uint8_t offset, const char *name)
+static void arg3_field(struct bytes *a, uint8_t offset, const char *name)
 {
 	OPS(a, OP_DWFIELD, ARG3);
 	aml_int(a, offset);
@@ -49,7 +49,7 @@ static void arg3_field(struct aml *a, uint8_t offset, const char *name)
 }
 
 /* name |= bits */
-static void or_into(struct aml *a, const char *name, uint8_t bits)
+static void or_into(struct bytes *a, const char *name, uint8_t bits)
 {
 	OPS(a, OP_OR);
 	aml_path(a, name);
@@ -58,19 +58,19 @@ static void or_into(struct aml *a, const char *name, uint8_t bits)
 }
 
 /* Arg0 == ToUUID(...) */
-static void osc_is_pci(struct aml *a)
+static void osc_is_pci(struct bytes *a)
 {
 	size_t mark;
 
 	OPS(a, OP_LEQUAL, ARG0, OP_BUFFER);
 	mark = aml_open(a);
 	aml_int(a, sizeof(osc_uuid));
-	aml_bytes(a, osc_uuid, sizeof(osc_uuid));
+	bytes_put(a, osc_uuid, sizeof(osc_uuid));
 	aml_close(a, mark);
 }
 
 /* CDW3 becomes what was asked for and is granted. */
-static void osc_grant(struct aml *a)
+static void osc_grant(struct bytes *a)
 {
 	size_t mark;
 
@@ -96,7 +96,7 @@ static void osc_grant(struct aml *a)
 	aml_path(a, "CDW3");
 }
 
-static void pci_osc(struct aml *a)
+static void pci_osc(struct bytes *a)
 {
 	size_t method = aml_method(a, "_OSC", 4, true), mark;
 
@@ -114,14 +114,14 @@ static void pci_osc(struct aml *a)
 	aml_close(a, method);
 }
 
-static void window32(struct aml *a, uint64_t base, uint64_t end)
+static void window32(struct bytes *a, uint64_t base, uint64_t end)
 {
 	if (base < end)
 		aml_res_dword_mem(a, (uint32_t)base, (uint32_t)(end - 1), false);
 }
 
 /* The 32-bit window without ECAM, which the root bridge does not forward. */
-static void windows32(struct aml *a, const struct acpi_config *c)
+static void windows32(struct bytes *a, const struct acpi_config *c)
 {
 	uint64_t ecam_end = c->ecam_base + c->ecam_size; /* acpi_build() checked both ranges */
 
@@ -134,7 +134,7 @@ static void windows32(struct aml *a, const struct acpi_config *c)
 	window32(a, ecam_end, c->mmio32_end);
 }
 
-static void pci_crs(struct aml *a, const struct acpi_config *c)
+static void pci_crs(struct bytes *a, const struct acpi_config *c)
 {
 	struct aml_resources r = aml_resources_open(a, "_CRS");
 
@@ -150,7 +150,7 @@ static void pci_crs(struct aml *a, const struct acpi_config *c)
 }
 
 /* Fixed GSIs, no link devices: Package { slot << 16 | 0xffff, pin, 0, gsi } (ACPI 6.5, 6.2.13). */
-static void pci_prt(struct aml *a)
+static void pci_prt(struct bytes *a)
 {
 	size_t prt = aml_name_package(a, "_PRT", 32 * 4);
 
@@ -168,7 +168,7 @@ static void pci_prt(struct aml *a)
 	aml_close(a, prt);
 }
 
-static void pci_root_bridge(struct aml *a, const struct acpi_config *c)
+static void pci_root_bridge(struct bytes *a, const struct acpi_config *c)
 {
 	size_t dev = aml_device(a, "PCI0");
 
@@ -188,7 +188,7 @@ static void pci_root_bridge(struct aml *a, const struct acpi_config *c)
 }
 
 /* Ranges that no driver claims but that are not free: ECAM (PCI Firmware 3.2, 4.1.2), PM block. */
-static void motherboard(struct aml *a, const struct acpi_config *c)
+static void motherboard(struct bytes *a, const struct acpi_config *c)
 {
 	size_t dev = aml_device(a, "MBRD");
 	struct aml_resources r;
@@ -210,7 +210,7 @@ struct isa_device {
 	uint8_t len, irq;
 };
 
-static void isa_device(struct aml *a, const struct isa_device *d)
+static void isa_device(struct bytes *a, const struct isa_device *d)
 {
 	size_t dev = aml_device(a, d->name);
 	struct aml_resources r;
@@ -225,7 +225,7 @@ static void isa_device(struct aml *a, const struct isa_device *d)
 }
 
 /* Processor devices tie _UID to the MADT's entries; Windows wants them. */
-static void processors(struct aml *a, const struct acpi_config *c)
+static void processors(struct bytes *a, const struct acpi_config *c)
 {
 	static const char digit[] = "0123456789ABCDEF";
 
@@ -245,7 +245,7 @@ static const struct isa_device com1 = { "COM1", "PNP0501", 1, 0x3f8, 8, 4 };
 static const struct isa_device com2 = { "COM2", "PNP0501", 2, 0x2f8, 8, 3 };
 static const struct isa_device rtc = { "RTC", "PNP0B00", 1, 0x70, 2, 8 };
 
-void acpi_dsdt(struct aml *a, const struct acpi_config *c)
+void acpi_dsdt(struct bytes *a, const struct acpi_config *c)
 {
 	size_t sb = aml_scope(a, "\\_SB"), s5;
 

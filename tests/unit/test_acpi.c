@@ -391,7 +391,7 @@ static void test_live(void **state)
 static void test_aml(void **state)
 {
 	uint8_t buf[8192];
-	struct aml a = { .buf = buf, .cap = sizeof(buf) };
+	struct bytes a = { .buf = buf, .cap = sizeof(buf) };
 	size_t m;
 
 	(void)state;
@@ -421,7 +421,7 @@ static void test_aml(void **state)
 	a.len = sizeof(buf);
 	aml_close(&a, m);
 	assert_true(a.overflow);
-	aml_u8(&a, 1);
+	bytes_u8(&a, 1);
 	assert_int_equal(a.len, sizeof(buf));
 }
 
