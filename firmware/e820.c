@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "devices/chipset/fw_cfg.h"
-#include "vmm/core/memmap.h"
 
 /* Identity map and TSS that KVM needs on Intel; vmm/kvm/kvm.c puts them here, below the flash. */
 #define KVM_PAGES      0xfeffc000u
@@ -67,24 +66,24 @@ int e820_carve(struct e820_map *m, uint64_t base, uint64_t size, enum e820_type 
 	return ret;
 }
 
-int e820_firmware(struct e820_map *m, uint64_t low, uint64_t high_base, uint64_t high)
+int e820_firmware(struct e820_map *m, const struct platform *p)
 {
+	const struct memmap *ram = &p->map;
 	int ret;
 
 	m->n = 0;
-	ret = e820_add(m, 0, low, E820_RAM);
+	ret = e820_add(m, 0, ram->low_ram, E820_RAM);
 	if (!ret)
 		ret = e820_add(m, KVM_PAGES, KVM_PAGES_SIZE, E820_RESERVED);
 	/* Behind HyperTransport's addresses: the guest must not use them for anything else. */
-	if (!ret && high && high_base == MEMMAP_HT_END)
+	if (!ret && ram->high_ram && ram->high_base == MEMMAP_HT_END)
 		ret = e820_add(m, MEMMAP_HT_BASE, MEMMAP_HT_END - MEMMAP_HT_BASE, E820_RESERVED);
-	return ret ? ret : e820_add(m, high_base, high, E820_RAM);
+	return ret ? ret : e820_add(m, ram->high_base, ram->high_ram, E820_RAM);
 }
 
-int e820_linux(struct e820_map *m, uint64_t low, uint64_t high_base, uint64_t high, uint64_t acpi,
-	       uint64_t acpi_size, uint64_t ecam, uint64_t ecam_size)
+int e820_linux(struct e820_map *m, const struct platform *p, uint64_t acpi, uint64_t acpi_size)
 {
-	int ret = e820_firmware(m, low, high_base, high);
+	int ret = e820_firmware(m, p);
 
 	if (!ret)
 		ret = e820_carve(m, 0x9fc00, 0xa0000 - 0x9fc00, E820_RESERVED);
@@ -95,8 +94,8 @@ int e820_linux(struct e820_map *m, uint64_t low, uint64_t high_base, uint64_t hi
 	if (!ret && acpi_size)
 		ret = e820_carve(m, acpi, acpi_size, E820_ACPI);
 	/* Without this the kernel does not trust MCFG before it has read the DSDT. */
-	if (!ret && ecam_size)
-		ret = e820_carve(m, ecam, ecam_size, E820_RESERVED);
+	if (!ret && p->ecam_size)
+		ret = e820_carve(m, p->ecam_base, p->ecam_size, E820_RESERVED);
 	return ret;
 }
 

@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-#include "vmm/core/addr.h"
+#include "firmware/platform.h"
 
 struct fw_cfg;
 
@@ -30,13 +30,12 @@ int e820_add(struct e820_map *, uint64_t base, uint64_t size, enum e820_type);
  * sorted. -ENOSPC. */
 int e820_carve(struct e820_map *, uint64_t base, uint64_t size, enum e820_type);
 
-/* RAM from 0 to `low` and from high_base (4 GiB; vmm/core/memmap.h) for `high` bytes, as the firmware
- * wants it (it makes its own holes), plus KVM's four pages below 0xff000000. */
-int e820_firmware(struct e820_map *, uint64_t low, uint64_t high_base, uint64_t high);
+/* The machine's RAM as the firmware wants it, which makes its own holes, and KVM's four pages below
+ * 0xff000000. */
+int e820_firmware(struct e820_map *, const struct platform *);
 /* The same for a kernel booted without firmware: with the EBDA and BIOS holes of a PC, the ACPI
- * tables (size 0: none) and ECAM (size 0: none) reserved. */
-int e820_linux(struct e820_map *, uint64_t low, uint64_t high_base, uint64_t high, uint64_t acpi,
-	       uint64_t acpi_size, uint64_t ecam, uint64_t ecam_size);
+ * tables (size 0: none) and ECAM reserved. */
+int e820_linux(struct e820_map *, const struct platform *, uint64_t acpi, uint64_t acpi_size);
 /* Adds etc/e820. */
 int e820_fw_cfg_add(struct fw_cfg *, const struct e820_map *);
 

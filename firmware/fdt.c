@@ -72,7 +72,7 @@ static void cells(struct tree *t, const char *name, const uint32_t *v, unsigned 
 #define LO(v) ((uint32_t)(v))
 
 /* numa-node-id (Linux' Documentation/devicetree/bindings/numa.txt); NO_NODE: says nothing. */
-#define NO_NODE UINT32_MAX
+#define NO_NODE PLATFORM_NO_NODE
 
 static void numa_id(struct tree *t, uint32_t id)
 {
@@ -94,21 +94,21 @@ static void memory(struct tree *t, uint64_t base, uint64_t size, uint32_t id)
 	end(t);
 }
 
-static void memories(struct tree *t, const struct fdt_machine *m)
+static void memories(struct tree *t, const struct platform *p)
 {
 	unsigned i;
 
-	if (!m->n_nodes) {
-		memory(t, 0, m->low_ram, NO_NODE);
-		memory(t, m->high_base, m->high_ram, NO_NODE);
+	if (!p->n_nodes) {
+		memory(t, 0, p->map.low_ram, NO_NODE);
+		memory(t, p->map.high_base, p->map.high_ram, NO_NODE);
 	}
-	for (i = 0; m->n_nodes && i < m->n_memory; i++)
-		memory(t, m->memory[i].base, m->memory[i].size, m->memory[i].node);
+	for (i = 0; p->n_nodes && i < p->n_memory; i++)
+		memory(t, p->memory[i].base, p->memory[i].size, p->memory[i].node);
 }
 
-static void distances(struct tree *t, const struct fdt_machine *m)
+static void distances(struct tree *t, const struct platform *p)
 {
-	unsigned i, k, n = m->n_nodes;
+	unsigned i, k, n = p->n_nodes;
 	fdt32_t *to;
 
 	if (!n)
@@ -121,13 +121,13 @@ static void distances(struct tree *t, const struct fdt_machine *m)
 		for (k = 0; k < n; k++) {
 			*to++ = cpu_to_fdt32(i);
 			*to++ = cpu_to_fdt32(k);
-			*to++ = cpu_to_fdt32(m->distance[i * n + k]);
+			*to++ = cpu_to_fdt32(p->distance[i * n + k]);
 		}
 	}
 	end(t);
 }
 
-static void cpus(struct tree *t, const struct fdt_machine *m)
+static void cpus(struct tree *t, const struct platform *p)
 {
 	char name[32];
 	unsigned i;
@@ -135,22 +135,31 @@ static void cpus(struct tree *t, const struct fdt_machine *m)
 	node(t, "cpus");
 	u32(t, "#address-cells", 1);
 	u32(t, "#size-cells", 0);
-	for (i = 0; i < m->n_cpus; i++) {
-		uint32_t id = m->apic_id(m->apic_arg, i);
+	for (i = 0; i < p->n_cpus; i++) {
+		uint32_t id = p->cpus[i].apic_id;
 
 		snprintf(name, sizeof(name), "cpu@%x", id);
 		node(t, name);
 		str(t, "device_type", "cpu");
 		u32(t, "reg", id);
-		numa_id(t, m->n_nodes ? m->cpu_node(m->node_arg, i) : NO_NODE);
+		numa_id(t, p->n_nodes ? p->cpus[i].node : NO_NODE);
 		end(t);
 	}
 	end(t);
 }
 
-static void pci(struct tree *t, const struct fdt_machine *m)
+/* What lies behind ECAM, where that is inside: the binding knows one window of this kind. */
+static uint64_t window32_base(const struct platform *p)
+{
+	uint64_t ecam_end = p->ecam_base + p->ecam_size;
+
+	return ecam_end > p->mmio32_base && ecam_end < p->mmio32_end ? ecam_end : p->mmio32_base;
+}
+
+static void pci(struct tree *t, const struct platform *p)
 {
 	const uint32_t io = 0x1000, io_size = 0xf000;
+	const uint64_t base = window32_base(p), size = p->mmio32_end - base;
 	const uint32_t ranges[] = {
 		PCI_SPACE_IO,
 		0,
@@ -160,39 +169,39 @@ static void pci(struct tree *t, const struct fdt_machine *m)
 		0,
 		io_size,
 		PCI_SPACE_MEM32,
-		HI(m->mmio32_base),
-		LO(m->mmio32_base),
-		HI(m->mmio32_base),
-		LO(m->mmio32_base),
-		HI(m->mmio32_size),
-		LO(m->mmio32_size),
+		HI(base),
+		LO(base),
+		HI(base),
+		LO(base),
+		HI(size),
+		LO(size),
 		PCI_SPACE_MEM64,
-		HI(m->mmio64_base),
-		LO(m->mmio64_base),
-		HI(m->mmio64_base),
-		LO(m->mmio64_base),
-		HI(m->mmio64_size),
-		LO(m->mmio64_size),
+		HI(p->map.mmio64_base),
+		LO(p->map.mmio64_base),
+		HI(p->map.mmio64_base),
+		LO(p->map.mmio64_base),
+		HI(p->map.mmio64_size),
+		LO(p->map.mmio64_size),
 	};
 	char name[32];
 
-	snprintf(name, sizeof(name), "pcie@%llx", (unsigned long long)m->ecam_base);
+	snprintf(name, sizeof(name), "pcie@%llx", (unsigned long long)p->ecam_base);
 	node(t, name);
 	str(t, "compatible", "pci-host-ecam-generic");
 	str(t, "device_type", "pci");
 	u32(t, "#address-cells", 3);
 	u32(t, "#size-cells", 2);
 	cells(t, "reg",
-	      (uint32_t[]){ HI(m->ecam_base), LO(m->ecam_base), HI(m->ecam_size),
-			    LO(m->ecam_size) },
+	      (uint32_t[]){ HI(p->ecam_base), LO(p->ecam_base), HI(p->ecam_size),
+			    LO(p->ecam_size) },
 	      4);
-	cells(t, "bus-range", (uint32_t[]){ 0, LO(m->ecam_size >> 20) - 1 }, 2);
-	cells(t, "ranges", ranges, m->mmio64_size ? 21 : 14);
-	numa_id(t, m->pci_node < m->n_nodes ? m->pci_node : NO_NODE);
+	cells(t, "bus-range", (uint32_t[]){ 0, LO(p->ecam_size >> 20) - 1 }, 2);
+	cells(t, "ranges", ranges, p->map.mmio64_size ? 21 : 14);
+	numa_id(t, p->pci_node < p->n_nodes ? p->pci_node : NO_NODE);
 	end(t);
 }
 
-static void isa(struct tree *t, const struct fdt_machine *m)
+static void isa(struct tree *t, const struct platform *p)
 {
 	char name[32];
 	unsigned i;
@@ -202,38 +211,38 @@ static void isa(struct tree *t, const struct fdt_machine *m)
 	u32(t, "#address-cells", 2);
 	u32(t, "#size-cells", 1);
 	step(t, fdt_property(t->fdt, "ranges", NULL, 0));
-	for (i = 0; i < m->n_serial && i < ARRAY_SIZE(m->serial_port); i++) {
-		snprintf(name, sizeof(name), "serial@i%x", m->serial_port[i]);
+	for (i = 0; i < p->n_serial; i++) {
+		snprintf(name, sizeof(name), "serial@i%x", p->serial[i].port);
 		node(t, name);
 		str(t, "compatible", "ns16550a");
-		cells(t, "reg", (uint32_t[]){ 1, m->serial_port[i], 8 }, 3);
+		cells(t, "reg", (uint32_t[]){ 1, p->serial[i].port, 8 }, 3);
 		u32(t, "clock-frequency", 1843200);
-		u32(t, "interrupts", m->serial_irq[i]);
+		u32(t, "interrupts", p->serial[i].irq);
 		end(t);
 	}
 	end(t);
 }
 
-static void chosen(struct tree *t, const struct fdt_machine *m)
+static void chosen(struct tree *t, const struct platform *p, const struct fdt_boot *b)
 {
 	char path[48];
 
 	node(t, "chosen");
-	if (m->bootargs)
-		str(t, "bootargs", m->bootargs);
-	if (m->n_serial) {
-		snprintf(path, sizeof(path), "/isa/serial@i%x", m->serial_port[0]);
+	if (b->bootargs)
+		str(t, "bootargs", b->bootargs);
+	if (p->n_serial) {
+		snprintf(path, sizeof(path), "/isa/serial@i%x", p->serial[0].port);
 		str(t, "stdout-path", path);
 	}
-	if (m->initrd_size) {
-		step(t, fdt_property_u64(t->fdt, "linux,initrd-start", m->initrd_base));
+	if (b->initrd_size) {
+		step(t, fdt_property_u64(t->fdt, "linux,initrd-start", b->initrd_base));
 		step(t,
-		     fdt_property_u64(t->fdt, "linux,initrd-end", m->initrd_base + m->initrd_size));
+		     fdt_property_u64(t->fdt, "linux,initrd-end", b->initrd_base + b->initrd_size));
 	}
 	end(t);
 }
 
-static int build(const struct fdt_machine *m, void *blob, int size)
+static int build(const struct platform *p, const struct fdt_boot *b, void *blob, int size)
 {
 	struct tree t = { .fdt = blob };
 
@@ -241,21 +250,22 @@ static int build(const struct fdt_machine *m, void *blob, int size)
 	step(&t, fdt_finish_reservemap(blob));
 	node(&t, "");
 	str(&t, "compatible", "minivmm,q35");
-	str(&t, "model", m->name ? m->name : "minivmm");
+	str(&t, "model", p->name ? p->name : "minivmm");
 	u32(&t, "#address-cells", 2);
 	u32(&t, "#size-cells", 2);
-	chosen(&t, m);
-	memories(&t, m);
-	distances(&t, m);
-	cpus(&t, m);
-	pci(&t, m);
-	isa(&t, m);
+	chosen(&t, p, b);
+	memories(&t, p);
+	distances(&t, p);
+	cpus(&t, p);
+	pci(&t, p);
+	isa(&t, p);
 	end(&t);
 	step(&t, fdt_finish(blob));
 	return t.rc;
 }
 
-int fdt_build(const struct fdt_machine *m, void **blob, size_t *size, struct error *err)
+int fdt_build(const struct platform *p, const struct fdt_boot *b, void **blob, size_t *size,
+	      struct error *err)
 {
 	int room, rc;
 
@@ -263,7 +273,7 @@ int fdt_build(const struct fdt_machine *m, void **blob, size_t *size, struct err
 		*blob = malloc((size_t)room);
 		if (!*blob)
 			return error_set(err, -ENOMEM, "no memory for the device tree");
-		rc = build(m, *blob, room);
+		rc = build(p, b, *blob, room);
 		if (rc == 0) {
 			*size = fdt_totalsize(*blob);
 			return 0;

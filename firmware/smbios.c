@@ -113,7 +113,7 @@ static void emit(struct bytes *a, void *s, size_t len, uint8_t type, unsigned i,
 #define EMIT(a, s, type, i, ...) \
 	emit(a, &(s), sizeof(s), type, i, (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
 
-static void emit_machine(struct bytes *a, const struct smbios_config *c)
+static void emit_machine(struct bytes *a, const struct platform *p)
 {
 	struct bios b = { .vendor = 1,
 			  .version = 2,
@@ -125,18 +125,18 @@ static void emit_machine(struct bytes *a, const struct smbios_config *c)
 			  .ec_minor = 0xff };
 	struct system s = { .vendor = 1, .product = 2, .version = 3, .serial = 4, .wakeup = 6 };
 	struct chassis ch = { .vendor = 1, .type = 1, .states = { 3, 3, 3, 2 } };
-	const char *name = c->name && *c->name ? c->name : "minivmm";
+	const char *name = p->name && *p->name ? p->name : "minivmm";
 
-	if (c->uefi)
+	if (p->uefi)
 		b.ext[1] |= 8;
 	/* The first three fields of the UUID are little-endian here (7.2.1). */
 	for (unsigned i = 0; i < sizeof(s.uuid); i++) {
 		static const uint8_t from[8] = { 3, 2, 1, 0, 5, 4, 7, 6 };
 
-		s.uuid[i] = c->uuid[i < 8 ? from[i] : i];
+		s.uuid[i] = p->uuid[i < 8 ? from[i] : i];
 	}
-	EMIT(a, b, 0, 0, "minivmm", c->version, "01/01/2025");
-	EMIT(a, s, 1, 0, "minivmm", "Virtual Machine", c->version, name);
+	EMIT(a, b, 0, 0, "minivmm", p->version, "01/01/2025");
+	EMIT(a, s, 1, 0, "minivmm", "Virtual Machine", p->version, name);
 	EMIT(a, ch, 3, 0, "minivmm");
 }
 
@@ -145,32 +145,32 @@ static uint8_t count8(unsigned n)
 	return n < 255 ? (uint8_t)n : 255;
 }
 
-static void emit_processors(struct bytes *a, const struct smbios_config *c)
+static void emit_processors(struct bytes *a, const struct platform *p)
 {
-	unsigned threads = c->cores * c->threads;
+	unsigned threads = p->cores * p->threads;
 
-	for (unsigned i = 0; i < c->sockets && i < 256; i++) {
-		struct processor p = { .socket = 1,
-				       .type = 3,
-				       .family = 0xfe,
-				       .vendor = 2,
-				       .status = 0x41, /* populated, enabled */
-				       .upgrade = 1,
-				       .l1 = 0xffff,
-				       .l2 = 0xffff,
-				       .l3 = 0xffff,
-				       .cores = count8(c->cores),
-				       .enabled = count8(c->cores),
-				       .threads = count8(threads),
-				       .characteristics = htole16(4), /* 64-bit */
-				       .family2 = htole16(1),
-				       .cores2 = htole16((uint16_t)c->cores),
-				       .enabled2 = htole16((uint16_t)c->cores),
-				       .threads2 = htole16((uint16_t)threads) };
+	for (unsigned i = 0; i < p->sockets && i < 256; i++) {
+		struct processor cpu = { .socket = 1,
+					 .type = 3,
+					 .family = 0xfe,
+					 .vendor = 2,
+					 .status = 0x41, /* populated, enabled */
+					 .upgrade = 1,
+					 .l1 = 0xffff,
+					 .l2 = 0xffff,
+					 .l3 = 0xffff,
+					 .cores = count8(p->cores),
+					 .enabled = count8(p->cores),
+					 .threads = count8(threads),
+					 .characteristics = htole16(4), /* 64-bit */
+					 .family2 = htole16(1),
+					 .cores2 = htole16((uint16_t)p->cores),
+					 .enabled2 = htole16((uint16_t)p->cores),
+					 .threads2 = htole16((uint16_t)threads) };
 		char socket[16];
 
 		snprintf(socket, sizeof(socket), "CPU %u", i);
-		EMIT(a, p, 4, i, socket, "minivmm");
+		EMIT(a, cpu, 4, i, socket, "minivmm");
 	}
 }
 
@@ -194,9 +194,10 @@ static void emit_range(struct bytes *a, unsigned i, uint64_t base, uint64_t size
 	EMIT(a, m, 19, i);
 }
 
-static void emit_memory(struct bytes *a, const struct smbios_config *c)
+static void emit_memory(struct bytes *a, const struct platform *p)
 {
-	uint64_t total = c->low + c->high, mib = total / MiB; /* RAM sizes: nowhere near 2^64 */
+	uint64_t total = p->map.low_ram + p->map.high_ram,
+		 mib = total / MiB; /* RAM sizes: nowhere near 2^64 */
 	struct mem_array arr = { .location = 1,
 				 .use = 3,
 				 .ecc = 2, /* unknown */
@@ -222,8 +223,8 @@ static void emit_memory(struct bytes *a, const struct smbios_config *c)
 	}
 	EMIT(a, arr, 16, 0);
 	EMIT(a, d, 17, 0, "DIMM 0", "minivmm");
-	emit_range(a, 0, 0, c->low);
-	emit_range(a, 1, c->high_base, c->high);
+	emit_range(a, 0, 0, p->map.low_ram);
+	emit_range(a, 1, p->map.high_base, p->map.high_ram);
 }
 
 static void make_anchor(uint8_t out[SMBIOS_ANCHOR_SIZE], size_t len, uint64_t address)
@@ -244,16 +245,16 @@ static void make_anchor(uint8_t out[SMBIOS_ANCHOR_SIZE], size_t len, uint64_t ad
 	memcpy(out, &an, sizeof(an));
 }
 
-int smbios_build(struct smbios_blobs *b, const struct smbios_config *c)
+int smbios_build(struct smbios_blobs *b, const struct platform *p)
 {
 	struct bytes a = { .buf = b->tables, .cap = sizeof(b->tables) };
 	struct boot_info boot = { .status = 0 };
 	struct head end = { 0 };
 
 	memset(b, 0, sizeof(*b));
-	emit_machine(&a, c);
-	emit_processors(&a, c);
-	emit_memory(&a, c);
+	emit_machine(&a, p);
+	emit_processors(&a, p);
+	emit_memory(&a, p);
 	EMIT(&a, boot, 32, 0);
 	EMIT(&a, end, 127, 0);
 	b->len = a.len;
@@ -261,10 +262,10 @@ int smbios_build(struct smbios_blobs *b, const struct smbios_config *c)
 	return a.overflow ? -ENOSPC : 0;
 }
 
-int smbios_fw_cfg_add(struct fw_cfg *fw, const struct smbios_config *c)
+int smbios_fw_cfg_add(struct fw_cfg *fw, const struct platform *p)
 {
 	scoped_free struct smbios_blobs *b = malloc(sizeof(*b));
-	int ret = b ? smbios_build(b, c) : -ENOMEM;
+	int ret = b ? smbios_build(b, p) : -ENOMEM;
 
 	if (!ret)
 		ret = fw_cfg_add_file(fw, "etc/smbios/smbios-tables", b->tables, b->len);
@@ -272,11 +273,11 @@ int smbios_fw_cfg_add(struct fw_cfg *fw, const struct smbios_config *c)
 		   : fw_cfg_add_file(fw, "etc/smbios/smbios-anchor", b->anchor, sizeof(b->anchor));
 }
 
-int smbios_install(struct guest_mem *mem, const struct smbios_config *c, gpa_t at)
+int smbios_install(struct guest_mem *mem, const struct platform *p, gpa_t at)
 {
 	const uint64_t gap = align_up(SMBIOS_ANCHOR_SIZE, 16);
 	scoped_free struct smbios_blobs *b = malloc(sizeof(*b));
-	int ret = b ? smbios_build(b, c) : -ENOMEM;
+	int ret = b ? smbios_build(b, p) : -ENOMEM;
 
 	if (!ret && (at.v % 16 || !range_ok(at.v, gap + b->len, 0x100000)))
 		ret = -EINVAL;

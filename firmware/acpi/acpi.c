@@ -238,11 +238,11 @@ static uint32_t build_facs(struct builder *bld)
 	return at;
 }
 
-static uint32_t build_dsdt(struct builder *bld, const struct acpi_config *c)
+static uint32_t build_dsdt(struct builder *bld, const struct platform *p)
 {
 	uint32_t at = table_begin(bld, "DSDT", 2);
 
-	acpi_dsdt(&bld->a, c);
+	acpi_dsdt(&bld->a, p);
 	table_end(bld, at, false);
 	return at;
 }
@@ -263,8 +263,7 @@ static void fadt_pm(struct fadt *f, uint16_t pm)
 	f->x_gpe0 = io_gas((uint16_t)(pm + ACPI_GPE0), ACPI_GPE0_SIZE, 1);
 }
 
-static void build_fadt(struct builder *bld, const struct acpi_config *c, uint32_t facs,
-		       uint32_t dsdt)
+static void build_fadt(struct builder *bld, const struct platform *p, uint32_t facs, uint32_t dsdt)
 {
 	struct fadt f = { .h = make_header("FACP", 3),
 			  .firmware_ctrl = htole32(facs),
@@ -274,15 +273,15 @@ static void build_fadt(struct builder *bld, const struct acpi_config *c, uint32_
 			  /* No C2 and C3 (ACPI 6.5, table 5.9). */
 			  .p_lvl2_lat = htole16(0xfff),
 			  .p_lvl3_lat = htole16(0xfff),
-			  .century = c->rtc ? 0x32 : 0,
+			  .century = p->rtc ? 0x32 : 0,
 			  .boot_arch = htole16(1 |
-					       (c->rtc ? 0 : 0x20)), /* legacy devices, no 8042 */
+					       (p->rtc ? 0 : 0x20)), /* legacy devices, no 8042 */
 			  .flags = htole32(FADT_FLAGS),
 			  .reset_reg = io_gas(0xcf9, 1, 1),
 			  .reset_value = 0x0f };
 	uint32_t at = table_start(bld, 8);
 
-	fadt_pm(&f, c->pmbase ? c->pmbase : 0x600);
+	fadt_pm(&f, p->pmbase ? p->pmbase : 0x600);
 	APPEND(bld, f);
 	pointer(bld, ACPI_FILE_TABLES, at + (uint32_t)offsetof(struct fadt, firmware_ctrl), 4);
 	pointer(bld, ACPI_FILE_TABLES, at + (uint32_t)offsetof(struct fadt, dsdt), 4);
@@ -305,7 +304,7 @@ static void madt_cpu(struct builder *bld, uint32_t uid, uint32_t apic_id)
 		APPEND(bld, x);
 }
 
-static void build_madt(struct builder *bld, const struct acpi_config *c)
+static void build_madt(struct builder *bld, const struct platform *p)
 {
 	/* The PIT reaches the IOAPIC at pin 2, as vmm/core/irq.c wires it; the rest of the list are
 	 * the pins that are level triggered, active high. */
@@ -321,8 +320,8 @@ static void build_madt(struct builder *bld, const struct acpi_config *c)
 
 	bytes_u32(&bld->a, LAPIC_BASE);
 	bytes_u32(&bld->a, 1); /* there is a pair of 8259s too */
-	for (unsigned i = 0; i < c->n_cpus; i++)
-		madt_cpu(bld, i, c->cpus[i].apic_id);
+	for (unsigned i = 0; i < p->n_cpus; i++)
+		madt_cpu(bld, i, p->cpus[i].apic_id);
 	APPEND(bld, io);
 	for (unsigned i = 0; i < ARRAY_SIZE(overrides); i++) {
 		struct override o = { 2,
@@ -338,10 +337,10 @@ static void build_madt(struct builder *bld, const struct acpi_config *c)
 	table_end(bld, at, true);
 }
 
-static void build_mcfg(struct builder *bld, const struct acpi_config *c)
+static void build_mcfg(struct builder *bld, const struct platform *p)
 {
-	struct mcfg_entry e = { .base = htole64(c->ecam_base),
-				.last_bus = (uint8_t)(c->ecam_size / MiB - 1) };
+	struct mcfg_entry e = { .base = htole64(p->ecam_base),
+				.last_bus = (uint8_t)(p->ecam_size / MiB - 1) };
 	uint32_t at = table_begin(bld, "MCFG", 1);
 
 	bytes_u64(&bld->a, 0);
@@ -349,7 +348,7 @@ static void build_mcfg(struct builder *bld, const struct acpi_config *c)
 	table_end(bld, at, true);
 }
 
-static void srat_cpu(struct builder *bld, const struct acpi_cpu *cpu)
+static void srat_cpu(struct builder *bld, const struct platform_cpu *cpu)
 {
 	struct srat_lapic l = { .length = sizeof(l),
 				.node_low = (uint8_t)cpu->node,
@@ -367,20 +366,20 @@ static void srat_cpu(struct builder *bld, const struct acpi_cpu *cpu)
 		APPEND(bld, x);
 }
 
-static void build_srat(struct builder *bld, const struct acpi_config *c)
+static void build_srat(struct builder *bld, const struct platform *p)
 {
 	uint32_t at = table_begin(bld, "SRAT", 3);
 
 	bytes_u32(&bld->a, 1); /* reserved, 1 for backward compatibility */
 	bytes_u64(&bld->a, 0);
-	for (unsigned i = 0; i < c->n_cpus; i++)
-		srat_cpu(bld, &c->cpus[i]);
-	for (unsigned i = 0; i < c->n_memory; i++) {
+	for (unsigned i = 0; i < p->n_cpus; i++)
+		srat_cpu(bld, &p->cpus[i]);
+	for (unsigned i = 0; i < p->n_memory; i++) {
 		struct srat_memory m = { .type = 1,
 					 .length = sizeof(m),
-					 .node = htole32(c->memory[i].node),
-					 .base = htole64(c->memory[i].base),
-					 .size = htole64(c->memory[i].size),
+					 .node = htole32(p->memory[i].node),
+					 .base = htole64(p->memory[i].base),
+					 .size = htole64(p->memory[i].size),
 					 .flags = htole32(1) };
 
 		APPEND(bld, m);
@@ -388,12 +387,12 @@ static void build_srat(struct builder *bld, const struct acpi_config *c)
 	table_end(bld, at, true);
 }
 
-static void build_slit(struct builder *bld, const struct acpi_config *c)
+static void build_slit(struct builder *bld, const struct platform *p)
 {
 	uint32_t at = table_begin(bld, "SLIT", 1);
 
-	bytes_u64(&bld->a, c->n_nodes);
-	bytes_put(&bld->a, c->distance, (size_t)c->n_nodes * c->n_nodes);
+	bytes_u64(&bld->a, p->n_nodes);
+	bytes_put(&bld->a, p->distance, (size_t)p->n_nodes * p->n_nodes);
 	table_end(bld, at, true);
 }
 
@@ -431,28 +430,29 @@ static void build_rsdp(struct builder *bld, uint32_t rsdt, uint32_t xsdt)
 					     offsetof(struct rsdp, ext_checksum), 0, sizeof(r));
 }
 
-static bool config_ok(const struct acpi_config *c)
+static bool platform_ok(const struct platform *p)
 {
-	if (!c->n_cpus || c->n_cpus > 1024 || c->n_nodes > ACPI_MAX_NODES)
+	if (!p->n_cpus || p->n_cpus > 1024 || p->n_nodes > PLATFORM_MAX_NODES ||
+	    p->n_serial > PLATFORM_SERIALS)
 		return false;
-	if (c->mmio32_base > c->mmio32_end || c->mmio32_end > 4 * GiB)
+	if (p->mmio32_base > p->mmio32_end || p->mmio32_end > 4 * GiB)
 		return false;
-	if (c->ecam_size && (!range_ok(c->ecam_base, c->ecam_size, 1ull << 52) ||
-			     c->ecam_size % (64 * MiB) || c->ecam_size > 256 * MiB))
+	if (p->ecam_size && (!range_ok(p->ecam_base, p->ecam_size, 1ull << 52) ||
+			     p->ecam_size % (64 * MiB) || p->ecam_size > 256 * MiB))
 		return false;
-	if (!range_ok(c->mmio64_base, c->mmio64_size, 1ull << 52))
+	if (!range_ok(p->map.mmio64_base, p->map.mmio64_size, 1ull << 52))
 		return false;
-	for (unsigned i = 0; c->n_nodes && i < c->n_cpus; i++)
-		if (c->cpus[i].node >= c->n_nodes)
+	for (unsigned i = 0; p->n_nodes && i < p->n_cpus; i++)
+		if (p->cpus[i].node >= p->n_nodes)
 			return false;
-	for (unsigned i = 0; c->n_nodes && i < c->n_memory; i++)
-		if (c->memory[i].node >= c->n_nodes)
+	for (unsigned i = 0; p->n_nodes && i < p->n_memory; i++)
+		if (p->memory[i].node >= p->n_nodes)
 			return false;
 	return true;
 }
 
-/* Into blobs that are zero, from a config that is right. */
-static int build(struct acpi_blobs *b, const struct acpi_config *c)
+/* Into blobs that are zero, from a platform that is right. */
+static int build(struct acpi_blobs *b, const struct platform *p)
 {
 	struct builder bld = { .b = b, .a = { .buf = b->tables, .cap = sizeof(b->tables) } };
 	uint32_t facs, dsdt, rsdt, xsdt;
@@ -460,15 +460,15 @@ static int build(struct acpi_blobs *b, const struct acpi_config *c)
 	bld.script_full |= !loader_allocate(b, ACPI_FILE_RSDP, 16, true);
 	bld.script_full |= !loader_allocate(b, ACPI_FILE_TABLES, 64, false);
 	facs = build_facs(&bld);
-	dsdt = build_dsdt(&bld, c);
-	build_fadt(&bld, c, facs, dsdt);
-	build_madt(&bld, c);
-	if (c->ecam_size)
-		build_mcfg(&bld, c);
-	if (c->n_nodes)
-		build_srat(&bld, c);
-	if (c->n_nodes && c->distance)
-		build_slit(&bld, c);
+	dsdt = build_dsdt(&bld, p);
+	build_fadt(&bld, p, facs, dsdt);
+	build_madt(&bld, p);
+	if (p->ecam_size)
+		build_mcfg(&bld, p);
+	if (p->n_nodes)
+		build_srat(&bld, p);
+	if (p->n_nodes && p->distance)
+		build_slit(&bld, p);
 	rsdt = build_root(&bld, "RSDT", 4);
 	xsdt = build_root(&bld, "XSDT", 8);
 	build_rsdp(&bld, rsdt, xsdt);
@@ -476,27 +476,27 @@ static int build(struct acpi_blobs *b, const struct acpi_config *c)
 	return bld.a.overflow || bld.script_full ? -ENOSPC : 0;
 }
 
-int acpi_build(struct acpi_blobs *b, const struct acpi_config *c)
+int acpi_build(struct acpi_blobs *b, const struct platform *p)
 {
-	if (!config_ok(c))
+	if (!platform_ok(p))
 		return -EINVAL;
 	memset(b, 0, sizeof(*b));
-	return build(b, c);
+	return build(b, p);
 }
 
 /* Touches the pages that tables are in and no others, here and in the guest: clearing and copying
  * all of them was a twelfth of the time to the first instruction. */
-int acpi_install(struct guest_mem *mem, const struct acpi_config *c, gpa_t tables, gpa_t rsdp)
+int acpi_install(struct guest_mem *mem, const struct platform *p, gpa_t tables, gpa_t rsdp)
 {
 	scoped_free struct acpi_blobs *b = calloc(1, sizeof(*b));
 	int ret;
 
 	if (!b)
 		return -ENOMEM;
-	if (!config_ok(c) || !range_ok(tables.v, ACPI_TABLES_SIZE, 4 * GiB) || tables.v % 64 ||
+	if (!platform_ok(p) || !range_ok(tables.v, ACPI_TABLES_SIZE, 4 * GiB) || tables.v % 64 ||
 	    rsdp.v % 16)
 		return -EINVAL;
-	ret = build(b, c);
+	ret = build(b, p);
 	if (!ret)
 		ret = loader_run(b, tables.v, rsdp.v);
 	if (!ret)

@@ -10,6 +10,7 @@
 #ifndef FIRMWARE_ACPI_ACPI_H
 #define FIRMWARE_ACPI_ACPI_H
 
+#include "firmware/platform.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/log.h"
 
@@ -17,39 +18,9 @@ struct fw_cfg;
 struct guest_mem;
 struct pci_host;
 
-#define ACPI_MAX_NODES	 64
 #define ACPI_TABLES_SIZE (128 * KiB) /* constant: OVMF reads sizes before contents */
 #define ACPI_LOADER_SIZE (8 * KiB)
 #define ACPI_RSDP_SIZE	 36
-#define ACPI_NO_NODE	 UINT32_MAX
-
-struct acpi_cpu {
-	uint32_t apic_id;
-	uint32_t node; /* only read when there are nodes */
-};
-struct acpi_memory {
-	uint64_t base, size;
-	uint32_t node;
-};
-
-/* What the tables say. Pointers stay the caller's, in place while the config is in use. */
-struct acpi_config {
-	const struct acpi_cpu *cpus;
-	unsigned n_cpus; /* 1..1024 */
-	/* 32-bit window for PCI, [base, end), ECAM still inside: the end of low RAM to 0xfc000000.
-	 */
-	uint64_t mmio32_base, mmio32_end;
-	uint64_t mmio64_base, mmio64_size; /* as the firmware computes it; size 0 = none */
-	uint64_t ecam_base, ecam_size;	   /* size 0 = no MCFG; 256, 128 or 64 MiB */
-	uint16_t pmbase;		   /* 0 = 0x600 */
-	uint32_t pci_node;		   /* node of the root bus, or ACPI_NO_NODE */
-	bool com1, com2, rtc;
-	/* NUMA: none when n_nodes is 0. distance: n_nodes * n_nodes, row by row, or NULL. */
-	unsigned n_nodes;
-	const struct acpi_memory *memory;
-	unsigned n_memory;
-	const uint8_t *distance;
-};
 
 struct acpi_blobs {
 	uint8_t tables[ACPI_TABLES_SIZE];
@@ -58,28 +29,28 @@ struct acpi_blobs {
 	size_t tables_len, loader_len; /* used so far; the rest is zero */
 };
 
-/* -EINVAL: a config that contradicts itself; -ENOSPC: it does not fit. */
-int acpi_build(struct acpi_blobs *, const struct acpi_config *);
+/* -EINVAL: a platform that contradicts itself; -ENOSPC: it does not fit. */
+int acpi_build(struct acpi_blobs *, const struct platform *);
 
 /* Adds etc/acpi/tables, etc/acpi/rsdp and etc/table-loader. They are built when the loader script
  * is selected, which OVMF does after it has placed PCI devices: ecam_* and the 64-bit window then
- * follow the registers. cfg is copied, host may be NULL (ecam_* as given). */
+ * follow the registers. The platform is copied, host may be NULL (ecam_* as given). */
 struct acpi_fw_cfg {
-	struct acpi_config cfg;
+	struct platform platform;
 	struct pci_host *host;
 	struct acpi_blobs *blobs;
 	struct log_limit limit;
 };
-int acpi_fw_cfg_add(struct acpi_fw_cfg *, struct fw_cfg *, const struct acpi_config *,
+int acpi_fw_cfg_add(struct acpi_fw_cfg *, struct fw_cfg *, const struct platform *,
 		    struct pci_host *host);
 void acpi_fw_cfg_destroy(struct acpi_fw_cfg *); /* after fw_cfg_free() */
-/* The part of the config that follows the guest's own registers. Takes the PCI root lock. */
-void acpi_config_from_pci(struct acpi_config *, struct pci_host *);
+/* The part of the platform that follows the guest's own registers. Takes the PCI root lock. */
+void acpi_follow_pci(struct platform *, struct pci_host *);
 
 /* Builds and places everything for a kernel booted without firmware: the tables at `tables`
  * (page-aligned, below 4 GiB, ACPI_TABLES_SIZE bytes of RAM that the e820 map reserves), the RSDP
  * at `rsdp` (16-aligned, where the kernel looks: 0xe0000-0xfffff, or told otherwise). -EFAULT: no
  * RAM there. */
-int acpi_install(struct guest_mem *, const struct acpi_config *, gpa_t tables, gpa_t rsdp);
+int acpi_install(struct guest_mem *, const struct platform *, gpa_t tables, gpa_t rsdp);
 
 #endif

@@ -121,31 +121,32 @@ static void window32(struct bytes *a, uint64_t base, uint64_t end)
 }
 
 /* The 32-bit window without ECAM, which the root bridge does not forward. */
-static void windows32(struct bytes *a, const struct acpi_config *c)
+static void windows32(struct bytes *a, const struct platform *p)
 {
-	uint64_t ecam_end = c->ecam_base + c->ecam_size; /* acpi_build() checked both ranges */
+	uint64_t ecam_end = p->ecam_base + p->ecam_size; /* acpi_build() checked both ranges */
 
-	if (!c->ecam_size || !range_overlaps(c->mmio32_base, c->mmio32_end - c->mmio32_base,
-					     c->ecam_base, c->ecam_size)) {
-		window32(a, c->mmio32_base, c->mmio32_end);
+	if (!p->ecam_size || !range_overlaps(p->mmio32_base, p->mmio32_end - p->mmio32_base,
+					     p->ecam_base, p->ecam_size)) {
+		window32(a, p->mmio32_base, p->mmio32_end);
 		return;
 	}
-	window32(a, c->mmio32_base, c->ecam_base);
-	window32(a, ecam_end, c->mmio32_end);
+	window32(a, p->mmio32_base, p->ecam_base);
+	window32(a, ecam_end, p->mmio32_end);
 }
 
-static void pci_crs(struct bytes *a, const struct acpi_config *c)
+static void pci_crs(struct bytes *a, const struct platform *p)
 {
 	struct aml_resources r = aml_resources_open(a, "_CRS");
 
-	aml_res_bus(a, 0, (uint16_t)(c->ecam_size ? c->ecam_size / MiB - 1 : 255));
+	aml_res_bus(a, 0, (uint16_t)(p->ecam_size ? p->ecam_size / MiB - 1 : 255));
 	aml_res_io(a, 0xcf8, 8);
 	aml_res_word_io(a, 0x0000, 0x0cf7);
 	aml_res_word_io(a, 0x0d00, 0xffff);
 	aml_res_dword_mem(a, 0xa0000, 0xbffff, true);
-	windows32(a, c);
-	if (c->mmio64_size)
-		aml_res_qword_mem(a, c->mmio64_base, c->mmio64_base + (c->mmio64_size - 1));
+	windows32(a, p);
+	if (p->map.mmio64_size)
+		aml_res_qword_mem(a, p->map.mmio64_base,
+				  p->map.mmio64_base + (p->map.mmio64_size - 1));
 	aml_resources_close(a, r);
 }
 
@@ -168,7 +169,7 @@ static void pci_prt(struct bytes *a)
 	aml_close(a, prt);
 }
 
-static void pci_root_bridge(struct bytes *a, const struct acpi_config *c)
+static void pci_root_bridge(struct bytes *a, const struct platform *p)
 {
 	size_t dev = aml_device(a, "PCI0");
 
@@ -179,16 +180,16 @@ static void pci_root_bridge(struct bytes *a, const struct acpi_config *c)
 	aml_name_int(a, "_BBN", 0);
 	/* Devices are coherent; ACPI 6.5, 6.2.17 wants it said where it is not implied. */
 	aml_name_int(a, "_CCA", 1);
-	if (c->n_nodes && c->pci_node != ACPI_NO_NODE)
-		aml_name_int(a, "_PXM", c->pci_node);
-	pci_crs(a, c);
+	if (p->n_nodes && p->pci_node != PLATFORM_NO_NODE)
+		aml_name_int(a, "_PXM", p->pci_node);
+	pci_crs(a, p);
 	pci_prt(a);
 	pci_osc(a);
 	aml_close(a, dev);
 }
 
 /* Ranges that no driver claims but that are not free: ECAM (PCI Firmware 3.2, 4.1.2), PM block. */
-static void motherboard(struct bytes *a, const struct acpi_config *c)
+static void motherboard(struct bytes *a, const struct platform *p)
 {
 	size_t dev = aml_device(a, "MBRD");
 	struct aml_resources r;
@@ -196,9 +197,9 @@ static void motherboard(struct bytes *a, const struct acpi_config *c)
 	aml_name_eisaid(a, "_HID", "PNP0C02");
 	aml_name_int(a, "_UID", 1);
 	r = aml_resources_open(a, "_CRS");
-	aml_res_io(a, c->pmbase ? c->pmbase : 0x600, ACPI_PM_SIZE);
-	if (c->ecam_size && c->ecam_base < 4 * GiB)
-		aml_res_mem32_fixed(a, (uint32_t)c->ecam_base, (uint32_t)c->ecam_size);
+	aml_res_io(a, p->pmbase ? p->pmbase : 0x600, ACPI_PM_SIZE);
+	if (p->ecam_size && p->ecam_base < 4 * GiB)
+		aml_res_mem32_fixed(a, (uint32_t)p->ecam_base, (uint32_t)p->ecam_size);
 	aml_resources_close(a, r);
 	aml_close(a, dev);
 }
@@ -225,39 +226,45 @@ static void isa_device(struct bytes *a, const struct isa_device *d)
 }
 
 /* Processor devices tie _UID to the MADT's entries; Windows wants them. */
-static void processors(struct bytes *a, const struct acpi_config *c)
+static void processors(struct bytes *a, const struct platform *p)
 {
 	static const char digit[] = "0123456789ABCDEF";
 
-	for (unsigned i = 0; i < c->n_cpus; i++) {
+	for (unsigned i = 0; i < p->n_cpus; i++) {
 		char name[5] = { 'C', digit[i >> 8 & 15], digit[i >> 4 & 15], digit[i & 15], 0 };
 		size_t dev = aml_device(a, name);
 
 		aml_name_string(a, "_HID", "ACPI0007");
 		aml_name_int(a, "_UID", i);
-		if (c->n_nodes)
-			aml_name_int(a, "_PXM", c->cpus[i].node);
+		if (p->n_nodes)
+			aml_name_int(a, "_PXM", p->cpus[i].node);
 		aml_close(a, dev);
 	}
 }
 
-static const struct isa_device com1 = { "COM1", "PNP0501", 1, 0x3f8, 8, 4 };
-static const struct isa_device com2 = { "COM2", "PNP0501", 2, 0x2f8, 8, 3 };
+static void serial_ports(struct bytes *a, const struct platform *p)
+{
+	for (unsigned i = 0; i < p->n_serial; i++) {
+		const struct platform_serial *s = &p->serial[i];
+		const char name[] = { 'C', 'O', 'M', (char)('1' + s->number), 0 };
+
+		isa_device(a, &(struct isa_device){ name, "PNP0501", s->number + 1u, s->port, 8,
+						    s->irq });
+	}
+}
+
 static const struct isa_device rtc = { "RTC", "PNP0B00", 1, 0x70, 2, 8 };
 
-void acpi_dsdt(struct bytes *a, const struct acpi_config *c)
+void acpi_dsdt(struct bytes *a, const struct platform *p)
 {
 	size_t sb = aml_scope(a, "\\_SB"), s5;
 
-	pci_root_bridge(a, c);
-	motherboard(a, c);
-	if (c->com1)
-		isa_device(a, &com1);
-	if (c->com2)
-		isa_device(a, &com2);
-	if (c->rtc)
+	pci_root_bridge(a, p);
+	motherboard(a, p);
+	serial_ports(a, p);
+	if (p->rtc)
 		isa_device(a, &rtc);
-	processors(a, c);
+	processors(a, p);
 	aml_close(a, sb);
 	/* SLP_TYP 0 is what OVMF writes to turn the machine off, whatever the tables say. */
 	s5 = aml_name_package(a, "\\_S5", 4);

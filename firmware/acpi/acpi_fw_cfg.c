@@ -19,23 +19,23 @@
 
 #define WINDOW_ALIGN GiB
 
-/* Makes [base, base + size) of the config's 64-bit window cover one more range. */
-static void cover(struct acpi_config *c, uint64_t base, uint64_t size)
+/* Makes [base, base + size) of the platform's 64-bit window cover one more range. */
+static void cover(struct platform *p, uint64_t base, uint64_t size)
 {
 	uint64_t lo = align_down(base, WINDOW_ALIGN), end, old_end;
 
 	if (base < 4 * GiB || !range_ok(base, size, 1ull << 52))
 		return;
 	end = align_up(base + size, WINDOW_ALIGN); /* no overflow: below 2^52 */
-	if (!c->mmio64_size) {
-		c->mmio64_base = lo;
-		c->mmio64_size = end - lo;
+	if (!p->map.mmio64_size) {
+		p->map.mmio64_base = lo;
+		p->map.mmio64_size = end - lo;
 		return;
 	}
-	old_end = c->mmio64_base + c->mmio64_size;
-	if (lo < c->mmio64_base)
-		c->mmio64_base = lo;
-	c->mmio64_size = (end > old_end ? end : old_end) - c->mmio64_base;
+	old_end = p->map.mmio64_base + p->map.mmio64_size;
+	if (lo < p->map.mmio64_base)
+		p->map.mmio64_base = lo;
+	p->map.mmio64_size = (end > old_end ? end : old_end) - p->map.mmio64_base;
 }
 
 static int cover_device(void *arg, struct pci_device *dev)
@@ -46,34 +46,34 @@ static int cover_device(void *arg, struct pci_device *dev)
 	return 0;
 }
 
-void acpi_config_from_pci(struct acpi_config *c, struct pci_host *host)
+void acpi_follow_pci(struct platform *p, struct pci_host *host)
 {
-	c->ecam_size = pci_host_ecam(host, &c->ecam_base);
+	p->ecam_size = pci_host_ecam(host, &p->ecam_base);
 	scoped_lock(&host->root->lock);
-	pci_each(host->root, cover_device, c);
+	pci_each(host->root, cover_device, p);
 }
 
 static void build(void *arg)
 {
 	struct acpi_fw_cfg *f = arg;
-	struct acpi_config c = f->cfg;
+	struct platform p = f->platform;
 	int ret;
 
 	if (f->host)
-		acpi_config_from_pci(&c, f->host);
-	ret = acpi_build(f->blobs, &c);
+		acpi_follow_pci(&p, f->host);
+	ret = acpi_build(f->blobs, &p);
 	if (ret)
 		/* Only a guest that puts PCIEXBAR or a BAR beyond all reason gets here. */
 		log_guest(&f->limit, "the ACPI tables cannot be built: %s", strerror(-ret));
 }
 
-int acpi_fw_cfg_add(struct acpi_fw_cfg *f, struct fw_cfg *fw, const struct acpi_config *cfg,
+int acpi_fw_cfg_add(struct acpi_fw_cfg *f, struct fw_cfg *fw, const struct platform *p,
 		    struct pci_host *host)
 {
 	struct fw_cfg_ref tables, rsdp, loader;
 	int ret;
 
-	*f = (struct acpi_fw_cfg){ .cfg = *cfg, .host = host };
+	*f = (struct acpi_fw_cfg){ .platform = *p, .host = host };
 	f->blobs = calloc(1, sizeof(*f->blobs));
 	if (!f->blobs)
 		return -ENOMEM;
@@ -83,7 +83,7 @@ int acpi_fw_cfg_add(struct acpi_fw_cfg *f, struct fw_cfg *fw, const struct acpi_
 		.data = f->blobs->loader, .len = sizeof(f->blobs->loader), .select = build, .arg = f
 	};
 	/* Also the check that the machine's configuration fits, before any guest runs. */
-	ret = acpi_build(f->blobs, cfg);
+	ret = acpi_build(f->blobs, p);
 	if (!ret)
 		ret = fw_cfg_add_file_ref(fw, ACPI_FILE_TABLES, &tables);
 	if (!ret)

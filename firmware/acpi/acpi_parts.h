@@ -11,7 +11,7 @@
 #define ACPI_FILE_LOADER "etc/table-loader"
 
 /* The definition block of the DSDT, without its header. */
-void acpi_dsdt(struct bytes *, const struct acpi_config *);
+void acpi_dsdt(struct bytes *, const struct platform *);
 
 /* Script entries (QEMU, hw/acpi/bios-linker-loader.c); false: no room. Offsets
  * are into the named file. */

@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static void *ram;
 	static int kernel = -1, initrd = -1;
 	struct e820_map map = { .n = 0 };
+	struct platform p = { 0 };
 	struct linux_boot_entry entry;
 	struct error err = { 0 };
 	struct linux_boot b = { .kernel_path = "kernel", .initrd_path = "initrd", .map = &map };
@@ -40,7 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	b.mem = guest_mem_new();
 	guest_mem_add(b.mem, &(struct mem_range){ 0, low, ram, MEM_RAM, true });
-	e820_linux(&map, low, 4 * GiB, 0, low - 128 * KiB, 128 * KiB, 0, 0);
+	p.map = (struct memmap){ .low_ram = low, .high_base = 4 * GiB };
+	e820_linux(&map, &p, low - 128 * KiB, 128 * KiB);
 	b.kernel_fd = kernel;
 	b.initrd_fd = data[0] & 2 ? initrd : -1;
 	b.cmdline = data[0] & 4 ? "console=ttyS0" : NULL;

@@ -23,8 +23,8 @@
 struct fixture {
 	uint8_t *ram;
 	struct guest_mem *mem;
-	struct acpi_cpu cpus[300];
-	struct acpi_config c;
+	struct platform_cpu cpus[300];
+	struct platform p;
 };
 
 static int setup(void **state)
@@ -36,18 +36,20 @@ static int setup(void **state)
 	memset(f->ram, 0, RAM);
 	f->mem = guest_mem_new();
 	for (unsigned i = 0; i < ARRAY_SIZE(f->cpus); i++)
-		f->cpus[i] = (struct acpi_cpu){ .apic_id = i, .node = i & 1 };
-	f->c = (struct acpi_config){ .cpus = f->cpus,
-				     .n_cpus = 4,
-				     .mmio32_base = 2 * GiB,
-				     .mmio32_end = 0xfc000000,
-				     .mmio64_base = 0x3800000000,
-				     .mmio64_size = 256 * GiB,
-				     .ecam_base = 0xb0000000,
-				     .ecam_size = 256 * MiB,
-				     .pci_node = ACPI_NO_NODE,
-				     .com1 = true,
-				     .rtc = true };
+		f->cpus[i] = (struct platform_cpu){ .apic_id = i, .node = i & 1 };
+	f->p = (struct platform){
+		.cpus = f->cpus,
+		.n_cpus = 4,
+		.mmio32_base = 2 * GiB,
+		.mmio32_end = 0xfc000000,
+		.map = { .mmio64_base = 0x3800000000, .mmio64_size = 256 * GiB },
+		.ecam_base = 0xb0000000,
+		.ecam_size = 256 * MiB,
+		.pci_node = PLATFORM_NO_NODE,
+		.serial = { { 0x3f8, 4, 0 } },
+		.n_serial = 1,
+		.rtc = true,
+	};
 	*state = f;
 	return guest_mem_add(f->mem, &r);
 }
@@ -124,7 +126,7 @@ static const uint8_t *find_dsdt(struct fixture *f)
 
 static void install(struct fixture *f)
 {
-	assert_int_equal(acpi_install(f->mem, &f->c, GPA(TABLES), GPA(RSDP)), 0);
+	assert_int_equal(acpi_install(f->mem, &f->p, GPA(TABLES), GPA(RSDP)), 0);
 }
 
 static void test_fadt(void **state)
@@ -166,7 +168,7 @@ static void test_madt(void **state)
 	unsigned lapics = 0, x2apics = 0, overrides = 0, ioapics = 0;
 	const uint8_t *t;
 
-	f->c.n_cpus = 260;
+	f->p.n_cpus = 260;
 	install(f);
 	t = find_table(f, "APIC");
 	assert_int_equal(get32(t + 36), 0xfee00000);
@@ -205,8 +207,8 @@ static void test_isa(void **state)
 	t = find_dsdt(f);
 	assert_true(has_port(t, 0x3f8) && has_port(t, 0x70));
 	assert_false(has_port(t, 0x2f8));
-	f->c.com1 = f->c.rtc = false;
-	f->c.com2 = true;
+	f->p.rtc = false;
+	f->p.serial[0] = (struct platform_serial){ 0x2f8, 3, 1 };
 	install(f);
 	t = find_dsdt(f);
 	assert_false(has_port(t, 0x3f8) || has_port(t, 0x70));
@@ -223,10 +225,10 @@ static void test_mcfg(void **state)
 	assert_int_equal(get64(t + 44), 0xb0000000);
 	assert_int_equal(t[54], 0);
 	assert_int_equal(t[55], 255);
-	f->c.ecam_size = 64 * MiB;
+	f->p.ecam_size = 64 * MiB;
 	install(f);
 	assert_int_equal(find_table(f, "MCFG")[55], 63);
-	f->c.ecam_size = 0;
+	f->p.ecam_size = 0;
 	install(f);
 	assert_null(find_table(f, "MCFG"));
 }
@@ -234,18 +236,18 @@ static void test_mcfg(void **state)
 static void test_numa(void **state)
 {
 	struct fixture *f = *state;
-	const struct acpi_memory memory[] = { { 0, 0xa0000, 0 },
-					      { MiB, 1023 * MiB, 0 },
-					      { 4 * GiB, GiB, 1 } };
+	const struct platform_memory memory[] = { { 0, 0xa0000, 0 },
+						  { MiB, 1023 * MiB, 0 },
+						  { 4 * GiB, GiB, 1 } };
 	const uint8_t distance[4] = { 10, 20, 20, 10 };
 	const uint8_t *t;
 
 	install(f);
 	assert_null(find_table(f, "SRAT"));
-	f->c.n_nodes = 2;
-	f->c.memory = memory;
-	f->c.n_memory = 3;
-	f->c.distance = distance;
+	f->p.n_nodes = 2;
+	f->p.memory = memory;
+	f->p.n_memory = 3;
+	f->p.distance = distance;
 	install(f);
 	t = find_table(f, "SRAT");
 	assert_int_equal(get32(t + 4), 48 + 4 * 16 + 3 * 40);
@@ -253,25 +255,28 @@ static void test_numa(void **state)
 	assert_int_equal(get64(t + 48 + 64 + 80 + 8), 4 * GiB);
 	t = find_table(f, "SLIT");
 	assert_memory_equal(t + 44, distance, 4);
-	f->c.n_nodes = 1;
-	assert_int_equal(acpi_install(f->mem, &f->c, GPA(TABLES), GPA(RSDP)), -EINVAL);
+	f->p.n_nodes = 1;
+	assert_int_equal(acpi_install(f->mem, &f->p, GPA(TABLES), GPA(RSDP)), -EINVAL);
 }
 
 static void test_bad_configs(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(acpi_install(f->mem, &f->c, GPA(RAM - 64), GPA(RSDP)), -EFAULT);
-	assert_int_equal(acpi_install(f->mem, &f->c, GPA(TABLES + 4), GPA(RSDP)), -EINVAL);
-	assert_int_equal(acpi_install(f->mem, &f->c, GPA(4 * GiB), GPA(RSDP)), -EINVAL);
-	f->c.mmio32_base = f->c.mmio32_end + 1;
-	assert_int_equal(acpi_install(f->mem, &f->c, GPA(TABLES), GPA(RSDP)), -EINVAL);
-	f->c.mmio32_base = 0x80000000;
-	f->c.n_cpus = 0;
-	assert_int_equal(acpi_install(f->mem, &f->c, GPA(TABLES), GPA(RSDP)), -EINVAL);
-	f->c.n_cpus = 4;
-	f->c.mmio64_base = UINT64_MAX - 1;
-	assert_int_equal(acpi_install(f->mem, &f->c, GPA(TABLES), GPA(RSDP)), -EINVAL);
+	assert_int_equal(acpi_install(f->mem, &f->p, GPA(RAM - 64), GPA(RSDP)), -EFAULT);
+	assert_int_equal(acpi_install(f->mem, &f->p, GPA(TABLES + 4), GPA(RSDP)), -EINVAL);
+	assert_int_equal(acpi_install(f->mem, &f->p, GPA(4 * GiB), GPA(RSDP)), -EINVAL);
+	f->p.mmio32_base = f->p.mmio32_end + 1;
+	assert_int_equal(acpi_install(f->mem, &f->p, GPA(TABLES), GPA(RSDP)), -EINVAL);
+	f->p.mmio32_base = 0x80000000;
+	f->p.n_cpus = 0;
+	assert_int_equal(acpi_install(f->mem, &f->p, GPA(TABLES), GPA(RSDP)), -EINVAL);
+	f->p.n_cpus = 4;
+	f->p.map.mmio64_base = UINT64_MAX - 1;
+	assert_int_equal(acpi_install(f->mem, &f->p, GPA(TABLES), GPA(RSDP)), -EINVAL);
+	f->p.map.mmio64_base = 0x3800000000;
+	f->p.n_serial = PLATFORM_SERIALS + 1;
+	assert_int_equal(acpi_install(f->mem, &f->p, GPA(TABLES), GPA(RSDP)), -EINVAL);
 }
 
 static char dir[32];
@@ -308,7 +313,7 @@ static void test_iasl(void **state)
 		"iasl -p t2 t.dsl >log2 2>&1 && "
 		"grep -q ' 0 Errors, 0 Warnings' log2 || { cat log log2; exit 1; }";
 	static const char *const tables[] = { "FACP", "APIC", "MCFG", "SRAT", "SLIT" };
-	const struct acpi_memory memory[] = { { 0, GiB, 0 }, { 4 * GiB, GiB, 1 } };
+	const struct platform_memory memory[] = { { 0, GiB, 0 }, { 4 * GiB, GiB, 1 } };
 	const uint8_t distance[4] = { 10, 20, 20, 10 };
 	struct fixture *f = *state;
 	char *text = malloc(1 << 20), cmd[64];
@@ -320,12 +325,12 @@ static void test_iasl(void **state)
 		free(text);
 		skip();
 	}
-	f->c.n_nodes = 2;
-	f->c.memory = memory;
-	f->c.n_memory = 2;
-	f->c.distance = distance;
-	f->c.pci_node = 1;
-	f->c.com2 = true;
+	f->p.n_nodes = 2;
+	f->p.memory = memory;
+	f->p.n_memory = 2;
+	f->p.distance = distance;
+	f->p.pci_node = 1;
+	f->p.serial[f->p.n_serial++] = (struct platform_serial){ 0x2f8, 3, 1 };
 	install(f);
 	t = find_dsdt(f);
 	assert_int_equal(aml_of(run, t, get32(t + 4), text, 1 << 20), 0);
@@ -364,8 +369,8 @@ static void test_live(void **state)
 	assert_int_equal(pci_add_bar(&dev, 2, PCI_BAR_MEM64, true, 128 * GiB, NULL, NULL), 0);
 	assert_int_equal(pci_add(&root, &root.bus, &dev, PCI_DEVFN(5, 0), NULL), 0);
 	fw = fw_cfg_new(root.pio, f->mem);
-	f->c.ecam_size = 0;
-	assert_int_equal(acpi_fw_cfg_add(&a, fw, &f->c, &host), 0);
+	f->p.ecam_size = 0;
+	assert_int_equal(acpi_fw_cfg_add(&a, fw, &f->p, &host), 0);
 	/* Firmware places the window and the BAR, then fetches the script. */
 	pci_host_set_ecam(&host, 0xe0000000);
 	pci_cfg_write(&root, 0, PCI_DEVFN(5, 0), PCI_BASE_ADDRESS_3, 4, 0x2000);
@@ -375,9 +380,9 @@ static void test_live(void **state)
 		if (!memcmp(tables + i, "MCFG", 4))
 			found |= get64(tables + i + 44) == 0xe0000000;
 	assert_true(found);
-	acpi_config_from_pci(&f->c, &host);
-	assert_true(f->c.mmio64_base == 0x3800000000);
-	assert_true(f->c.mmio64_base + f->c.mmio64_size == 0x200000000000 + 128 * GiB);
+	acpi_follow_pci(&f->p, &host);
+	assert_true(f->p.map.mmio64_base == 0x3800000000);
+	assert_true(f->p.map.mmio64_base + f->p.map.mmio64_size == 0x200000000000 + 128 * GiB);
 	fw_cfg_free(fw);
 	acpi_fw_cfg_destroy(&a);
 	pci_remove(&dev);

@@ -23,6 +23,16 @@ static void expect(const struct e820_map *m, const struct want *w, unsigned n)
 	}
 }
 
+/* A machine of which only RAM is known. */
+static struct platform *ram(uint64_t low, uint64_t high_base, uint64_t high)
+{
+	static struct platform p;
+
+	p = (struct platform){ .map = {
+				       .low_ram = low, .high_base = high_base, .high_ram = high } };
+	return &p;
+}
+
 static void test_firmware(void **state)
 {
 	static const struct want want[] = { { 0, 2 * GiB, 1 },
@@ -31,9 +41,9 @@ static void test_firmware(void **state)
 	struct e820_map m;
 
 	(void)state;
-	assert_int_equal(e820_firmware(&m, 2 * GiB, 4 * GiB, 3 * GiB), 0);
+	assert_int_equal(e820_firmware(&m, ram(2 * GiB, 4 * GiB, 3 * GiB)), 0);
 	expect(&m, want, 3);
-	assert_int_equal(e820_firmware(&m, 2 * GiB, 4 * GiB, 0), 0);
+	assert_int_equal(e820_firmware(&m, ram(2 * GiB, 4 * GiB, 0)), 0);
 	expect(&m, want, 2);
 }
 
@@ -47,7 +57,7 @@ static void test_hypertransport(void **state)
 	struct e820_map m;
 
 	(void)state;
-	assert_int_equal(e820_firmware(&m, 2 * GiB, 0x10000000000, 1024 * GiB), 0);
+	assert_int_equal(e820_firmware(&m, ram(2 * GiB, 0x10000000000, 1024 * GiB)), 0);
 	expect(&m, want, 4);
 }
 
@@ -64,12 +74,13 @@ static void test_linux(void **state)
 		{ 0xb0000000, 256 * MiB, 2 },
 		{ 0xfeffc000, 0x4000, 2 },
 	};
+	struct platform *p = ram(128 * MiB, 4 * GiB, 0);
 	struct e820_map m;
 
 	(void)state;
-	assert_int_equal(
-		e820_linux(&m, 128 * MiB, 4 * GiB, 0, 127 * MiB, 128 * KiB, 0xb0000000, 256 * MiB),
-		0);
+	p->ecam_base = 0xb0000000;
+	p->ecam_size = 256 * MiB;
+	assert_int_equal(e820_linux(&m, p, 127 * MiB, 128 * KiB), 0);
 	expect(&m, want, 9);
 }
 

@@ -12,40 +12,31 @@
 #include "firmware/fdt.h"
 #include "vmm/core/addr.h"
 
-static uint32_t apic_id(const void *arg, unsigned i)
-{
-	(void)arg;
-	return i;
-}
+static const struct platform_cpu cpus[] = { { 0, 0 }, { 1, 0 }, { 2, 1 }, { 3, 1 } };
 
-static uint32_t half(const void *arg, unsigned i)
+static struct platform machine(void)
 {
-	(void)arg;
-	return i / 2;
-}
-
-static struct fdt_machine machine(void)
-{
-	return (struct fdt_machine){ .low_ram = 2 * GiB,
-				     .high_base = 4 * GiB,
-				     .high_ram = GiB,
-				     .n_cpus = 4,
-				     .apic_id = apic_id,
-				     .ecam_base = 0xb0000000,
-				     .ecam_size = 256 * MiB,
-				     .mmio32_base = 0xc0000000,
-				     .mmio32_size = 0x3c000000 };
+	return (struct platform){
+		.map = { .low_ram = 2 * GiB, .high_base = 4 * GiB, .high_ram = GiB },
+		.cpus = cpus,
+		.n_cpus = 4,
+		.ecam_base = 0xb0000000,
+		.ecam_size = 256 * MiB,
+		.mmio32_base = 2 * GiB,
+		.mmio32_end = 0xfc000000,
+	};
 }
 
 static void *blob;
+static struct fdt_boot boot;
 
-static void build(const struct fdt_machine *m)
+static void build(const struct platform *m)
 {
 	struct error err;
 	size_t size;
 
 	free(blob);
-	assert_int_equal(fdt_build(m, &blob, &size, &err), 0);
+	assert_int_equal(fdt_build(m, &boot, &blob, &size, &err), 0);
 	assert_int_equal(fdt_check_full(blob, size), 0);
 }
 
@@ -72,7 +63,7 @@ static bool has(const char *path, const char *name)
 
 static void test_plain(void **state)
 {
-	struct fdt_machine m = machine();
+	struct platform m = machine();
 
 	(void)state;
 	build(&m);
@@ -82,25 +73,61 @@ static void test_plain(void **state)
 	assert_false(has("/memory@0", "numa-node-id"));
 	assert_false(has("/cpus/cpu@0", "numa-node-id"));
 	assert_true(fdt_path_offset(blob, "/distance-map") < 0);
-	m.high_ram = 0;
+	m.map.high_ram = 0;
 	build(&m);
 	assert_true(fdt_path_offset(blob, "/memory@100000000") < 0);
 }
 
+/* One 32-bit window, behind ECAM where that lies inside what ACPI has as two. */
+static void test_windows(void **state)
+{
+	struct platform m = machine();
+
+	(void)state;
+	build(&m);
+	assert_int_equal(cell("/pcie@b0000000", "ranges", 9), 0xc0000000);
+	assert_int_equal(cell("/pcie@b0000000", "ranges", 13), 0x3c000000);
+	m.ecam_base = 0x70000000;
+	build(&m);
+	assert_int_equal(cell("/pcie@70000000", "ranges", 9), 2 * GiB);
+	assert_int_equal(cell("/pcie@70000000", "ranges", 13), 0x7c000000);
+}
+
+/* What was started how: the command line, the initrd, the first serial port. */
+static void test_chosen(void **state)
+{
+	struct platform m = machine();
+
+	(void)state;
+	build(&m);
+	assert_false(has("/chosen", "bootargs") || has("/chosen", "stdout-path") ||
+		     has("/chosen", "linux,initrd-start"));
+	boot = (struct fdt_boot){ .bootargs = "quiet",
+				  .initrd_base = 0x7000000,
+				  .initrd_size = 4096 };
+	m.serial[m.n_serial++] = (struct platform_serial){ 0x2f8, 3, 1 };
+	build(&m);
+	boot = (struct fdt_boot){ 0 };
+	assert_string_equal(
+		fdt_getprop(blob, fdt_path_offset(blob, "/chosen"), "stdout-path", NULL),
+		"/isa/serial@i2f8");
+	assert_int_equal(cell("/chosen", "linux,initrd-end", 1), 0x7001000);
+	assert_int_equal(cell("/isa/serial@i2f8", "interrupts", 0), 3);
+}
+
 static void test_nodes(void **state)
 {
-	static const struct fdt_memory memory[] = { { 0, 3 * GiB / 2, 0 },
-						    { 3 * GiB / 2, GiB / 2, 1 },
-						    { 4 * GiB, GiB, 1 } };
+	static const struct platform_memory memory[] = { { 0, 3 * GiB / 2, 0 },
+							 { 3 * GiB / 2, GiB / 2, 1 },
+							 { 4 * GiB, GiB, 1 } };
 	static const uint8_t distance[] = { 10, 21, 22, 10 };
-	struct fdt_machine m = machine();
+	struct platform m = machine();
 	unsigned i;
 
 	(void)state;
 	m.n_nodes = 2;
 	m.n_memory = ARRAY_SIZE(memory);
 	m.memory = memory;
-	m.cpu_node = half;
 	m.distance = distance;
 	m.pci_node = 1;
 	build(&m);
@@ -131,6 +158,8 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_plain),
+					    cmocka_unit_test(test_windows),
+					    cmocka_unit_test(test_chosen),
 					    cmocka_unit_test(test_nodes) };
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

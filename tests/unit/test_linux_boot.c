@@ -25,12 +25,15 @@ static struct error err;
 
 static int setup(void **state)
 {
+	struct platform p = { 0 };
+
 	(void)state;
 	mem = guest_mem_new();
 	ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	guest_mem_add(mem, &(struct mem_range){ 0, RAM, ram, MEM_RAM, true });
 	map.n = 0;
-	assert_int_equal(e820_linux(&map, RAM, 4 * GiB, GiB, RAM - 128 * KiB, 128 * KiB, 0, 0), 0);
+	p.map = (struct memmap){ .low_ram = RAM, .high_base = 4 * GiB, .high_ram = GiB };
+	assert_int_equal(e820_linux(&map, &p, RAM - 128 * KiB, 128 * KiB), 0);
 	b = (struct linux_boot){ .mem = mem,
 				 .kernel_path = "K",
 				 .initrd_path = "I",

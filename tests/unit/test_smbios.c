@@ -11,7 +11,7 @@
 #include "firmware/smbios.h"
 #include "vmm/core/mem.h"
 
-static const struct smbios_config config = {
+static const struct platform config = {
 	.name = "web1",
 	.version = "1.0",
 	.uuid = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc,
@@ -19,9 +19,7 @@ static const struct smbios_config config = {
 	.sockets = 2,
 	.cores = 4,
 	.threads = 2,
-	.low = 2 * GiB,
-	.high = 6 * 1024 * GiB,
-	.high_base = 1024 * GiB,
+	.map = { .low_ram = 2 * GiB, .high_base = 1024 * GiB, .high_ram = 6 * 1024 * GiB },
 };
 
 /* The next structure, past the strings of this one. */
@@ -91,7 +89,7 @@ static void test_anchor(void **state)
 
 static void test_too_many(void **state)
 {
-	struct smbios_config c = config;
+	struct platform c = config;
 	struct smbios_blobs *b = malloc(sizeof(*b));
 
 	(void)state;

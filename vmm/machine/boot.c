@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "devices/chipset/serial.h"
 #include "firmware/e820.h"
 #include "firmware/fdt.h"
 #include "devices/chipset/fw_cfg.h"
@@ -28,62 +27,6 @@
 /* In the BIOS segment, where kernels look. */
 #define RSDP_ADDR   0xf0000u
 #define SMBIOS_ADDR 0xf0040u
-
-static uint32_t apic_id_of(const void *arg, unsigned i)
-{
-	return cpu_apic_id(arg, i);
-}
-
-static int fill_acpi(struct vm *vm, struct acpi_config *a)
-{
-	unsigned i, n = (unsigned)vm->cfg->cpus.n;
-
-	if (!vm->acpi_cpus)
-		vm->acpi_cpus = calloc(n, sizeof(*vm->acpi_cpus));
-	if (!vm->acpi_cpus)
-		return -ENOMEM;
-	for (i = 0; i < n; i++)
-		vm->acpi_cpus[i] = (struct acpi_cpu){ cpu_apic_id(&vm->cfg->topo, i),
-						      machine_memory_cpu_node(vm, i) };
-	*a = (struct acpi_config){
-		.cpus = vm->acpi_cpus,
-		.n_cpus = n,
-		.mmio32_base = vm->map.low_ram,
-		.mmio32_end = MACHINE_MMIO32_END,
-		.mmio64_base = vm->map.mmio64_base,
-		.mmio64_size = vm->map.mmio64_size,
-		.ecam_base = MACHINE_ECAM_BASE,
-		.ecam_size = MACHINE_ECAM_SIZE,
-		.pmbase = ICH9_PMBASE_DEFAULT,
-		.pci_node = ACPI_NO_NODE,
-		.com1 = serial_place(&vm->cfg->devices, 0) != NULL,
-		.com2 = serial_place(&vm->cfg->devices, 1) != NULL,
-		.rtc = true,
-	};
-	if (vm->numa) {
-		a->n_nodes = vm->numa->n;
-		a->memory = vm->numa->memory;
-		a->n_memory = vm->numa->n_memory;
-		a->distance = vm->numa->distance;
-		a->pci_node = vm->numa->pci_node;
-	}
-	return 0;
-}
-
-static struct smbios_config smbios_config(const struct vm *vm)
-{
-	return (struct smbios_config){
-		.name = vm->cfg->name,
-		.version = MINIVMM_VERSION,
-		.sockets = vm->cfg->topo.sockets,
-		.cores = vm->cfg->topo.cores,
-		.threads = vm->cfg->topo.threads,
-		.low = vm->map.low_ram,
-		.high = vm->map.high_ram,
-		.high_base = vm->map.high_base,
-		.uefi = vm->cfg->firmware || !vm->cfg->kernel,
-	};
-}
 
 static int open_file(const char *path, const char *option, int *fd, struct error *err)
 {
@@ -114,8 +57,7 @@ static uint64_t tables_addr(const struct vm *vm)
 static int memory_map(const struct vm *vm, struct e820_map *m)
 {
 	m->n = 0;
-	return e820_linux(m, vm->map.low_ram, vm->map.high_base, vm->map.high_ram, tables_addr(vm),
-			  ACPI_TABLES_SIZE, MACHINE_ECAM_BASE, MACHINE_ECAM_SIZE);
+	return e820_linux(m, &vm->platform.p, tables_addr(vm), ACPI_TABLES_SIZE);
 }
 
 static void linux_params(const struct vm *vm, const struct e820_map *m, struct linux_boot *b)
@@ -134,70 +76,20 @@ static void linux_params(const struct vm *vm, const struct e820_map *m, struct l
 	};
 }
 
-static uint32_t node_of(const void *arg, unsigned i)
-{
-	return machine_memory_cpu_node(arg, i);
-}
-
-static void dtb_numa(const struct vm *vm, struct fdt_machine *m, struct fdt_memory *memory)
-{
-	const struct machine_numa *n = vm->numa;
-	unsigned i;
-
-	if (!n)
-		return;
-	for (i = 0; i < n->n_memory; i++)
-		memory[i] = (struct fdt_memory){ n->memory[i].base, n->memory[i].size,
-						 n->memory[i].node };
-	m->n_nodes = n->n;
-	m->n_memory = n->n_memory;
-	m->memory = memory;
-	m->cpu_node = node_of;
-	m->node_arg = vm;
-	m->distance = n->distance;
-	m->pci_node = n->pci_node;
-}
-
 static int build_dtb(struct vm *vm, struct error *err)
 {
-	struct fdt_machine m = {
-		.name = vm->cfg->name,
-		.low_ram = vm->map.low_ram,
-		.high_base = vm->map.high_base,
-		.high_ram = vm->map.high_ram,
-		.n_cpus = (unsigned)vm->cfg->cpus.n,
-		.apic_id = apic_id_of,
-		.apic_arg = &vm->cfg->topo,
-		.ecam_base = MACHINE_ECAM_BASE,
-		.ecam_size = MACHINE_ECAM_SIZE,
-		.mmio32_base = MACHINE_MMIO32_BASE,
-		.mmio32_size = MACHINE_MMIO32_END - MACHINE_MMIO32_BASE,
-		.mmio64_base = vm->map.mmio64_base,
-		.mmio64_size = vm->map.mmio64_size,
-		.bootargs = vm->cfg->append,
-	};
-	struct fdt_memory memory[ARRAY_SIZE(((struct machine_numa *)0)->memory)];
+	struct fdt_boot f = { .bootargs = vm->cfg->append };
 	struct linux_boot b;
 	struct e820_map map;
-	unsigned i;
 	int rc = 0;
 
-	dtb_numa(vm, &m, memory);
-	for (i = 0; i < SERIAL_PORTS; i++) {
-		const struct serial_place *p = serial_place(&vm->cfg->devices, i);
-
-		if (!p)
-			continue;
-		m.serial_port[m.n_serial] = p->port;
-		m.serial_irq[m.n_serial++] = p->irq;
-	}
 	if (vm->kernel_fd >= 0) {
 		rc = memory_map(vm, &map);
 		linux_params(vm, &map, &b);
 		if (rc == 0)
-			rc = linux_boot_initrd_range(&b, &m.initrd_base, &m.initrd_size, err);
+			rc = linux_boot_initrd_range(&b, &f.initrd_base, &f.initrd_size, err);
 	}
-	return rc < 0 ? rc : fdt_build(&m, &vm->dtb, &vm->dtb_size, err);
+	return rc < 0 ? rc : fdt_build(&vm->platform.p, &f, &vm->dtb, &vm->dtb_size, err);
 }
 
 /* The initrd is read again at a reset, and may be another by now: the tree says where it lies. */
@@ -212,9 +104,8 @@ static int renew_dtb(struct vm *vm, struct error *err)
 
 static int load_direct(struct vm *vm, struct vcpu_entry *entry, struct error *err)
 {
-	struct smbios_config smbios = smbios_config(vm);
+	const struct platform *p = &vm->platform.p;
 	struct linux_boot_entry e;
-	struct acpi_config acpi;
 	struct linux_boot b;
 	struct e820_map map;
 	int rc;
@@ -231,11 +122,9 @@ static int load_direct(struct vm *vm, struct vcpu_entry *entry, struct error *er
 		return rc;
 	pci_host_set_ecam(&vm->host, MACHINE_ECAM_BASE);
 	ich9_lpc_set_pmbase(&vm->lpc);
-	rc = fill_acpi(vm, &acpi);
+	rc = acpi_install(vm->mem, p, GPA(tables_addr(vm)), GPA(RSDP_ADDR));
 	if (rc == 0)
-		rc = acpi_install(vm->mem, &acpi, GPA(tables_addr(vm)), GPA(RSDP_ADDR));
-	if (rc == 0)
-		rc = smbios_install(vm->mem, &smbios, GPA(SMBIOS_ADDR));
+		rc = smbios_install(vm->mem, p, GPA(SMBIOS_ADDR));
 	if (rc < 0)
 		return error_set(err, rc, "ACPI and SMBIOS tables: %s", strerror(-rc));
 	*entry = (struct vcpu_entry){
@@ -273,16 +162,15 @@ static int add_kernel(struct vm *vm, struct error *err)
 static int add_e820(struct vm *vm)
 {
 	struct e820_map m = { .n = 0 };
-	int rc = e820_firmware(&m, vm->map.low_ram, vm->map.high_base, vm->map.high_ram);
+	int rc = e820_firmware(&m, &vm->platform.p);
 
 	return rc < 0 ? rc : e820_fw_cfg_add(vm->fw_cfg, &m);
 }
 
 static int fill_fw_cfg(struct vm *vm, struct error *err)
 {
-	uint16_t cpus = (uint16_t)vm->cfg->cpus.n;
-	struct smbios_config smbios = smbios_config(vm);
-	struct acpi_config acpi;
+	const struct platform *p = &vm->platform.p;
+	uint16_t cpus = (uint16_t)p->n_cpus;
 	int rc;
 
 	rc = fw_cfg_add_u16(vm->fw_cfg, FW_CFG_NB_CPUS, cpus);
@@ -291,14 +179,13 @@ static int fill_fw_cfg(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = add_e820(vm);
 	if (rc == 0)
-		rc = smbios_fw_cfg_add(vm->fw_cfg, &smbios);
+		rc = smbios_fw_cfg_add(vm->fw_cfg, p);
 	if (rc == 0)
-		rc = fill_acpi(vm, &acpi);
-	if (rc == 0)
-		rc = acpi_fw_cfg_add(&vm->acpi_fw, vm->fw_cfg, &acpi, &vm->host);
-	/* Only when its own choice is too small: what is said here it takes, fitting or not. */
-	if (rc == 0 && vm->map.mmio64_told)
-		rc = fw_cfg_add_mmio64_size(vm->fw_cfg, vm->map.mmio64_size / MiB);
+		rc = acpi_fw_cfg_add(&vm->acpi_fw, vm->fw_cfg, p, &vm->host);
+	/* OVMF uses this size unchecked, even if it does not fit. So it is told only when its own
+	 * choice would be too small. */
+	if (rc == 0 && p->map.mmio64_told)
+		rc = fw_cfg_add_mmio64_size(vm->fw_cfg, p->map.mmio64_size / MiB);
 	if (rc < 0)
 		return error_set(err, rc, "fw_cfg: %s", strerror(-rc));
 	return add_kernel(vm, err);
@@ -371,7 +258,6 @@ void machine_boot_release(struct vm *vm)
 	acpi_fw_cfg_destroy(&vm->acpi_fw);
 	cleanup_close(&vm->kernel_fd);
 	cleanup_close(&vm->initrd_fd);
-	free(vm->acpi_cpus);
 	free(vm->dtb);
 }
 

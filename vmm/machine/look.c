@@ -47,12 +47,27 @@ static int look_outputs(const struct config *c, struct error *err)
 	return 0;
 }
 
+static int look_memory(struct vm *vm, struct error *err)
+{
+	const struct memory_want want = {
+		.size = vm->cfg->memory,
+		.ram = &vm->cfg->ram,
+		.core_dump = vm->cfg->core_dump,
+		.passthrough = vm->vfio,
+		.device_node = machine_vfio_node(vm),
+	};
+
+	/* Only the IOMMU minds where RAM lies. */
+	memmap_ram(&vm->map, want.size, want.passthrough && memmap_host_is_amd());
+	return machine_memory_look(&vm->memory, "", &want, err);
+}
+
 int machine_look(struct vm *vm, struct error *err)
 {
 	int rc = machine_vfio_look(vm, err);
 
 	if (rc == 0)
-		rc = machine_memory_look(vm, err);
+		rc = look_memory(vm, err);
 	if (rc == 0)
 		rc = machine_cpus_look(vm, err);
 	if (rc == 0)

@@ -457,7 +457,7 @@ static int add_ram_range(struct vm *vm, uint64_t gpa, uint64_t off, uint64_t end
 {
 	struct mem_range r = { .gpa = gpa,
 			       .size = end - off,
-			       .host = (char *)vm->ram + off,
+			       .host = (char *)vm->memory.ram + off,
 			       .kind = MEM_RAM,
 			       .dma = true };
 
@@ -474,7 +474,7 @@ static int add_ram(struct vm *vm, struct error *err)
 	if (rc == 0 && vga)
 		rc = add_ram_range(vm, VGA_END, VGA_END, vm->map.low_ram);
 	if (rc == 0)
-		rc = add_ram_range(vm, vm->map.high_base, vm->map.low_ram, vm->ram_size);
+		rc = add_ram_range(vm, vm->map.high_base, vm->map.low_ram, vm->memory.plan.size);
 	return rc < 0 ? error_set(err, rc, "giving the guest its memory: %s", strerror(-rc)) : 0;
 }
 
@@ -531,7 +531,7 @@ static int build_base(struct vm *vm, struct error *err)
 		rc = watch_signals(vm, err);
 	phase_mark(&vm->phases, "frame");
 	if (rc == 0)
-		rc = machine_memory_open(vm, err);
+		rc = machine_memory_open(&vm->memory, &vm->map, err);
 	if (rc == 0)
 		rc = add_ram(vm, err);
 	phase_mark(&vm->phases, "memory");
@@ -553,10 +553,12 @@ static int build(struct vm *vm, struct error *err)
 		rc = realize_devices(vm, err);
 	phase_mark(&vm->phases, "devices");
 	if (rc == 0)
+		machine_platform_fill(&vm->platform, vm->cfg, &vm->map, &vm->memory);
+	if (rc == 0)
 		rc = machine_boot_prepare(vm, err);
 	phase_mark(&vm->phases, "firmware");
 	if (rc == 0)
-		rc = machine_memory_finish(vm, err);
+		rc = machine_memory_finish(&vm->memory, vm->signal_fd, &vm->phases, err);
 	if (rc == 0)
 		rc = machine_vfio_map(vm, err);
 	return rc;
@@ -565,7 +567,7 @@ static int build(struct vm *vm, struct error *err)
 static void take_down(struct vm *vm)
 {
 	/* Threads first: nothing calls into a device that goes. */
-	machine_memory_stop(vm);
+	machine_memory_stop(&vm->memory);
 	machine_cpus_free(vm);
 	machine_boot_release(vm);
 	/* All at once, so that those that do not answer are waited for together. */
@@ -580,7 +582,7 @@ static void take_down(struct vm *vm)
 	kvm_close(&vm->kvm);
 	if (!vm->hung) {
 		guest_mem_free(vm->mem);
-		machine_memory_close(vm);
+		machine_memory_close(&vm->memory);
 	}
 	evloop_free(vm->loop);
 	cleanup_close(&vm->signal_fd);

@@ -14,35 +14,16 @@
 #include "devices/pci/pci_host.h"
 #include "firmware/acpi/acpi.h"
 #include "firmware/ovmf.h"
+#include "vmm/machine/memory.h"
 #include "vmm/machine/options.h"
+#include "vmm/machine/platform.h"
 #include "vmm/core/evloop.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/kvm_exits.h"
 #include "vmm/core/log.h"
-#include "vmm/core/memmap.h"
 #include "vmm/core/phase.h"
-#include "vmm/placement/ram.h"
 #include "vmm/core/stats.h"
 #include "vmm/kvm/vcpu.h"
-
-#ifndef MINIVMM_VERSION
-#define MINIVMM_VERSION "unknown"
-#endif
-
-/* The memory map below 4 GiB; RAM and the window above it: vmm/core/memmap.h. */
-#define MACHINE_ECAM_BASE   0xb0000000u
-#define MACHINE_ECAM_SIZE   (256 * MiB)
-#define MACHINE_MMIO32_BASE 0xc0000000u
-#define MACHINE_MMIO32_END  0xfc000000u
-
-/* The guest's nodes, when it has several: guest node i is the i-th of the host's that RAM lies on.
- */
-struct machine_numa {
-	unsigned n, n_memory;
-	struct acpi_memory memory[NUMA_MAX_NODES + 1]; /* one node lies on both sides of the hole */
-	uint8_t distance[NUMA_MAX_NODES * NUMA_MAX_NODES]; /* n * n of it */
-	uint32_t pci_node;				   /* ACPI_NO_NODE: none of them */
-};
 
 struct vm {
 	struct config *cfg;
@@ -68,12 +49,9 @@ struct vm {
 	struct pin_host *pin_host;     /* with pin= */
 	unsigned pin[CONFIG_MAX_CPUS]; /* the host's CPU for each of ours, with pin= */
 
-	void *ram; /* low and high RAM, contiguous */
-	uint64_t ram_size;
+	struct machine_memory memory;
 	struct memmap map;
-	struct ram_plan ram_plan;
-	struct prefault *prefault; /* at work; NULL: none, or done */
-	struct machine_numa *numa; /* NULL: the guest has no nodes */
+	struct machine_platform platform;
 
 	/* Devices: realized in the order of the table in machine.c, the first n_realized of it. */
 	unsigned n_realized;
@@ -89,7 +67,6 @@ struct vm {
 	/* Boot: one of the two. */
 	struct fw_cfg *fw_cfg;
 	struct acpi_fw_cfg acpi_fw;
-	struct acpi_cpu *acpi_cpus;
 	struct ovmf *ovmf;
 	int kernel_fd, initrd_fd;
 	void *dtb;
@@ -125,17 +102,6 @@ void machine_request_power_off(void *vm);
  * looked at. Nothing on the host has changed when it fails. */
 int machine_look(struct vm *, struct error *);
 
-/* memory.c. What RAM will be made of; refuses what this host cannot give. */
-int machine_memory_look(struct vm *, struct error *);
-/* RAM mapped and, where wanted, being prefaulted. machine_memory_close() in either case. */
-int machine_memory_open(struct vm *, struct error *);
-/* Waits until all of RAM is in place, with a bar on a terminal; -EINTR: a signal wants the end.
- * Then locks it, where that is asked for. */
-int machine_memory_finish(struct vm *, struct error *);
-void machine_memory_stop(struct vm *); /* the prefault's threads */
-void machine_memory_close(struct vm *);
-/* The guest node of a vCPU. */
-unsigned machine_memory_cpu_node(const struct vm *, unsigned cpu);
 /* cpus.c. The processors are made by the helper beside the rest of the machine: KVM is
  * asked what it supports from machine_cpus_open() on; machine_cpus_begin() leaves the CPUs they are
  * pinned to (threads started from then on run elsewhere) and starts to make them; they are there

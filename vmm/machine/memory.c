@@ -9,6 +9,8 @@
  *
  * Threads: main thread.
  */
+#include "vmm/machine/memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -21,12 +23,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "vfio/options.h"
+#include "vmm/core/addr.h"
+#include "vmm/core/evloop.h"
 #include "vmm/core/log.h"
 #include "vmm/core/nbio.h"
-#include "vmm/machine/machine.h"
 #include "vmm/placement/memlock.h"
-#include "vmm/placement/prefault.h"
 
 #define SHOW_AFTER_MS 1000
 #define SHOW_EVERY_MS 200
@@ -34,66 +35,61 @@
 
 /* ---- what is asked for ---- */
 
-static bool wants_prefault(const struct config *c)
+static bool wants_prefault(const struct memory_want *m)
 {
-	return c->ram.prefault == CONFIG_ON ||
-	       (c->ram.prefault == CONFIG_AUTO && vfio_count(&c->devices));
+	return m->ram->prefault == CONFIG_ON || (m->ram->prefault == CONFIG_AUTO && m->passthrough);
 }
 
-static void set_nodes(const struct vm *vm, struct ram_want *w)
+static void set_nodes(const struct memory_want *m, struct ram_want *w)
 {
-	const struct config_ram *c = &vm->cfg->ram;
-	int node = machine_vfio_node(vm);
-
-	if (c->nodes) {
-		w->nodes = c->nodes;
+	if (m->ram->nodes) {
+		w->nodes = m->ram->nodes;
 		return;
 	}
-	if (node >= 0 && node < NUMA_MAX_NODES)
-		w->nodes = 1ull << node;
-	else if (c->nodes_auto)
+	if (m->device_node >= 0 && m->device_node < NUMA_MAX_NODES)
+		w->nodes = 1ull << m->device_node;
+	else if (m->ram->nodes_auto)
 		log_warn("--memory nodes=auto: no passed-through device reports its NUMA node: "
 			 "memory may come from any node");
 	w->nodes_auto = true;
 }
 
-static int set_want(const struct vm *vm, struct ram_want *w, struct error *err)
+static int set_want(const struct memory_want *m, struct ram_want *w, struct error *err)
 {
-	const struct config_ram *c = &vm->cfg->ram;
-
 	*w = (struct ram_want){
-		.size = vm->cfg->memory,
-		.pages = (enum ram_pages)c->pages,
-		.path = c->path,
-		.prefault = wants_prefault(vm->cfg),
+		.size = m->size,
+		.pages = (enum ram_pages)m->ram->pages,
+		.path = m->ram->path,
+		.prefault = wants_prefault(m),
 	};
-	if (w->pages == RAM_PLAIN && vfio_count(&vm->cfg->devices))
+	if (w->pages == RAM_PLAIN && m->passthrough)
 		w->pages = RAM_AUTO;
-	set_nodes(vm, w);
+	set_nodes(m, w);
 	return w->pages == RAM_PATH ? ram_path_page(w->path, &w->path_page, err) : 0;
 }
 
-static int decide(struct vm *vm, struct error *err)
+static int decide(struct machine_memory *m, const char *root, struct error *err)
 {
+	const struct config_ram *c = m->want.ram;
 	struct ram_host host = { .thp = true };
 	struct ram_want want;
 	char line[480];
-	int rc = set_want(vm, &want, err);
+	int rc = set_want(&m->want, &want, err);
 
 	if (rc < 0)
 		return rc;
 	/* Nothing asked for: nothing looked at. */
 	if (want.pages != RAM_PLAIN || want.nodes || want.prefault)
-		ram_look("", &want, &host);
-	rc = ram_decide(&want, &host, &vm->ram_plan, err);
+		ram_look(root, &want, &host);
+	rc = ram_decide(&want, &host, &m->plan, err);
 	/* Reserving huge pages counts the host's: a node that has run out would end a running
 	 * guest, and they are nobody else's anyway. */
-	if (vm->cfg->ram.prefault == CONFIG_AUTO && vm->ram_plan.hugetlb && want.nodes)
-		vm->ram_plan.prefault = true;
+	if (c->prefault == CONFIG_AUTO && m->plan.hugetlb && want.nodes)
+		m->plan.prefault = true;
 	if (rc < 0 || (want.pages == RAM_PLAIN && !want.nodes))
 		return rc;
-	ram_describe(&vm->ram_plan, &host, line, sizeof(line));
-	if (vm->cfg->ram.pages == RAM_AUTO && !vm->ram_plan.hugetlb)
+	ram_describe(&m->plan, &host, line, sizeof(line));
+	if (c->pages == RAM_AUTO && !m->plan.hugetlb)
 		log_warn("--memory hugepages=auto: too few huge pages are free: %s", line);
 	else
 		log_info("%s", line);
@@ -102,44 +98,44 @@ static int decide(struct vm *vm, struct error *err)
 
 /* ---- what the guest is told: node i is the plan's part i ---- */
 
-static void add_range(struct machine_numa *m, uint64_t base, uint64_t size, unsigned node)
+static void add_range(struct machine_numa *n, uint64_t base, uint64_t size, unsigned node)
 {
 	if (size)
-		m->memory[m->n_memory++] = (struct acpi_memory){ base, size, node };
+		n->memory[n->n_memory++] = (struct platform_memory){ base, size, node };
 }
 
-static int fill_numa(struct vm *vm, struct error *err)
+static int fill_numa(struct machine_memory *m, const struct memmap *map, struct error *err)
 {
-	const struct ram_plan *p = &vm->ram_plan;
-	struct machine_numa *m = calloc(1, sizeof(*m));
+	const struct ram_plan *p = &m->plan;
+	struct machine_numa *n = calloc(1, sizeof(*n));
 	unsigned i, k;
 
-	vm->numa = m;
-	if (!m)
+	m->numa = n;
+	if (!n)
 		return error_set(err, -ENOMEM, "out of memory for the machine");
-	m->n = p->n;
-	m->pci_node = ACPI_NO_NODE;
+	n->n = p->n;
+	n->pci_node = PLATFORM_NO_NODE;
 	for (i = 0; i < p->n; i++) {
 		uint64_t at = p->part[i].offset, size = p->part[i].size, low = 0;
 
-		if (at < vm->map.low_ram)
-			low = size < vm->map.low_ram - at ? size : vm->map.low_ram - at;
-		add_range(m, at, low, i);
-		add_range(m, vm->map.high_base + (at + low - vm->map.low_ram), size - low, i);
+		if (at < map->low_ram)
+			low = size < map->low_ram - at ? size : map->low_ram - at;
+		add_range(n, at, low, i);
+		add_range(n, map->high_base + (at + low - map->low_ram), size - low, i);
 		for (k = 0; k < p->n; k++)
-			m->distance[i * p->n + k] = node_distance((unsigned)p->part[i].node,
+			n->distance[i * p->n + k] = node_distance((unsigned)p->part[i].node,
 								  (unsigned)p->part[k].node);
-		if (p->part[i].node == machine_vfio_node(vm))
-			m->pci_node = i;
+		if (p->part[i].node == m->want.device_node)
+			n->pci_node = i;
 	}
 	return 0;
 }
 
 /* Whole sockets to a node where there are enough of them, else whole cores. */
-unsigned machine_memory_cpu_node(const struct vm *vm, unsigned cpu)
+unsigned machine_memory_cpu_node(const struct machine_memory *m, const struct cpu_topology *t,
+				 unsigned cpu)
 {
-	const struct cpu_topology *t = &vm->cfg->topo;
-	unsigned n = vm->ram_plan.n, core = cpu / t->threads;
+	unsigned n = m->plan.n, core = cpu / t->threads;
 
 	if (t->sockets >= n)
 		return core / t->cores * n / t->sockets;
@@ -148,68 +144,67 @@ unsigned machine_memory_cpu_node(const struct vm *vm, unsigned cpu)
 
 /* ---- life ---- */
 
-int machine_memory_look(struct vm *vm, struct error *err)
+int machine_memory_look(struct machine_memory *m, const char *root, const struct memory_want *want,
+			struct error *err)
 {
-	uint64_t size = vm->cfg->memory;
-	int rc = decide(vm, err);
+	int rc;
 
-	/* Only the IOMMU minds where RAM lies. */
-	memmap_ram(&vm->map, size, vfio_count(&vm->cfg->devices) && memmap_host_is_amd());
-	vm->ram_size = size;
-	/* With --vfio the devices pin it, which is more than locked. */
-	if (rc == 0 && vm->cfg->ram.lock && !vfio_count(&vm->cfg->devices))
-		rc = memlock_raise(size, err);
+	*m = (struct machine_memory){ .want = *want };
+	rc = decide(m, root, err);
+	/* Passed-through devices pin it, which is more than locked. */
+	if (rc == 0 && want->ram->lock && !want->passthrough)
+		rc = memlock_raise(want->size, err);
 	return rc;
 }
 
 /* The kernel leaves shared huge pages out by default (core(5), coredump_filter). */
-static void want_dump(struct vm *vm)
+static void want_dump(struct machine_memory *m)
 {
 	FILE *f = fopen("/proc/self/coredump_filter", "we");
 
-	vm->ram_plan.dump = true;
+	m->plan.dump = true;
 	if (!f || fputs("0x7f", f) < 0)
 		log_warn("--core-dump: /proc/self/coredump_filter: %s", strerror(errno));
 	if (f)
 		fclose(f);
 }
 
-int machine_memory_open(struct vm *vm, struct error *err)
+int machine_memory_open(struct machine_memory *m, const struct memmap *map, struct error *err)
 {
 	int rc = 0;
 
-	if (vm->cfg->core_dump)
-		want_dump(vm);
-	if (vm->ram_plan.n > 1)
-		rc = fill_numa(vm, err);
+	if (m->want.core_dump)
+		want_dump(m);
+	if (m->plan.n > 1)
+		rc = fill_numa(m, map, err);
 	if (rc == 0)
-		rc = ram_map(&vm->ram_plan, &vm->ram, err);
-	if (rc < 0 || !vm->ram_plan.prefault)
+		rc = ram_map(&m->plan, &m->ram, err);
+	if (rc < 0 || !m->plan.prefault)
 		return rc;
-	vm->prefault = prefault_start(&vm->ram_plan, vm->ram, false, err);
-	return vm->prefault ? 0 : err->code;
+	m->prefault = prefault_start(&m->plan, m->ram, false, err);
+	return m->prefault ? 0 : err->code;
 }
 
-void machine_memory_stop(struct vm *vm)
+void machine_memory_stop(struct machine_memory *m)
 {
-	prefault_free(vm->prefault);
-	vm->prefault = NULL;
+	prefault_free(m->prefault);
+	m->prefault = NULL;
 }
 
-void machine_memory_close(struct vm *vm)
+void machine_memory_close(struct machine_memory *m)
 {
-	machine_memory_stop(vm);
-	if (vm->ram)
-		munmap(vm->ram, vm->ram_size);
-	free(vm->numa);
+	machine_memory_stop(m);
+	if (m->ram)
+		munmap(m->ram, m->plan.size);
+	free(m->numa);
 }
 
 /* ---- waiting for the prefault ---- */
 
 /* Without waiting: a terminal that was stopped (Ctrl-S) must not keep us from a signal. */
-static void show(const struct vm *vm, struct nbio *out, uint64_t since_ns)
+static void show(const struct machine_memory *m, struct nbio *out, uint64_t since_ns)
 {
-	double done = (double)prefault_done(vm->prefault), all = (double)vm->ram_size;
+	double done = (double)prefault_done(m->prefault), all = (double)m->plan.size;
 	double seconds = (double)(evloop_now_ns() - since_ns) / 1e9;
 	int filled = (int)(done / all * BAR_COLUMNS);
 	char line[160];
@@ -237,72 +232,72 @@ static bool terminal_signals(bool on)
 }
 
 /* True when a signal asks us to end. */
-static bool interrupted(const struct vm *vm)
+static bool interrupted(int signal_fd)
 {
 	struct signalfd_siginfo si;
 
-	while (read(vm->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+	while (read(signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
 		if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT || si.ssi_signo == SIGHUP)
 			return true;
 	return false;
 }
 
-static int wait_prefault(struct vm *vm, struct error *err)
+static int wait_prefault(struct machine_memory *m, int signal_fd, uint64_t since, struct error *err)
 {
-	struct pollfd fds[] = { { .fd = prefault_fd(vm->prefault), .events = POLLIN },
-				{ .fd = vm->signal_fd, .events = POLLIN } };
+	struct pollfd fds[] = { { .fd = prefault_fd(m->prefault), .events = POLLIN },
+				{ .fd = signal_fd, .events = POLLIN } };
 	struct nbio out = nbio_shared(STDERR_FILENO, O_WRONLY);
 	bool tty = isatty(STDERR_FILENO), shown = false;
-	uint64_t since = vm->phases.begin;
 	bool stop = false, restore = terminal_signals(true);
 
 	while (!fds[0].revents && !stop) {
 		poll(fds, 2, !tty ? -1 : shown ? SHOW_EVERY_MS : SHOW_AFTER_MS);
-		stop = fds[1].revents && interrupted(vm);
+		stop = fds[1].revents && interrupted(signal_fd);
 		if (tty && !fds[0].revents && !stop) {
-			show(vm, &out, since);
+			show(m, &out, since);
 			shown = true;
 		}
 	}
 	if (shown) {
-		show(vm, &out, since);
+		show(m, &out, since);
 		nbio_write(&out, "\n", 1);
 	}
 	nbio_close(&out);
 	if (restore)
 		terminal_signals(false);
 	if (!stop)
-		return prefault_finish(vm->prefault, err);
+		return prefault_finish(m->prefault, err);
 	log_run(); /* the signal is taken: nothing would end a wait for whoever reads stderr */
 	return error_set(err, -EINTR,
 			 "stopped by a signal with %llu of %llu MiB of memory in place",
-			 (unsigned long long)(prefault_done(vm->prefault) / MiB),
-			 (unsigned long long)(vm->ram_size / MiB));
+			 (unsigned long long)(prefault_done(m->prefault) / MiB),
+			 (unsigned long long)(m->plan.size / MiB));
 }
 
-static int lock(const struct vm *vm, struct error *err)
+static int lock(const struct machine_memory *m, struct error *err)
 {
 	/* What is not there yet is locked as it comes. */
-	int rc = mlock2(vm->ram, vm->ram_size, vm->ram_plan.prefault ? 0 : MLOCK_ONFAULT);
+	int rc = mlock2(m->ram, m->plan.size, m->plan.prefault ? 0 : MLOCK_ONFAULT);
 
 	if (rc == 0)
 		return 0;
 	rc = -errno;
-	if (rc == -ENOMEM && memlock_explain(vm->ram_size, err) < 0)
+	if (rc == -ENOMEM && memlock_explain(m->plan.size, err) < 0)
 		return rc;
 	return error_set(err, rc, "--memory lock=on: %s", strerror(-rc));
 }
 
-int machine_memory_finish(struct vm *vm, struct error *err)
+int machine_memory_finish(struct machine_memory *m, int signal_fd, struct phase_clock *phases,
+			  struct error *err)
 {
-	int rc = vm->prefault ? wait_prefault(vm, err) : 0;
+	int rc = m->prefault ? wait_prefault(m, signal_fd, phases->begin, err) : 0;
 
-	if (vm->prefault) {
-		phase_mark(&vm->phases, "wait");
-		phase_span(&vm->phases, "prefault", prefault_ns(vm->prefault));
-		machine_memory_stop(vm);
+	if (m->prefault) {
+		phase_mark(phases, "wait");
+		phase_span(phases, "prefault", prefault_ns(m->prefault));
+		machine_memory_stop(m);
 	}
-	if (rc == 0 && vm->cfg->ram.lock && !vfio_count(&vm->cfg->devices))
-		rc = lock(vm, err);
+	if (rc == 0 && m->want.ram->lock && !m->want.passthrough)
+		rc = lock(m, err);
 	return rc;
 }
