@@ -117,8 +117,8 @@ static void port_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 {
 	struct bench_results *r = opaque;
 	struct vm *vm = r->vm;
-	const struct vcpu_stats *s = vcpu_stats(vm->vcpus, 0);
-	int fd = vcpu_stats_fd(vm->vcpus, 0);
+	const struct vcpu_stats *s = vcpu_stats(vm->cpus.vcpus, 0);
+	int fd = vcpu_stats_fd(vm->cpus.vcpus, 0);
 	struct bench_exits now = { 0 };
 	unsigned i;
 

@@ -8,6 +8,8 @@
  *
  * Threads: main.
  */
+#include "vmm/machine/cpus.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <sched.h>
@@ -19,99 +21,98 @@
 #include "vmm/core/helper.h"
 #include "vmm/core/hostfs.h"
 #include "vmm/core/log.h"
-#include "vmm/machine/machine.h"
 #include "vmm/placement/pin.h"
 
 /* ---- where they run ---- */
 
-static void warn_shortfall(const struct vm *vm, int shortfall, int node)
+static void warn_shortfall(const struct machine_cpus *c, int shortfall, int node)
 {
 	if (shortfall & PIN_OTHER_NODE)
 		log_warn("--cpus: pin=auto: node %d has too few CPUs for %u processors: the others "
 			 "run on other nodes, farther from its memory and devices",
-			 node, (unsigned)vm->cfg->cpus.n);
+			 node, (unsigned)c->cfg->cpus.n);
 	if (shortfall & PIN_SPLIT_CORES)
 		log_warn("--cpus: pin=auto: this host has too few cores of %u threads: threads of "
 			 "one guest core will not share a core of the host",
-			 vm->cfg->topo.threads);
+			 c->cfg->topo.threads);
 }
 
-static int choose(struct vm *vm, struct error *err)
+static int choose(struct machine_cpus *c, const char *root, int node, struct error *err)
 {
-	unsigned n = (unsigned)vm->cfg->cpus.n;
-	int node = machine_vfio_node(vm), rc;
+	unsigned n = (unsigned)c->cfg->cpus.n;
 	struct pin_host *h = malloc(sizeof(*h));
+	int rc;
 
 	if (!h)
 		return error_set(err, -ENOMEM, "out of memory for the machine");
-	vm->pin_host = h;
-	if (vm->cfg->pin_kind == PIN_AUTO && node < 0)
+	c->pin_host = h;
+	if (c->cfg->pin_kind == PIN_AUTO && node < 0)
 		node = 0;
-	rc = pin_read("", node, h, err);
+	rc = pin_read(root, node, h, err);
 	if (rc == 0)
 		rc = pin_allowed(h, err);
 	/* Back from where pin_allowed() went: threads that fill memory are started next. */
 	if (rc == 0)
 		sched_setaffinity(0, sizeof(h->affinity), h->affinity.s);
-	if (rc == 0 && vm->cfg->pin_kind == PIN_LIST) {
-		memcpy(vm->pin, vm->cfg->pin, n * sizeof(vm->pin[0]));
-		rc = pin_check(h, vm->pin, n, err);
+	if (rc == 0 && c->cfg->pin_kind == PIN_LIST) {
+		memcpy(c->pin, c->cfg->pin, n * sizeof(c->pin[0]));
+		rc = pin_check(h, c->pin, n, err);
 	} else if (rc == 0) {
-		rc = pin_choose("", h, n, vm->cfg->topo.threads, vm->pin, err);
+		rc = pin_choose(root, h, n, c->cfg->topo.threads, c->pin, err);
 	}
 	if (rc < 0)
-		return error_prefix(err, "--cpus: pin=%s", vm->cfg->cpus.pin);
-	warn_shortfall(vm, rc, node);
+		return error_prefix(err, "--cpus: pin=%s", c->cfg->cpus.pin);
+	warn_shortfall(c, rc, node);
 	return 0;
 }
 
 /* The main thread leaves the processors' CPUs. */
-static int leave_cpus(struct vm *vm, struct error *err)
+static int leave_cpus(struct machine_cpus *c, struct error *err)
 {
-	int rc = pin_self(vm->pin_host, vm->pin, (unsigned)vm->cfg->cpus.n);
+	int rc = pin_self(c->pin_host, c->pin, (unsigned)c->cfg->cpus.n);
 
 	if (rc == -ENOSPC)
 		log_warn("--cpus: pin=%s takes every CPU of this process: the main loop and the "
 			 "disks' threads share them%s",
-			 vm->cfg->cpus.pin,
-			 vm->cfg->rt ? ", and with --rt they must wait until a processor is idle"
-				     : "");
+			 c->cfg->cpus.pin,
+			 c->cfg->rt ? ", and with --rt they must wait until a processor is idle"
+				    : "");
 	else if (rc < 0)
 		return error_set(err, rc, "sched_setaffinity: %s", strerror(-rc));
 	return 0;
 }
 
-static void log_places(const struct vm *vm)
+static void log_places(const struct machine_cpus *c)
 {
 	unsigned i;
 
-	for (i = 0; i < vm->cfg->cpus.n; i++)
-		log_info("vCPU %u runs on CPU %u", i, vm->pin[i]);
+	for (i = 0; i < c->cfg->cpus.n; i++)
+		log_info("vCPU %u runs on CPU %u", i, c->pin[i]);
 }
 
 /* Without pin= nothing is wrong; three things are worth a word. */
-static void warn_unpinned(const struct vm *vm)
+static void warn_unpinned(const struct machine_cpus *c)
 {
 	struct pin_mask m = { 0 };
 
-	if (vm->cfg->rt)
+	if (c->cfg->rt)
 		log_warn("--rt without pin=: processors can keep the main loop and the host's "
 			 "programs from running: use --cpus %u,pin=auto",
-			 (unsigned)vm->cfg->cpus.n);
-	if (vm->cfg->idle)
+			 (unsigned)c->cfg->cpus.n);
+	if (c->cfg->idle)
 		log_warn("--idle poll without pin=: idle processors take whole CPUs from others: "
 			 "use --cpus %u,pin=auto",
-			 (unsigned)vm->cfg->cpus.n);
-	if (vm->cfg->cpus.n > 1 && sched_getaffinity(0, sizeof(m), m.s) == 0 &&
-	    vm->cfg->cpus.n > pin_count(&m))
+			 (unsigned)c->cfg->cpus.n);
+	if (c->cfg->cpus.n > 1 && sched_getaffinity(0, sizeof(m), m.s) == 0 &&
+	    c->cfg->cpus.n > pin_count(&m))
 		log_warn("--cpus %u: this process has %u of the host's CPUs: processors take turns",
-			 (unsigned)vm->cfg->cpus.n, pin_count(&m));
+			 (unsigned)c->cfg->cpus.n, pin_count(&m));
 }
 
 /* Tried on this thread, because the others start when it is too late to refuse. */
-static int try_rt(const struct vm *vm, struct error *err)
+static int try_rt(const struct machine_cpus *c, struct error *err)
 {
-	int prio = (int)vm->cfg->rt;
+	int prio = (int)c->cfg->rt;
 	struct sched_param sp = { .sched_priority = prio }, before = { 0 };
 	struct rlimit limit = { 0 };
 	int policy;
@@ -131,24 +132,24 @@ static int try_rt(const struct vm *vm, struct error *err)
 			 prio, strerror(errno), (unsigned long long)limit.rlim_cur, prio);
 }
 
-int machine_cpus_look(struct vm *vm, struct error *err)
+int machine_cpus_look(struct machine_cpus *c, const char *root, int device_node, struct error *err)
 {
-	int rc = try_rt(vm, err);
+	int rc = try_rt(c, err);
 
-	return rc < 0 || vm->cfg->pin_kind == PIN_NONE ? rc : choose(vm, err);
+	return rc < 0 || c->cfg->pin_kind == PIN_NONE ? rc : choose(c, root, device_node, err);
 }
 
-static int place(struct vm *vm, struct error *err)
+static int place(struct machine_cpus *c, struct error *err)
 {
 	int rc;
 
-	if (vm->cfg->pin_kind == PIN_NONE) {
-		warn_unpinned(vm);
+	if (c->cfg->pin_kind == PIN_NONE) {
+		warn_unpinned(c);
 		return 0;
 	}
-	rc = leave_cpus(vm, err);
+	rc = leave_cpus(c, err);
 	if (rc == 0)
-		log_places(vm);
+		log_places(c);
 	return rc;
 }
 
@@ -160,14 +161,14 @@ static bool is_vcpu(const char *tid)
 	return strncmp(name, "vcpu", 4) == 0;
 }
 
-void machine_cpus_settle(const struct vm *vm)
+void machine_cpus_settle(const struct machine_cpus *c)
 {
 	struct pin_mask here = { 0 };
 	struct sched_param ours;
 	struct dirent *e;
 	DIR *d;
 
-	if ((vm->cfg->pin_kind == PIN_NONE && !vm->cfg->rt) ||
+	if ((c->cfg->pin_kind == PIN_NONE && !c->cfg->rt) ||
 	    sched_getaffinity(0, sizeof(here), here.s) < 0 || sched_getparam(0, &ours) < 0)
 		return;
 	d = opendir("/proc/self/task");
@@ -189,98 +190,99 @@ void machine_cpus_settle(const struct vm *vm)
 /* On the helper. */
 static void ask_kvm(void *arg)
 {
-	struct vm *vm = arg;
+	struct machine_cpus *c = arg;
 
-	cpuid_ask(vm->cpuid);
-	kvm_exits_ask(&vm->exits, &vm->kvm);
+	cpuid_ask(c->cpuid);
+	kvm_exits_ask(&c->exits, c->kvm);
 }
 
-int machine_cpus_open(struct vm *vm, struct error *err)
+int machine_cpus_open(struct machine_cpus *c, struct kvm *kvm, struct error *err)
 {
-	vm->helper = helper_new();
-	vm->cpuid = cpuid_new(&vm->kvm);
-	if (!vm->cpuid)
+	c->kvm = kvm;
+	c->helper = helper_new();
+	c->cpuid = cpuid_new(kvm);
+	if (!c->cpuid)
 		return error_set(err, -ENOMEM, "out of memory for the CPUID table");
-	helper_run(vm->helper, ask_kvm, vm);
+	helper_run(c->helper, ask_kvm, c);
 	return 0;
 }
 
-static int make_cpuid(struct vm *vm, struct error *err)
+unsigned machine_cpus_host_bits(struct machine_cpus *c)
 {
-	struct cpu_model model = vm->cfg->model;
-	struct memmap_want want = { .mem64 = machine_vfio_mem64(vm),
-				    .iommu_bits = machine_vfio_phys_bits(vm),
-				    .asked_bits = model.max_phys_bits };
-	int rc;
+	helper_wait(c->helper);
+	return cpuid_phys_bits(c->cpuid);
+}
 
-	model.dedicated = vm->cfg->idle && vm->cfg->pin_kind != PIN_NONE;
-	helper_wait(vm->helper);
-	want.host_bits = cpuid_phys_bits(vm->cpuid);
-	rc = memmap_window(&vm->map, &want, err);
-	model.max_phys_bits = vm->map.bits;
-	return rc < 0 ? rc : cpuid_make(vm->cpuid, &vm->cfg->topo, &model, err);
+static int make_cpuid(struct machine_cpus *c, unsigned phys_bits, struct error *err)
+{
+	struct cpu_model model = c->cfg->model;
+
+	model.dedicated = c->cfg->idle && c->cfg->pin_kind != PIN_NONE;
+	model.max_phys_bits = phys_bits;
+	helper_wait(c->helper);
+	return cpuid_make(c->cpuid, &c->cfg->topo, &model, err);
 }
 
 /* On the helper. */
 static void make_vcpus(void *arg)
 {
-	struct vm *vm = arg;
+	struct machine_cpus *c = arg;
 
-	kvm_exits_enable(&vm->kvm, !vm->cfg->msr_gp);
-	vm->vcpus = vcpus_new(&vm->vcpus_params, &vm->vcpus_error);
+	kvm_exits_enable(c->kvm, !c->cfg->msr_gp);
+	c->vcpus = vcpus_new(&c->params, &c->error);
 }
 
-int machine_cpus_begin(struct vm *vm, void (*event)(void *, enum vcpu_event), struct error *err)
+int machine_cpus_begin(struct machine_cpus *c, const struct cpus_env *env, struct error *err)
 {
-	unsigned n = (unsigned)vm->cfg->cpus.n;
+	unsigned n = (unsigned)c->cfg->cpus.n;
 	int rc;
 
-	if (n > vm->kvm.max_vcpus)
+	if (n > c->kvm->max_vcpus)
 		return error_set(err, -EINVAL, "--cpus %u: this host's KVM has at most %u", n,
-				 vm->kvm.max_vcpus);
-	rc = place(vm, err);
-	if (rc == 0 && vm->cfg->idle)
-		rc = kvm_disable_exits(&vm->kvm, err);
+				 c->kvm->max_vcpus);
+	rc = place(c, err);
+	if (rc == 0 && c->cfg->idle)
+		rc = kvm_disable_exits(c->kvm, err);
 	if (rc == 0)
-		rc = make_cpuid(vm, err);
+		rc = make_cpuid(c, env->phys_bits, err);
 	if (rc < 0)
 		return rc;
-	vm->vcpus_params = (struct vcpus_params){
-		.kvm = &vm->kvm,
-		.pio = vm->pio,
-		.mmio = vm->mmio,
-		.mem = vm->mem,
-		.cpuid = vm->cpuid,
-		.exits = &vm->exits,
-		.topo = &vm->cfg->topo,
+	c->params = (struct vcpus_params){
+		.kvm = c->kvm,
+		.pio = env->pio,
+		.mmio = env->mmio,
+		.mem = env->mem,
+		.cpuid = c->cpuid,
+		.exits = &c->exits,
+		.topo = &c->cfg->topo,
 		.n = n,
-		.pin = vm->cfg->pin_kind == PIN_NONE ? NULL : vm->pin,
-		.rt = (int)vm->cfg->rt,
-		.helper = vm->helper,
-		.timed = vm->cfg->stats,
-		.event = event,
-		.opaque = vm,
+		.pin = c->cfg->pin_kind == PIN_NONE ? NULL : c->pin,
+		.rt = (int)c->cfg->rt,
+		.helper = c->helper,
+		.timed = c->cfg->stats,
+		.event = env->event,
+		.opaque = env->opaque,
 	};
-	helper_run(vm->helper, make_vcpus, vm);
+	helper_run(c->helper, make_vcpus, c);
 	return 0;
 }
 
-int machine_cpus_finish(struct vm *vm, struct error *err)
+int machine_cpus_finish(struct machine_cpus *c, struct error *err)
 {
-	helper_wait(vm->helper);
-	vm->cpus_made = true;
-	if (!vm->vcpus)
-		*err = vm->vcpus_error;
-	return vm->vcpus ? 0 : err->code;
+	helper_wait(c->helper);
+	c->made = true;
+	if (!c->vcpus)
+		*err = c->error;
+	return c->vcpus ? 0 : err->code;
 }
 
-void machine_cpus_free(struct vm *vm)
+void machine_cpus_free(struct machine_cpus *c)
 {
 	/* It may still make the processors, or be one. */
-	if (!vm->cpus_made)
-		helper_wait(vm->helper);
-	vcpus_free(vm->vcpus);
-	helper_free(vm->helper);
-	cpuid_free(vm->cpuid);
-	free(vm->pin_host);
+	if (!c->made)
+		helper_wait(c->helper);
+	vcpus_free(c->vcpus);
+	helper_free(c->helper);
+	cpuid_free(c->cpuid);
+	free(c->pin_host);
 }

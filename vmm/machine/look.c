@@ -69,7 +69,7 @@ int machine_look(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = look_memory(vm, err);
 	if (rc == 0)
-		rc = machine_cpus_look(vm, err);
+		rc = machine_cpus_look(&vm->cpus, "", machine_vfio_node(vm), err);
 	if (rc == 0)
 		rc = look_devices(vm, false, err);
 	if (rc == 0)

@@ -30,7 +30,7 @@
 
 static void machine_stop(struct vm *vm, int status)
 {
-	vcpus_pause_async(vm->vcpus);
+	vcpus_pause_async(vm->cpus.vcpus);
 	vm->status = status;
 	evloop_stop(vm->loop, 0);
 }
@@ -39,7 +39,7 @@ static void machine_stop(struct vm *vm, int status)
 
 static void request(struct vm *vm, struct ev_call *what)
 {
-	vcpus_pause_async(vm->vcpus);
+	vcpus_pause_async(vm->cpus.vcpus);
 	evloop_call(vm->loop, what);
 }
 
@@ -83,7 +83,7 @@ static void do_reset(void *arg)
 		machine_stop(vm, 0);
 		return;
 	}
-	vcpus_pause(vm->vcpus);
+	vcpus_pause(vm->cpus.vcpus);
 	if (!devices_quiet(vm))
 		return;
 	__atomic_store_n(&vm->reset_pending, false, __ATOMIC_RELEASE);
@@ -94,7 +94,7 @@ static void do_reset(void *arg)
 	}
 	if (log_allow(LOG_INFO, &vm->reset_limit))
 		log_info("reset");
-	vcpus_resume(vm->vcpus);
+	vcpus_resume(vm->cpus.vcpus);
 }
 
 static void do_power_off(void *arg)
@@ -168,11 +168,11 @@ static void init_calls(struct vm *vm)
 /* For a guest that hangs: what its processors do. */
 static void say_where(struct vm *vm)
 {
-	bool ran = vcpus_pause(vm->vcpus);
+	bool ran = vcpus_pause(vm->cpus.vcpus);
 
-	vcpus_log(vm->vcpus);
+	vcpus_log(vm->cpus.vcpus);
 	if (ran)
-		vcpus_resume(vm->vcpus);
+		vcpus_resume(vm->cpus.vcpus);
 }
 
 static void on_signal(void *arg, int fd, uint32_t events)
@@ -432,7 +432,7 @@ static int reset_machine(struct vm *vm, struct error *err)
 	rc = machine_boot_load(vm, &entry, err);
 	if (rc < 0)
 		return rc;
-	rc = vcpus_reset(vm->vcpus, &entry, false);
+	rc = vcpus_reset(vm->cpus.vcpus, &entry, false);
 	return rc < 0 ? error_set(err, rc, "the processors: %s", strerror(-rc)) : 0;
 }
 
@@ -508,7 +508,7 @@ static int open_kvm(struct vm *vm, struct error *err)
 	block_signals(&set);
 	kvm = kvm_open(&vm->kvm, &lacking);
 	if (kvm == 0)
-		rc = machine_cpus_open(vm, err);
+		rc = machine_cpus_open(&vm->cpus, &vm->kvm, err);
 	phase_mark(&vm->phases, "frame");
 	if (rc == 0)
 		rc = machine_look(vm, err);
@@ -538,6 +538,33 @@ static int build_base(struct vm *vm, struct error *err)
 	return rc;
 }
 
+/* The window for 64-bit BARs, and with it the guest's physical address bits. */
+static int lay_out_window(struct vm *vm, struct error *err)
+{
+	const struct memmap_want want = {
+		.mem64 = machine_vfio_mem64(vm),
+		.host_bits = machine_cpus_host_bits(&vm->cpus),
+		.iommu_bits = machine_vfio_phys_bits(vm),
+		.asked_bits = vm->cfg->model.max_phys_bits,
+	};
+
+	return memmap_window(&vm->map, &want, err);
+}
+
+static int begin_cpus(struct vm *vm, struct error *err)
+{
+	const struct cpus_env env = {
+		.pio = vm->pio,
+		.mmio = vm->mmio,
+		.mem = vm->mem,
+		.phys_bits = vm->map.bits,
+		.event = on_vcpu_event,
+		.opaque = vm,
+	};
+
+	return machine_cpus_begin(&vm->cpus, &env, err);
+}
+
 static int build(struct vm *vm, struct error *err)
 {
 	int rc = build_base(vm, err);
@@ -548,7 +575,9 @@ static int build(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = machine_vfio_open(vm, err);
 	if (rc == 0)
-		rc = machine_cpus_begin(vm, on_vcpu_event, err);
+		rc = lay_out_window(vm, err);
+	if (rc == 0)
+		rc = begin_cpus(vm, err);
 	if (rc == 0)
 		rc = realize_devices(vm, err);
 	phase_mark(&vm->phases, "devices");
@@ -568,7 +597,7 @@ static void take_down(struct vm *vm)
 {
 	/* Threads first: nothing calls into a device that goes. */
 	machine_memory_stop(&vm->memory);
-	machine_cpus_free(vm);
+	machine_cpus_free(&vm->cpus);
 	machine_boot_release(vm);
 	/* All at once, so that those that do not answer are waited for together. */
 	if (vm->pci.mmio)
@@ -601,9 +630,9 @@ static int start(struct vm *vm, struct error *err)
 	phase_mark(&vm->phases, "firmware");
 	if (rc < 0)
 		return error_set(err, rc, "interrupt routing: %s", strerror(-rc));
-	rc = machine_cpus_finish(vm, err);
+	rc = machine_cpus_finish(&vm->cpus, err);
 	if (rc == 0) {
-		rc = vcpus_reset(vm->vcpus, &entry, true);
+		rc = vcpus_reset(vm->cpus.vcpus, &entry, true);
 		if (rc < 0)
 			error_set(err, rc, "the processors: %s", strerror(-rc));
 	}
@@ -621,7 +650,7 @@ static void stop_reinjection(void *arg)
 	struct vm *vm = arg;
 
 	kvm_stop_reinjection(&vm->kvm);
-	machine_cpus_settle(vm);
+	machine_cpus_settle(&vm->cpus);
 }
 
 static int stop_reinjection_soon(struct vm *vm, struct error *err)
@@ -662,14 +691,14 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 	if (rc < 0)
 		return rc;
 	log_run();
-	rc = vcpus_start(vm->vcpus, err);
+	rc = vcpus_start(vm->cpus.vcpus, err);
 	if (rc < 0)
 		return rc;
 	vm->started = true;
 	log_phases(vm);
 	evloop_run(vm->loop);
 	if (vm->cfg->stats) {
-		vcpus_pause(vm->vcpus); /* so that nothing is counted afterwards */
+		vcpus_pause(vm->cpus.vcpus); /* so that nothing is counted afterwards */
 		machine_stats_report(vm, !vm->cfg->stats_file);
 	}
 	return 0;
@@ -687,6 +716,7 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	}
 	phase_begin(&vm->phases);
 	vm->cfg = cfg;
+	vm->cpus.cfg = cfg;
 	vm->stop = machine_stop;
 	vm->kvm.dev = vm->kvm.vm = vm->kvm.stats_fd = vm->kvm.vfio = -1;
 	vm->kernel_fd = vm->initrd_fd = vm->signal_fd = vm->stats_fd = -1;

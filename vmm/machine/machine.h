@@ -14,16 +14,15 @@
 #include "devices/pci/pci_host.h"
 #include "firmware/acpi/acpi.h"
 #include "firmware/ovmf.h"
+#include "vmm/machine/cpus.h"
 #include "vmm/machine/memory.h"
 #include "vmm/machine/options.h"
 #include "vmm/machine/platform.h"
 #include "vmm/core/evloop.h"
 #include "vmm/kvm/kvm.h"
-#include "vmm/kvm/kvm_exits.h"
 #include "vmm/core/log.h"
 #include "vmm/core/phase.h"
 #include "vmm/core/stats.h"
-#include "vmm/kvm/vcpu.h"
 
 struct vm {
 	struct config *cfg;
@@ -39,15 +38,7 @@ struct vm {
 	struct guest_mem *mem;
 	struct bus *pio, *mmio;
 	struct irq_table *irq;
-	struct helper *helper; /* then vCPU 0's thread */
-	bool cpus_made;
-	struct cpuid_table *cpuid;
-	struct kvm_exits exits;
-	struct vcpus_params vcpus_params;
-	struct error vcpus_error;
-	struct vcpus *vcpus;
-	struct pin_host *pin_host;     /* with pin= */
-	unsigned pin[CONFIG_MAX_CPUS]; /* the host's CPU for each of ours, with pin= */
+	struct machine_cpus cpus;
 
 	struct machine_memory memory;
 	struct memmap map;
@@ -101,21 +92,6 @@ void machine_request_power_off(void *vm);
  * should be, may it be used. What is read is opened here and stays open; what is written to is only
  * looked at. Nothing on the host has changed when it fails. */
 int machine_look(struct vm *, struct error *);
-
-/* cpus.c. The processors are made by the helper beside the rest of the machine: KVM is
- * asked what it supports from machine_cpus_open() on; machine_cpus_begin() leaves the CPUs they are
- * pinned to (threads started from then on run elsewhere) and starts to make them; they are there
- * when machine_cpus_finish() has returned 0. */
-int machine_cpus_open(struct vm *, struct error *);
-/* Chooses the CPUs with pin= and tries the priority of --rt; changes nothing. */
-int machine_cpus_look(struct vm *, struct error *);
-int machine_cpus_begin(struct vm *, void (*event)(void *, enum vcpu_event), struct error *);
-int machine_cpus_finish(struct vm *, struct error *);
-void machine_cpus_free(struct vm *);
-/* A moment after the processors have started: KVM makes a thread of its own on the
- * first entry (NX huge page recovery), which inherits the processor's CPU and priority. It goes
- * where the main thread is. */
-void machine_cpus_settle(const struct vm *);
 
 /* passthrough.c: passed-through devices. All of them do nothing without a --vfio. */
 /* Finds the devices in sysfs and refuses what cannot work; opens nothing. machine_vfio_close() in

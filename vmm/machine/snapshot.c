@@ -72,7 +72,7 @@ static void set_recent(json_t *o, const json_t *last, uint64_t n)
 
 static json_t *exits(const struct vm *vm, unsigned cpu, const json_t *last)
 {
-	const struct vcpu_stats *s = vcpu_stats(vm->vcpus, cpu);
+	const struct vcpu_stats *s = vcpu_stats(vm->cpus.vcpus, cpu);
 	json_t *all = json_object();
 	unsigned i;
 
@@ -129,16 +129,16 @@ static json_t *vcpus(const struct vm *vm, const json_t *last)
 	json_t *all = json_array();
 	unsigned i;
 
-	for (i = 0; i < vcpus_count(vm->vcpus); i++) {
+	for (i = 0; i < vcpus_count(vm->cpus.vcpus); i++) {
 		const json_t *before = json_array_get(last, i);
-		json_t *kvm = kvm_counts(vcpu_stats_fd(vm->vcpus, i)), *o = json_object();
+		json_t *kvm = kvm_counts(vcpu_stats_fd(vm->cpus.vcpus, i)), *o = json_object();
 
 		set_count(o, "vcpu", i);
 		json_object_set_new(o, "exits", exits(vm, i, json_object_get(before, "exits")));
 		json_object_set_new(o, "kernel_recent",
 				    kvm_recent(kvm, json_object_get(before, "kernel")));
 		json_object_set_new(o, "kernel", kvm);
-		set_count(o, "lost", count_read(&vcpu_stats(vm->vcpus, i)->traps.lost));
+		set_count(o, "lost", count_read(&vcpu_stats(vm->cpus.vcpus, i)->traps.lost));
 		json_array_append_new(all, o);
 	}
 	return all;
@@ -190,8 +190,8 @@ static unsigned collect(const struct vm *vm, struct row *row)
 {
 	unsigned cpu, i, n = 0;
 
-	for (cpu = 0; cpu < vcpus_count(vm->vcpus); cpu++) {
-		const struct trap_table *t = &vcpu_stats(vm->vcpus, cpu)->traps;
+	for (cpu = 0; cpu < vcpus_count(vm->cpus.vcpus); cpu++) {
+		const struct trap_table *t = &vcpu_stats(vm->cpus.vcpus, cpu)->traps;
 
 		for (i = 0; i < trap_slots(t); i++) {
 			const struct trap_slot *s = &t->slot[i];
@@ -326,7 +326,7 @@ static json_t *groups(const struct vm *vm, struct row *row, unsigned n, const js
 
 static json_t *traps(const struct vm *vm, const json_t *last)
 {
-	scoped_free struct row *row = calloc(vcpus_count(vm->vcpus) * TRAP_SLOTS + 1,
+	scoped_free struct row *row = calloc(vcpus_count(vm->cpus.vcpus) * TRAP_SLOTS + 1,
 					     sizeof(struct row));
 	unsigned n = row ? merge(row, collect(vm, row)) : 0;
 
