@@ -1,27 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * How the machine starts: through firmware (flash and fw_cfg), or directly in a kernel that finds
- * what firmware would have left: a memory map, ACPI tables, a device tree, and a chipset whose ECAM
- * and power-management registers are where the tables say.
- *
- * Threads: main loop, vCPUs not running.
- */
+#include "vmm/machine/boot.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/chipset/fw_cfg.h"
+#include "devices/chipset/ich9_lpc.h"
+#include "devices/pci/pci_host.h"
 #include "firmware/e820.h"
 #include "firmware/fdt.h"
-#include "devices/chipset/fw_cfg.h"
 #include "firmware/linux_boot.h"
+#include "firmware/ovmf.h"
 #include "firmware/smbios.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/infile.h"
-#include "vmm/core/log.h"
+#include "vmm/core/mem.h"
 #include "vmm/core/nbio.h"
-#include "vmm/machine/machine.h"
 #include "vmm/core/outfile.h"
 
 /* In the BIOS segment, where kernels look. */
@@ -34,97 +31,98 @@ static int open_file(const char *path, const char *option, int *fd, struct error
 	return *fd < 0 ? error_set(err, *fd, "--%s %s: %s", option, path, strerror(-*fd)) : 0;
 }
 
-static int open_kernel(struct vm *vm, struct error *err)
+static int open_kernel(struct machine_boot *b, struct error *err)
 {
 	int rc;
 
-	if (!vm->cfg->kernel)
+	if (!b->cfg->kernel)
 		return 0;
-	rc = open_file(vm->cfg->kernel, "kernel", &vm->kernel_fd, err);
+	rc = open_file(b->cfg->kernel, "kernel", &b->kernel_fd, err);
 
-	if (rc == 0 && vm->cfg->initrd)
-		rc = open_file(vm->cfg->initrd, "initrd", &vm->initrd_fd, err);
+	if (rc == 0 && b->cfg->initrd)
+		rc = open_file(b->cfg->initrd, "initrd", &b->initrd_fd, err);
 	return rc;
 }
 
 /* Direct boot */
 
-static uint64_t tables_addr(const struct vm *vm)
+static uint64_t tables_addr(const struct machine_boot *b)
 {
-	return vm->map.low_ram - ACPI_TABLES_SIZE;
+	return b->env.platform->map.low_ram - ACPI_TABLES_SIZE;
 }
 
-static int memory_map(const struct vm *vm, struct e820_map *m)
+static int memory_map(const struct machine_boot *b, struct e820_map *m)
 {
 	m->n = 0;
-	return e820_linux(m, &vm->platform.p, tables_addr(vm), ACPI_TABLES_SIZE);
+	return e820_linux(m, b->env.platform, tables_addr(b), ACPI_TABLES_SIZE);
 }
 
-static void linux_params(const struct vm *vm, const struct e820_map *m, struct linux_boot *b)
+static void linux_params(const struct machine_boot *b, const struct e820_map *m,
+			 struct linux_boot *l)
 {
-	*b = (struct linux_boot){
-		.mem = vm->mem,
-		.kernel_path = vm->cfg->kernel,
-		.initrd_path = vm->cfg->initrd,
-		.kernel_fd = vm->kernel_fd,
-		.initrd_fd = vm->initrd_fd,
-		.cmdline = vm->cfg->append,
+	*l = (struct linux_boot){
+		.mem = b->env.mem,
+		.kernel_path = b->cfg->kernel,
+		.initrd_path = b->cfg->initrd,
+		.kernel_fd = b->kernel_fd,
+		.initrd_fd = b->initrd_fd,
+		.cmdline = b->cfg->append,
 		.map = m,
-		.dtb = vm->dtb,
-		.dtb_size = vm->dtb_size,
+		.dtb = b->dtb,
+		.dtb_size = b->dtb_size,
 		.rsdp = RSDP_ADDR,
 	};
 }
 
-static int build_dtb(struct vm *vm, struct error *err)
+static int build_dtb(struct machine_boot *b, struct error *err)
 {
-	struct fdt_boot f = { .bootargs = vm->cfg->append };
-	struct linux_boot b;
+	struct fdt_boot f = { .bootargs = b->cfg->append };
+	struct linux_boot l;
 	struct e820_map map;
 	int rc = 0;
 
-	if (vm->kernel_fd >= 0) {
-		rc = memory_map(vm, &map);
-		linux_params(vm, &map, &b);
+	if (b->kernel_fd >= 0) {
+		rc = memory_map(b, &map);
+		linux_params(b, &map, &l);
 		if (rc == 0)
-			rc = linux_boot_initrd_range(&b, &f.initrd_base, &f.initrd_size, err);
+			rc = linux_boot_initrd_range(&l, &f.initrd_base, &f.initrd_size, err);
 	}
-	return rc < 0 ? rc : fdt_build(&vm->platform.p, &f, &vm->dtb, &vm->dtb_size, err);
+	return rc < 0 ? rc : fdt_build(b->env.platform, &f, &b->dtb, &b->dtb_size, err);
 }
 
 /* The initrd is read again at a reset, and may be another by now: the tree says where it lies. */
-static int renew_dtb(struct vm *vm, struct error *err)
+static int renew_dtb(struct machine_boot *b, struct error *err)
 {
-	if (!vm->started)
+	if (!b->loaded)
 		return 0;
-	free(vm->dtb);
-	vm->dtb = NULL;
-	return build_dtb(vm, err);
+	free(b->dtb);
+	b->dtb = NULL;
+	return build_dtb(b, err);
 }
 
-static int load_direct(struct vm *vm, struct vcpu_entry *entry, struct error *err)
+static int load_direct(struct machine_boot *b, struct vcpu_entry *entry, struct error *err)
 {
-	const struct platform *p = &vm->platform.p;
+	const struct platform *p = b->env.platform;
 	struct linux_boot_entry e;
-	struct linux_boot b;
+	struct linux_boot l;
 	struct e820_map map;
 	int rc;
 
-	rc = memory_map(vm, &map);
+	rc = memory_map(b, &map);
 	if (rc < 0)
 		return error_set(err, rc, "memory map: %s", strerror(-rc));
-	rc = renew_dtb(vm, err);
+	rc = renew_dtb(b, err);
 	if (rc < 0)
 		return rc;
-	linux_params(vm, &map, &b);
-	rc = linux_boot_load(&b, &e, err);
+	linux_params(b, &map, &l);
+	rc = linux_boot_load(&l, &e, err);
 	if (rc < 0)
 		return rc;
-	pci_host_set_ecam(&vm->host, MACHINE_ECAM_BASE);
-	ich9_lpc_set_pmbase(&vm->lpc);
-	rc = acpi_install(vm->mem, p, GPA(tables_addr(vm)), GPA(RSDP_ADDR));
+	pci_host_set_ecam(b->env.host, b->env.platform->ecam_base);
+	ich9_lpc_set_pmbase(b->env.lpc);
+	rc = acpi_install(b->env.mem, p, GPA(tables_addr(b)), GPA(RSDP_ADDR));
 	if (rc == 0)
-		rc = smbios_install(vm->mem, p, GPA(SMBIOS_ADDR));
+		rc = smbios_install(b->env.mem, p, GPA(SMBIOS_ADDR));
 	if (rc < 0)
 		return error_set(err, rc, "ACPI and SMBIOS tables: %s", strerror(-rc));
 	*entry = (struct vcpu_entry){
@@ -142,134 +140,145 @@ static int load_direct(struct vm *vm, struct vcpu_entry *entry, struct error *er
 
 /* Firmware */
 
-static int add_kernel(struct vm *vm, struct error *err)
+static int add_kernel(struct machine_boot *b, struct error *err)
 {
 	const struct fw_cfg_linux l = {
-		.kernel_fd = vm->kernel_fd,
-		.initrd_fd = vm->initrd_fd,
-		.kernel_path = vm->cfg->kernel,
-		.initrd_path = vm->cfg->initrd,
-		.cmdline = vm->cfg->append ? vm->cfg->append : "",
+		.kernel_fd = b->kernel_fd,
+		.initrd_fd = b->initrd_fd,
+		.kernel_path = b->cfg->kernel,
+		.initrd_path = b->cfg->initrd,
+		.cmdline = b->cfg->append ? b->cfg->append : "",
 	};
-	int rc = vm->cfg->kernel ? fw_cfg_add_linux(vm->fw_cfg, &l) : 0;
+	int rc = b->cfg->kernel ? fw_cfg_add_linux(b->fw_cfg, &l) : 0;
 
-	return rc < 0 ? error_set(err, rc, "--kernel %s: %s", vm->cfg->kernel,
+	return rc < 0 ? error_set(err, rc, "--kernel %s: %s", b->cfg->kernel,
 				  rc == -EINVAL ? "firmware can only start a bzImage"
 						: strerror(-rc))
 		      : 0;
 }
 
-static int add_e820(struct vm *vm)
+static int add_e820(struct machine_boot *b)
 {
 	struct e820_map m = { .n = 0 };
-	int rc = e820_firmware(&m, &vm->platform.p);
+	int rc = e820_firmware(&m, b->env.platform);
 
-	return rc < 0 ? rc : e820_fw_cfg_add(vm->fw_cfg, &m);
+	return rc < 0 ? rc : e820_fw_cfg_add(b->fw_cfg, &m);
 }
 
-static int fill_fw_cfg(struct vm *vm, struct error *err)
+static int fill_fw_cfg(struct machine_boot *b, struct error *err)
 {
-	const struct platform *p = &vm->platform.p;
+	const struct platform *p = b->env.platform;
 	uint16_t cpus = (uint16_t)p->n_cpus;
 	int rc;
 
-	rc = fw_cfg_add_u16(vm->fw_cfg, FW_CFG_NB_CPUS, cpus);
+	rc = fw_cfg_add_u16(b->fw_cfg, FW_CFG_NB_CPUS, cpus);
 	if (rc == 0)
-		rc = fw_cfg_add_u16(vm->fw_cfg, FW_CFG_MAX_CPUS, cpus);
+		rc = fw_cfg_add_u16(b->fw_cfg, FW_CFG_MAX_CPUS, cpus);
 	if (rc == 0)
-		rc = add_e820(vm);
+		rc = add_e820(b);
 	if (rc == 0)
-		rc = smbios_fw_cfg_add(vm->fw_cfg, p);
+		rc = smbios_fw_cfg_add(b->fw_cfg, p);
 	if (rc == 0)
-		rc = acpi_fw_cfg_add(&vm->acpi_fw, vm->fw_cfg, p, &vm->host);
+		rc = acpi_fw_cfg_add(&b->acpi_fw, b->fw_cfg, p, b->env.host);
 	/* OVMF uses this size unchecked, even if it does not fit. So it is told only when its own
 	 * choice would be too small. */
 	if (rc == 0 && p->map.mmio64_told)
-		rc = fw_cfg_add_mmio64_size(vm->fw_cfg, p->map.mmio64_size / MiB);
+		rc = fw_cfg_add_mmio64_size(b->fw_cfg, p->map.mmio64_size / MiB);
 	if (rc < 0)
 		return error_set(err, rc, "fw_cfg: %s", strerror(-rc));
-	return add_kernel(vm, err);
+	return add_kernel(b, err);
 }
 
-static int prepare_firmware(struct vm *vm, struct error *err)
+static int prepare_firmware(struct machine_boot *b, struct error *err)
 {
 	int rc;
 
-	vm->fw_cfg = fw_cfg_new(vm->pio, vm->mem);
-	if (!vm->fw_cfg)
+	b->fw_cfg = fw_cfg_new(b->env.pio, b->env.mem);
+	if (!b->fw_cfg)
 		return error_set(err, -ENOMEM, "no memory for the firmware's devices");
-	rc = fill_fw_cfg(vm, err);
-	return rc < 0 ? rc : ovmf_map(vm->ovmf, vm->mmio, vm->mem, err);
+	rc = fill_fw_cfg(b, err);
+	return rc < 0 ? rc : ovmf_map(b->ovmf, b->env.mmio, b->env.mem, err);
 }
 
-static bool is_direct(const struct vm *vm)
+static bool is_direct(const struct machine_boot *b)
 {
-	return vm->cfg->kernel && !vm->cfg->firmware;
+	return b->cfg->kernel && !b->cfg->firmware;
 }
 
-static int open_firmware(struct vm *vm, struct error *err)
+static int open_firmware(struct machine_boot *b, struct error *err)
 {
 	int rc;
 
-	vm->ovmf = calloc(1, sizeof(*vm->ovmf));
-	if (!vm->ovmf)
+	b->ovmf = calloc(1, sizeof(*b->ovmf));
+	if (!b->ovmf)
 		return error_set(err, -ENOMEM, "no memory for the firmware's devices");
-	rc = ovmf_open(vm->ovmf, "", vm->cfg->firmware, vm->cfg->nvram, err);
+	rc = ovmf_open(b->ovmf, "", b->cfg->firmware, b->cfg->nvram, err);
 	if (rc < 0) {
-		free(vm->ovmf);
-		vm->ovmf = NULL;
+		free(b->ovmf);
+		b->ovmf = NULL;
 	}
 	return rc;
 }
 
-int machine_boot_look(struct vm *vm, struct error *err)
+void machine_boot_init(struct machine_boot *b, const struct config *cfg)
 {
-	int rc = open_kernel(vm, err);
-
-	if (rc == 0 && vm->cfg->kernel)
-		rc = linux_boot_check(vm->kernel_fd, vm->cfg->kernel, vm->initrd_fd,
-				      vm->cfg->initrd, err);
-	return rc < 0 || is_direct(vm) ? rc : open_firmware(vm, err);
+	*b = (struct machine_boot){ .cfg = cfg, .kernel_fd = -1, .initrd_fd = -1 };
 }
 
-int machine_boot_prepare(struct vm *vm, struct error *err)
+int machine_boot_look(struct machine_boot *b, struct error *err)
 {
-	return is_direct(vm) ? build_dtb(vm, err) : prepare_firmware(vm, err);
+	int rc = open_kernel(b, err);
+
+	if (rc == 0 && b->cfg->kernel)
+		rc = linux_boot_check(b->kernel_fd, b->cfg->kernel, b->initrd_fd, b->cfg->initrd,
+				      err);
+	return rc < 0 || is_direct(b) ? rc : open_firmware(b, err);
 }
 
-int machine_boot_load(struct vm *vm, struct vcpu_entry *entry, struct error *err)
+int machine_boot_prepare(struct machine_boot *b, const struct boot_env *env, struct error *err)
 {
-	if (is_direct(vm))
-		return load_direct(vm, entry, err);
-	fw_cfg_reset(vm->fw_cfg);
-	ovmf_reset(vm->ovmf);
-	*entry = (struct vcpu_entry){ .mode = VCPU_RESET_VECTOR };
-	return 0;
+	b->env = *env;
+	return is_direct(b) ? build_dtb(b, err) : prepare_firmware(b, err);
 }
 
-void machine_boot_release(struct vm *vm)
+int machine_boot_load(struct machine_boot *b, struct vcpu_entry *entry, struct error *err)
 {
-	if (vm->ovmf && !vm->started)
-		ovmf_abandon(vm->ovmf);
-	if (vm->ovmf)
-		ovmf_close(vm->ovmf);
-	free(vm->ovmf);
-	fw_cfg_free(vm->fw_cfg);
-	acpi_fw_cfg_destroy(&vm->acpi_fw);
-	cleanup_close(&vm->kernel_fd);
-	cleanup_close(&vm->initrd_fd);
-	free(vm->dtb);
+	int rc = 0;
+
+	if (is_direct(b)) {
+		rc = load_direct(b, entry, err);
+	} else {
+		fw_cfg_reset(b->fw_cfg);
+		ovmf_reset(b->ovmf);
+		*entry = (struct vcpu_entry){ .mode = VCPU_RESET_VECTOR };
+	}
+	b->loaded = true;
+	return rc;
 }
 
-int machine_dump_dtb(struct vm *vm, struct error *err)
+void machine_boot_release(struct machine_boot *b, bool ran)
 {
-	const char *path = vm->cfg->dump_dtb;
+	if (b->ovmf && !ran)
+		ovmf_abandon(b->ovmf);
+	if (b->ovmf)
+		ovmf_close(b->ovmf);
+	free(b->ovmf);
+	fw_cfg_free(b->fw_cfg);
+	acpi_fw_cfg_destroy(&b->acpi_fw);
+	cleanup_close(&b->kernel_fd);
+	cleanup_close(&b->initrd_fd);
+	free(b->dtb);
+}
+
+int machine_boot_dump_dtb(struct machine_boot *b, struct error *err)
+{
+	const char *path = b->cfg->dump_dtb;
 	scoped_fd fd = -1;
 	struct nbio out;
 	int rc;
 
-	if (!vm->dtb) {
-		rc = build_dtb(vm, err);
+	if (!b->dtb) {
+		rc = build_dtb(b, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -277,7 +286,7 @@ int machine_dump_dtb(struct vm *vm, struct error *err)
 	if (fd < 0)
 		return error_prefix(err, "--dump-dtb");
 	out = nbio_own(fd);
-	if (nbio_write_patiently(&out, vm->dtb, vm->dtb_size) == vm->dtb_size)
+	if (nbio_write_patiently(&out, b->dtb, b->dtb_size) == b->dtb_size)
 		return 0;
 	return error_set(err, -errno, "--dump-dtb %s: %s", path,
 			 errno == EINTR ? "nobody read it, and a signal ended the wait"

@@ -73,7 +73,7 @@ int machine_look(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = look_devices(vm, false, err);
 	if (rc == 0)
-		rc = machine_boot_look(vm, err);
+		rc = machine_boot_look(&vm->boot, err);
 	if (rc == 0)
 		rc = look_devices(vm, true, err);
 	return rc < 0 ? rc : look_outputs(vm->cfg, err);

@@ -429,7 +429,7 @@ static int reset_machine(struct vm *vm, struct error *err)
 	for (i = 0; i < vm->n_realized; i++)
 		if (devices[i].reset)
 			devices[i].reset(vm);
-	rc = machine_boot_load(vm, &entry, err);
+	rc = machine_boot_load(&vm->boot, &entry, err);
 	if (rc < 0)
 		return rc;
 	rc = vcpus_reset(vm->cpus.vcpus, &entry, false);
@@ -565,6 +565,21 @@ static int begin_cpus(struct vm *vm, struct error *err)
 	return machine_cpus_begin(&vm->cpus, &env, err);
 }
 
+static int prepare_boot(struct vm *vm, struct error *err)
+{
+	const struct boot_env env = {
+		.platform = &vm->platform.p,
+		.mem = vm->mem,
+		.pio = vm->pio,
+		.mmio = vm->mmio,
+		.host = &vm->host,
+		.lpc = &vm->lpc,
+	};
+
+	machine_platform_fill(&vm->platform, vm->cfg, &vm->map, &vm->memory);
+	return machine_boot_prepare(&vm->boot, &env, err);
+}
+
 static int build(struct vm *vm, struct error *err)
 {
 	int rc = build_base(vm, err);
@@ -582,9 +597,7 @@ static int build(struct vm *vm, struct error *err)
 		rc = realize_devices(vm, err);
 	phase_mark(&vm->phases, "devices");
 	if (rc == 0)
-		machine_platform_fill(&vm->platform, vm->cfg, &vm->map, &vm->memory);
-	if (rc == 0)
-		rc = machine_boot_prepare(vm, err);
+		rc = prepare_boot(vm, err);
 	phase_mark(&vm->phases, "firmware");
 	if (rc == 0)
 		rc = machine_memory_finish(&vm->memory, vm->signal_fd, &vm->phases, err);
@@ -598,7 +611,7 @@ static void take_down(struct vm *vm)
 	/* Threads first: nothing calls into a device that goes. */
 	machine_memory_stop(&vm->memory);
 	machine_cpus_free(&vm->cpus);
-	machine_boot_release(vm);
+	machine_boot_release(&vm->boot, vm->started);
 	/* All at once, so that those that do not answer are waited for together. */
 	if (vm->pci.mmio)
 		pci_quiesce(&vm->pci);
@@ -623,7 +636,7 @@ static int start(struct vm *vm, struct error *err)
 	struct vcpu_entry entry;
 	int rc;
 
-	rc = machine_boot_load(vm, &entry, err);
+	rc = machine_boot_load(&vm->boot, &entry, err);
 	if (rc < 0)
 		return rc;
 	rc = irq_commit(vm->irq);
@@ -679,7 +692,7 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 	int rc = build(vm, err);
 
 	if (rc == 0 && vm->cfg->dump_dtb)
-		return machine_dump_dtb(vm, err);
+		return machine_boot_dump_dtb(&vm->boot, err);
 	if (rc == 0)
 		rc = start(vm, err);
 	if (rc == 0)
@@ -719,7 +732,8 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	vm->cpus.cfg = cfg;
 	vm->stop = machine_stop;
 	vm->kvm.dev = vm->kvm.vm = vm->kvm.stats_fd = vm->kvm.vfio = -1;
-	vm->kernel_fd = vm->initrd_fd = vm->signal_fd = vm->stats_fd = -1;
+	vm->signal_fd = vm->stats_fd = -1;
+	machine_boot_init(&vm->boot, cfg);
 	init_calls(vm);
 	vm->stats = stats_new(cfg->stats);
 	status = run(vm, ready, arg, err) < 0 ? 1 : 0;

@@ -12,8 +12,7 @@
 #include "devices/chipset/exit_port.h"
 #include "devices/chipset/ich9_lpc.h"
 #include "devices/pci/pci_host.h"
-#include "firmware/acpi/acpi.h"
-#include "firmware/ovmf.h"
+#include "vmm/machine/boot.h"
 #include "vmm/machine/cpus.h"
 #include "vmm/machine/memory.h"
 #include "vmm/machine/options.h"
@@ -55,13 +54,7 @@ struct vm {
 	struct machine_vfio *vfio; /* NULL: no --vfio */
 	uint8_t next_slot;	   /* of 00:xx.0 */
 
-	/* Boot: one of the two. */
-	struct fw_cfg *fw_cfg;
-	struct acpi_fw_cfg acpi_fw;
-	struct ovmf *ovmf;
-	int kernel_fd, initrd_fd;
-	void *dtb;
-	size_t dtb_size;
+	struct machine_boot boot;
 
 	struct stats *stats;
 	int stats_fd;		   /* --stats=FILE; -1: none */
@@ -115,14 +108,5 @@ uint64_t machine_vfio_mem64(const struct vm *);
 int machine_stats_open(struct vm *, struct error *);
 void machine_stats_report(struct vm *, bool text);
 void machine_stats_close(struct vm *);
-
-/* boot.c: what the processors find when they start. */
-/* Opens and checks kernel, initrd, firmware and variable store. */
-int machine_boot_look(struct vm *, struct error *);
-int machine_boot_prepare(struct vm *, struct error *);
-/* Puts everything in place, at power-on and again after each reset. */
-int machine_boot_load(struct vm *, struct vcpu_entry *, struct error *);
-void machine_boot_release(struct vm *);
-int machine_dump_dtb(struct vm *, struct error *);
 
 #endif
