@@ -11,6 +11,7 @@
 
 #include "vmm/bench/bench.h"
 #include "vmm/core/hostfs.h"
+#include "vmm/core/version.h"
 
 #define HYPERVISOR_BIT	   (1u << 31) /* CPUID 1, ECX */
 #define HYPERVISOR_LEAF	   0x40000000u

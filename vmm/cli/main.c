@@ -25,6 +25,7 @@
 #include "vmm/machine/options.h"
 #include "vmm/core/log.h"
 #include "vmm/machine/machine.h"
+#include "vmm/core/version.h"
 #include "vmm/cli/bind_keeper.h"
 #include "vmm/core/outfile.h"
 

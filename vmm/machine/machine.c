@@ -188,7 +188,7 @@ static void on_signal(void *arg, int fd, uint32_t events)
 		return;
 	}
 	if (si.ssi_signo == SIGUSR1) {
-		machine_stats_report(vm, true);
+		machine_stats_report(&vm->report, true);
 		return;
 	}
 	/* The first SIGTERM is the power button, where the guest listens to one. */
@@ -628,7 +628,8 @@ static void take_down(struct vm *vm)
 	}
 	evloop_free(vm->loop);
 	cleanup_close(&vm->signal_fd);
-	machine_stats_close(vm);
+	machine_stats_close(&vm->report);
+	stats_free(vm->stats);
 }
 
 static int start(struct vm *vm, struct error *err)
@@ -687,6 +688,19 @@ static void log_phases(struct vm *vm)
 	log_info("%s", line);
 }
 
+static int open_stats(struct vm *vm, struct error *err)
+{
+	const struct snapshot_of of = {
+		.name = vm->cfg->name,
+		.stats = vm->stats,
+		.vcpus = vm->cpus.vcpus,
+		.phases = &vm->phases,
+		.kvm_stats_fd = vm->kvm.stats_fd,
+	};
+
+	return machine_stats_open(&vm->report, &of, vm->cfg->stats_file, err);
+}
+
 static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, struct error *err)
 {
 	int rc = build(vm, err);
@@ -696,7 +710,7 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 	if (rc == 0)
 		rc = start(vm, err);
 	if (rc == 0)
-		rc = machine_stats_open(vm, err);
+		rc = open_stats(vm, err);
 	if (rc == 0 && ready)
 		rc = ready(arg, err);
 	if (rc == 0)
@@ -712,7 +726,7 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 	evloop_run(vm->loop);
 	if (vm->cfg->stats) {
 		vcpus_pause(vm->cpus.vcpus); /* so that nothing is counted afterwards */
-		machine_stats_report(vm, !vm->cfg->stats_file);
+		machine_stats_report(&vm->report, !vm->cfg->stats_file);
 	}
 	return 0;
 }
@@ -732,7 +746,7 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	vm->cpus.cfg = cfg;
 	vm->stop = machine_stop;
 	vm->kvm.dev = vm->kvm.vm = vm->kvm.stats_fd = vm->kvm.vfio = -1;
-	vm->signal_fd = vm->stats_fd = -1;
+	vm->signal_fd = vm->report.fd = -1;
 	machine_boot_init(&vm->boot, cfg);
 	init_calls(vm);
 	vm->stats = stats_new(cfg->stats);

@@ -17,6 +17,7 @@
 #include "vmm/machine/memory.h"
 #include "vmm/machine/options.h"
 #include "vmm/machine/platform.h"
+#include "vmm/machine/snapshot.h"
 #include "vmm/core/evloop.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/core/log.h"
@@ -57,8 +58,7 @@ struct vm {
 	struct machine_boot boot;
 
 	struct stats *stats;
-	int stats_fd;		   /* --stats=FILE; -1: none */
-	struct json_t *stats_last; /* the snapshot that was reported last */
+	struct machine_stats report; /* of --stats, and at SIGUSR1 */
 
 	struct ev_timer *reset_timer; /* the reset waits for devices; NULL: none ever did */
 	unsigned reset_waits;	      /* how often */
@@ -103,10 +103,5 @@ void machine_vfio_unrealize(struct vm *);
 void machine_vfio_reset(struct vm *);
 /* Bytes of 64-bit PCI window that their BARs need, as the host says. After machine_vfio_look(). */
 uint64_t machine_vfio_mem64(const struct vm *);
-
-/* snapshot.c: opens --stats=FILE; writes it, and text on stderr when asked for; forgets. */
-int machine_stats_open(struct vm *, struct error *);
-void machine_stats_report(struct vm *, bool text);
-void machine_stats_close(struct vm *);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "devices/chipset/ich9_lpc.h"
 #include "devices/chipset/serial.h"
+#include "vmm/core/version.h"
 #include "vmm/kvm/cpuid.h"
 
 static void fill_cpus(struct machine_platform *m, const struct config *c,

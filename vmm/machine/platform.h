@@ -17,10 +17,6 @@
 #define MACHINE_ECAM_SIZE  (256 * MiB)
 #define MACHINE_MMIO32_END 0xfc000000u
 
-#ifndef MINIVMM_VERSION
-#define MINIVMM_VERSION "unknown"
-#endif
-
 struct machine_platform {
 	struct platform p;
 	struct platform_cpu cpu[CONFIG_MAX_CPUS];

@@ -17,14 +17,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/core/addr.h"
+#include "vmm/core/bus.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
 #include "vmm/core/nbio.h"
 #include "vmm/core/outfile.h"
 #include "vmm/core/stats.h"
 #include "vmm/core/trap.h"
+#include "vmm/core/version.h"
 #include "vmm/kvm/kvm_stats.h"
-#include "vmm/machine/machine.h"
 
 #define PAGE	 4096u
 #define WRITE_MS 500u /* for a pipe's reader */
@@ -70,9 +72,9 @@ static void set_recent(json_t *o, const json_t *last, uint64_t n)
 
 /* ---- vCPUs and KVM ---- */
 
-static json_t *exits(const struct vm *vm, unsigned cpu, const json_t *last)
+static json_t *exits(const struct snapshot_of *m, unsigned cpu, const json_t *last)
 {
-	const struct vcpu_stats *s = vcpu_stats(vm->cpus.vcpus, cpu);
+	const struct vcpu_stats *s = vcpu_stats(m->vcpus, cpu);
 	json_t *all = json_object();
 	unsigned i;
 
@@ -84,8 +86,8 @@ static json_t *exits(const struct vm *vm, unsigned cpu, const json_t *last)
 		if (!o)
 			continue;
 		set_recent(o, json_object_get(last, name), n);
-		if (stats_timed(vm->stats))
-			set_count(o, "ns", stats_ns(vm->stats, ticks));
+		if (stats_timed(m->stats))
+			set_count(o, "ns", stats_ns(m->stats, ticks));
 		json_object_set_new(all, name, o);
 	}
 	return all;
@@ -124,21 +126,21 @@ static json_t *kvm_recent(json_t *now, const json_t *last)
 	return o;
 }
 
-static json_t *vcpus(const struct vm *vm, const json_t *last)
+static json_t *vcpus(const struct snapshot_of *m, const json_t *last)
 {
 	json_t *all = json_array();
 	unsigned i;
 
-	for (i = 0; i < vcpus_count(vm->cpus.vcpus); i++) {
+	for (i = 0; i < vcpus_count(m->vcpus); i++) {
 		const json_t *before = json_array_get(last, i);
-		json_t *kvm = kvm_counts(vcpu_stats_fd(vm->cpus.vcpus, i)), *o = json_object();
+		json_t *kvm = kvm_counts(vcpu_stats_fd(m->vcpus, i)), *o = json_object();
 
 		set_count(o, "vcpu", i);
-		json_object_set_new(o, "exits", exits(vm, i, json_object_get(before, "exits")));
+		json_object_set_new(o, "exits", exits(m, i, json_object_get(before, "exits")));
 		json_object_set_new(o, "kernel_recent",
 				    kvm_recent(kvm, json_object_get(before, "kernel")));
 		json_object_set_new(o, "kernel", kvm);
-		set_count(o, "lost", count_read(&vcpu_stats(vm->cpus.vcpus, i)->traps.lost));
+		set_count(o, "lost", count_read(&vcpu_stats(m->vcpus, i)->traps.lost));
 		json_array_append_new(all, o);
 	}
 	return all;
@@ -186,12 +188,12 @@ static int by_place(const void *pa, const void *pb)
 	return d ? d : compare(a->scope, b->scope);
 }
 
-static unsigned collect(const struct vm *vm, struct row *row)
+static unsigned collect(const struct snapshot_of *m, struct row *row)
 {
 	unsigned cpu, i, n = 0;
 
-	for (cpu = 0; cpu < vcpus_count(vm->cpus.vcpus); cpu++) {
-		const struct trap_table *t = &vcpu_stats(vm->cpus.vcpus, cpu)->traps;
+	for (cpu = 0; cpu < vcpus_count(m->vcpus); cpu++) {
+		const struct trap_table *t = &vcpu_stats(m->vcpus, cpu)->traps;
 
 		for (i = 0; i < trap_slots(t); i++) {
 			const struct trap_slot *s = &t->slot[i];
@@ -238,7 +240,7 @@ static unsigned merge(struct row *row, unsigned n)
 	return kept;
 }
 
-static json_t *register_of(const struct vm *vm, const struct row *r)
+static json_t *register_of(const struct snapshot_of *m, const struct row *r)
 {
 	static const char *const scope[] = { "register", "page", "region" };
 	json_t *o = json_object();
@@ -247,8 +249,8 @@ static json_t *register_of(const struct vm *vm, const struct row *r)
 	json_object_set_new(o, "scope", json_string(scope[r->scope]));
 	set_count(o, "reads", r->reads);
 	set_count(o, "writes", r->writes);
-	if (stats_timed(vm->stats))
-		set_count(o, "ns", stats_ns(vm->stats, r->ticks));
+	if (stats_timed(m->stats))
+		set_count(o, "ns", stats_ns(m->stats, r->ticks));
 	return o;
 }
 
@@ -269,7 +271,8 @@ static const json_t *find_last(const json_t *last, const struct row *r)
 }
 
 /* One row of the report, of n registers that belong together. */
-static json_t *group(const struct vm *vm, const struct row *r, unsigned n, const json_t *last)
+static json_t *group(const struct snapshot_of *m, const struct row *r, unsigned n,
+		     const json_t *last)
 {
 	json_t *o = json_object(), *registers = json_array();
 	uint64_t reads = 0, writes = 0, ticks = 0;
@@ -279,7 +282,7 @@ static json_t *group(const struct vm *vm, const struct row *r, unsigned n, const
 		reads += r[i].reads;
 		writes += r[i].writes;
 		ticks += r[i].ticks;
-		json_array_append_new(registers, register_of(vm, &r[i]));
+		json_array_append_new(registers, register_of(m, &r[i]));
 	}
 	json_object_set_new(o, "device", json_string(r->place.device));
 	json_object_set_new(o, "where", json_string(r->place.where));
@@ -290,8 +293,8 @@ static json_t *group(const struct vm *vm, const struct row *r, unsigned n, const
 	set_recent(o, find_last(last, r), reads + writes);
 	set_count(o, "reads", reads);
 	set_count(o, "writes", writes);
-	if (stats_timed(vm->stats))
-		set_count(o, "ns", stats_ns(vm->stats, ticks));
+	if (stats_timed(m->stats))
+		set_count(o, "ns", stats_ns(m->stats, ticks));
 	json_object_set_new(o, "registers", registers);
 	return o;
 }
@@ -305,7 +308,7 @@ static int by_cost(const void *pa, const void *pb)
 	return d < 0 ? -1 : d > 0;
 }
 
-static json_t *groups(const struct vm *vm, struct row *row, unsigned n, const json_t *last)
+static json_t *groups(const struct snapshot_of *m, struct row *row, unsigned n, const json_t *last)
 {
 	scoped_free json_t **o = calloc(n + 1, sizeof(json_t *));
 	json_t *all = json_array();
@@ -315,7 +318,7 @@ static json_t *groups(const struct vm *vm, struct row *row, unsigned n, const js
 	for (i = 0; o && i < n; i = end) {
 		for (end = i + 1; end < n && group_compare(&row[i], &row[end]) == 0; end++)
 			;
-		o[kept++] = group(vm, &row[i], end - i, last);
+		o[kept++] = group(m, &row[i], end - i, last);
 	}
 	if (o)
 		qsort(o, kept, sizeof(*o), by_cost);
@@ -324,24 +327,24 @@ static json_t *groups(const struct vm *vm, struct row *row, unsigned n, const js
 	return all;
 }
 
-static json_t *traps(const struct vm *vm, const json_t *last)
+static json_t *traps(const struct snapshot_of *m, const json_t *last)
 {
-	scoped_free struct row *row = calloc(vcpus_count(vm->cpus.vcpus) * TRAP_SLOTS + 1,
+	scoped_free struct row *row = calloc(vcpus_count(m->vcpus) * TRAP_SLOTS + 1,
 					     sizeof(struct row));
-	unsigned n = row ? merge(row, collect(vm, row)) : 0;
+	unsigned n = row ? merge(row, collect(m, row)) : 0;
 
-	return groups(vm, row, n, last);
+	return groups(m, row, n, last);
 }
 
 /* ---- devices and interrupts ---- */
 
-static json_t *devices(const struct vm *vm)
+static json_t *devices(const struct snapshot_of *m)
 {
 	const struct stats_set *s;
 	json_t *all = json_array();
 	unsigned i;
 
-	for (s = stats_sets(vm->stats); s; s = s->next) {
+	for (s = stats_sets(m->stats); s; s = s->next) {
 		json_t *o = json_object(), *counters = json_object(), *histograms = json_object();
 
 		for (i = 0; i < s->n; i++) {
@@ -390,57 +393,57 @@ static json_t *start(const struct phase_clock *c)
 	return all;
 }
 
-json_t *machine_stats_snapshot(const struct vm *vm, const json_t *last)
+json_t *snapshot_take(const struct snapshot_of *m, const json_t *last)
 {
-	double now = (double)stats_uptime_ns(vm->stats) / 1e9;
+	double now = (double)stats_uptime_ns(m->stats) / 1e9;
 	json_t *o = json_object(), *irqs = json_array();
 
-	stats_each_irq(vm->stats, add_irq, irqs);
+	stats_each_irq(m->stats, add_irq, irqs);
 	json_object_set_new(o, "format", json_string(STATS_FORMAT));
 	set_count(o, "version", 1);
 	json_object_set_new(o, "program", json_string("minivmm " MINIVMM_VERSION));
-	if (vm->cfg->name)
-		json_object_set_new(o, "name", json_string(vm->cfg->name));
+	if (m->name)
+		json_object_set_new(o, "name", json_string(m->name));
 	json_object_set_new(o, "seconds", json_real(now));
 	json_object_set_new(o, "recent_seconds", json_real(now - stats_number(last, "seconds")));
-	json_object_set_new(o, "timed", json_boolean(stats_timed(vm->stats)));
-	json_object_set_new(o, "start", start(&vm->phases));
-	json_object_set_new(o, "vcpus", vcpus(vm, json_object_get(last, "vcpus")));
-	json_object_set_new(o, "kernel", kvm_counts(vm->kvm.stats_fd));
-	json_object_set_new(o, "traps", traps(vm, json_object_get(last, "traps")));
+	json_object_set_new(o, "timed", json_boolean(stats_timed(m->stats)));
+	json_object_set_new(o, "start", start(m->phases));
+	json_object_set_new(o, "vcpus", vcpus(m, json_object_get(last, "vcpus")));
+	json_object_set_new(o, "kernel", kvm_counts(m->kvm_stats_fd));
+	json_object_set_new(o, "traps", traps(m, json_object_get(last, "traps")));
 	json_object_set_new(o, "interrupts", irqs);
-	json_object_set_new(o, "devices", devices(vm));
+	json_object_set_new(o, "devices", devices(m));
 	return o;
 }
 
 /* ---- when it is asked for ---- */
 
-int machine_stats_open(struct vm *vm, struct error *err)
+int machine_stats_open(struct machine_stats *m, const struct snapshot_of *of, const char *path,
+		       struct error *err)
 {
-	const char *path = vm->cfg->stats_file;
-
+	*m = (struct machine_stats){ .of = *of, .path = path, .fd = -1 };
 	if (!path)
 		return 0;
-	vm->stats_fd = outfile_open(path, false, err);
-	return vm->stats_fd < 0 ? error_prefix(err, "--stats") : 0;
+	m->fd = outfile_open(path, false, err);
+	return m->fd < 0 ? error_prefix(err, "--stats") : 0;
 }
 
 /* Over what is there already, and shortened afterwards: a reader in between finds no empty file. */
-static void write_file(const struct vm *vm, const json_t *snapshot)
+static void write_file(const struct machine_stats *m, const json_t *snapshot)
 {
 	scoped_free char *text = json_dumps(snapshot, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 	size_t len = text ? strlen(text) : 0;
-	struct nbio out = nbio_own(vm->stats_fd);
+	struct nbio out = nbio_own(m->fd);
 
-	lseek(vm->stats_fd, 0, SEEK_SET); /* a pipe gets one after the other */
+	lseek(m->fd, 0, SEEK_SET); /* a pipe gets one after the other */
 	errno = 0;
 	if (!text || nbio_write_all(&out, text, len, WRITE_MS) != len)
-		log_error("--stats=%s: %s", vm->cfg->stats_file,
+		log_error("--stats=%s: %s", m->path,
 			  !text		    ? "out of memory"
 			  : errno == EAGAIN ? "nobody reads it"
 					    : strerror(errno));
-	else if (ftruncate(vm->stats_fd, (off_t)len) < 0 && errno != EINVAL)
-		log_error("--stats=%s: %s", vm->cfg->stats_file, strerror(errno));
+	else if (ftruncate(m->fd, (off_t)len) < 0 && errno != EINVAL)
+		log_error("--stats=%s: %s", m->path, strerror(errno));
 }
 
 /* In one piece, so that whoever does not read stderr cannot keep the main loop. */
@@ -457,21 +460,20 @@ static void print_text(const json_t *snapshot)
 		log_text(text, len);
 }
 
-void machine_stats_report(struct vm *vm, bool text)
+void machine_stats_report(struct machine_stats *m, bool text)
 {
-	json_t *now = machine_stats_snapshot(vm, vm->stats_last);
+	json_t *now = snapshot_take(&m->of, m->last);
 
-	if (vm->stats_fd >= 0)
-		write_file(vm, now);
+	if (m->fd >= 0)
+		write_file(m, now);
 	if (text)
 		print_text(now);
-	json_decref(vm->stats_last);
-	vm->stats_last = now;
+	json_decref(m->last);
+	m->last = now;
 }
 
-void machine_stats_close(struct vm *vm)
+void machine_stats_close(struct machine_stats *m)
 {
-	json_decref(vm->stats_last);
-	cleanup_close(&vm->stats_fd);
-	stats_free(vm->stats);
+	json_decref(m->last);
+	cleanup_close(&m->fd);
 }
