@@ -54,7 +54,7 @@ static int look_memory(struct vm *vm, struct error *err)
 		.ram = &vm->cfg->ram,
 		.core_dump = vm->cfg->core_dump,
 		.passthrough = vm->vfio,
-		.device_node = machine_vfio_node(vm),
+		.device_node = machine_vfio_node(vm->vfio),
 	};
 
 	/* Only the IOMMU minds where RAM lies. */
@@ -64,12 +64,12 @@ static int look_memory(struct vm *vm, struct error *err)
 
 int machine_look(struct vm *vm, struct error *err)
 {
-	int rc = machine_vfio_look(vm, err);
+	int rc = machine_vfio_look(&vm->vfio, &vm->cfg->devices, err);
 
 	if (rc == 0)
 		rc = look_memory(vm, err);
 	if (rc == 0)
-		rc = machine_cpus_look(&vm->cpus, "", machine_vfio_node(vm), err);
+		rc = machine_cpus_look(&vm->cpus, "", machine_vfio_node(vm->vfio), err);
 	if (rc == 0)
 		rc = look_devices(vm, false, err);
 	if (rc == 0)

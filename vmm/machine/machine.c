@@ -28,8 +28,10 @@
 #include "vmm/core/log.h"
 #include "vmm/machine/classes.h"
 
-static void machine_stop(struct vm *vm, int status)
+static void machine_stop(void *arg, int status)
 {
+	struct vm *vm = arg;
+
 	vcpus_pause_async(vm->cpus.vcpus);
 	vm->status = status;
 	evloop_stop(vm->loop, 0);
@@ -381,6 +383,30 @@ static void reset_asked(struct vm *vm)
 		devices_reset(&vm->cfg->devices, *c);
 }
 
+static bool press_power_button(void *arg)
+{
+	struct vm *vm = arg;
+
+	return acpi_pm_power_button(&vm->pm);
+}
+
+static int realize_vfio(struct vm *vm, struct error *err)
+{
+	const struct vfio_news news = { press_power_button, machine_stop, vm };
+
+	return machine_vfio_realize(vm->vfio, &vm->pci, vm->next_slot, &news, &vm->phases, err);
+}
+
+static void unrealize_vfio(struct vm *vm)
+{
+	machine_vfio_unrealize(vm->vfio);
+}
+
+static void reset_vfio(struct vm *vm)
+{
+	machine_vfio_reset(vm->vfio);
+}
+
 struct device_row {
 	int (*realize)(struct vm *, struct error *); /* undoes itself when it fails */
 	void (*unrealize)(struct vm *);
@@ -393,7 +419,7 @@ static const struct device_row devices[] = {
 	{ realize_extra, NULL, NULL },
 	{ realize_chipset, unrealize_chipset, reset_pci }, /* resets everything on the PCI bus */
 	{ realize_asked, NULL, reset_asked },
-	{ machine_vfio_realize, machine_vfio_unrealize, machine_vfio_reset },
+	{ realize_vfio, unrealize_vfio, reset_vfio },
 	{ realize_late, NULL, NULL },
 };
 
@@ -542,9 +568,9 @@ static int build_base(struct vm *vm, struct error *err)
 static int lay_out_window(struct vm *vm, struct error *err)
 {
 	const struct memmap_want want = {
-		.mem64 = machine_vfio_mem64(vm),
+		.mem64 = machine_vfio_mem64(vm->vfio),
 		.host_bits = machine_cpus_host_bits(&vm->cpus),
-		.iommu_bits = machine_vfio_phys_bits(vm),
+		.iommu_bits = machine_vfio_phys_bits(vm->vfio),
 		.asked_bits = vm->cfg->model.max_phys_bits,
 	};
 
@@ -580,6 +606,24 @@ static int prepare_boot(struct vm *vm, struct error *err)
 	return machine_boot_prepare(&vm->boot, &env, err);
 }
 
+static int open_vfio(struct vm *vm, struct error *err)
+{
+	int rc = machine_vfio_open(vm->vfio, &vm->kvm, vm->mem, err);
+
+	if (vm->vfio)
+		phase_mark(&vm->phases, "vfio");
+	return rc;
+}
+
+static int map_vfio(struct vm *vm, struct error *err)
+{
+	int rc = machine_vfio_map(vm->vfio, vm->mem, err);
+
+	if (vm->vfio)
+		phase_mark(&vm->phases, "map");
+	return rc;
+}
+
 static int build(struct vm *vm, struct error *err)
 {
 	int rc = build_base(vm, err);
@@ -588,7 +632,7 @@ static int build(struct vm *vm, struct error *err)
 		rc = kvm_create_chips(&vm->kvm, err);
 	phase_mark(&vm->phases, "frame");
 	if (rc == 0)
-		rc = machine_vfio_open(vm, err);
+		rc = open_vfio(vm, err);
 	if (rc == 0)
 		rc = lay_out_window(vm, err);
 	if (rc == 0)
@@ -602,7 +646,7 @@ static int build(struct vm *vm, struct error *err)
 	if (rc == 0)
 		rc = machine_memory_finish(&vm->memory, vm->signal_fd, &vm->phases, err);
 	if (rc == 0)
-		rc = machine_vfio_map(vm, err);
+		rc = map_vfio(vm, err);
 	return rc;
 }
 
@@ -617,7 +661,7 @@ static void take_down(struct vm *vm)
 		pci_quiesce(&vm->pci);
 	close_asked(vm);
 	unrealize_devices(vm);
-	machine_vfio_close(vm);
+	machine_vfio_close(vm->vfio);
 	irq_table_free(vm->irq);
 	bus_free(vm->pio);
 	bus_free(vm->mmio);
@@ -744,7 +788,6 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	phase_begin(&vm->phases);
 	vm->cfg = cfg;
 	vm->cpus.cfg = cfg;
-	vm->stop = machine_stop;
 	vm->kvm.dev = vm->kvm.vm = vm->kvm.stats_fd = vm->kvm.vfio = -1;
 	vm->signal_fd = vm->report.fd = -1;
 	machine_boot_init(&vm->boot, cfg);

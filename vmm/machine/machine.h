@@ -16,6 +16,7 @@
 #include "vmm/machine/cpus.h"
 #include "vmm/machine/memory.h"
 #include "vmm/machine/options.h"
+#include "vmm/machine/passthrough.h"
 #include "vmm/machine/platform.h"
 #include "vmm/machine/snapshot.h"
 #include "vmm/core/evloop.h"
@@ -26,8 +27,6 @@
 
 struct vm {
 	struct config *cfg;
-	/* Ends the run with this exit status; for parts that have news. Main loop. */
-	void (*stop)(struct vm *, int status);
 	struct phase_clock phases; /* of the start */
 	struct evloop *loop;
 	struct {
@@ -85,23 +84,5 @@ void machine_request_power_off(void *vm);
  * should be, may it be used. What is read is opened here and stays open; what is written to is only
  * looked at. Nothing on the host has changed when it fails. */
 int machine_look(struct vm *, struct error *);
-
-/* passthrough.c: passed-through devices. All of them do nothing without a --vfio. */
-/* Finds the devices in sysfs and refuses what cannot work; opens nothing. machine_vfio_close() in
- * either case. */
-int machine_vfio_look(struct vm *, struct error *);
-/* The host's NUMA node of the first device that has one; -1: none, or no --vfio. */
-int machine_vfio_node(const struct vm *);
-int machine_vfio_open(struct vm *, struct error *);
-void machine_vfio_close(struct vm *);
-/* How many address bits the IOMMU has; 0: not known, or no --vfio. */
-unsigned machine_vfio_phys_bits(const struct vm *);
-int machine_vfio_realize(struct vm *, struct error *);
-/* Guest memory comes within the devices' reach: once it is all there. */
-int machine_vfio_map(struct vm *, struct error *);
-void machine_vfio_unrealize(struct vm *);
-void machine_vfio_reset(struct vm *);
-/* Bytes of 64-bit PCI window that their BARs need, as the host says. After machine_vfio_look(). */
-uint64_t machine_vfio_mem64(const struct vm *);
 
 #endif

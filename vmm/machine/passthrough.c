@@ -7,9 +7,9 @@
  * first device is opened, so a refusal leaves nothing changed; groups join the IOMMU and KVM;
  * devices are made quiet and reset; only then, and once it is all there, is guest memory within
  * their reach.
- *
- * Threads: main loop. A device's requests (the host wants it back, it failed) come there, too.
  */
+#include "vmm/machine/passthrough.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,6 @@
 #include "vfio/host/sysfs.h"
 #include "vmm/kvm/kvm_vfio.h"
 #include "vmm/core/log.h"
-#include "vmm/machine/machine.h"
 
 #define LAST_SLOT 30 /* 31 is the LPC bridge's */
 
@@ -40,6 +39,8 @@ struct machine_vfio {
 	struct vfio_reset *reset;
 	unsigned n, n_ports; /* ports: those that stand */
 	unsigned requests;   /* of the host to have a device back */
+	struct kvm *kvm;
+	struct vfio_news news;
 	struct function fn[VFIO_MOST];
 	struct vfio_place place[VFIO_MOST];
 	struct root_port port[VFIO_MOST];
@@ -50,45 +51,45 @@ struct machine_vfio {
 /* The kernel asks again every few seconds until the device is closed. */
 static void on_request(void *opaque, const char *name)
 {
-	struct vm *vm = opaque;
+	struct machine_vfio *v = opaque;
 
-	if (vm->vfio->requests++ == 0 && acpi_pm_power_button(&vm->pm)) {
+	if (v->requests++ == 0 && v->news.power_button(v->news.opaque)) {
 		log_warn("%s: the host wants it back: the guest's power button was pressed; the "
 			 "next request stops the guest",
 			 name);
 		return;
 	}
 	log_warn("%s: the host wants it back: the guest is stopped", name);
-	vm->stop(vm, 0);
+	v->news.stop(v->news.opaque, 0);
 }
 
 static void on_error(void *opaque, const char *name)
 {
-	struct vm *vm = opaque;
+	struct machine_vfio *v = opaque;
 
 	log_error("%s reports an error that cannot be corrected: the guest is stopped before it "
 		  "uses wrong data; the host's dmesg says more",
 		  name);
-	vm->stop(vm, 1);
+	v->news.stop(v->news.opaque, 1);
 }
 
 /* ---- opening ---- */
 
 static int kvm_group(void *opaque, int group_fd, bool add)
 {
-	struct vm *vm = opaque;
+	struct machine_vfio *v = opaque;
 
-	return kvm_vfio_group(&vm->kvm, group_fd, add);
+	return kvm_vfio_group(v->kvm, group_fd, add);
 }
 
 /* Everything that can be known without opening anything. */
-static int look(struct vm *vm, struct machine_vfio *v, struct error *err)
+static int look(struct machine_vfio *v, const struct device_list *devices, struct error *err)
 {
 	unsigned i;
 	int rc;
 
 	for (i = 0; i < v->n; i++) {
-		const struct vfio_options *c = vfio_options(&vm->cfg->devices, i);
+		const struct vfio_options *c = vfio_options(devices, i);
 
 		v->fn[i].opt = c;
 		rc = sysfs_check("", c->bdf, &v->fn[i].host, err);
@@ -102,9 +103,9 @@ static int look(struct vm *vm, struct machine_vfio *v, struct error *err)
 	return rc < 0 ? rc : 0;
 }
 
-static int open_all(struct vm *vm, struct machine_vfio *v, struct error *err)
+static int open_all(struct machine_vfio *v, struct error *err)
 {
-	struct iommu_config c = { .kvm_group = kvm_group, .opaque = vm };
+	struct iommu_config c = { .kvm_group = kvm_group, .opaque = v };
 	unsigned i;
 
 	v->iommu = iommu_new(&c, err);
@@ -118,49 +119,64 @@ static int open_all(struct vm *vm, struct machine_vfio *v, struct error *err)
 	return 0;
 }
 
-int machine_vfio_look(struct vm *vm, struct error *err)
+int machine_vfio_look(struct machine_vfio **new, const struct device_list *devices,
+		      struct error *err)
 {
-	if (!vfio_count(&vm->cfg->devices))
+	struct machine_vfio *v;
+
+	*new = NULL;
+	if (!vfio_count(devices))
 		return 0;
-	vm->vfio = calloc(1, sizeof(*vm->vfio));
-	if (!vm->vfio)
+	*new = v = calloc(1, sizeof(*v));
+	if (!v)
 		return error_set(err, -ENOMEM, "out of memory for --vfio");
-	vm->vfio->n = vfio_count(&vm->cfg->devices);
-	return look(vm, vm->vfio, err);
+	v->n = vfio_count(devices);
+	return look(v, devices, err);
 }
 
-int machine_vfio_node(const struct vm *vm)
+int machine_vfio_node(const struct machine_vfio *v)
 {
 	unsigned i;
 
-	for (i = 0; vm->vfio && i < vm->vfio->n; i++)
-		if (vm->vfio->fn[i].host.numa_node >= 0)
-			return vm->vfio->fn[i].host.numa_node;
+	for (i = 0; v && i < v->n; i++)
+		if (v->fn[i].host.numa_node >= 0)
+			return v->fn[i].host.numa_node;
 	return -1;
 }
 
-int machine_vfio_open(struct vm *vm, struct error *err)
+uint64_t machine_vfio_mem64(const struct machine_vfio *v)
+{
+	uint64_t need = 0;
+	unsigned i;
+
+	for (i = 0; v && i < v->n; i++)
+		need += sysfs_mem64("", v->fn[i].host.bdf);
+	return need;
+}
+
+int machine_vfio_open(struct machine_vfio *v, struct kvm *kvm, struct guest_mem *mem,
+		      struct error *err)
 {
 	int rc;
 
-	if (!vm->vfio)
+	if (!v)
 		return 0;
-	rc = open_all(vm, vm->vfio, err);
+	v->kvm = kvm;
+	rc = open_all(v, err);
 	/* What it would refuse it refuses now, not when all of memory is there. */
-	if (rc == 0 && iommu_check_memory(vm->vfio->iommu, vm->mem, err) < 0)
+	if (rc == 0 && iommu_check_memory(v->iommu, mem, err) < 0)
 		rc = error_prefix(err, "--vfio");
-	phase_mark(&vm->phases, "vfio");
 	return rc;
 }
 
-unsigned machine_vfio_phys_bits(const struct vm *vm)
+unsigned machine_vfio_phys_bits(const struct machine_vfio *v)
 {
-	return vm->vfio ? iommu_aperture_bits(vm->vfio->iommu) : 0;
+	return v ? iommu_aperture_bits(v->iommu) : 0;
 }
 
 /* ---- making the guest's devices ---- */
 
-static int make_function(struct vm *vm, struct machine_vfio *v, unsigned i, struct error *err)
+static int make_function(struct machine_vfio *v, unsigned i, struct error *err)
 {
 	const struct vfio_options *c = v->fn[i].opt;
 	struct vfio_pci_config pc = {
@@ -175,7 +191,7 @@ static int make_function(struct vm *vm, struct machine_vfio *v, unsigned i, stru
 		.clique = c->clique == VFIO_NO_CLIQUE ? 0 : (unsigned)c->clique + 1,
 		.on_request = on_request,
 		.on_error = on_error,
-		.opaque = vm,
+		.opaque = v,
 	};
 	struct vfio_kernel *kernel = v->fn[i].kernel;
 
@@ -234,24 +250,25 @@ static bool slot_asked_for(const struct machine_vfio *v, unsigned slot)
 	return false;
 }
 
-static unsigned free_slot(const struct vm *vm)
+static unsigned free_slot(const struct machine_vfio *v, const struct pci_root *pci, unsigned first)
 {
 	unsigned slot;
 
-	for (slot = vm->next_slot; slot <= LAST_SLOT; slot++)
-		if (!vm->pci.bus.dev[PCI_DEVFN(slot, 0)] && !slot_asked_for(vm->vfio, slot))
+	for (slot = first; slot <= LAST_SLOT; slot++)
+		if (!pci->bus.dev[PCI_DEVFN(slot, 0)] && !slot_asked_for(v, slot))
 			return slot;
 	return 0;
 }
 
 /* The port's link is as its function 0 has it in the host. */
-static int make_port(struct vm *vm, struct machine_vfio *v, unsigned port, struct error *err)
+static int make_port(struct machine_vfio *v, struct pci_root *pci, unsigned first_slot,
+		     unsigned port, struct error *err)
 {
 	unsigned slot = vfio_layout_slot(v->place, v->n, port), speed = 0, width = 0, i;
 	uint32_t atomics = 0;
 	int rc;
 
-	slot = slot ? slot : free_slot(vm);
+	slot = slot ? slot : free_slot(v, pci, first_slot);
 	if (!slot)
 		return error_set(err, -ENOSPC,
 				 "--vfio: no PCI slot is left: give the guest fewer "
@@ -259,7 +276,7 @@ static int make_port(struct vm *vm, struct machine_vfio *v, unsigned port, struc
 	for (i = 0; i < v->n; i++)
 		if (v->place[i].port == port && v->place[i].fn == 0)
 			vfio_pci_link(v->fn[i].dev, &speed, &width);
-	rc = root_port_init(&v->port[port], &vm->pci, PCI_DEVFN(slot, 0), slot, speed, width, err);
+	rc = root_port_init(&v->port[port], pci, PCI_DEVFN(slot, 0), slot, speed, width, err);
 	if (rc < 0)
 		return error_prefix(err, "--vfio");
 	/* Functions of one card have one way to the host's root port, so what one of them can use
@@ -272,7 +289,8 @@ static int make_port(struct vm *vm, struct machine_vfio *v, unsigned port, struc
 	return 0;
 }
 
-static int plug_functions(struct vm *vm, struct machine_vfio *v, unsigned port, struct error *err)
+static int plug_functions(struct machine_vfio *v, struct pci_root *pci, unsigned port,
+			  struct error *err)
 {
 	unsigned i;
 	int rc;
@@ -282,7 +300,7 @@ static int plug_functions(struct vm *vm, struct machine_vfio *v, unsigned port, 
 
 		if (p->port != port)
 			continue;
-		rc = vfio_pci_plug(v->fn[i].dev, &vm->pci, v->port[port].dev.secondary,
+		rc = vfio_pci_plug(v->fn[i].dev, pci, v->port[port].dev.secondary,
 				   PCI_DEVFN(0, p->fn), err);
 		if (rc < 0)
 			return error_prefix(err, "--vfio");
@@ -291,7 +309,8 @@ static int plug_functions(struct vm *vm, struct machine_vfio *v, unsigned port, 
 	return 0;
 }
 
-static int plug_all(struct vm *vm, struct machine_vfio *v, struct error *err)
+static int plug_all(struct machine_vfio *v, struct pci_root *pci, unsigned first_slot,
+		    struct error *err)
 {
 	unsigned i, ports = 0;
 	int rc = 0;
@@ -300,57 +319,54 @@ static int plug_all(struct vm *vm, struct machine_vfio *v, struct error *err)
 		if (v->place[i].port >= ports)
 			ports = v->place[i].port + 1;
 	for (i = 0; i < ports && rc == 0; i++) {
-		rc = make_port(vm, v, i, err);
+		rc = make_port(v, pci, first_slot, i, err);
 		if (rc == 0)
-			rc = plug_functions(vm, v, i, err);
+			rc = plug_functions(v, pci, i, err);
 	}
 	return rc;
 }
 
-int machine_vfio_realize(struct vm *vm, struct error *err)
+int machine_vfio_realize(struct machine_vfio *v, struct pci_root *pci, unsigned first_slot,
+			 const struct vfio_news *news, struct phase_clock *phases,
+			 struct error *err)
 {
-	struct machine_vfio *v = vm->vfio;
 	unsigned i;
 	int rc = 0;
 
 	if (!v)
 		return 0;
+	v->news = *news;
 	for (i = 0; i < v->n && rc == 0; i++)
-		rc = make_function(vm, v, i, err);
+		rc = make_function(v, i, err);
 	if (rc == 0)
 		rc = plan_reset(v, err);
-	phase_mark(&vm->phases, "devices");
+	phase_mark(phases, "devices");
 	if (rc == 0) {
 		vfio_reset_all(v->reset, true);
-		phase_mark(&vm->phases, "reset");
-		rc = plug_all(vm, v, err);
+		phase_mark(phases, "reset");
+		rc = plug_all(v, pci, first_slot, err);
 	}
 	if (rc < 0)
-		machine_vfio_unrealize(vm);
+		machine_vfio_unrealize(v);
 	return rc;
 }
 
-int machine_vfio_map(struct vm *vm, struct error *err)
+int machine_vfio_map(struct machine_vfio *v, struct guest_mem *mem, struct error *err)
 {
-	int rc;
-
-	if (!vm->vfio)
+	if (!v)
 		return 0;
-	rc = iommu_attach_memory(vm->vfio->iommu, vm->mem, err);
-	phase_mark(&vm->phases, "map");
-	return rc < 0 ? error_prefix(err, "--vfio") : 0;
+	return iommu_attach_memory(v->iommu, mem, err) < 0 ? error_prefix(err, "--vfio") : 0;
 }
 
-void machine_vfio_reset(struct vm *vm)
+void machine_vfio_reset(struct machine_vfio *v)
 {
-	if (vm->vfio)
-		vfio_reset_all(vm->vfio->reset, false);
+	if (v)
+		vfio_reset_all(v->reset, false);
 }
 
 /* The devices are quiet before the memory goes from under them. */
-void machine_vfio_unrealize(struct vm *vm)
+void machine_vfio_unrealize(struct machine_vfio *v)
 {
-	struct machine_vfio *v = vm->vfio;
 	unsigned i;
 
 	if (!v)
@@ -369,9 +385,8 @@ void machine_vfio_unrealize(struct vm *vm)
 	iommu_detach_memory(v->iommu);
 }
 
-void machine_vfio_close(struct vm *vm)
+void machine_vfio_close(struct machine_vfio *v)
 {
-	struct machine_vfio *v = vm->vfio;
 	unsigned i;
 
 	if (!v)
@@ -381,15 +396,4 @@ void machine_vfio_close(struct vm *vm)
 			v->fn[i].kernel->ops->close(v->fn[i].kernel);
 	iommu_free(v->iommu);
 	free(v);
-	vm->vfio = NULL;
-}
-
-uint64_t machine_vfio_mem64(const struct vm *vm)
-{
-	uint64_t need = 0;
-	unsigned i;
-
-	for (i = 0; vm->vfio && i < vm->vfio->n; i++)
-		need += sysfs_mem64("", vm->vfio->fn[i].host.bdf);
-	return need;
 }

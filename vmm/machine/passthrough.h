@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine's passed-through devices: from the host's sysfs to root ports.
+ *
+ * In this order: machine_vfio_look(), _open(), _realize(), _map(); _unrealize(), _close() in any
+ * case. Without --vfio there is none: NULL, which all functions but _look() take and do nothing.
+ *
+ * Threads: main loop. A device's news (the host wants it back, it failed) come there, too.
+ */
+#ifndef VMM_MACHINE_PASSTHROUGH_H
+#define VMM_MACHINE_PASSTHROUGH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/core/device.h"
+#include "vmm/core/error.h"
+#include "vmm/core/phase.h"
+
+struct guest_mem;
+struct kvm;
+struct machine_vfio;
+struct pci_root;
+
+/* What a device can make the machine do. */
+struct vfio_news {
+	/* Presses the guest's power button; false: the guest does not listen to it. */
+	bool (*power_button)(void *opaque);
+	void (*stop)(void *opaque, int status); /* ends the run with this exit status */
+	void *opaque;
+};
+
+/* Finds the devices of --vfio in sysfs and refuses what cannot work; opens nothing. *NULL when
+ * there are none. */
+int machine_vfio_look(struct machine_vfio **, const struct device_list *, struct error *);
+/* The host's NUMA node of the first device that has one; -1: none. After machine_vfio_look(). */
+int machine_vfio_node(const struct machine_vfio *);
+/* Bytes of 64-bit PCI window that their BARs need, as the host says. After machine_vfio_look(). */
+uint64_t machine_vfio_mem64(const struct machine_vfio *);
+
+/* Joins the groups to the IOMMU and to KVM, and opens the devices. */
+int machine_vfio_open(struct machine_vfio *, struct kvm *, struct guest_mem *,
+		      struct error *);
+/* How many address bits the IOMMU has; 0: not known. After machine_vfio_open(). */
+unsigned machine_vfio_phys_bits(const struct machine_vfio *);
+
+/* Makes the guest's devices, resets them and plugs them into root ports at free slots of the root
+ * bus, from first_slot on. Undoes itself when it fails. */
+int machine_vfio_realize(struct machine_vfio *, struct pci_root *, unsigned first_slot,
+			 const struct vfio_news *, struct phase_clock *, struct error *);
+/* Guest memory comes within the devices' reach: once it is all there. */
+int machine_vfio_map(struct machine_vfio *, struct guest_mem *, struct error *);
+void machine_vfio_reset(struct machine_vfio *);
+void machine_vfio_unrealize(struct machine_vfio *);
+void machine_vfio_close(struct machine_vfio *);
+
+#endif
