@@ -13,6 +13,7 @@
 #include "vmm/core/cleanup.h"
 #include "vmm/core/error.h"
 #include "vmm/kvm/kvm_stats.h"
+#include "vmm/kvm/vcpu.h"
 #include "vmm/machine/machine.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/stats.h"
@@ -117,8 +118,8 @@ static void port_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 {
 	struct bench_results *r = opaque;
 	struct vm *vm = r->vm;
-	const struct vcpu_stats *s = vcpu_stats(vm->cpus.vcpus, 0);
-	int fd = vcpu_stats_fd(vm->cpus.vcpus, 0);
+	const struct vcpu_stats *s = vcpu_stats(machine_vcpus(vm), 0);
+	int fd = vcpu_stats_fd(machine_vcpus(vm), 0);
 	struct bench_exits now = { 0 };
 	unsigned i;
 
@@ -128,7 +129,7 @@ static void port_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 		now.user += count_read(&s->exits[i]);
 	if (fd >= 0)
 		kvm_stats_read(fd, find_exits, &now);
-	bench_message(r, vm->mem, (uint32_t)val, &now);
+	bench_message(r, machine_mem(vm), (uint32_t)val, &now);
 }
 
 static const struct io_region_ops port_ops = { .write = port_write, .min_size = 4, .max_size = 4 };
@@ -142,6 +143,6 @@ int bench_port_realize(struct vm *vm, void *arg, struct error *err)
 	r->port = (struct io_region){
 		.name = "bench", .base = BENCH_PORT, .size = 4, .ops = &port_ops, .opaque = r
 	};
-	rc = bus_add(vm->pio, &r->port);
+	rc = bus_add(machine_pio(vm), &r->port);
 	return rc < 0 ? error_set(err, rc, "bench port: %s", strerror(-rc)) : 0;
 }

@@ -20,6 +20,7 @@
 #include "vmm/bench/bench.h"
 #include "vmm/machine/options.h"
 #include "vmm/core/log.h"
+#include "vmm/core/stats.h"
 #include "vmm/machine/machine.h"
 
 #define USAGE "minivmm bench passthrough --vfio BDF [--json]"

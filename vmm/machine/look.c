@@ -13,7 +13,7 @@
 #include "vmm/core/addr.h"
 #include "vmm/core/outfile.h"
 #include "vmm/machine/classes.h"
-#include "vmm/machine/machine.h"
+#include "vmm/machine/vm.h"
 
 static int look_devices(struct vm *vm, bool late, struct error *err)
 {

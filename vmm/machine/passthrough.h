@@ -39,8 +39,7 @@ int machine_vfio_node(const struct machine_vfio *);
 uint64_t machine_vfio_mem64(const struct machine_vfio *);
 
 /* Joins the groups to the IOMMU and to KVM, and opens the devices. */
-int machine_vfio_open(struct machine_vfio *, struct kvm *, struct guest_mem *,
-		      struct error *);
+int machine_vfio_open(struct machine_vfio *, struct kvm *, struct guest_mem *, struct error *);
 /* How many address bits the IOMMU has; 0: not known. After machine_vfio_open(). */
 unsigned machine_vfio_phys_bits(const struct machine_vfio *);
 

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reset, power-off, the end, and signals.
+ *
+ * While the guest runs, the main thread sits in the event loop. A device or a vCPU that wants the
+ * machine reset or off only asks (machine_request_*): the vCPUs are told to pause, and the loop
+ * does the work when all of them stand still.
+ *
+ * Exit status: 0 power-off, reset under --no-reboot, or asked to stop; what the guest wrote to port
+ * 0xf4 (low 8 bits); 1 when the machine failed.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "vmm/machine/vm.h"
+
+void machine_stop(void *arg, int status)
+{
+	struct vm *vm = arg;
+
+	vcpus_pause_async(vm->cpus.vcpus);
+	vm->life.status = status;
+	evloop_stop(vm->loop, 0);
+}
+
+/* Requests from vCPU threads and devices */
+
+static void request(struct vm *vm, struct ev_call *what)
+{
+	vcpus_pause_async(vm->cpus.vcpus);
+	evloop_call(vm->loop, what);
+}
+
+static void do_reset(void *arg);
+
+#define RESET_LOOK_NS  10000000ull
+#define RESET_LOOK_SAY 100 /* looks: a second */
+
+/* A machine is reset when no device has DMA in flight: what was read into memory before would
+ * spoil what is loaded. Storage may take long for it, or for ever, so the loop goes on meanwhile
+ * and looks again. */
+static bool devices_quiet(struct vm *vm)
+{
+	const char *busy = pci_quiesce(&vm->chipset.pci);
+
+	if (!busy) {
+		vm->life.reset_waits = 0;
+		return true;
+	}
+	if (++vm->life.reset_waits == RESET_LOOK_SAY)
+		log_warn("the reset waits for %s, whose storage does not answer", busy);
+	if (!vm->life.reset_timer)
+		vm->life.reset_timer = evloop_add_timer(vm->loop, do_reset, vm);
+	if (vm->life.reset_timer) {
+		ev_timer_set(vm->life.reset_timer, evloop_now_ns() + RESET_LOOK_NS);
+	} else {
+		log_error("reset: out of memory");
+		machine_stop(vm, 1);
+	}
+	return false;
+}
+
+static void do_reset(void *arg)
+{
+	struct vm *vm = arg;
+	struct error err = { 0 };
+
+	if (vm->cfg->no_reboot) {
+		log_info("reset: --no-reboot ends the run");
+		machine_stop(vm, 0);
+		return;
+	}
+	vcpus_pause(vm->cpus.vcpus);
+	if (!devices_quiet(vm))
+		return;
+	__atomic_store_n(&vm->life.reset_pending, false, __ATOMIC_RELEASE);
+	if (vm->life.reset_machine(vm, &err) < 0) {
+		log_error("reset: %s", err.text);
+		machine_stop(vm, 1);
+		return;
+	}
+	if (log_allow(LOG_INFO, &vm->life.reset_limit))
+		log_info("reset");
+	vcpus_resume(vm->cpus.vcpus);
+}
+
+static void do_power_off(void *arg)
+{
+	log_info("power off");
+	machine_stop(arg, 0);
+}
+
+static void do_exit(void *arg)
+{
+	struct vm *vm = arg;
+
+	machine_stop(vm, (int)(vm->life.exit_value & 0xff));
+}
+
+static void do_fail(void *arg)
+{
+	machine_stop(arg, 1);
+}
+
+void machine_request_reset(void *arg)
+{
+	struct vm *vm = arg;
+
+	if (!__atomic_exchange_n(&vm->life.reset_pending, true, __ATOMIC_ACQ_REL))
+		request(vm, &vm->life.reset);
+}
+
+void machine_request_power_off(void *arg)
+{
+	struct vm *vm = arg;
+
+	request(vm, &vm->life.power_off);
+}
+
+void machine_request_exit(void *arg, uint32_t value)
+{
+	struct vm *vm = arg;
+
+	__atomic_store_n(&vm->life.exit_value, value, __ATOMIC_RELAXED);
+	request(vm, &vm->life.exit);
+}
+
+void machine_on_vcpu_event(void *arg, enum vcpu_event event)
+{
+	struct vm *vm = arg;
+
+	switch (event) {
+	case VCPU_TRIPLE_FAULT:
+	case VCPU_RESET:
+		machine_request_reset(arg);
+		break;
+	case VCPU_POWER_OFF:
+		machine_request_power_off(arg);
+		break;
+	case VCPU_FAILED:
+		request(vm, &vm->life.fail);
+	}
+}
+
+void machine_init_lifecycle(struct vm *vm, int (*reset)(struct vm *, struct error *))
+{
+	vm->life.signal_fd = -1;
+	vm->life.reset_machine = reset;
+	vm->life.reset = (struct ev_call){ .fn = do_reset, .arg = vm };
+	vm->life.power_off = (struct ev_call){ .fn = do_power_off, .arg = vm };
+	vm->life.exit = (struct ev_call){ .fn = do_exit, .arg = vm };
+	vm->life.fail = (struct ev_call){ .fn = do_fail, .arg = vm };
+}
+
+/* Signals */
+
+/* For a guest that hangs: what its processors do. */
+static void say_where(struct vm *vm)
+{
+	bool ran = vcpus_pause(vm->cpus.vcpus);
+
+	vcpus_log(vm->cpus.vcpus);
+	if (ran)
+		vcpus_resume(vm->cpus.vcpus);
+}
+
+static void on_signal(void *arg, int fd, uint32_t events)
+{
+	struct signalfd_siginfo si;
+	struct vm *vm = arg;
+
+	(void)events;
+	if (read(fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (si.ssi_signo == SIGQUIT) {
+		say_where(vm);
+		return;
+	}
+	if (si.ssi_signo == SIGUSR1) {
+		machine_stats_report(&vm->report, true);
+		return;
+	}
+	/* The first SIGTERM is the power button, where the guest listens to one. */
+	if (si.ssi_signo == SIGTERM && vm->life.terminations++ == 0 &&
+	    acpi_pm_power_button(&vm->chipset.pm)) {
+		log_info("SIGTERM: the guest's power button was pressed; a second SIGTERM stops "
+			 "the guest at once");
+		return;
+	}
+	machine_stop(vm, 0);
+}
+
+void machine_block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+	sigaddset(set, SIGQUIT);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int machine_watch_signals(struct vm *vm, struct error *err)
+{
+	sigset_t set;
+
+	machine_block_signals(&set);
+	vm->life.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (vm->life.signal_fd < 0 ||
+	    !evloop_add_fd(vm->loop, vm->life.signal_fd, EPOLLIN, on_signal, vm))
+		return error_set(err, -errno, "signalfd: %s", strerror(errno));
+	return 0;
+}

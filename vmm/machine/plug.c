@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine's devices, in one order: the chipset, what users asked for by class, passed-through
+ * devices. They are taken away in the reverse order; a failure on the way takes away what stands.
+ *
+ * Adding a device that users ask for: a file with its class in devices/, and a row in classes.c.
+ */
+#include "vmm/machine/classes.h"
+#include "vmm/machine/vm.h"
+
+static int realize_chipset(struct vm *vm, struct error *err)
+{
+	const struct chipset_env env = {
+		.pio = vm->pio,
+		.mmio = vm->mmio,
+		.mem = vm->mem,
+		.irq = vm->irq,
+		.loop = vm->loop,
+		.stats = vm->stats,
+		.map = &vm->map,
+		.localtime = vm->cfg->rtc_localtime,
+		.reset = machine_request_reset,
+		.power_off = machine_request_power_off,
+		.exit = machine_request_exit,
+		.opaque = vm,
+	};
+
+	vm->next_slot = 1;
+	return machine_chipset_init(&vm->chipset, &env, err);
+}
+
+static void unrealize_chipset(struct vm *vm)
+{
+	machine_chipset_destroy(&vm->chipset);
+}
+
+static void reset_chipset(struct vm *vm)
+{
+	machine_chipset_reset(&vm->chipset);
+}
+
+static int realize_extra(struct vm *vm, struct error *err)
+{
+	return vm->cfg->extra ? vm->cfg->extra(vm, vm->cfg->extra_arg, err) : 0;
+}
+
+/* What users asked for, by class, in the order of the table of classes. */
+
+static struct device_env device_env(struct vm *vm)
+{
+	return (struct device_env){
+		.devices = &vm->cfg->devices,
+		.cpus = (unsigned)vm->cfg->cpus.n,
+		.pci = &vm->chipset.pci,
+		.bus = &vm->chipset.pci.bus,
+		.power_off = machine_request_power_off,
+		.power_off_arg = vm,
+	};
+}
+
+/* Root ports may have taken a slot already. Slot 31, the LPC bridge's, says that none is free. */
+static uint8_t free_devfn(struct vm *vm)
+{
+	while (vm->next_slot < 31 && vm->chipset.pci.bus.dev[PCI_DEVFN(vm->next_slot, 0)])
+		vm->next_slot++;
+	return PCI_DEVFN(vm->next_slot++, 0);
+}
+
+static int plug_class(struct vm *vm, const struct device_class *class, struct error *err)
+{
+	struct device_env env = device_env(vm);
+	struct device *d = NULL;
+
+	while ((d = device_next(&vm->cfg->devices, class, d))) {
+		if (class->pci)
+			env.devfn = free_devfn(vm);
+		if (device_plug(d, &env, err) < 0)
+			return err->code;
+	}
+	return 0;
+}
+
+static int plug_classes(struct vm *vm, bool late, struct error *err)
+{
+	const struct device_class *const *c;
+
+	for (c = device_classes; *c; c++)
+		if ((*c)->late == late && plug_class(vm, *c, err) < 0)
+			return err->code;
+	return 0;
+}
+
+static int realize_asked(struct vm *vm, struct error *err)
+{
+	return plug_classes(vm, false, err);
+}
+
+static int realize_late(struct vm *vm, struct error *err)
+{
+	return plug_classes(vm, true, err);
+}
+
+/* Also those that were only opened. */
+static void close_asked(struct vm *vm)
+{
+	unsigned i = 0;
+
+	while (device_classes[i])
+		i++;
+	while (i-- > 0)
+		vm->hung |= !devices_close(&vm->cfg->devices, device_classes[i]);
+}
+
+static void reset_asked(struct vm *vm)
+{
+	const struct device_class *const *c;
+
+	for (c = device_classes; *c; c++)
+		devices_reset(&vm->cfg->devices, *c);
+}
+
+static bool press_power_button(void *arg)
+{
+	struct vm *vm = arg;
+
+	return acpi_pm_power_button(&vm->chipset.pm);
+}
+
+static int realize_vfio(struct vm *vm, struct error *err)
+{
+	const struct vfio_news news = { press_power_button, machine_stop, vm };
+
+	return machine_vfio_realize(vm->vfio, &vm->chipset.pci, vm->next_slot, &news, &vm->phases,
+				    err);
+}
+
+static void unrealize_vfio(struct vm *vm)
+{
+	machine_vfio_unrealize(vm->vfio);
+}
+
+static void reset_vfio(struct vm *vm)
+{
+	machine_vfio_reset(vm->vfio);
+}
+
+struct device_row {
+	int (*realize)(struct vm *, struct error *); /* undoes itself when it fails */
+	void (*unrealize)(struct vm *);
+	void (*reset)(struct vm *);
+};
+
+static const struct device_row devices[] = {
+	{ realize_extra, NULL, NULL },	      { realize_chipset, unrealize_chipset, reset_chipset },
+	{ realize_asked, NULL, reset_asked }, { realize_vfio, unrealize_vfio, reset_vfio },
+	{ realize_late, NULL, NULL },
+};
+
+int machine_plug(struct vm *vm, struct error *err)
+{
+	int rc;
+
+	for (; vm->n_plugged < ARRAY_SIZE(devices); vm->n_plugged++) {
+		rc = devices[vm->n_plugged].realize(vm, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+void machine_reset_devices(struct vm *vm)
+{
+	unsigned i;
+
+	for (i = 0; i < vm->n_plugged; i++)
+		if (devices[i].reset)
+			devices[i].reset(vm);
+}
+
+void machine_unplug(struct vm *vm)
+{
+	/* All at once, so that those that do not answer are waited for together. */
+	if (vm->chipset.pci.mmio)
+		pci_quiesce(&vm->chipset.pci);
+	close_asked(vm);
+	while (vm->n_plugged > 0) {
+		vm->n_plugged--;
+		if (devices[vm->n_plugged].unrealize)
+			devices[vm->n_plugged].unrealize(vm);
+	}
+}
