@@ -16,23 +16,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vfio/iommu/iommu.h"
 #include "vfio/iommu/kernel.h"
 #include "vfio/host/sysfs.h"
-#include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
 
 struct entry {
 	struct vfio_reset_device d;
 	struct vfio_reset_facts facts;
 	struct vfio_reset_choice choice;
-	struct vfio_pci_dependent_device
-		*hit; /* by a bus reset; NULL: there is none, or not asked */
+	struct vfio_pci_dependent_device *hit; /* by a bus reset; NULL: none, or not asked */
 	unsigned n_hit;
+	int *fds; /* the proof for it that they are ours */
+	unsigned n_fds;
 	bool done;
 };
 
 struct vfio_reset {
-	struct vfio_reset_ops ops;
 	size_t n;
 	struct entry e[];
 };
@@ -59,39 +59,39 @@ static int ask_hot_reset(struct entry *e)
 	}
 	e->hit = list;
 	e->n_hit = n;
-	return 0;
+	e->fds = calloc(n, sizeof(*e->fds));
+	return e->fds ? 0 : -ENOMEM;
 }
 
-static enum vfio_bus_reach reach_of(const struct vfio_reset *r, const struct entry *e,
-				    char foreign[VFIO_BDF_SIZE])
+static enum vfio_bus_reach reach_of(const struct iommu *iommu, struct entry *e)
 {
-	unsigned i;
+	unsigned foreign;
+	int n = e->n_hit ? iommu_hot_reset_fds(iommu, e->hit, e->n_hit, e->fds, &foreign) : 0;
+	const struct vfio_pci_dependent_device *f;
 
-	for (i = 0; i < e->n_hit; i++) {
-		const struct vfio_pci_dependent_device *h = &e->hit[i];
-
-		if (r->ops.group_fd(r->ops.opaque, h->group_id) >= 0)
-			continue;
-		snprintf(foreign, VFIO_BDF_SIZE, "%04x:%02x:%02x.%x", h->segment & 0xffffu, h->bus,
-			 h->devfn >> 3, h->devfn & 7u);
+	if (n < 0) {
+		f = &e->hit[foreign];
+		snprintf(e->facts.foreign, sizeof(e->facts.foreign), "%04x:%02x:%02x.%x",
+			 f->segment & 0xffffu, f->bus, f->devfn >> 3, f->devfn & 7u);
 		return VFIO_BUS_FOREIGN;
 	}
+	e->n_fds = (unsigned)n;
 	if (e->n_hit > 1)
 		return VFIO_BUS_OURS;
 	return e->n_hit ? VFIO_BUS_ALONE : VFIO_BUS_NONE;
 }
 
-static int learn_reach(const struct vfio_reset *r, struct entry *e, struct error *err)
+static int learn_reach(const struct iommu *iommu, struct entry *e, struct error *err)
 {
 	int rc = ask_hot_reset(e);
 
 	if (rc == -ENOMEM)
 		return error_set(err, rc, "%s: out of memory", e->d.kernel->name);
-	e->facts.bus = rc == -EPERM ? VFIO_BUS_HOST : reach_of(r, e, e->facts.foreign);
+	e->facts.bus = rc == -EPERM ? VFIO_BUS_HOST : reach_of(iommu, e);
 	return 0;
 }
 
-static int decide(const struct vfio_reset *r, struct entry *e, struct error *err)
+static int decide(const struct iommu *iommu, struct entry *e, struct error *err)
 {
 	int rc = 0;
 
@@ -99,14 +99,14 @@ static int decide(const struct vfio_reset *r, struct entry *e, struct error *err
 					      .methods = e->d.methods,
 					      .flr = e->d.flr };
 	if (vfio_reset_needs_bus(&e->facts))
-		rc = learn_reach(r, e, err);
+		rc = learn_reach(iommu, e, err);
 	e->choice = vfio_reset_choose(&e->facts);
 	e->d.methods = e->facts.methods = NULL; /* the caller's */
 	return rc;
 }
 
 struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *devs, size_t n,
-				  const struct vfio_reset_ops *ops, struct error *err)
+				  const struct iommu *iommu, struct error *err)
 {
 	struct vfio_reset *r = calloc(1, sizeof(*r) + n * sizeof(r->e[0]));
 
@@ -114,10 +114,9 @@ struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *devs, size_t n
 		error_set(err, -ENOMEM, "out of memory for device resets");
 		return NULL;
 	}
-	r->ops = *ops;
-	for (r->n = 0; r->n < n; r->n++) {
+	while (r->n < n) {
 		r->e[r->n].d = devs[r->n];
-		if (decide(r, &r->e[r->n], err) < 0) {
+		if (decide(iommu, &r->e[r->n++], err) < 0) {
 			vfio_reset_free(r);
 			return NULL;
 		}
@@ -131,8 +130,10 @@ void vfio_reset_free(struct vfio_reset *r)
 
 	if (!r)
 		return;
-	for (i = 0; i < r->n; i++)
+	for (i = 0; i < r->n; i++) {
 		free(r->e[i].hit);
+		free(r->e[i].fds);
+	}
 	free(r);
 }
 
@@ -200,33 +201,12 @@ static bool hits(const struct entry *bus, const struct entry *e)
 	return false;
 }
 
-/* The descriptors of the groups that a bus reset hits, each once; returns how many. The kernel
- * takes no more of them than it resets devices. */
-static unsigned hit_groups(const struct vfio_reset *r, const struct entry *e, int *fds)
-{
-	unsigned i, j, n = 0;
-
-	for (i = 0; i < e->n_hit; i++) {
-		int fd = r->ops.group_fd(r->ops.opaque, e->hit[i].group_id);
-
-		for (j = 0; j < n && fds[j] != fd; j++)
-			;
-		if (j == n)
-			fds[n++] = fd;
-	}
-	return n;
-}
-
 static int bus_reset(struct vfio_reset *r, struct entry *e)
 {
 	struct vfio_kernel *k = e->d.kernel;
-	scoped_free int *fds = calloc(e->n_hit, sizeof(*fds));
+	int rc = k->ops->hot_reset(k, e->fds, e->n_fds);
 	size_t i;
-	int rc;
 
-	if (!fds)
-		return -ENOMEM;
-	rc = k->ops->hot_reset(k, fds, hit_groups(r, e, fds));
 	for (i = 0; rc == 0 && i < r->n; i++)
 		r->e[i].done |= hits(e, &r->e[i]);
 	return rc;

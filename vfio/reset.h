@@ -14,6 +14,7 @@
 #include "vfio/host/reset_choice.h"
 #include "vmm/core/error.h"
 
+struct iommu;
 struct vfio_kernel;
 struct vfio_reset;
 
@@ -29,17 +30,12 @@ struct vfio_reset_device {
 	void *opaque;
 };
 
-struct vfio_reset_ops {
-	/* The descriptor of a group; -ENOENT: it is not the VM's. See iommu_group_fd(). */
-	int (*group_fd)(void *opaque, unsigned group);
-	void *opaque;
-};
-
 /* Finds out how each of the n devices will be reset; changes nothing. The array is copied,
- * what it points to is not, and methods only has to live through the call. NULL: out of memory, or
- * a device that does not answer, with *err set. */
-struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *, size_t n,
-				  const struct vfio_reset_ops *, struct error *err);
+ * what it points to is not, and methods only has to live through the call. What is open in this
+ * address space is the guest's; its descriptors have to live as long as the set. NULL: out of
+ * memory, or a device that does not answer, with *err set. */
+struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *, size_t n, const struct iommu *,
+				  struct error *err);
 void vfio_reset_free(struct vfio_reset *);
 
 enum vfio_reset_how vfio_reset_how(const struct vfio_reset *, size_t i);

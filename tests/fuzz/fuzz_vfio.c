@@ -10,6 +10,7 @@
 #include "devices/pci/pci_host.h"
 #include "devices/pci/root_port.h"
 #include "tests/unit/fake_vfio.h"
+#include "vfio/iommu/iommu_backend.h"
 #include "vfio/reset.h"
 #include "vmm/core/evloop.h"
 #include "vmm/core/hold.h"
@@ -226,10 +227,18 @@ static void step(struct run *r, const uint8_t *s)
 	}
 }
 
-static int group_fd(void *opaque, unsigned group)
+static int hot_reset_fds(void *backend, const struct vfio_pci_dependent_device *hit, unsigned n,
+			 int *fds, unsigned *foreign)
 {
-	(void)opaque;
-	return group < 3 ? (int)group : -2;
+	static const struct iommu_group group[] = { { 0, 0 }, { 1, 1 }, { 2, 2 } };
+
+	(void)backend;
+	return iommu_group_fds(group, 3, hit, n, fds, foreign);
+}
+
+static void backend_free(void *backend)
+{
+	(void)backend;
 }
 
 static void quiesce(void *v)
@@ -246,7 +255,9 @@ static void after(void *v)
 static void plan(struct run *r, uint8_t how)
 {
 	static const char *const methods[] = { NULL, "pm bus", "flr", "" };
-	const struct vfio_reset_ops ops = { group_fd, NULL };
+	static const struct iommu_ops ops = { .hot_reset_fds = hot_reset_fds,
+					      .free = backend_free };
+	struct iommu *iommu = iommu_new_with(&ops, NULL);
 	struct vfio_reset_device d = { .kernel = vfio_pci_kernel(r->v),
 				       .function_reset = vfio_pci_has_reset(r->v),
 				       .methods = methods[how & 3],
@@ -255,7 +266,10 @@ static void plan(struct run *r, uint8_t how)
 				       .after = after,
 				       .opaque = r->v };
 
-	r->reset = vfio_reset_new(&d, 1, &ops, NULL);
+	if (!iommu)
+		return;
+	r->reset = vfio_reset_new(&d, 1, iommu, NULL);
+	iommu_free(iommu);
 	if (r->reset)
 		vfio_reset_log(r->reset);
 }

@@ -33,9 +33,10 @@ static int fake_unmap(void *backend, uint64_t iova, uint64_t size)
 	return 0;
 }
 
-static int fake_limits(void *backend, struct iommu_limits *l)
+static int fake_limits(void *backend, struct iommu_limits *l, struct error *err)
 {
 	(void)backend;
+	(void)err;
 	*l = (struct iommu_limits){ .range = { { 0, UINT64_MAX } }, .n = 1, .maps_left = 9 };
 	return 0;
 }
@@ -46,17 +47,18 @@ static void fake_free(void *backend)
 }
 
 static const struct iommu_ops fake_ops = {
-	.map = fake_map, .unmap = fake_unmap, .limits = fake_limits, .free = fake_free
+	.map = fake_map,
+	.unmap = fake_unmap,
+	.limits = fake_limits,
+	.free = fake_free,
 };
 
 static struct host_driver *make_driver(struct fixture *x, struct fake_iommu *f, struct error *err)
 {
 	const struct sysfs_pci host = { .bdf = "0000:01:00.0", .has_methods = true };
-	const struct iommu_config config = { 0 };
 
 	f->log = &x->m.log;
-	return host_driver_new(iommu_new_with(&fake_ops, f, &config), &x->f.k, &host, DMA_SIZE,
-			       err);
+	return host_driver_new(iommu_new_with(&fake_ops, f), &x->f.k, &host, DMA_SIZE, err);
 }
 
 static void test_life(void **state)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "vfio/iommu/iommu_backend.h"
 #include "vfio/iommu/kernel.h"
 #include "vfio/reset.h"
 #include "vmm/core/addr.h"
@@ -91,13 +92,26 @@ static void after(void *arg)
 
 static unsigned owned; /* bit n: group n is ours */
 
-static int group_fd(void *opaque, unsigned group)
+static int hot_reset_fds(void *backend, const struct vfio_pci_dependent_device *hit, unsigned n,
+			 int *fds, unsigned *foreign)
 {
-	(void)opaque;
-	return owned >> group & 1 ? 30 + (int)group : -ENOENT;
+	struct iommu_group group[32];
+	unsigned n_groups = 0;
+
+	(void)backend;
+	for (unsigned i = 0; i < 32; i++)
+		if (owned >> i & 1)
+			group[n_groups++] = (struct iommu_group){ i, 30 + (int)i };
+	return iommu_group_fds(group, n_groups, hit, n, fds, foreign);
 }
 
-static const struct vfio_reset_ops set_ops = { group_fd, NULL };
+static void backend_free(void *backend)
+{
+	(void)backend;
+}
+
+static const struct iommu_ops backend_ops = { .hot_reset_fds = hot_reset_fds,
+					      .free = backend_free };
 
 /* A graphics card with its audio behind one port, and a NIC elsewhere. */
 static const struct vfio_pci_dependent_device card[] = {
@@ -141,9 +155,11 @@ static struct vfio_reset_device dev(struct fake *f, const char *methods)
 
 static struct vfio_reset *make(const struct vfio_reset_device *d, size_t n)
 {
-	struct vfio_reset *r = vfio_reset_new(d, n, &set_ops, &err);
+	struct iommu *iommu = iommu_new_with(&backend_ops, NULL);
+	struct vfio_reset *r = vfio_reset_new(d, n, iommu, &err);
 
 	assert_non_null(r);
+	iommu_free(iommu);
 	assert_string_equal(story, "");
 	return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The VM's I/O address space: groups, and guest memory in it with IOVA = GPA.
+ * The VM's I/O address space: devices, and guest memory in it with IOVA = GPA.
  *
  * Memory is looked at twice. iommu_check_memory() checks every range against the addresses that the
  * IOMMU has and against the memlock limit, so that what cannot work is said in a sentence, before
@@ -8,7 +8,7 @@
  * which maps each range in one call (the kernel pins all of it there: 80 % of the time of that is
  * clearing pages, where they were not prefaulted) and follows changes.
  *
- * Groups join before memory is mapped, each registered with KVM first, because KVM asks the groups
+ * Devices are opened before memory is mapped, each known to KVM by then, because KVM asks the files
  * it knows whether DMA is coherent when it sets up its page tables.
  *
  * Threads: main loop, but iommu_map() and iommu_unmap(), which vCPUs call for BARs: `lock`.
@@ -16,13 +16,10 @@
 #include "vfio/iommu/iommu.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/vfio.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,24 +34,15 @@
 #define FILES_WANTED 65536 /* an eventfd or two a vector: 2048 vectors a device */
 #define MAP_TRIES    10
 
-struct group {
-	unsigned nr;
-	int fd;
-};
-
 struct iommu {
 	const struct iommu_ops *ops;
 	void *backend;
-	struct iommu_config config;
-	struct group *groups;
-	unsigned n_groups;
 	struct iommu_limits limits;
-	bool limits_known;     /* each group narrows them: asked for when needed, not at each */
+	bool limits_known;     /* each device narrows them: asked for when needed, not at each */
 	struct guest_mem *mem; /* NULL: not attached */
 	struct mem_listener listener;
 	struct error map_error; /* why the listener refused a range */
-	pthread_mutex_t lock;	/* counts, and the order of map and unmap */
-	struct iommu_counts counts;
+	pthread_mutex_t lock;	/* the order of map and unmap */
 };
 
 /* ---- process limits ---- */
@@ -83,7 +71,6 @@ static int map_once(struct iommu *m, uint64_t iova, void *host, uint64_t size, b
 {
 	scoped_lock(&m->lock);
 
-	m->counts.map++;
 	return m->ops->map(m->backend, iova, host, size, write);
 }
 
@@ -104,7 +91,6 @@ int iommu_unmap(struct iommu *m, iova_t iova, uint64_t size)
 {
 	scoped_lock(&m->lock);
 
-	m->counts.unmap++;
 	return m->ops->unmap(m->backend, iova.v, size);
 }
 
@@ -139,9 +125,9 @@ static void range_del(struct mem_listener *l, const struct mem_range *r)
 			  (unsigned long long)r->gpa, strerror(-rc));
 }
 
-static int learn_limits(struct iommu *m)
+static int learn_limits(struct iommu *m, struct error *err)
 {
-	int rc = m->limits_known ? 0 : m->ops->limits(m->backend, &m->limits);
+	int rc = m->limits_known ? 0 : m->ops->limits(m->backend, &m->limits, err);
 
 	m->limits_known = rc == 0;
 	return rc;
@@ -175,19 +161,18 @@ static int check_range(void *arg, const struct mem_range *r)
 int iommu_check_memory(struct iommu *m, struct guest_mem *mem, struct error *err)
 {
 	struct attach_check c = { .m = m, .err = err };
-	int rc = learn_limits(m);
+	int rc = learn_limits(m, err);
 
 	if (rc < 0)
-		return error_set(err, rc, "VFIO_IOMMU_GET_INFO: %s", strerror(-rc));
+		return rc;
 	rc = guest_mem_each(mem, check_range, &c);
 	if (rc < 0)
 		return rc;
 	if (c.n > m->limits.maps_left)
 		return error_set(
 			err, -ENOSPC,
-			"the kernel allows only %u DMA mappings, and the guest needs more: echo "
-			"65535 >/sys/module/vfio_iommu_type1/parameters/dma_entry_limit",
-			m->limits.maps_left);
+			"the kernel allows only %u DMA mappings, and the guest needs more: %s",
+			m->limits.maps_left, m->limits.more_maps);
 	return memlock_raise(c.total, err);
 }
 
@@ -215,142 +200,32 @@ void iommu_detach_memory(struct iommu *m)
 	m->mem = NULL;
 }
 
-/* ---- groups ---- */
+/* ---- devices ---- */
 
-static int open_group(unsigned nr, int *fd, struct error *err)
+struct vfio_kernel *iommu_open_device(struct iommu *m, const struct sysfs_pci *dev,
+				      struct error *err)
 {
-	char path[32];
-
-	snprintf(path, sizeof(path), "/dev/vfio/%u", nr);
-	*fd = open(path, O_RDWR | O_CLOEXEC);
-	if (*fd >= 0)
-		return 0;
-	switch (errno) {
-	case EBUSY:
-		return sysfs_explain_busy("", nr, err);
-	case EACCES:
-	case EPERM:
-		return error_set(err, -EACCES,
-				 "there is no permission to open %s: as root, give it to your "
-				 "user: chown %u %s",
-				 path, (unsigned)geteuid(), path);
-	case ENOENT:
-		return error_set(
-			err, -ENOENT,
-			"%s does not exist although the device is bound to vfio-pci: load the "
-			"module (modprobe vfio-pci), and check that /dev is the host's",
-			path);
-	}
-	return error_set(err, -errno, "%s: %s", path, strerror(errno));
-}
-
-static int check_viable(unsigned nr, int fd, struct error *err)
-{
-	struct vfio_group_status s = { .argsz = sizeof(s) };
-
-	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &s) < 0)
-		return error_set(err, -errno, "IOMMU group %u: VFIO_GROUP_GET_STATUS: %s", nr,
-				 strerror(errno));
-	return s.flags & VFIO_GROUP_FLAGS_VIABLE ? 0 : sysfs_explain_group("", nr, err);
-}
-
-static int tell_kvm(struct iommu *m, int fd, bool add)
-{
-	return m->config.kvm_group ? m->config.kvm_group(m->config.opaque, fd, add) : 0;
-}
-
-/* The group joins: address space, then KVM. */
-static int join(struct iommu *m, unsigned nr, int fd, struct error *err)
-{
-	int rc = m->ops->attach(m->backend, fd, nr, err);
-
-	if (rc < 0)
-		return rc;
-	rc = tell_kvm(m, fd, true);
-	if (rc < 0)
-		error_set(err, rc, "IOMMU group %u: KVM does not accept it: %s", nr, strerror(-rc));
-	m->limits_known = false;
-	if (rc < 0)
-		m->ops->detach(m->backend, fd);
-	return rc;
-}
-
-static const struct group *find_group(const struct iommu *m, unsigned nr)
-{
-	unsigned i;
-
-	for (i = 0; i < m->n_groups; i++)
-		if (m->groups[i].nr == nr)
-			return &m->groups[i];
-	return NULL;
-}
-
-static int add_group(struct iommu *m, unsigned nr, struct error *err)
-{
-	struct group *grown = realloc(m->groups, (m->n_groups + 1) * sizeof(*grown));
-	int fd, rc;
-
-	if (!grown)
-		return error_set(err, -ENOMEM, "out of memory for an IOMMU group");
-	m->groups = grown;
-	rc = open_group(nr, &fd, err);
-	if (rc < 0)
-		return rc;
-	rc = check_viable(nr, fd, err);
-	if (rc == 0)
-		rc = join(m, nr, fd, err);
-	if (rc < 0) {
-		close(fd);
-		return rc;
-	}
-	grown[m->n_groups++] = (struct group){ nr, fd };
-	m->counts.groups++;
-	return 0;
-}
-
-static struct vfio_kernel *open_device(const struct group *g, const char *bdf, struct error *err)
-{
-	int fd = ioctl(g->fd, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	int fd = m->ops->open_device(m->backend, dev, err);
 	struct vfio_kernel *k;
 
-	if (fd < 0) {
-		error_set(err, -errno, "%s cannot be opened: %s%s", bdf, strerror(errno),
-			  errno == EBUSY ? ": another process uses it" : ": dmesg says more");
+	if (fd < 0)
 		return NULL;
-	}
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	k = vfio_kernel_new(fd, bdf);
-	if (!k) {
-		close(fd);
-		error_set(err, -ENOMEM, "out of memory for %s", bdf);
-	}
+	m->limits_known = false;
+	k = vfio_kernel_new(fd, dev->bdf, m->ops->close_device, m->backend);
+	if (!k)
+		error_set(err, -ENOMEM, "out of memory for %s", dev->bdf);
 	return k;
 }
 
-struct vfio_kernel *iommu_open_device(struct iommu *m, const char *bdf, struct error *err)
+int iommu_hot_reset_fds(const struct iommu *m, const struct vfio_pci_dependent_device *hit,
+			unsigned n, int *fds, unsigned *foreign)
 {
-	struct sysfs_pci d;
-
-	if (sysfs_check("", bdf, &d, err) < 0)
-		return NULL;
-	if (!find_group(m, (unsigned)d.group) && add_group(m, (unsigned)d.group, err) < 0) {
-		error_prefix(err, "%s", bdf);
-		return NULL;
-	}
-	return open_device(find_group(m, (unsigned)d.group), bdf, err);
-}
-
-int iommu_group_fd(const struct iommu *m, unsigned group)
-{
-	const struct group *g = find_group(m, group);
-
-	return g ? g->fd : -ENOENT;
+	return m->ops->hot_reset_fds(m->backend, hit, n, fds, foreign);
 }
 
 /* ---- life ---- */
 
-struct iommu *iommu_new_with(const struct iommu_ops *ops, void *backend,
-			     const struct iommu_config *config)
+struct iommu *iommu_new_with(const struct iommu_ops *ops, void *backend)
 {
 	struct iommu *m = calloc(1, sizeof(*m));
 
@@ -360,7 +235,6 @@ struct iommu *iommu_new_with(const struct iommu_ops *ops, void *backend,
 	}
 	m->ops = ops;
 	m->backend = backend;
-	m->config = *config;
 	pthread_mutex_init(&m->lock, NULL);
 	return m;
 }
@@ -368,13 +242,13 @@ struct iommu *iommu_new_with(const struct iommu_ops *ops, void *backend,
 struct iommu *iommu_new(const struct iommu_config *config, struct error *err)
 {
 	const struct iommu_ops *ops;
-	void *backend = iommu_type1_new(&ops, err);
+	void *backend = iommu_type1_new(config, &ops, err);
 	struct iommu *m;
 
 	if (!backend)
 		return NULL;
 	raise_files();
-	m = iommu_new_with(ops, backend, config);
+	m = iommu_new_with(ops, backend);
 	if (!m)
 		error_set(err, -ENOMEM, "out of memory for the IOMMU");
 	return m;
@@ -382,28 +256,15 @@ struct iommu *iommu_new(const struct iommu_config *config, struct error *err)
 
 void iommu_free(struct iommu *m)
 {
-	unsigned i;
-
 	if (!m)
 		return;
 	iommu_detach_memory(m);
-	for (i = 0; i < m->n_groups; i++) {
-		tell_kvm(m, m->groups[i].fd, false);
-		m->ops->detach(m->backend, m->groups[i].fd);
-		close(m->groups[i].fd);
-	}
 	m->ops->free(m->backend);
 	pthread_mutex_destroy(&m->lock);
-	free(m->groups);
 	free(m);
 }
 
 unsigned iommu_aperture_bits(struct iommu *m)
 {
-	return learn_limits(m) == 0 ? iommu_limits_bits(&m->limits) : 0;
-}
-
-struct iommu_counts iommu_counts(const struct iommu *m)
-{
-	return m->counts;
+	return learn_limits(m, NULL) == 0 ? iommu_limits_bits(&m->limits) : 0;
 }

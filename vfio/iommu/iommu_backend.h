@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Under struct iommu: what a kind of I/O address space does (type1v2 in vfio/iommu/iommu_type1.c, a
- * fake in the unit tests), and the decisions about it that need no kernel.
+ * Under struct iommu: what a kind of I/O address space does (type1v2 in vfio/iommu/iommu_type1.c,
+ * fakes with and without groups in the unit tests), and the decisions about it that need no kernel.
+ * The table knows no groups, because iommufd has none.
  *
  * Threads: as iommu.h; the caller's lock serialises map and unmap.
  */
@@ -18,24 +19,44 @@ struct iommu_limits {
 		uint64_t first, last;
 	} range[IOMMU_MAX_RANGES];
 	unsigned n;
-	unsigned maps_left; /* UINT_MAX: the kernel does not say */
+	unsigned maps_left;    /* UINT_MAX: the kernel does not say */
+	const char *more_maps; /* else: what allows more */
 };
 
 struct iommu_ops {
-	/* Adds the group to the address space. -errno with *err filled in. */
-	int (*attach)(void *backend, int group_fd, unsigned group, struct error *err);
-	void (*detach)(void *backend, int group_fd);
+	/* Opens the device into the address space; its IOMMU group, when the kind has groups, is
+	 * joined first. KVM is told of what it wants to know. Returns a descriptor that answers
+	 * VFIO_DEVICE_*, or -errno with *err filled in, naming the device. */
+	int (*open_device)(void *backend, const struct sysfs_pci *, struct error *err);
+	/* Closes that descriptor; NULL: close() is all there is to do. */
+	void (*close_device)(void *backend, int fd);
 	int (*map)(void *backend, uint64_t iova, void *host, uint64_t size, bool write);
 	int (*unmap)(void *backend, uint64_t iova, uint64_t size);
-	/* Valid once a group is attached, and narrower with each further one. */
-	int (*limits)(void *backend, struct iommu_limits *);
+	/* Valid once a device is open, and narrower with each further one. -errno with *err. */
+	int (*limits)(void *backend, struct iommu_limits *, struct error *err);
+	/* As iommu_hot_reset_fds(). The kernel names a device's group or its number in the address
+	 * space; which of them, is the backend's to know. */
+	int (*hot_reset_fds)(void *backend, const struct vfio_pci_dependent_device *hit, unsigned n,
+			     int *fds, unsigned *foreign);
 	void (*free)(void *backend);
 };
 
 /* Takes the backend over, also when it fails (NULL: out of memory). */
-struct iommu *iommu_new_with(const struct iommu_ops *, void *backend, const struct iommu_config *);
+struct iommu *iommu_new_with(const struct iommu_ops *, void *backend);
 /* The backend of Linux' type 1 IOMMU; NULL with *err set. */
-void *iommu_type1_new(const struct iommu_ops **, struct error *err);
+void *iommu_type1_new(const struct iommu_config *, const struct iommu_ops **, struct error *err);
+
+struct iommu_group {
+	unsigned nr;
+	int fd;
+};
+
+/* -1: it is none of these. */
+int iommu_group_fd(const struct iommu_group *, unsigned n_groups, unsigned nr);
+/* hot_reset_fds() where there are groups: each group that is hit once, and no others. */
+int iommu_group_fds(const struct iommu_group *, unsigned n_groups,
+		    const struct vfio_pci_dependent_device *hit, unsigned n, int *fds,
+		    unsigned *foreign);
 
 /* Reads the answer to VFIO_IOMMU_GET_INFO, capability chain included, of len bytes. An answer
  * without ranges means all of 64 bits. -EINVAL: the chain leads out of it. */

@@ -1,26 +1,71 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The type 1 (version 2) IOMMU of Linux: one container, /dev/vfio/vfio, which the groups join. The
- * kind of IOMMU can only be set once a group is in it, so the first group's attach does.
+ * The type 1 (version 2) IOMMU of Linux: one container, /dev/vfio/vfio, which IOMMU groups join. A
+ * device is opened through its group, and the group is opened, looked at and joined with its first
+ * device. The kind of IOMMU can only be set once a group is in the container, so the first group
+ * does that.
  *
  * Threads: as iommu.h; no lock of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "vfio/host/sysfs.h"
 #include "vfio/iommu/iommu_backend.h"
 #include "vmm/core/cleanup.h"
 
 struct type1 {
+	struct iommu_config config;
 	int container;
-	bool set;	 /* VFIO_SET_IOMMU was done */
-	unsigned groups; /* attached: the kernel forgets the kind of IOMMU with the last one */
+	bool set; /* VFIO_SET_IOMMU was done: the kernel forgets it with the last group */
+	struct iommu_group *groups;
+	unsigned n_groups;
 };
+
+/* ---- groups ---- */
+
+static int open_group(unsigned nr, int *fd, struct error *err)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/vfio/%u", nr);
+	*fd = open(path, O_RDWR | O_CLOEXEC);
+	if (*fd >= 0)
+		return 0;
+	switch (errno) {
+	case EBUSY:
+		return sysfs_explain_busy("", nr, err);
+	case EACCES:
+	case EPERM:
+		return error_set(err, -EACCES,
+				 "there is no permission to open %s: as root, give it to your "
+				 "user: chown %u %s",
+				 path, (unsigned)geteuid(), path);
+	case ENOENT:
+		return error_set(
+			err, -ENOENT,
+			"%s does not exist although the device is bound to vfio-pci: load the "
+			"module (modprobe vfio-pci), and check that /dev is the host's",
+			path);
+	}
+	return error_set(err, -errno, "%s: %s", path, strerror(errno));
+}
+
+static int check_viable(unsigned nr, int fd, struct error *err)
+{
+	struct vfio_group_status s = { .argsz = sizeof(s) };
+
+	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &s) < 0)
+		return error_set(err, -errno, "IOMMU group %u: VFIO_GROUP_GET_STATUS: %s", nr,
+				 strerror(errno));
+	return s.flags & VFIO_GROUP_FLAGS_VIABLE ? 0 : sysfs_explain_group("", nr, err);
+}
 
 static int set_iommu(struct type1 *t, unsigned group, struct error *err)
 {
@@ -42,29 +87,80 @@ static int set_iommu(struct type1 *t, unsigned group, struct error *err)
 	return error_set(err, -errno, "IOMMU group %u: VFIO_SET_IOMMU: %s", group, strerror(errno));
 }
 
-static int type1_attach(void *backend, int group_fd, unsigned group, struct error *err)
+static int tell_kvm(struct type1 *t, int fd, bool add)
 {
-	struct type1 *t = backend;
+	return t->config.kvm_file ? t->config.kvm_file(t->config.opaque, fd, add) : 0;
+}
+
+static void leave_container(struct type1 *t, int fd)
+{
+	ioctl(fd, VFIO_GROUP_UNSET_CONTAINER);
+	if (t->n_groups == 0)
+		t->set = false;
+}
+
+/* The group joins: address space, then KVM. */
+static int join_group(struct type1 *t, unsigned nr, int fd, struct error *err)
+{
 	int rc;
 
-	if (ioctl(group_fd, VFIO_GROUP_SET_CONTAINER, &t->container) < 0)
-		return error_set(err, -errno, "IOMMU group %u: VFIO_GROUP_SET_CONTAINER: %s", group,
+	if (ioctl(fd, VFIO_GROUP_SET_CONTAINER, &t->container) < 0)
+		return error_set(err, -errno, "IOMMU group %u: VFIO_GROUP_SET_CONTAINER: %s", nr,
 				 strerror(errno));
-	rc = set_iommu(t, group, err);
+	rc = set_iommu(t, nr, err);
+	if (rc == 0) {
+		rc = tell_kvm(t, fd, true);
+		if (rc < 0)
+			error_set(err, rc, "IOMMU group %u: KVM does not accept it: %s", nr,
+				  strerror(-rc));
+	}
 	if (rc < 0)
-		ioctl(group_fd, VFIO_GROUP_UNSET_CONTAINER);
-	else
-		t->groups++;
+		leave_container(t, fd);
 	return rc;
 }
 
-static void type1_detach(void *backend, int group_fd)
+/* The group's descriptor. */
+static int add_group(struct type1 *t, unsigned nr, struct error *err)
+{
+	struct iommu_group *grown = realloc(t->groups, (t->n_groups + 1) * sizeof(*grown));
+	int fd, rc;
+
+	if (!grown)
+		return error_set(err, -ENOMEM, "out of memory for an IOMMU group");
+	t->groups = grown;
+	rc = open_group(nr, &fd, err);
+	if (rc < 0)
+		return rc;
+	rc = check_viable(nr, fd, err);
+	if (rc == 0)
+		rc = join_group(t, nr, fd, err);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	grown[t->n_groups++] = (struct iommu_group){ nr, fd };
+	return fd;
+}
+
+/* ---- operations ---- */
+
+static int type1_open_device(void *backend, const struct sysfs_pci *dev, struct error *err)
 {
 	struct type1 *t = backend;
+	unsigned nr = (unsigned)dev->group;
+	int fd, group = iommu_group_fd(t->groups, t->n_groups, nr);
 
-	ioctl(group_fd, VFIO_GROUP_UNSET_CONTAINER);
-	if (--t->groups == 0)
-		t->set = false;
+	if (group < 0)
+		group = add_group(t, nr, err);
+	if (group < 0)
+		return error_prefix(err, "%s", dev->bdf);
+	fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, dev->bdf);
+	if (fd < 0)
+		return error_set(
+			err, -errno, "%s cannot be opened: %s%s", dev->bdf, strerror(errno),
+			errno == EBUSY ? ": another process uses it" : ": dmesg says more");
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
 }
 
 static int type1_map(void *backend, uint64_t iova, void *host, uint64_t size, bool write)
@@ -90,40 +186,57 @@ static int type1_unmap(void *backend, uint64_t iova, uint64_t size)
 }
 
 /* Room for some 50 ranges, so that one call does; the kernel says when it needs more. */
-static int type1_limits(void *backend, struct iommu_limits *l)
+static int type1_limits(void *backend, struct iommu_limits *l, struct error *err)
 {
 	struct type1 *t = backend;
 	uint32_t need = 1024, size;
 	scoped_free struct vfio_iommu_type1_info *info = NULL;
+	int rc;
 
 	do {
 		size = need;
 		free(info);
 		info = calloc(1, size);
 		if (!info)
-			return -ENOMEM;
+			return error_set(err, -ENOMEM, "VFIO_IOMMU_GET_INFO: out of memory");
 		info->argsz = size;
-		if (ioctl(t->container, VFIO_IOMMU_GET_INFO, info) < 0)
-			return -errno;
+		rc = ioctl(t->container, VFIO_IOMMU_GET_INFO, info) < 0 ? -errno : 0;
 		need = info->argsz;
-	} while (need > size);
-	return iommu_limits_parse(info, size, l);
+	} while (rc == 0 && need > size);
+	if (rc == 0)
+		rc = iommu_limits_parse(info, size, l);
+	l->more_maps = "echo 65535 >/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
+	return rc < 0 ? error_set(err, rc, "VFIO_IOMMU_GET_INFO: %s", strerror(-rc)) : 0;
+}
+
+static int type1_hot_reset_fds(void *backend, const struct vfio_pci_dependent_device *hit,
+			       unsigned n, int *fds, unsigned *foreign)
+{
+	const struct type1 *t = backend;
+
+	return iommu_group_fds(t->groups, t->n_groups, hit, n, fds, foreign);
 }
 
 static void type1_free(void *backend)
 {
 	struct type1 *t = backend;
 
+	for (unsigned i = 0; i < t->n_groups; i++) {
+		tell_kvm(t, t->groups[i].fd, false);
+		ioctl(t->groups[i].fd, VFIO_GROUP_UNSET_CONTAINER);
+		close(t->groups[i].fd);
+	}
 	close(t->container);
+	free(t->groups);
 	free(t);
 }
 
 static const struct iommu_ops type1_ops = {
-	.attach = type1_attach,
-	.detach = type1_detach,
+	.open_device = type1_open_device,
 	.map = type1_map,
 	.unmap = type1_unmap,
 	.limits = type1_limits,
+	.hot_reset_fds = type1_hot_reset_fds,
 	.free = type1_free,
 };
 
@@ -156,7 +269,8 @@ static int check_container(int fd, struct error *err)
 	return 0;
 }
 
-void *iommu_type1_new(const struct iommu_ops **ops, struct error *err)
+void *iommu_type1_new(const struct iommu_config *config, const struct iommu_ops **ops,
+		      struct error *err)
 {
 	struct type1 *t;
 	int fd, rc = open_container(&fd, err);
@@ -170,6 +284,7 @@ void *iommu_type1_new(const struct iommu_ops **ops, struct error *err)
 			error_set(err, -ENOMEM, "out of memory for the IOMMU");
 		return NULL;
 	}
+	t->config = *config;
 	t->container = fd;
 	*ops = &type1_ops;
 	return t;

@@ -21,6 +21,8 @@
 struct kernel_device {
 	struct vfio_kernel base;
 	int fd;
+	void (*close_fd)(void *opaque, int fd);
+	void *opaque;
 };
 
 static int fd_of(struct vfio_kernel *k)
@@ -142,7 +144,7 @@ static int hot_reset_info(struct vfio_kernel *k, struct vfio_pci_dependent_devic
 	return rc;
 }
 
-static int hot_reset(struct vfio_kernel *k, const int *group_fds, unsigned n)
+static int hot_reset(struct vfio_kernel *k, const int *fds, unsigned n)
 {
 	size_t size = sizeof(struct vfio_pci_hot_reset) + n * sizeof(int32_t);
 	scoped_free struct vfio_pci_hot_reset *r = calloc(1, size);
@@ -151,15 +153,23 @@ static int hot_reset(struct vfio_kernel *k, const int *group_fds, unsigned n)
 		return -ENOMEM;
 	r->argsz = (uint32_t)size;
 	r->count = n;
-	memcpy(r->group_fds, group_fds, n * sizeof(int32_t));
+	memcpy(r->group_fds, fds, n * sizeof(int32_t));
 	return ioctl(fd_of(k), VFIO_DEVICE_PCI_HOT_RESET, r) < 0 ? -errno : 0;
+}
+
+static void close_fd(int fd, void (*by)(void *opaque, int fd), void *opaque)
+{
+	if (by)
+		by(opaque, fd);
+	else
+		close(fd);
 }
 
 static void close_device(struct vfio_kernel *k)
 {
 	struct kernel_device *d = container_of(k, struct kernel_device, base);
 
-	close(d->fd);
+	close_fd(d->fd, d->close_fd, d->opaque);
 	free(d);
 }
 
@@ -177,14 +187,19 @@ static const struct vfio_kernel_ops kernel_ops = {
 	.close = close_device,
 };
 
-struct vfio_kernel *vfio_kernel_new(int fd, const char *bdf)
+struct vfio_kernel *vfio_kernel_new(int fd, const char *bdf, void (*by)(void *opaque, int fd),
+				    void *opaque)
 {
 	struct kernel_device *d = calloc(1, sizeof(*d));
 
-	if (!d)
+	if (!d) {
+		close_fd(fd, by, opaque);
 		return NULL;
+	}
 	d->base.ops = &kernel_ops;
 	snprintf(d->base.name, sizeof(d->base.name), "%s", bdf);
 	d->fd = fd;
+	d->close_fd = by;
+	d->opaque = opaque;
 	return &d->base;
 }

@@ -32,7 +32,8 @@ struct vfio_kernel_ops {
 	/* Devices that a bus reset would hit; *n in: room, out: count. -ENOSPC with the count. */
 	int (*hot_reset_info)(struct vfio_kernel *, struct vfio_pci_dependent_device *,
 			      unsigned *n);
-	int (*hot_reset)(struct vfio_kernel *, const int *group_fds, unsigned n);
+	/* fds: see iommu_hot_reset_fds(). */
+	int (*hot_reset)(struct vfio_kernel *, const int *fds, unsigned n);
 	void (*close)(struct vfio_kernel *);
 };
 
@@ -41,8 +42,9 @@ struct vfio_kernel {
 	char name[16]; /* "0000:01:00.0" */
 };
 
-/* Wraps a descriptor from VFIO_GROUP_GET_DEVICE_FD, which close() then owns. NULL: out of memory.
- */
-struct vfio_kernel *vfio_kernel_new(int fd, const char *bdf);
+/* Wraps a descriptor that answers VFIO_DEVICE_*, and owns it. close() and a failure (NULL: out of
+ * memory) give it to close_fd with opaque; NULL: they close it. */
+struct vfio_kernel *vfio_kernel_new(int fd, const char *bdf, void (*close_fd)(void *opaque, int fd),
+				    void *opaque);
 
 #endif

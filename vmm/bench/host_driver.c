@@ -34,11 +34,6 @@ struct host_driver {
 	unsigned irq_index;
 };
 
-static int group_fd(void *iommu, unsigned group)
-{
-	return iommu_group_fd(iommu, group);
-}
-
 static void quiesce(void *dev)
 {
 	vfio_pci_quiesce(dev);
@@ -46,7 +41,6 @@ static void quiesce(void *dev)
 
 static int plan_reset(struct host_driver *h, const struct sysfs_pci *host, struct error *err)
 {
-	struct vfio_reset_ops ops = { group_fd, h->iommu };
 	struct vfio_reset_device d = {
 		.kernel = h->dev->k,
 		.function_reset = vfio_pci_has_reset(h->dev),
@@ -56,7 +50,7 @@ static int plan_reset(struct host_driver *h, const struct sysfs_pci *host, struc
 		.opaque = h->dev,
 	};
 
-	h->reset = vfio_reset_new(&d, 1, &ops, err);
+	h->reset = vfio_reset_new(&d, 1, h->iommu, err);
 	if (!h->reset)
 		return err->code;
 	vfio_reset_all(h->reset, true);
@@ -144,7 +138,7 @@ struct host_driver *host_driver_open(const char *bdf, size_t dma_size, struct er
 	iommu = iommu_new(&config, err);
 	if (!iommu)
 		return NULL;
-	kernel = iommu_open_device(iommu, bdf, err);
+	kernel = iommu_open_device(iommu, &host, err);
 	if (kernel)
 		return host_driver_new(iommu, kernel, &host, dma_size, err);
 	iommu_free(iommu);

@@ -7,7 +7,7 @@
 
 #include "vmm/kvm/kvm.h"
 
-/* KVM allows one of them in a machine; made with the first group. */
+/* KVM allows one of them in a machine; made with the first file. */
 static int make_device(struct kvm *k)
 {
 	struct kvm_create_device d = { .type = KVM_DEV_TYPE_VFIO };
@@ -20,12 +20,14 @@ static int make_device(struct kvm *k)
 	return 0;
 }
 
-int kvm_vfio_group(struct kvm *k, int group_fd, bool add)
+/* The names are those of Linux before 6.6, which knew groups only; KVM_DEV_VFIO_FILE, _ADD and _DEL
+ * are the same numbers. */
+int kvm_vfio_file(struct kvm *k, int fd, bool add)
 {
 	struct kvm_device_attr a = {
 		.group = KVM_DEV_VFIO_GROUP,
 		.attr = add ? KVM_DEV_VFIO_GROUP_ADD : KVM_DEV_VFIO_GROUP_DEL,
-		.addr = (uintptr_t)&group_fd,
+		.addr = (uintptr_t)&fd,
 	};
 	int rc = make_device(k);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tells KVM which VFIO groups the VM's devices belong to (kernel document virt/kvm/devices/vfio):
- * it then knows whether DMA is coherent with the processors' caches. */
+/* Tells KVM which VFIO files the VM's devices are behind, groups or devices (kernel document
+ * virt/kvm/devices/vfio): it then knows whether DMA is coherent with the processors' caches. */
 #ifndef VMM_KVM_KVM_VFIO_H
 #define VMM_KVM_KVM_VFIO_H
 
@@ -8,7 +8,7 @@
 
 struct kvm;
 
-/* Adds or removes a group by its descriptor; 0 or -errno. Main thread. */
-int kvm_vfio_group(struct kvm *, int group_fd, bool add);
+/* Adds or removes a file; 0 or -errno. Main thread. */
+int kvm_vfio_file(struct kvm *, int fd, bool add);
 
 #endif

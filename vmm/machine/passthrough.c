@@ -4,7 +4,7 @@
  *
  * Opened before the processors are made, because the IOMMU's address width bounds the guest's;
  * plugged with the other devices. In between, in this order: all options are looked at before the
- * first device is opened, so a refusal leaves nothing changed; groups join the IOMMU and KVM;
+ * first device is opened, so a refusal leaves nothing changed; KVM and the IOMMU know the devices;
  * devices are made quiet and reset; only then, and once it is all there, is guest memory within
  * their reach.
  */
@@ -75,11 +75,11 @@ static void on_error(void *opaque, const char *name)
 
 /* ---- opening ---- */
 
-static int kvm_group(void *opaque, int group_fd, bool add)
+static int kvm_file(void *opaque, int fd, bool add)
 {
 	struct machine_vfio *v = opaque;
 
-	return kvm_vfio_group(v->kvm, group_fd, add);
+	return kvm_vfio_file(v->kvm, fd, add);
 }
 
 /* Everything that can be known without opening anything. */
@@ -105,14 +105,14 @@ static int look(struct machine_vfio *v, const struct device_list *devices, struc
 
 static int open_all(struct machine_vfio *v, struct error *err)
 {
-	struct iommu_config c = { .kvm_group = kvm_group, .opaque = v };
+	struct iommu_config c = { .kvm_file = kvm_file, .opaque = v };
 	unsigned i;
 
 	v->iommu = iommu_new(&c, err);
 	if (!v->iommu)
 		return error_prefix(err, "--vfio");
 	for (i = 0; i < v->n; i++) {
-		v->fn[i].kernel = iommu_open_device(v->iommu, v->fn[i].host.bdf, err);
+		v->fn[i].kernel = iommu_open_device(v->iommu, &v->fn[i].host, err);
 		if (!v->fn[i].kernel)
 			return error_prefix(err, "--vfio");
 	}
@@ -210,14 +210,8 @@ static void after_reset(void *dev)
 	vfio_pci_after_reset(dev);
 }
 
-static int group_fd(void *iommu, unsigned group)
-{
-	return iommu_group_fd(iommu, group);
-}
-
 static int plan_reset(struct machine_vfio *v, struct error *err)
 {
-	struct vfio_reset_ops ops = { group_fd, v->iommu };
 	struct vfio_reset_device d[VFIO_MOST];
 	unsigned i;
 
@@ -231,7 +225,7 @@ static int plan_reset(struct machine_vfio *v, struct error *err)
 			.after = after_reset,
 			.opaque = v->fn[i].dev,
 		};
-	v->reset = vfio_reset_new(d, v->n, &ops, err);
+	v->reset = vfio_reset_new(d, v->n, v->iommu, err);
 	if (!v->reset)
 		return error_prefix(err, "--vfio");
 	vfio_reset_log(v->reset);

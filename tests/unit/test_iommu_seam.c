@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * That struct iommu needs no VFIO groups: a backend that has none, in the form of iommufd. It opens
+ * a device by its address alone, tells KVM of the device's descriptor and not of a group's, has to
+ * tell KVM again before the device is closed, and proves nothing with descriptors when a bus is
+ * reset, because the kernel then says itself which of the devices are in the address space.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "vfio/host/sysfs.h"
+#include "vfio/iommu/iommu_backend.h"
+#include "vfio/iommu/kernel.h"
+#include "vfio/reset.h"
+#include "vmm/core/eventfd.h"
+
+/* What a dependent device has where a group's number would be (linux/vfio.h has the names since
+ * 6.6): the device's number in the address space, or one of these. */
+#define DEVID_OWNED	0u	    /* no number, but behind an IOMMU of ours */
+#define DEVID_NOT_OWNED 0xffffffffu /* not ours */
+
+struct bound {
+	struct iommu_config kvm;
+	char bdf[4][VFIO_BDF_SIZE];
+	int fd[4];
+	unsigned n;
+	bool freed;
+};
+
+static char story[400];
+static struct error err;
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void note(const char *fmt, ...)
+{
+	size_t n = strlen(story);
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (n)
+		story[n++] = ' ';
+	vsnprintf(story + n, sizeof(story) - n, fmt, ap);
+	va_end(ap);
+}
+
+static void happened(const char *want)
+{
+	assert_string_equal(story, want);
+	story[0] = '\0';
+}
+
+static int bound_open(void *backend, const struct sysfs_pci *dev, struct error *e)
+{
+	struct bound *b = backend;
+	int rc, fd;
+
+	if (strcmp(dev->bdf, "0000:09:00.0") == 0)
+		return error_set(e, -EBUSY, "%s is bound elsewhere", dev->bdf);
+	fd = eventfd_new();
+	assert_true(fd >= 0);
+	rc = b->kvm.kvm_file(b->kvm.opaque, fd, true);
+	if (rc < 0) {
+		close(fd);
+		return error_set(e, rc, "%s: KVM does not accept it", dev->bdf);
+	}
+	note("bind:%s", dev->bdf + 5);
+	memcpy(b->bdf[b->n], dev->bdf, VFIO_BDF_SIZE);
+	b->fd[b->n++] = fd;
+	return fd;
+}
+
+static void bound_close(void *backend, int fd)
+{
+	struct bound *b = backend;
+	unsigned i;
+
+	for (i = 0; i < b->n && b->fd[i] != fd; i++)
+		;
+	assert_true(i < b->n);
+	b->kvm.kvm_file(b->kvm.opaque, fd, false);
+	note("close:%s", b->bdf[i] + 5);
+	close(fd);
+	b->fd[i] = -1;
+}
+
+static int bound_map(void *backend, uint64_t iova, void *host, uint64_t size, bool write)
+{
+	(void)backend;
+	assert_non_null(host);
+	note("map%s:%llx+%llx", write ? "" : "-ro", (unsigned long long)iova,
+	     (unsigned long long)size);
+	return 0;
+}
+
+static int bound_unmap(void *backend, uint64_t iova, uint64_t size)
+{
+	(void)backend;
+	note("unmap:%llx+%llx", (unsigned long long)iova, (unsigned long long)size);
+	return 0;
+}
+
+/* The address space has the addresses that all of its devices have. */
+static int bound_limits(void *backend, struct iommu_limits *l, struct error *e)
+{
+	const struct bound *b = backend;
+
+	if (!b->n)
+		return error_set(e, -ENODEV, "no device is bound");
+	*l = (struct iommu_limits){ .range = { { 0, b->n > 1 ? 0x7fffffffff : UINT64_MAX } },
+				    .n = 1,
+				    .maps_left = UINT32_MAX };
+	note("limits");
+	return 0;
+}
+
+static int bound_hot_reset_fds(void *backend, const struct vfio_pci_dependent_device *hit,
+			       unsigned n, int *fds, unsigned *foreign)
+{
+	(void)backend;
+	(void)fds;
+	for (unsigned i = 0; i < n; i++) {
+		if (hit[i].group_id != DEVID_NOT_OWNED)
+			continue;
+		*foreign = i;
+		return -EPERM;
+	}
+	return 0;
+}
+
+static void bound_free(void *backend)
+{
+	((struct bound *)backend)->freed = true;
+	note("free");
+}
+
+static const struct iommu_ops bound_ops = {
+	.open_device = bound_open,
+	.close_device = bound_close,
+	.map = bound_map,
+	.unmap = bound_unmap,
+	.limits = bound_limits,
+	.hot_reset_fds = bound_hot_reset_fds,
+	.free = bound_free,
+};
+
+static int kvm_ret;
+
+static int kvm_file(void *opaque, int fd, bool add)
+{
+	assert_ptr_equal(opaque, &kvm_ret);
+	assert_true(fd >= 0);
+	note("kvm%c", add ? '+' : '-');
+	return add ? kvm_ret : 0;
+}
+
+static struct bound bound;
+
+static int setup(void **state)
+{
+	bound = (struct bound){ .kvm = { .kvm_file = kvm_file, .opaque = &kvm_ret } };
+	story[0] = '\0';
+	err = (struct error){ 0 };
+	kvm_ret = 0;
+	*state = iommu_new_with(&bound_ops, &bound);
+	return *state ? 0 : -1;
+}
+
+/* No group: there is no IOMMU group behind a device's descriptor that anybody would ask for. */
+static struct vfio_kernel *open_device(struct iommu *m, const char *bdf)
+{
+	struct sysfs_pci dev = { .group = -1 };
+
+	snprintf(dev.bdf, sizeof(dev.bdf), "%s", bdf);
+	return iommu_open_device(m, &dev, &err);
+}
+
+static void test_devices(void **state)
+{
+	struct vfio_kernel *gpu, *nic;
+	struct iommu *m = *state;
+
+	gpu = open_device(m, "0000:01:00.0");
+	nic = open_device(m, "0000:02:00.0");
+	assert_non_null(gpu);
+	assert_non_null(nic);
+	assert_string_equal(nic->name, "0000:02:00.0");
+	happened("kvm+ bind:01:00.0 kvm+ bind:02:00.0");
+	/* A device that goes while the machine runs: KVM lets go of it before it is closed. */
+	nic->ops->close(nic);
+	happened("kvm- close:02:00.0");
+	gpu->ops->close(gpu);
+	happened("kvm- close:01:00.0");
+	iommu_free(m);
+	happened("free");
+}
+
+static void test_refusals(void **state)
+{
+	struct iommu *m = *state;
+
+	assert_null(open_device(m, "0000:09:00.0"));
+	assert_string_equal(err.text, "0000:09:00.0 is bound elsewhere");
+	kvm_ret = -EINVAL;
+	assert_null(open_device(m, "0000:01:00.0"));
+	assert_int_equal(err.code, -EINVAL);
+	happened("kvm+");
+	iommu_free(m);
+	assert_true(bound.freed);
+}
+
+static void test_memory(void **state)
+{
+	struct mem_range r = {
+		.gpa = 0x100000, .size = 0x4000, .host = (void *)0x10000000, .dma = true
+	};
+	struct guest_mem *mem = guest_mem_new();
+	struct iommu *m = *state;
+	struct vfio_kernel *k[2];
+
+	assert_int_equal(guest_mem_add(mem, &r), 0);
+	/* The backend's own words. */
+	assert_int_equal(iommu_attach_memory(m, mem, &err), -ENODEV);
+	assert_string_equal(err.text, "no device is bound");
+	k[0] = open_device(m, "0000:01:00.0");
+	assert_int_equal(iommu_aperture_bits(m), 64);
+	assert_int_equal(iommu_aperture_bits(m), 64);
+	happened("kvm+ bind:01:00.0 limits");
+	/* A second device narrows the space: it is asked for again, and once. */
+	k[1] = open_device(m, "0000:02:00.0");
+	assert_int_equal(iommu_aperture_bits(m), 39);
+	assert_int_equal(iommu_attach_memory(m, mem, &err), 0);
+	happened("kvm+ bind:02:00.0 limits map:100000+4000");
+	assert_int_equal(iommu_map(m, IOVA(0xe0000000), story, 0x1000, false), 0);
+	assert_int_equal(iommu_unmap(m, IOVA(0xe0000000), 0x1000), 0);
+	happened("map-ro:e0000000+1000 unmap:e0000000+1000");
+	for (int i = 0; i < 2; i++)
+		k[i]->ops->close(k[i]);
+	story[0] = '\0';
+	iommu_free(m);
+	happened("unmap:100000+4000 free");
+	guest_mem_free(mem);
+}
+
+/* ---- a card of two functions, whose bus is reset ---- */
+
+static struct vfio_pci_dependent_device card[] = {
+	{ .group_id = 1, .bus = 1, .devfn = 0 },
+	{ .group_id = DEVID_OWNED, .bus = 1, .devfn = 1 },
+};
+
+static int hot_reset_info(struct vfio_kernel *k, struct vfio_pci_dependent_device *list,
+			  unsigned *n)
+{
+	unsigned room = *n;
+
+	(void)k;
+	*n = 2;
+	if (room < 2)
+		return -ENOSPC;
+	memcpy(list, card, sizeof(card));
+	return 0;
+}
+
+static int hot_reset(struct vfio_kernel *k, const int *fds, unsigned n)
+{
+	(void)fds;
+	note("hot-reset:%s:%u", k->name + 5, n);
+	return 0;
+}
+
+static const struct vfio_kernel_ops card_ops = { .hot_reset_info = hot_reset_info,
+						 .hot_reset = hot_reset };
+
+static void test_hot_reset(void **state)
+{
+	struct vfio_kernel gpu = { &card_ops, "0000:01:00.0" },
+			   audio = { &card_ops, "0000:01:00.1" };
+	const struct vfio_reset_device d[] = { { .kernel = &gpu, .methods = "" },
+					       { .kernel = &audio, .methods = "" } };
+	struct iommu *m = *state;
+	struct vfio_reset *r = vfio_reset_new(d, 2, m, &err);
+	char text[400];
+
+	assert_non_null(r);
+	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_BUS);
+	assert_int_equal(vfio_reset_how(r, 1), VFIO_RESET_BUS);
+	/* No descriptor proves anything; once for both. */
+	assert_int_equal(vfio_reset_all(r, false), 0);
+	happened("hot-reset:01:00.0:0");
+	vfio_reset_free(r);
+	card[1].group_id = DEVID_NOT_OWNED;
+	r = vfio_reset_new(d, 1, m, &err);
+	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_NONE);
+	assert_false(vfio_reset_verdict(r, 0, text, sizeof(text)));
+	assert_non_null(strstr(text, "would hit 0000:01:00.1, which is not given to this guest"));
+	vfio_reset_free(r);
+	iommu_free(m);
+}
+
+/* ---- where there are groups ---- */
+
+static void test_groups(void **state)
+{
+	static const struct iommu_group group[] = { { 12, 42 }, { 13, 43 }, { 14, 44 } };
+	const struct vfio_pci_dependent_device hit[] = {
+		{ .group_id = 13 }, { .group_id = 12 }, { .group_id = 13 }, { .group_id = 15 }
+	};
+	unsigned foreign = 99;
+	int fds[4];
+
+	iommu_free(*state);
+	/* Each once, and not group 14, which is not hit. */
+	assert_int_equal(iommu_group_fds(group, 3, hit, 3, fds, &foreign), 2);
+	assert_int_equal(fds[0], 43);
+	assert_int_equal(fds[1], 42);
+	assert_int_equal(iommu_group_fds(group, 3, hit, 4, fds, &foreign), -EPERM);
+	assert_int_equal(foreign, 3);
+	assert_int_equal(iommu_group_fds(group, 3, hit, 0, fds, &foreign), 0);
+	assert_int_equal(iommu_group_fd(group, 3, 14), 44);
+	assert_int_equal(iommu_group_fd(group, 0, 14), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_devices, setup),
+		cmocka_unit_test_setup(test_refusals, setup),
+		cmocka_unit_test_setup(test_memory, setup),
+		cmocka_unit_test_setup(test_hot_reset, setup),
+		cmocka_unit_test_setup(test_groups, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
