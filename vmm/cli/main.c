@@ -13,9 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,12 +25,12 @@
 #include "vmm/machine/machine.h"
 #include "vmm/core/version.h"
 #include "vmm/cli/bind_keeper.h"
-#include "vmm/core/outfile.h"
+#include "vmm/machine/pidfile.h"
 
 struct process {
 	const struct config *cfg;
 	int ready_fd; /* the first process waits on the other end; -1: not daemonized */
-	int pid_fd;
+	struct pidfile pidfile;
 };
 
 /* libfdt, libaio, libnuma and liburing before 2.4 do not tell their version. */
@@ -48,56 +46,6 @@ static void print_version(void)
 	       "built with " __VERSION__ "\n"
 	       "libraries: libfdt, liburing%s, libaio, libnuma, jansson %s\n",
 	       MINIVMM_VERSION, uring, jansson_version_str());
-}
-
-/* Empty, or a process id: anything else is not ours to overwrite and remove. */
-static bool is_pidfile(int fd)
-{
-	char text[24] = "";
-	struct stat st;
-	ssize_t n;
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return false;
-	n = pread(fd, text, sizeof(text) - 1, 0);
-	return n >= 0 && n == st.st_size && strspn(text, "0123456789 \n") == (size_t)n;
-}
-
-/* The lock tells a live owner from a leftover file. */
-static int pidfile_create(struct process *p, struct error *err)
-{
-	const char *path = p->cfg->pidfile;
-	scoped_fd fd = -1;
-	int n;
-
-	if (!path)
-		return 0;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
-	if (fd < 0)
-		return error_set(err, -errno, "--pidfile %s: %s", path, strerror(errno));
-	if (!is_pidfile(fd))
-		return error_set(err, -EEXIST,
-				 "--pidfile %s exists and is not a pid file: name another file",
-				 path);
-	if (outfile_is_locked(fd))
-		return error_set(err, -EBUSY, "--pidfile %s is in use: name another file", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return error_set(err, -EBUSY,
-				 "--pidfile %s: the process that wrote it is still running: name "
-				 "another file",
-				 path);
-	p->pid_fd = fd; /* ours from now on, to remove */
-	fd = -1;
-	n = ftruncate(p->pid_fd, 0) < 0 ? -1 : dprintf(p->pid_fd, "%d\n", getpid());
-	return n < 0 ? error_set(err, -EIO, "--pidfile %s: %s", path, strerror(errno)) : 0;
-}
-
-static void pidfile_remove(struct process *p)
-{
-	if (p->pid_fd < 0)
-		return;
-	unlink(p->cfg->pidfile);
-	close(p->pid_fd);
 }
 
 static void detach(struct process *p)
@@ -123,11 +71,11 @@ static void detach(struct process *p)
 static int on_ready(void *arg, struct error *err)
 {
 	struct process *p = arg;
-	int rc = pidfile_create(p, err);
 
-	if (rc == 0)
-		detach(p);
-	return rc;
+	if (p->cfg->pidfile && pidfile_create(&p->pidfile, p->cfg->pidfile, err) < 0)
+		return error_prefix(err, "--pidfile");
+	detach(p);
+	return 0;
 }
 
 /* In the first process: 0 when the machine came up, else its exit status. */
@@ -166,7 +114,7 @@ static int background(struct process *p)
 
 static int run(struct config *cfg)
 {
-	struct process p = { .cfg = cfg, .ready_fd = -1, .pid_fd = -1 };
+	struct process p = { .cfg = cfg, .ready_fd = -1, .pidfile = { .fd = -1 } };
 	struct bind_keeper bind;
 	struct error err = { 0 };
 	int status;
@@ -186,7 +134,7 @@ static int run(struct config *cfg)
 		log_error("%s", err.text);
 	if (bind_keeper_end(&bind) < 0 && status == 0)
 		status = 1;
-	pidfile_remove(&p);
+	pidfile_remove(&p.pidfile);
 	return status;
 }
 

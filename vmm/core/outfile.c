@@ -24,8 +24,7 @@ static int in_use(const char *path, struct error *err)
 			 path);
 }
 
-/* A file system without locks cannot tell. */
-static bool take_lock(int fd)
+bool outfile_lock(int fd)
 {
 	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
@@ -46,7 +45,7 @@ int outfile_open(const char *path, bool empty, struct error *err)
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));
 	if (S_ISBLK(st.st_mode))
 		return error_set(err, -EINVAL, "%s is a disk: name a file", path);
-	if (S_ISREG(st.st_mode) && !take_lock(fd))
+	if (S_ISREG(st.st_mode) && !outfile_lock(fd))
 		return in_use(path, err);
 	if (fcntl(fd, F_SETFL, 0) < 0 || (empty && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0))
 		return error_set(err, -errno, "%s: %s", path, strerror(errno));

@@ -28,6 +28,9 @@ int outfile_open(const char *path, bool empty, struct error *err);
 int outfile_check(const char *path, struct error *);
 /* Whether a minivmm, this process too, has this file in use through another descriptor. */
 bool outfile_is_locked(int fd);
+/* Takes the lock as long as fd is open. False: somebody has it. A file system without locks cannot
+ * tell. */
+bool outfile_lock(int fd);
 /* The file at path, which was opened here, becomes path.1 in the place of the one before, which must
  * be a file that nobody has in use; path is opened anew. A descriptor or a negative errno. */
 int outfile_rotate(const char *path, struct error *);

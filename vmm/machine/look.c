@@ -13,6 +13,7 @@
 #include "vmm/core/addr.h"
 #include "vmm/core/outfile.h"
 #include "vmm/machine/classes.h"
+#include "vmm/machine/pidfile.h"
 #include "vmm/machine/vm.h"
 
 static int look_devices(struct vm *vm, bool late, struct error *err)
@@ -30,19 +31,20 @@ static int look_devices(struct vm *vm, bool late, struct error *err)
 	return rc;
 }
 
-static int look_outputs(const struct config *c, struct error *err)
+static int look_outputs(const struct vm *vm, struct error *err)
 {
 	const struct {
 		const char *option, *path;
+		int (*check)(const char *path, struct error *);
 	} files[] = {
-		{ "--stats", c->stats_file },
-		{ "--dump-dtb", c->dump_dtb },
-		{ "--pidfile", c->pidfile },
+		{ "--stats", vm->cfg->stats_file, outfile_check },
+		{ "--dump-dtb", vm->cfg->dump_dtb, outfile_check },
+		{ "--pidfile", vm->cfg->pidfile, pidfile_check },
 	};
 	unsigned i;
 
 	for (i = 0; i < ARRAY_SIZE(files); i++)
-		if (files[i].path && outfile_check(files[i].path, err) < 0)
+		if (files[i].path && files[i].check(files[i].path, err) < 0)
 			return error_prefix(err, "%s", files[i].option);
 	return 0;
 }
@@ -76,5 +78,5 @@ int machine_look(struct vm *vm, struct error *err)
 		rc = machine_boot_look(&vm->boot, err);
 	if (rc == 0)
 		rc = look_devices(vm, true, err);
-	return rc < 0 ? rc : look_outputs(vm->cfg, err);
+	return rc < 0 ? rc : look_outputs(vm, err);
 }
