@@ -35,6 +35,7 @@
 #include "vmm/core/evloop.h"
 #include "vmm/core/log.h"
 #include "vmm/core/outfile.h"
+#include "vmm/core/outputs.h"
 
 #define ESCAPE	  1 /* Ctrl-A */
 #define CHUNK_MAX 64
@@ -385,7 +386,7 @@ static int open_file(struct chardev *c, const char *arg, struct error *err)
 		return bad_max(arg, err);
 	if (max && outfile_check_rotate(c->file, err) < 0)
 		return err->code;
-	fd = outfile_open(c->file, true, err);
+	fd = outputs_open(c->front.outputs, c->file, true, err);
 	if (fd < 0)
 		return fd;
 	outq_attach(&c->out, nbio_own(fd));
@@ -515,7 +516,7 @@ bool chardev_spec_ok(const char *spec)
 	return path != NULL;
 }
 
-static int check_file(const char *arg, struct error *err)
+static int check_file(const char *arg, struct outputs *outputs, struct error *err)
 {
 	uint64_t max;
 	scoped_free char *path = file_path(arg, &max);
@@ -524,27 +525,34 @@ static int check_file(const char *arg, struct error *err)
 	if (!path)
 		return bad_max(arg, err);
 	rc = outfile_check(path, err);
-	return rc == 0 && max ? outfile_check_rotate(path, err) : rc;
+	if (rc == 0 && max)
+		rc = outfile_check_rotate(path, err);
+	if (rc == 0)
+		rc = outputs_claim(outputs, path, err);
+	return rc == 0 && max ? outputs_claim_rotated(outputs, path, err) : rc;
 }
 
 /* A socket that is there already is a matter of who listens, which only binding tells. */
-static int check_unix(const char *path, struct error *err)
+static int check_unix(const char *path, struct outputs *outputs, struct error *err)
 {
+	int rc;
+
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
 		return error_set(err, -ENAMETOOLONG,
 				 "%s: the path of a socket may have at most %zu bytes", path,
 				 sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-	return outfile_check_folder(path, err);
+	rc = outfile_check_folder(path, err);
+	return rc == 0 ? outputs_claim(outputs, path, err) : rc;
 }
 
-int chardev_check(const char *spec, struct error *err)
+int chardev_check(const char *spec, struct outputs *outputs, struct error *err)
 {
 	const char *arg;
 	const struct backend *b = backend_find(spec, &arg);
 
 	if (b && b->open == open_file)
-		return check_file(arg, err);
-	return b && b->open == open_unix ? check_unix(arg, err) : 0;
+		return check_file(arg, outputs, err);
+	return b && b->open == open_unix ? check_unix(arg, outputs, err) : 0;
 }
 
 struct chardev *chardev_open(struct evloop *loop, const char *spec,

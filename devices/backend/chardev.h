@@ -16,6 +16,7 @@
 
 struct chardev;
 struct evloop;
+struct outputs;
 
 struct chardev_front {
 	/* How many bytes input() would take now. */
@@ -26,14 +27,15 @@ struct chardev_front {
 	/* More output may come, after chardev_ask() said no. Optional. */
 	void (*ready)(void *);
 	void *opaque;
+	struct outputs *outputs; /* of the run, for a file; NULL: it is emptied at once */
 };
 
 #define CHARDEV_SPECS "stdio, pty, file:PATH[,max=SIZE], unix:PATH or null; SIZE is at least 64K"
 /* True when spec names a back end: stdio, pty, null, file:PATH[,max=SIZE] or unix:PATH. */
 bool chardev_spec_ok(const char *spec);
-/* Refuses what chardev_open() would refuse, as far as it shows without making or changing anything.
- */
-int chardev_check(const char *spec, struct error *);
+/* Refuses what chardev_open() would refuse, as far as it shows without making or changing anything,
+ * and claims the file. */
+int chardev_check(const char *spec, struct outputs *, struct error *);
 /* front is copied; its callbacks come on the main loop's thread. */
 struct chardev *chardev_open(struct evloop *, const char *spec, const struct chardev_front *,
 			     struct error *);

@@ -52,18 +52,19 @@ static char *file_spec(const char *file, struct error *err)
 	return NULL;
 }
 
-static struct chardev *debugcon_open(struct evloop *loop, const char *file, struct error *err)
+static struct chardev *debugcon_open(struct evloop *loop, const char *file, struct outputs *outputs,
+				     struct error *err)
 {
-	const struct chardev_front front = { 0 };
+	const struct chardev_front front = { .outputs = outputs };
 	scoped_free char *spec = file_spec(file, err);
 
 	return spec ? chardev_open(loop, spec, &front, err) : NULL;
 }
 
 int debugcon_init(struct debugcon *d, struct bus *pio, struct evloop *loop, const char *file,
-		  struct error *err)
+		  struct outputs *outputs, struct error *err)
 {
-	d->back = debugcon_open(loop, file, err);
+	d->back = debugcon_open(loop, file, outputs, err);
 	if (!d->back)
 		return err->code;
 	d->used = 0;
@@ -98,13 +99,12 @@ struct debugcon_port {
 	struct bus *pio;
 };
 
-/* Looks only: opening the file empties it. */
+/* Looks only: opening the file makes it. */
 static int port_open(struct device *d, const struct device_env *env, struct error *err)
 {
 	scoped_free char *spec = file_spec(device_arg(d), err);
 
-	(void)env;
-	return spec ? chardev_check(spec, err) : err->code;
+	return spec ? chardev_check(spec, env->outputs, err) : err->code;
 }
 
 static int port_plug(struct device *d, const struct device_env *env, struct error *err)
@@ -114,7 +114,7 @@ static int port_plug(struct device *d, const struct device_env *env, struct erro
 	if (!p)
 		return error_set(err, -ENOMEM, "out of memory");
 	p->pio = env->pci->pio;
-	if (debugcon_init(&p->d, p->pio, env->pci->loop, device_arg(d), err) < 0) {
+	if (debugcon_init(&p->d, p->pio, env->pci->loop, device_arg(d), env->outputs, err) < 0) {
 		free(p);
 		return err->code;
 	}

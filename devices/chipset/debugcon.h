@@ -11,6 +11,7 @@
 struct chardev;
 struct device_class;
 struct evloop;
+struct outputs;
 
 struct debugcon {
 	struct io_region region;
@@ -20,9 +21,9 @@ struct debugcon {
 	char buf[256]; /* written out at each newline and when full */
 };
 
-/* Creates or truncates `file`: a path, or PATH,max=SIZE (chardev.h). */
+/* Writes to `file`: a path, or PATH,max=SIZE; for it and outputs see chardev.h. */
 int debugcon_init(struct debugcon *, struct bus *pio, struct evloop *, const char *file,
-		  struct error *);
+		  struct outputs *, struct error *);
 void debugcon_destroy(struct debugcon *, struct bus *pio);
 
 extern const struct device_class debugcon_class;

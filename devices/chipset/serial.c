@@ -372,11 +372,10 @@ static int port_check(const struct device *d, const struct device_list *l, struc
 			 device_arg(d));
 }
 
-/* Looks only: opening a file empties it. */
+/* Looks only: opening a file makes it. */
 static int port_open(struct device *d, const struct device_env *env, struct error *err)
 {
-	(void)env;
-	return is_none(d) ? 0 : chardev_check(device_arg(d), err);
+	return is_none(d) ? 0 : chardev_check(device_arg(d), env->outputs, err);
 }
 
 /* The user typed Ctrl-A x. */
@@ -399,7 +398,11 @@ static int port_build(struct serial_port *p, const struct device *d, const struc
 		      struct error *err)
 {
 	struct chardev_front front = {
-		.room = serial_room, .input = serial_input, .quit = port_quit, .opaque = &p->s
+		.room = serial_room,
+		.input = serial_input,
+		.quit = port_quit,
+		.opaque = &p->s,
+		.outputs = env->outputs,
 	};
 	int ret = serial_init(&p->s, env->pci->pio, env->pci->irq, com[d->index].port,
 			      com[d->index].irq);

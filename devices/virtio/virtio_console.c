@@ -202,8 +202,8 @@ static const struct virtio_ops console_ops = {
 };
 
 struct virtio_console *virtio_console_new(struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
-					  const char *spec, void (*quit)(void *), void *arg,
-					  struct error *err)
+					  const char *spec, struct outputs *outputs,
+					  void (*quit)(void *), void *arg, struct error *err)
 {
 	struct virtio_console *c = calloc(1, sizeof(*c));
 	struct chardev_front front = {
@@ -212,6 +212,7 @@ struct virtio_console *virtio_console_new(struct pci_root *root, struct pci_bus 
 		.quit = console_quit,
 		.ready = console_ready,
 		.opaque = c,
+		.outputs = outputs,
 	};
 
 	if (!c) {
@@ -256,21 +257,20 @@ static int console_check(const struct device *d, const struct device_list *l, st
 	return error_set(err, -EINVAL, "%s is not supported: use " CHARDEV_SPECS, o->to);
 }
 
-/* Looks only: opening a file empties it. */
+/* Looks only: opening a file makes it. */
 static int console_open(struct device *d, const struct device_env *env, struct error *err)
 {
 	const struct console_opts *o = d->opts;
 
-	(void)env;
-	return chardev_check(o->to, err);
+	return chardev_check(o->to, env->outputs, err);
 }
 
 static int console_plug(struct device *d, const struct device_env *env, struct error *err)
 {
 	const struct console_opts *o = d->opts;
 
-	d->state = virtio_console_new(env->pci, env->bus, env->devfn, o->to, env->power_off,
-				      env->power_off_arg, err);
+	d->state = virtio_console_new(env->pci, env->bus, env->devfn, o->to, env->outputs,
+				      env->power_off, env->power_off_arg, err);
 	return d->state ? 0 : err->code;
 }
 

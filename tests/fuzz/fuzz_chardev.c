@@ -147,7 +147,7 @@ static void parse(const uint8_t *data, size_t len)
 	memcpy(spec, data, len);
 	spec[len] = '\0';
 	/* Looks at files, and makes none. */
-	if (chardev_spec_ok(spec) && chardev_check(spec, &err) < 0)
+	if (chardev_spec_ok(spec) && chardev_check(spec, NULL, &err) < 0)
 		require(err.text[0] != '\0');
 }
 

@@ -40,7 +40,7 @@ static void open_con(void)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", end[1]);
-	require(debugcon_init(&con, f.root.pio, f.root.loop, path, &err) == 0);
+	require(debugcon_init(&con, f.root.pio, f.root.loop, path, NULL, &err) == 0);
 }
 
 static void setup(void)

@@ -24,8 +24,8 @@ static void setup(void)
 
 	require(fake_driver_init(&d) == 0);
 	host = host_stdio();
-	require(virtio_console_new(d.root, &d.root->bus, FAKE_DEVFN, "stdio", NULL, NULL, &err) !=
-		NULL);
+	require(virtio_console_new(d.root, &d.root->bus, FAKE_DEVFN, "stdio", NULL, NULL, NULL,
+				   &err) != NULL);
 	host_loop_turns(d.root->loop);
 	driver_map(&d);
 }

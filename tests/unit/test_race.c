@@ -316,7 +316,7 @@ static int setup(void **state)
 	assert_int_equal(cmos_rtc_init(&m->cmos, &rtc), 0);
 	assert_int_equal(root_port_init(&m->port, root, PORT, 1, 0, 0, &err), 0);
 	m->rng = virtio_rng_new(root, &root->bus, RNG, &err);
-	m->console = virtio_console_new(root, &root->bus, CONSOLE, "null", NULL, NULL, &err);
+	m->console = virtio_console_new(root, &root->bus, CONSOLE, "null", NULL, NULL, NULL, &err);
 	assert_true(m->rng && m->console);
 	assert_int_equal(passed_through(m), 0);
 	root_port_link_up(&m->port);

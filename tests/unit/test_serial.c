@@ -176,7 +176,7 @@ static void turn(void)
 
 static void test_unix(void **state)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	struct error err = { 0 };
 	char spec[128], buf[8];
@@ -225,7 +225,7 @@ static void test_unix(void **state)
 /* The one who listens there accepts nobody, and more wait than its queue takes. */
 static void test_unix_full_queue(void **state)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int other = socket(AF_UNIX, SOCK_STREAM, 0), fd[64];
 	struct error err = { 0 };
@@ -269,7 +269,7 @@ static uint64_t cpu_ms(void)
 /* No descriptor is free: the loop sleeps, and the client is served when there is one again. */
 static void test_unix_no_descriptor(void **state)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0), lowest;
 	struct rlimit before, few;
@@ -310,7 +310,7 @@ static void test_unix_no_descriptor(void **state)
 /* Another program has removed the socket and made its own there: that one stays. */
 static void test_unix_replaced(void **state)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int other = socket(AF_UNIX, SOCK_STREAM, 0);
 	struct error err = { 0 };
@@ -337,7 +337,7 @@ static void test_unix_replaced(void **state)
 
 static void test_file(void **state)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
 	char path[] = "/tmp/test_serialXXXXXX", spec[64], buf[4] = "";
 	struct error err = { 0 };
 	int fd = mkstemp(path);
@@ -354,9 +354,9 @@ static void test_file(void **state)
 	chardev_close(s.back);
 	assert_null(chardev_open(loop, "file:/nonexistent/x", &front, &err));
 	assert_null(chardev_open(loop, "carrier:pigeon", &front, &err));
-	assert_int_equal(chardev_check("file:/nonexistent/x", &err), -ENOENT);
-	assert_int_equal(chardev_check("unix:/nonexistent/x", &err), -ENOENT);
-	assert_int_equal(chardev_check("stdio", &err), 0);
+	assert_int_equal(chardev_check("file:/nonexistent/x", NULL, &err), -ENOENT);
+	assert_int_equal(chardev_check("unix:/nonexistent/x", NULL, &err), -ENOENT);
+	assert_int_equal(chardev_check("stdio", NULL, &err), 0);
 	assert_true(chardev_spec_ok("pty"));
 	assert_false(chardev_spec_ok("pty:x"));
 	assert_false(chardev_spec_ok("file:"));
@@ -372,7 +372,7 @@ static void test_file(void **state)
 /* A file that must not pass a size, and the debug console, which writes to one. */
 static void test_file_max(void **state)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
 	char dir[] = "/tmp/test_serialXXXXXX", spec[128], path[64], old[64];
 	struct error err = { 0 };
 	struct debugcon dbg;
@@ -406,7 +406,7 @@ static void test_file_max(void **state)
 	assert_int_equal(st.st_size, 65536);
 	chardev_close(s.back);
 	s.back = NULL;
-	assert_int_equal(debugcon_init(&dbg, pio, loop, spec + 5, &err), 0);
+	assert_int_equal(debugcon_init(&dbg, pio, loop, spec + 5, NULL, &err), 0);
 	assert_int_equal(bus_read(pio, DEBUGCON_PORT, 1), 0xe9);
 	for (i = 0; i < 300; i++)
 		bus_write(pio, DEBUGCON_PORT, 1, 'x');
@@ -420,11 +420,11 @@ static void test_file_max(void **state)
 	/* What would be moved over is no file, nor is what would be moved. */
 	unlink(old);
 	assert_int_equal(mkfifo(old, 0600), 0);
-	assert_int_equal(chardev_check(spec, &err), -EINVAL);
+	assert_int_equal(chardev_check(spec, NULL, &err), -EINVAL);
 	assert_null(chardev_open(loop, spec, &front, &err));
 	assert_non_null(strstr(err.text, "log.1 is no file"));
 	assert_null(chardev_open(loop, "file:/dev/null,max=1M", &front, &err));
-	assert_int_equal(debugcon_init(&dbg, pio, loop, "/nonexistent/x", &err), -ENOENT);
+	assert_int_equal(debugcon_init(&dbg, pio, loop, "/nonexistent/x", NULL, &err), -ENOENT);
 	evloop_free(loop);
 	unlink(old);
 	unlink(path);
@@ -495,7 +495,7 @@ static void wait_for_ticks(int n)
  * pause gets the processor out of its string instruction. Without the cure this never ends. */
 static void test_stalled_stdout(void **state)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
 	struct sigaction sa = { .sa_handler = on_kick };
 	pthread_t loop_thread, vcpu;
 	struct error err = { 0 };
@@ -535,7 +535,7 @@ static void test_stalled_stdout(void **state)
 /* The rest is in a process of its own with a terminal of its own. */
 static int tty_test(const char *typed, size_t n_typed, bool guest_reads)
 {
-	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s };
+	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
 	struct error err = { 0 };
 	struct termios before, raw, after;
 	unsigned i, got = 0;

@@ -54,7 +54,8 @@ static int setup(void **state)
 	assert_int_equal(fake_driver_init(&e->d), 0);
 	sprintf(e->path, "/tmp/minivmm-test-%d", (int)getpid());
 	sprintf(spec, "unix:%s", e->path);
-	e->con = virtio_console_new(e->d.root, &e->d.root->bus, FAKE_DEVFN, spec, NULL, NULL, &err);
+	e->con = virtio_console_new(e->d.root, &e->d.root->bus, FAKE_DEVFN, spec, NULL, NULL, NULL,
+				    &err);
 	if (!e->con)
 		fail_msg("%s", err.text);
 	connect_peer(e);
@@ -267,7 +268,8 @@ static void big_requests(void **state)
 	virtio_console_free(e->con);
 	e->con = NULL;
 	sprintf(spec, "file:%s", e->path);
-	con = virtio_console_new(e->d.root, &e->d.root->bus, FAKE_DEVFN, spec, NULL, NULL, &err);
+	con = virtio_console_new(e->d.root, &e->d.root->bus, FAKE_DEVFN, spec, NULL, NULL, NULL,
+				 &err);
 	assert_non_null(con);
 	driver_prepare(&e->d, 2, 1u << VIRTIO_RING_F_INDIRECT_DESC);
 	go(e);
@@ -302,10 +304,10 @@ static void bad_spec(void **state)
 	struct error err = { 0 };
 
 	assert_null(virtio_console_new(e->d.root, &e->d.root->bus, PCI_DEVFN(4, 0),
-				       "file:/nonexistent/x", NULL, NULL, &err));
+				       "file:/nonexistent/x", NULL, NULL, NULL, &err));
 	assert_non_null(strstr(err.text, "/nonexistent/x"));
 	assert_null(virtio_console_new(e->d.root, &e->d.root->bus, FAKE_DEVFN, "null", NULL, NULL,
-				       &err));
+				       NULL, &err));
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

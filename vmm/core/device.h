@@ -26,6 +26,7 @@
 
 struct device;
 struct device_list;
+struct outputs;
 struct pci_bus;
 struct pci_root;
 
@@ -33,6 +34,7 @@ struct pci_root;
 struct device_env {
 	const struct device_list *devices; /* of the machine */
 	unsigned cpus;			   /* that the guest has */
+	struct outputs *outputs; /* files that the run writes to; NULL: nobody counts them */
 	/* From plug() on. pci has the buses, memory, interrupts and the main loop. */
 	struct pci_root *pci;
 	struct pci_bus *bus; /* of a PCI device, ... */
@@ -51,7 +53,7 @@ struct device_class {
 	const struct key *keys;
 	bool positional; /* as in struct key_reader */
 	bool pci;	 /* takes a slot of the guest's first bus */
-	bool late;	 /* plug() empties files: comes after all that may fail */
+	bool late;	 /* writes to files: comes after all that is read */
 	unsigned most;	 /* how many of them a machine has at most */
 	size_t opts_size;
 	const void *defaults;

@@ -4,7 +4,7 @@
  *
  * What is read (disks, kernel, initrd, firmware, variable store) is opened here, once, and stays
  * open: the machine gets what was looked at. What is written to is looked at only, after all that
- * is read: it is opened when nothing else can fail, since opening empties it.
+ * is read, and every file once: it is opened last, and emptied when nothing else can fail.
  *
  * First comes what the host's own files tell (devices, memory, processors), then the user's files.
  *
@@ -12,6 +12,7 @@
  */
 #include "vmm/core/addr.h"
 #include "vmm/core/outfile.h"
+#include "vmm/core/outputs.h"
 #include "vmm/machine/classes.h"
 #include "vmm/machine/pidfile.h"
 #include "vmm/machine/vm.h"
@@ -21,6 +22,7 @@ static int look_devices(struct vm *vm, bool late, struct error *err)
 	struct device_env env = {
 		.devices = &vm->cfg->devices,
 		.cpus = (unsigned)vm->cfg->cpus.n,
+		.outputs = vm->outputs,
 	};
 	const struct device_class *const *c;
 	int rc = 0;
@@ -44,7 +46,8 @@ static int look_outputs(const struct vm *vm, struct error *err)
 	unsigned i;
 
 	for (i = 0; i < ARRAY_SIZE(files); i++)
-		if (files[i].path && files[i].check(files[i].path, err) < 0)
+		if (files[i].path && (files[i].check(files[i].path, err) < 0 ||
+				      outputs_claim(vm->outputs, files[i].path, err) < 0))
 			return error_prefix(err, "%s", files[i].option);
 	return 0;
 }

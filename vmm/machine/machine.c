@@ -13,6 +13,7 @@
 #include "vfio/options.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
+#include "vmm/core/outputs.h"
 #include "vmm/machine/vm.h"
 
 /* The frame: memory, buses, interrupts, processors */
@@ -223,6 +224,7 @@ static void take_down(struct vm *vm)
 	cleanup_close(&vm->life.signal_fd);
 	machine_stats_close(&vm->report);
 	stats_free(vm->stats);
+	outputs_free(vm->outputs);
 }
 
 static int start(struct vm *vm, struct error *err)
@@ -307,7 +309,7 @@ static int open_stats(struct vm *vm, struct error *err)
 		.kvm_stats_fd = vm->kvm.stats_fd,
 	};
 
-	return machine_stats_open(&vm->report, &of, vm->cfg->stats_file, err);
+	return machine_stats_open(&vm->report, &of, vm->outputs, vm->cfg->stats_file, err);
 }
 
 static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, struct error *err)
@@ -326,6 +328,7 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 		rc = stop_reinjection_soon(vm, err);
 	if (rc < 0)
 		return rc;
+	outputs_begin(vm->outputs);
 	log_run();
 	rc = vcpus_start(vm->cpus.vcpus, err);
 	if (rc < 0)
@@ -358,6 +361,7 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	machine_boot_init(&vm->boot, cfg);
 	machine_init_lifecycle(vm, reset_machine);
 	vm->stats = stats_new(cfg->stats);
+	vm->outputs = outputs_new();
 	status = run(vm, ready, arg, err) < 0 ? 1 : 0;
 	log_end();
 	if (status == 0)

@@ -51,6 +51,7 @@ static struct device_env device_env(struct vm *vm)
 	return (struct device_env){
 		.devices = &vm->cfg->devices,
 		.cpus = (unsigned)vm->cfg->cpus.n,
+		.outputs = vm->outputs,
 		.pci = &vm->chipset.pci,
 		.bus = &vm->chipset.pci.bus,
 		.power_off = machine_request_power_off,

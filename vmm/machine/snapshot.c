@@ -22,7 +22,7 @@
 #include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
 #include "vmm/core/nbio.h"
-#include "vmm/core/outfile.h"
+#include "vmm/core/outputs.h"
 #include "vmm/core/stats.h"
 #include "vmm/core/trap.h"
 #include "vmm/core/version.h"
@@ -418,13 +418,13 @@ json_t *snapshot_take(const struct snapshot_of *m, const json_t *last)
 
 /* ---- when it is asked for ---- */
 
-int machine_stats_open(struct machine_stats *m, const struct snapshot_of *of, const char *path,
-		       struct error *err)
+int machine_stats_open(struct machine_stats *m, const struct snapshot_of *of,
+		       struct outputs *outputs, const char *path, struct error *err)
 {
 	*m = (struct machine_stats){ .of = *of, .path = path, .fd = -1 };
 	if (!path)
 		return 0;
-	m->fd = outfile_open(path, false, err);
+	m->fd = outputs_open(outputs, path, false, err);
 	return m->fd < 0 ? error_prefix(err, "--stats") : 0;
 }
 

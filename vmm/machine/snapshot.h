@@ -16,6 +16,8 @@
 #include "vmm/core/stats.h"
 #include "vmm/kvm/vcpu.h"
 
+struct outputs;
+
 /* Where the counters are. All of it stays the caller's. */
 struct snapshot_of {
 	const char *name; /* of the machine; NULL: none */
@@ -36,9 +38,9 @@ struct machine_stats {
 	json_t *last;	  /* the snapshot that was reported last */
 };
 
-/* Opens the file; path NULL: there is none. */
-int machine_stats_open(struct machine_stats *, const struct snapshot_of *, const char *path,
-		       struct error *);
+/* Opens the file, one of the run's outputs; path NULL: there is none. */
+int machine_stats_open(struct machine_stats *, const struct snapshot_of *, struct outputs *,
+		       const char *path, struct error *);
 /* Writes the file, and text on stderr when asked for. */
 void machine_stats_report(struct machine_stats *, bool text);
 void machine_stats_close(struct machine_stats *);

@@ -49,6 +49,7 @@ struct vm {
 	struct bus *pio, *mmio;
 	struct irq_table *irq;
 	struct stats *stats;
+	struct outputs *outputs; /* the files that this run writes to */
 	struct memmap map;
 
 	/* The parts. */
