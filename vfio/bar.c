@@ -45,7 +45,6 @@
 #include "vfio/info_cap.h"
 #include "vfio/iommu/iommu.h"
 #include "vfio/irq.h"
-#include "vfio/quirk.h"
 #include "vfio/rom.h"
 #include "vfio/stats.h"
 #include "vmm/core/cleanup.h"
@@ -195,9 +194,10 @@ static unsigned holes_of(const struct vfio_pci *v, unsigned n, struct vfio_area 
 		hole[count++] = (struct vfio_area){ v->irq.table_off, v->irq.table_size };
 	if (v->irq.pba_size && v->irq.pba_bar == n)
 		hole[count++] = (struct vfio_area){ v->irq.pba_off, v->irq.pba_size };
-	for (unsigned i = 0; i < v->n_mirrors; i++)
-		if (v->mirror[i].bar == n)
-			hole[count++] = (struct vfio_area){ v->mirror[i].off, v->mirror[i].size };
+	for (unsigned i = 0; i < v->dev.n_parts; i++)
+		if (v->dev.part[i]->bar == n)
+			hole[count++] = (struct vfio_area){ v->dev.part[i]->off,
+							    v->dev.part[i]->region.size };
 	return count;
 }
 
@@ -205,7 +205,7 @@ static int choose_areas(struct vfio_bar *bar, struct vfio_region_info *info)
 {
 	const uint32_t need = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
 			      VFIO_REGION_INFO_FLAG_MMAP;
-	struct vfio_area hole[2 + VFIO_MAX_MIRRORS];
+	struct vfio_area hole[2 + PCI_MAX_PARTS];
 	unsigned n_holes = holes_of(bar->v, bar->n, hole);
 	int n;
 
@@ -494,7 +494,6 @@ void vfio_bar_mapped(struct pci_device *dev, unsigned n, bool mapped)
 	if (n >= PCI_NUM_BARS || !v->bar[n].size)
 		return;
 	sync_bar(&v->bar[n]);
-	vfio_mirrors_mapped(v, n, mapped);
 }
 
 /* A BAR of any device is about to answer at [base, base + size). */

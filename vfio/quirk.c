@@ -18,8 +18,6 @@
 
 #include <sched.h>
 
-#include "vfio/stats.h"
-
 struct quirk {
 	uint16_t vendor, first, last; /* device ids */
 	uint8_t base_class;
@@ -50,7 +48,7 @@ static bool applies(const struct quirk *q, const struct vfio_pci *v)
 static bool lock_root(struct vfio_mirror *m)
 {
 	while (pthread_mutex_trylock(&m->v->dev.root->lock)) {
-		if (!__atomic_load_n(&m->region.mapped, __ATOMIC_RELAXED))
+		if (!__atomic_load_n(&m->part.region.mapped, __ATOMIC_RELAXED))
 			return false;
 		sched_yield();
 	}
@@ -83,9 +81,9 @@ static void mirror_write(void *opaque, uint64_t off, unsigned size, uint64_t val
 	/* NVIDIA's drivers acknowledge an MSI by a write to the capability's id in the mirror,
 	 * which re-arms the hardware (nouveau: nvkm/subdev/pci, *_pci_msi_rearm): it must get
 	 * through. */
-	if (m->v->msi_cap && off == m->v->msi_cap && m->v->bar[m->bar].size)
-		m->v->k->ops->region_write(m->v->k, m->v->bar[m->bar].region_off + m->off + off,
-					   &val, size);
+	if (m->v->msi_cap && off == m->v->msi_cap)
+		m->v->k->ops->region_write(
+			m->v->k, m->v->bar[m->part.bar].region_off + m->part.off + off, &val, size);
 	pthread_mutex_unlock(&root->lock);
 }
 
@@ -95,42 +93,25 @@ static const struct io_region_ops mirror_ops = { .read = mirror_read,
 
 void vfio_quirks_init(struct vfio_pci *v)
 {
-	v->n_mirrors = 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(quirks) && v->n_mirrors < VFIO_MAX_MIRRORS; i++) {
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(quirks) && n < VFIO_MAX_MIRRORS; i++) {
 		const struct quirk *q = &quirks[i];
+		struct vfio_mirror *m = &v->mirror[n];
 
 		if (!applies(q, v))
 			continue;
-		v->mirror[v->n_mirrors++] =
-			(struct vfio_mirror){ .v = v,
-					      .bar = q->bar,
-					      .off = q->off,
-					      .size = q->size,
-					      .region = { .name = v->dev.name,
-							  .size = q->size,
-							  .ops = &mirror_ops,
-							  .explain = vfio_explain_mirror,
-							  .priority = 1 } };
-	}
-}
-
-void vfio_mirrors_mapped(struct vfio_pci *v, unsigned n, bool mapped)
-{
-	for (unsigned i = 0; i < v->n_mirrors; i++) {
-		struct vfio_mirror *m = &v->mirror[i];
-
-		if (m->bar != n || !range_ok(m->off, m->size, v->bar[n].size))
-			continue;
-		if (m->region.mapped)
-			bus_del(v->dev.root->mmio, &m->region);
-		if (!mapped)
-			continue;
-		m->region.base = v->dev.bar[n].addr + m->off;
-		m->region.opaque = m;
-		if (bus_add(v->dev.root->mmio, &m->region))
-			log_guest(&v->dev.limit,
-				  "%s: the registers that mirror its configuration space are not "
-				  "trapped",
-				  v->k->name);
+		*m = (struct vfio_mirror){
+			.v = v,
+			.part = { .bar = q->bar,
+				  .off = q->off,
+				  .what = "registers that mirror configuration space",
+				  .why = "it is emulated",
+				  .region = { .size = q->size,
+					      .ops = &mirror_ops,
+					      .opaque = m,
+					      .priority = PCI_PRIO_MIRROR } },
+		};
+		n += pci_add_bar_part(&v->dev, &m->part) == 0;
 	}
 }

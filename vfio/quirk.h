@@ -5,9 +5,7 @@
 
 #include "vfio/vfio_pci.h"
 
-/* Fills in v->mirror[] by vendor and device. After vfio_config_init(), before vfio_bars_init(). */
+/* Adds parts to the BARs, by vendor and device. Between vfio_config_init() and vfio_bars_init(). */
 void vfio_quirks_init(struct vfio_pci *);
-/* Root lock held: BAR n began or ended to decode. */
-void vfio_mirrors_mapped(struct vfio_pci *, unsigned n, bool mapped);
 
 #endif

@@ -31,15 +31,16 @@ static bool is_mapped(const struct vfio_bar *bar, uint64_t off)
 	return false;
 }
 
-static bool near_mirror(const struct vfio_bar *bar, uint64_t off)
+/* The part of the BAR that is in the same page, or NULL. */
+static const struct pci_bar_part *part_near(const struct vfio_bar *bar, uint64_t off)
 {
-	const struct vfio_pci *v = bar->v;
+	const struct pci_device *dev = &bar->v->dev;
 
-	for (unsigned i = 0; i < v->n_mirrors; i++)
-		if (v->mirror[i].bar == bar->n &&
-		    page_overlaps(off, v->mirror[i].off, v->mirror[i].size))
-			return true;
-	return false;
+	for (unsigned i = 0; i < dev->n_parts; i++)
+		if (dev->part[i]->bar == bar->n &&
+		    page_overlaps(off, dev->part[i]->off, dev->part[i]->region.size))
+			return dev->part[i];
+	return NULL;
 }
 
 /* Of [off, off + 4) of a BAR. Nothing looked at here changes once the device is plugged. */
@@ -60,8 +61,6 @@ static const char *cause(const struct vfio_bar *bar, uint64_t off)
 		return "shares its page with the MSI-X table";
 	if (pba && page_overlaps(off, q->pba_off, q->pba_size))
 		return "shares its page with the MSI-X pending bits";
-	if (near_mirror(bar, off))
-		return "shares its page with registers that mirror configuration space";
 	if (bar->sub_page && !is_mapped(bar, off))
 		return "sub-page BAR: on the host it shares its page with something else";
 	if (bar->sub_page)
@@ -74,20 +73,14 @@ static const char *cause(const struct vfio_bar *bar, uint64_t off)
 void vfio_explain_bar(const struct io_region *r, uint64_t off, struct io_place *p)
 {
 	const struct vfio_bar *bar = r->opaque;
+	const struct pci_bar_part *near = part_near(bar, off);
 
 	snprintf(p->where, sizeof(p->where), "BAR %u", bar->n);
-	snprintf(p->cause, sizeof(p->cause), "%s", cause(bar, off));
+	if (near && !bar->io && bar->v->opt.mmap)
+		snprintf(p->cause, sizeof(p->cause), "shares its page with %s", near->what);
+	else
+		snprintf(p->cause, sizeof(p->cause), "%s", cause(bar, off));
 	p->off = off;
-}
-
-void vfio_explain_mirror(const struct io_region *r, uint64_t off, struct io_place *p)
-{
-	const struct vfio_mirror *m = r->opaque;
-
-	snprintf(p->where, sizeof(p->where), "BAR %u", m->bar);
-	snprintf(p->cause, sizeof(p->cause),
-		 "these registers mirror configuration space, which is emulated");
-	p->off = m->off + off;
 }
 
 void vfio_explain_vga(const struct io_region *r, uint64_t off, struct io_place *p)

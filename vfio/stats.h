@@ -13,7 +13,6 @@ void vfio_stats_keep_irqs(struct vfio_pci *);
 
 /* For io_region.explain: why an access to the region was trapped. */
 void vfio_explain_bar(const struct io_region *, uint64_t off, struct io_place *);
-void vfio_explain_mirror(const struct io_region *, uint64_t off, struct io_place *);
 void vfio_explain_vga(const struct io_region *, uint64_t off, struct io_place *);
 
 #endif

@@ -86,15 +86,13 @@ struct vfio_rom {
 	uint64_t at;
 };
 
-/* ---- windows of a BAR that show configuration space (quirk.c) ---- */
+/* ---- parts of a BAR that show configuration space (quirk.c) ---- */
 
 #define VFIO_MAX_MIRRORS 2
 
 struct vfio_mirror {
 	struct vfio_pci *v;
-	unsigned bar;
-	uint64_t off, size;
-	struct io_region region;
+	struct pci_bar_part part;
 };
 
 /* ---- the device ---- */
@@ -122,7 +120,6 @@ struct vfio_pci {
 	struct vfio_irqs irq;
 	struct vfio_rom rom;
 	struct vfio_mirror mirror[VFIO_MAX_MIRRORS];
-	unsigned n_mirrors;
 	struct io_region vga_mem, vga_io[2];
 	uint64_t vga_off; /* 0: none */
 

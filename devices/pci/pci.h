@@ -30,6 +30,7 @@
 #define PCI_CFG_SIZE	   4096
 #define PCI_NUM_BARS	   6
 #define PCI_ROM_BAR	   6
+#define PCI_MAX_PARTS	   4
 #define PCI_DEVFN(dev, fn) ((uint8_t)(((dev) << 3) | (fn)))
 
 struct guest_mem;
@@ -48,6 +49,18 @@ struct pci_bar {
 	bool mapped;
 	struct io_region region; /* ops NULL: the device maps it itself in bar_mapped() */
 };
+
+/* A part of a BAR that has callbacks of its own: it is on the bus, above the BAR, while the BAR
+ * decodes, and moves with it. One that reaches beyond its BAR never is. */
+struct pci_bar_part {
+	unsigned bar;
+	uint64_t off;		 /* within the BAR */
+	const char *what, *why;	 /* for statistics: what is there, and why it traps (or NULL) */
+	struct io_region region; /* the owner sets size, ops, opaque, lock and priority */
+};
+
+/* Who answers where parts, other parts and ECAM overlap: the highest. BARs have 0. */
+enum pci_priority { PCI_PRIO_PART = 1, PCI_PRIO_MIRROR, PCI_PRIO_ECAM };
 
 struct pci_device_ops {
 	/* All optional. cfg_read/cfg_write replace the default handling (vfio does); off and size
@@ -89,6 +102,8 @@ struct pci_device {
 	uint8_t wmask[PCI_CFG_SIZE];
 	uint8_t w1cmask[PCI_CFG_SIZE];
 	struct pci_bar bar[PCI_NUM_BARS + 1];
+	struct pci_bar_part *part[PCI_MAX_PARTS];
+	unsigned n_parts;
 	unsigned cap_end; /* next free byte for pci_add_cap() */
 	unsigned last_cap;
 	struct msix *msix;
@@ -135,6 +150,9 @@ void pci_device_destroy(struct pci_device *);
  * set bar[n].region.lock before pci_add() for something else. -EINVAL, -EBUSY (index taken). */
 int pci_add_bar(struct pci_device *, unsigned n, enum pci_bar_kind, bool prefetch, uint64_t size,
 		const struct io_region_ops *, void *opaque);
+/* Adds a part to a BAR, which may be added later. The part stays in place as long as the device.
+ * Before pci_add(). -EINVAL: no such BAR; -ENOSPC: more than PCI_MAX_PARTS. */
+int pci_add_bar_part(struct pci_device *, struct pci_bar_part *);
 /* Adds a capability with `len` bytes (header included) in the first 256 bytes; returns its offset,
  * or -ENOSPC. */
 int pci_add_cap(struct pci_device *, uint8_t id, unsigned len);

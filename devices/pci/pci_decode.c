@@ -110,6 +110,29 @@ int pci_add_bar(struct pci_device *dev, unsigned n, enum pci_bar_kind kind, bool
 	return 0;
 }
 
+static void explain_part(const struct io_region *r, uint64_t off, struct io_place *p)
+{
+	const struct pci_bar_part *part =
+		(const void *)((const char *)r - offsetof(struct pci_bar_part, region));
+
+	snprintf(p->where, sizeof(p->where), "BAR %u", part->bar);
+	snprintf(p->cause, sizeof(p->cause), "%s%s%s", part->what, part->why ? ": " : "",
+		 part->why ? part->why : "");
+	p->off = part->off + off;
+}
+
+int pci_add_bar_part(struct pci_device *dev, struct pci_bar_part *part)
+{
+	if (part->bar >= PCI_NUM_BARS)
+		return -EINVAL;
+	if (dev->n_parts == PCI_MAX_PARTS)
+		return -ENOSPC;
+	part->region.name = dev->name;
+	part->region.explain = explain_part;
+	dev->part[dev->n_parts++] = part;
+	return 0;
+}
+
 void pci_note_sizing(struct pci_device *dev, unsigned off, unsigned size, uint32_t val)
 {
 	for (unsigned n = 0; n <= PCI_ROM_BAR; n++) {
@@ -259,16 +282,49 @@ enum pci_paused pci_bar_paused(const struct pci_device *dev, unsigned n, uint64_
 	return above ? PCI_PAUSED_ABOVE : PCI_NOT_PAUSED;
 }
 
+/* The BAR and then its parts; the reverse on the way off. */
+static void bus_leave(struct pci_device *dev, struct pci_bar *bar)
+{
+	struct bus *bus = bar->kind == PCI_BAR_IO ? dev->root->pio : dev->root->mmio;
+
+	for (unsigned i = dev->n_parts; i-- > 0;)
+		if (dev->part[i]->bar == bar->n && dev->part[i]->region.mapped)
+			bus_del(bus, &dev->part[i]->region);
+	if (bar->region.ops)
+		bus_del(bus, &bar->region);
+}
+
+static int bus_enter(struct pci_device *dev, struct pci_bar *bar, uint64_t addr)
+{
+	struct bus *bus = bar->kind == PCI_BAR_IO ? dev->root->pio : dev->root->mmio;
+	int ret = 0;
+
+	bar->region.base = addr;
+	if (bar->region.ops)
+		ret = bus_add(bus, &bar->region);
+	if (ret)
+		return ret;
+	for (unsigned i = 0; i < dev->n_parts && !ret; i++) {
+		struct pci_bar_part *part = dev->part[i];
+
+		if (part->bar != bar->n || !range_ok(part->off, part->region.size, bar->size))
+			continue;
+		part->region.base = addr + part->off; /* inside the BAR */
+		ret = bus_add(bus, &part->region);
+	}
+	if (ret)
+		bus_leave(dev, bar);
+	return ret;
+}
+
 static void unmap_bar(struct pci_device *dev, unsigned n)
 {
 	struct pci_bar *bar = &dev->bar[n];
-	struct bus *bus = bar->kind == PCI_BAR_IO ? dev->root->pio : dev->root->mmio;
 
 	bar->mapped = false;
 	if (dev->ops && dev->ops->bar_mapped)
 		dev->ops->bar_mapped(dev, n, false);
-	if (bar->region.ops)
-		bus_del(bus, &bar->region);
+	bus_leave(dev, bar);
 }
 
 struct claim {
@@ -289,16 +345,13 @@ static int tell_claim(void *arg, struct pci_device *dev)
 static void map_bar(struct pci_device *dev, unsigned n, uint64_t addr)
 {
 	struct pci_bar *bar = &dev->bar[n];
-	struct bus *bus = bar->kind == PCI_BAR_IO ? dev->root->pio : dev->root->mmio;
 	struct claim claim = { dev, n, addr, bar->size };
 	char where[8];
-	int ret = 0;
+	int ret;
 
 	if (bar->kind != PCI_BAR_IO)
 		pci_each(dev->root, tell_claim, &claim);
-	bar->region.base = addr;
-	if (bar->region.ops)
-		ret = bus_add(bus, &bar->region);
+	ret = bus_enter(dev, bar, addr);
 	if (ret) {
 		log_guest(&dev->limit, "%s (%s): BAR %u stays off at %#" PRIx64 ": %s", dev->name,
 			  pci_where(dev, where), n, addr,

@@ -243,7 +243,7 @@ int pci_host_init(struct pci_host *host, struct pci_root *root, struct error *er
 		.name = "pci-ecam",
 		.ops = &ecam_ops,
 		.opaque = host,
-		.priority = 1,
+		.priority = PCI_PRIO_ECAM,
 		.explain = explain_ecam,
 	};
 	mch_init(&host->mch);

@@ -153,6 +153,31 @@ static void test_topology(void **state)
 	bus_free(b);
 }
 
+static void count_region(void *arg, const struct io_region *r)
+{
+	*(uint64_t *)arg += r->size;
+}
+
+/* Also those that begin under another, or lie under it altogether. */
+static void test_each(void **state)
+{
+	struct bus *b = bus_new(0x1000);
+	struct io_region low = { .base = 16, .size = 16, .ops = &any_ops };
+	struct io_region hidden = { .base = 8, .size = 4, .ops = &any_ops };
+	struct io_region top = { .base = 8, .size = 16, .ops = &any_ops, .priority = 1 };
+	uint64_t sum = 0;
+
+	(void)state;
+	bus_each(b, count_region, &sum);
+	assert_int_equal(sum, 0);
+	assert_int_equal(bus_add(b, &low), 0);
+	assert_int_equal(bus_add(b, &hidden), 0);
+	assert_int_equal(bus_add(b, &top), 0);
+	bus_each(b, count_region, &sum);
+	assert_int_equal(sum, 36);
+	bus_free(b);
+}
+
 static void test_del_inside(void **state)
 {
 	struct bus *b = bus_new(0x1000);
@@ -231,7 +256,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),	 cmocka_unit_test(test_counts_traps),
 		cmocka_unit_test(test_topology), cmocka_unit_test(test_del_inside),
-		cmocka_unit_test(test_doorbell), cmocka_unit_test(test_view),
+		cmocka_unit_test(test_each),	 cmocka_unit_test(test_doorbell),
+		cmocka_unit_test(test_view),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,6 +251,86 @@ static void test_bar_conflict(void **state)
 	pci_device_destroy(&two);
 }
 
+static struct pci_bar_part part_at(unsigned bar, uint64_t off, uint64_t size, uintptr_t what)
+{
+	return (struct pci_bar_part){ .bar = bar,
+				      .off = off,
+				      .what = "a part",
+				      .why = "to test it",
+				      .region = { .size = size,
+						  .ops = &reg_ops,
+						  .opaque = (void *)what,
+						  .priority = PCI_PRIO_PART } };
+}
+
+/* Parts are where their BAR is, and only then. */
+static void test_bar_parts(void **state)
+{
+	struct fixture *f = *state;
+	struct pci_bar_part mem = part_at(0, 0x800, 0x10, 0x9000);
+	struct pci_bar_part high = part_at(0, 0x804, 8, 0xa000), io = part_at(1, 0, 4, 0xb000);
+	struct pci_bar_part outside = part_at(0, 0xff8, 16, 0), more = mem;
+	struct io_place p;
+
+	high.region.priority = PCI_PRIO_MIRROR;
+	more.bar = PCI_ROM_BAR;
+	assert_int_equal(pci_add_bar_part(&f->dev, &more), -EINVAL);
+	assert_int_equal(pci_add_bar_part(&f->dev, &mem), 0);
+	assert_int_equal(pci_add_bar_part(&f->dev, &high), 0);
+	assert_int_equal(pci_add_bar_part(&f->dev, &io), 0);
+	assert_int_equal(pci_add_bar_part(&f->dev, &outside), 0);
+	assert_int_equal(pci_add_bar_part(&f->dev, &more), -EINVAL);
+	more.bar = 0;
+	assert_int_equal(pci_add_bar_part(&f->dev, &more), -ENOSPC);
+	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0000000);
+	wr(f, DEV, PCI_BASE_ADDRESS_1, 4, 0x6000);
+	wr(f, DEV, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
+	assert_int_equal(bus_read(f->root->mmio, 0xc00007fc, 4), 0x8fc);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0000800, 4), 0x9000);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0000804, 4), 0xa000);
+	assert_int_equal(bus_read(f->root->mmio, 0xc000080c, 4), 0x900c);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0000810, 4), 0x910);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0000ff8, 4), 0x10f8);
+	assert_int_equal(bus_read(f->root->pio, 0x6000, 4), 0xb000);
+	assert_int_equal(bus_read(f->root->pio, 0x6004, 4), 0x204);
+	bus_explain(&mem.region, 4, &p);
+	assert_string_equal(p.device, "dev");
+	assert_string_equal(p.where, "BAR 0");
+	assert_string_equal(p.cause, "a part: to test it");
+	assert_int_equal(p.off, 0x804);
+	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0100000);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0000800, 4), UINT32_MAX);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0100800, 4), 0x9000);
+	wr(f, DEV, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0100800, 4), UINT32_MAX);
+	assert_int_equal(bus_read(f->root->pio, 0x6000, 4), 0xb000);
+	pci_remove(&f->dev);
+	assert_int_equal(bus_read(f->root->pio, 0x6000, 4), UINT32_MAX);
+}
+
+/* A BAR that loses a conflict leaves no part of it behind. */
+static void test_bar_parts_conflict(void **state)
+{
+	struct fixture *f = *state;
+	struct pci_bar_part one = part_at(0, 0, 0x10, 0x9000), same = part_at(0, 8, 0x10, 0xa000);
+	struct io_region other = {
+		.base = 0xc0000000, .size = 0x1000, .ops = &reg_ops, .opaque = (void *)0x700
+	};
+
+	assert_int_equal(pci_add_bar_part(&f->dev, &one), 0);
+	assert_int_equal(bus_add(f->root->mmio, &other), 0);
+	wr(f, DEV, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0000000);
+	assert_int_equal(bus_read(f->root->mmio, 0xc0000000, 4), 0x700);
+	/* A part that finds no place takes its BAR with it. */
+	assert_int_equal(pci_add_bar_part(&f->dev, &same), 0);
+	expect_events(f, "");
+	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0002000);
+	expect_events(f, "");
+	assert_int_equal(bus_read(f->root->mmio, 0xc0002000, 4), UINT32_MAX);
+	bus_del(f->root->mmio, &other);
+}
+
 static void test_rom(void **state)
 {
 	struct fixture *f = *state;
@@ -451,6 +531,8 @@ int main(void)
 		T(test_bar_map_and_move),
 		T(test_bar_never_on_reset_vector),
 		T(test_bar_conflict),
+		T(test_bar_parts),
+		T(test_bar_parts_conflict),
 		T(test_rom),
 		T(test_bus_numbers),
 		T(test_bridge_windows),

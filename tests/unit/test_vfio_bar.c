@@ -382,6 +382,32 @@ static void test_nvidia_mirror(void **state)
 	assert_int_equal(bus_read(x->m.root.mmio, 0xe0088010, 4), 0xffffffff);
 }
 
+/* ECAM wins over the mirror, too, wherever it is put. */
+static void test_ecam_over_mirror(void **state)
+{
+	struct fixture *x = *state;
+	struct pci_host host = { 0 };
+
+	assert_int_equal(pci_host_init(&host, &x->m.root, NULL), 0);
+	pci_set16(x->f.config, PCI_VENDOR_ID, 0x10de);
+	pci_set32(x->f.config, PCI_CLASS_REVISION, 0x030000a1);
+	fake_vfio_bar(&x->f, 0, 256 * MiB, 0);
+	plug(x);
+	wr(x, PCI_COMMAND, 2, MEM);
+	wr(x, BAR(0), 4, 0xe0000000);
+	assert_int_equal(bus_read(x->m.root.mmio, 0xe0088000, 4), 0x567810de);
+	pci_host_set_ecam(&host, 0xe0000000);
+	assert_int_equal(bus_read(x->m.root.mmio, 0xe0000000, 4), 0x29c08086);
+	assert_int_equal(bus_read(x->m.root.mmio, 0xe0088000, 4), UINT32_MAX);
+	wr(x, BAR(0), 4, 0xd0000000);
+	wr(x, BAR(0), 4, 0xe0000000);
+	assert_int_equal(bus_read(x->m.root.mmio, 0xe0000000, 4), 0x29c08086);
+	assert_int_equal(bus_read(x->m.root.mmio, 0xe0088000, 4), UINT32_MAX);
+	vfio_pci_free(x->v);
+	x->v = NULL;
+	pci_host_destroy(&host);
+}
+
 /* ---- fixed ranges ---- */
 
 static void test_over_apics(void **state)
@@ -587,6 +613,7 @@ int main(void)
 		T(test_refused_slots),
 		T(test_sleep),
 		T(test_nvidia_mirror),
+		T(test_ecam_over_mirror),
 		T(test_over_apics),
 		T(test_over_ecam),
 		T(test_leaves_at_once),

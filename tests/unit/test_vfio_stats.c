@@ -61,6 +61,22 @@ static void test_msix_page(void **state)
 	assert_string_equal(p.device, x->f.k.name);
 }
 
+static void test_mirror(void **state)
+{
+	struct fixture *x = *state;
+
+	pci_set16(x->f.config, PCI_VENDOR_ID, 0x10de);
+	pci_set16(x->f.config, PCI_DEVICE_ID, 0x0040); /* both mirrors */
+	pci_set32(x->f.config, PCI_CLASS_REVISION, 0x030000a1);
+	fake_vfio_bar(&x->f, 0, 0x100000, 0);
+	plug(x);
+	place(x, 0, 0xe0000000);
+	says(x->m.root.mmio, 0xe0001810, "BAR 0", 0x1810, "mirror configuration space");
+	says(x->m.root.mmio, 0xe0088010, "BAR 0", 0x88010, "mirror configuration space");
+	says(x->m.root.mmio, 0xe0001900, "BAR 0", 0x1900,
+	     "shares its page with registers that mirror configuration space");
+}
+
 static void test_options(void **state)
 {
 	struct fixture *x = *state;
@@ -151,6 +167,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_msix_page),
+		T(test_mirror),
 		T(test_options),
 		T(test_sub_page),
 		cmocka_unit_test(test_host_lines),

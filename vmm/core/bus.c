@@ -500,15 +500,8 @@ void bus_doorbell_del(struct bus *b, const struct doorbell *d)
 
 void bus_each(struct bus *b, void (*fn)(void *, const struct io_region *), void *arg)
 {
-	const struct io_region *last = NULL;
-	unsigned i;
-
 	pthread_rwlock_rdlock(&b->lock);
-	for (i = 0; i < b->n_view; i++) {
-		/* A region with another on top of it has several segments: report it once. */
-		if (b->view[i].region != last && b->view[i].base == b->view[i].region->base)
-			fn(arg, b->view[i].region);
-		last = b->view[i].region;
-	}
+	for (unsigned i = 0; i < b->n_regions; i++)
+		fn(arg, b->regions[i]);
 	pthread_rwlock_unlock(&b->lock);
 }

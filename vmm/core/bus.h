@@ -88,7 +88,7 @@ void bus_set_doorbell_ops(struct bus *, const struct doorbell_ops *, void *opaqu
 int bus_doorbell_add(struct bus *, const struct doorbell *);
 void bus_doorbell_del(struct bus *, const struct doorbell *);
 
-/* Calls fn for every mapped region, ascending. For --stats and the machine's description. */
+/* Calls fn, which must not call the bus, for every mapped region, hidden ones too, in no order. */
 void bus_each(struct bus *, void (*fn)(void *, const struct io_region *), void *arg);
 
 #endif
