@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include "devices/virtio/virtio_net.h"
 #include "vfio/options.h"
 #include "vmm/core/addr.h"
+#include "vmm/machine/classes.h"
 #include "vmm/machine/options.h"
 #include "vmm/placement/ram.h"
 
@@ -444,6 +446,101 @@ static void test_help_fits(void **state)
 	assert_true(lines <= 24);
 }
 
+/* ---- the man page ---- */
+
+static char man[128 * 1024];
+
+static void read_man_page(void)
+{
+	FILE *f = fopen("vmm/cli/minivmm.1", "re");
+	size_t n;
+
+	assert_non_null(f);
+	n = fread(man, 1, sizeof(man) - 1, f);
+	fclose(f);
+	assert_true(n < sizeof(man) - 1);
+	man[n] = '\0';
+}
+
+/* The line that says how an option is written, as it is read: `--disk PATH[,ro][,...]`. */
+static bool man_head(const char *option, char *out, size_t size)
+{
+	const char *at = man, *p = NULL;
+	char start[64];
+	size_t n = 0;
+
+	snprintf(start, sizeof(start), "\\-\\-%s", option);
+	while ((at = strstr(at, "\n.TP\n.B"))) {
+		at += strlen("\n.TP\n");
+		at += strcspn(at, "\\\n");
+		n = strlen(start);
+		if (strncmp(at, start, n) == 0 && !isalnum(at[n]) && at[n] != '\\')
+			break;
+	}
+	if (!at)
+		return false;
+	n = 0;
+	for (p = at; *p && *p != '\n' && n + 1 < size; p++) {
+		if (p[0] == '\\' && p[1] == ':')
+			p++; /* a place to break the line */
+		else if (p[0] == '\\' && p[1] == 'f')
+			p += 2; /* a font */
+		else if (*p != ' ' && *p != '"' && *p != '\\')
+			out[n++] = *p;
+	}
+	out[n] = '\0';
+	return true;
+}
+
+/* "[,aio=auto|io_uring|libaio]" of a choice; of others what stands before their value. */
+static bool key_is_in(const struct key *k, const char *head)
+{
+	char text[128];
+	size_t n = (size_t)snprintf(text, sizeof(text), "[,%s=", k->name);
+	unsigned i;
+
+	for (i = 0; k->kind == KEY_CHOICE && i < ARRAY_SIZE(k->choices) && k->choices[i]; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "|" : "",
+				      k->choices[i]);
+	if (k->kind == KEY_CHOICE)
+		snprintf(text + n, sizeof(text) - n, "]");
+	if (k->kind == KEY_FLAG)
+		snprintf(text + n, sizeof(text) - n, "on|off]");
+	if (strstr(head, text))
+		return true;
+	snprintf(text, sizeof(text), "[,%s]", k->name);
+	return k->kind == KEY_FLAG && strstr(head, text);
+}
+
+/* The man page's line of each device is what the device's keys say: each of them, no other. */
+static void test_man_page(void **state)
+{
+	const struct device_class *const *class;
+
+	(void)state;
+	read_man_page();
+	for (class = device_classes; *class; class ++) {
+		const struct key *k = (*class)->keys;
+		unsigned keys = 0, brackets = 0;
+		char head[512];
+		const char *p;
+
+		if (!man_head((*class)->option, head, sizeof(head)))
+			fail_msg("minivmm.1 does not have --%s", (*class)->option);
+		if (!k)
+			continue;
+		for (k += (*class)->positional; k->name; k++, keys++) {
+			if (!key_is_in(k, head))
+				fail_msg("minivmm.1: '%s' has not %s= as it is", head, k->name);
+		}
+		for (p = head; (p = strstr(p, "[,")); p++)
+			brackets++;
+		if (brackets != keys)
+			fail_msg("minivmm.1: '%s' has a key that --%s has not", head,
+				 (*class)->option);
+	}
+}
+
 static int clean(void **state)
 {
 	(void)state;
@@ -461,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_pin),	     cmocka_unit_test(test_scheduling),
 		cmocka_unit_test(test_cpu_features), cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_stats),	     cmocka_unit_test(test_help_fits),
+		cmocka_unit_test(test_man_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, clean);
