@@ -455,18 +455,18 @@ static void test_snapshot(void **state)
 	assert_string_equal(json_string_value(json_object_get(o, "phase")), "frame");
 	json_decref(last);
 	/* No file asked for: none opened. A file: whole JSON after each report. */
-	assert_int_equal(machine_stats_open(&report, &of, NULL, &err), 0);
+	assert_int_equal(machine_stats_open(&report, &of, NULL, NULL, &err), 0);
 	machine_stats_report(&report, false);
 	machine_stats_close(&report);
 	snprintf(path, sizeof(path), "%s/stats.json", root);
-	assert_int_equal(machine_stats_open(&report, &of, path, &err), 0);
+	assert_int_equal(machine_stats_open(&report, &of, NULL, path, &err), 0);
 	machine_stats_report(&report, false);
 	machine_stats_report(&report, false);
 	machine_stats_close(&report);
 	o = json_load_file(path, 0, NULL);
 	assert_non_null(o);
 	json_decref(o);
-	says(machine_stats_open(&report, &of, "/nowhere/x", &err), "--stats");
+	says(machine_stats_open(&report, &of, NULL, "/nowhere/x", &err), "--stats");
 	machine_stats_close(&report);
 	stats_free(of.stats);
 }
