@@ -428,16 +428,16 @@ static void test_contradictions(void **state)
 static void test_help_fits(void **state)
 {
 	char buf[4096];
-	int fds[2], lines = 0, column = 0;
-	ssize_t n, i;
+	int lines = 0, column = 0;
+	FILE *f = fmemopen(buf, sizeof(buf), "w");
+	long n, i;
 
 	(void)state;
-	assert_int_equal(pipe(fds), 0);
-	config_help(fds[1]);
-	close(fds[1]);
-	n = read(fds[0], buf, sizeof(buf));
-	close(fds[0]);
-	assert_true(n > 0);
+	assert_non_null(f);
+	config_help(f);
+	n = ftell(f);
+	assert_int_equal(fclose(f), 0);
+	assert_true(n > 0 && n < (long)sizeof(buf));
 	for (i = 0; i < n; i++) {
 		column = buf[i] == '\n' ? 0 : column + 1;
 		lines += buf[i] == '\n';

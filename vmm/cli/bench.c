@@ -135,20 +135,19 @@ static int measure(struct bench_about *a, struct bench_results *host, struct ben
 	return rc;
 }
 
-static int print(const struct options *o, const struct bench_about *a, struct bench_results *host,
-		 struct bench_results *guest)
+static void print(const struct options *o, const struct bench_about *a, struct bench_results *host,
+		  struct bench_results *guest)
 {
 	json_t *j;
-	int rc;
 
 	if (!o->json) {
 		bench_print(stdout, a, host, guest);
-		return fflush(stdout);
+		return;
 	}
 	j = bench_json(a, host, guest);
-	rc = j ? json_dumpf(j, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : -1;
+	json_dumpf(j, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 	json_decref(j);
-	return rc < 0 || putchar('\n') < 0 ? -1 : fflush(stdout);
+	putchar('\n');
 }
 
 static int look(const struct options *o, struct bench_about *a, struct error *err)
@@ -181,15 +180,17 @@ int command_bench(int argc, char **argv)
 		log_error("%s", err.text);
 		return COMMAND_USAGE;
 	}
-	if (o.help)
-		return puts("usage: " USAGE) < 0;
+	if (o.help) {
+		puts("usage: " USAGE);
+		return 0;
+	}
 	rc = look(&o, &about, &err);
 	if (rc == 0)
 		rc = measure(&about, &host, &guest, &err);
 	if (rc < 0)
 		log_error("%s", err.text);
 	else
-		rc = print(&o, &about, &host, &guest);
+		print(&o, &about, &host, &guest);
 	bench_results_free(&host);
 	bench_results_free(&guest);
 	return rc < 0;

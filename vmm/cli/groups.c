@@ -142,7 +142,6 @@ static int print_json(const struct pci_list *l, const struct pci_names *names)
 {
 	json_t *groups = json_array(), *devices = NULL, *all;
 	size_t i;
-	int rc;
 
 	for (i = 0; i < l->n; i++) {
 		if (i == 0 || l->dev[i - 1].group != l->dev[i].group) {
@@ -154,10 +153,12 @@ static int print_json(const struct pci_list *l, const struct pci_names *names)
 		json_array_append_new(devices, device_json(l, i, names));
 	}
 	all = json_pack("{s:o}", "groups", groups);
-	rc = json_dumpf(all, stdout, JSON_INDENT(2));
+	if (!all)
+		return -ENOMEM;
+	json_dumpf(all, stdout, JSON_INDENT(2));
 	json_decref(all);
 	putchar('\n');
-	return rc < 0 ? -ENOMEM : 0;
+	return 0;
 }
 
 static int print(bool json)

@@ -20,6 +20,7 @@
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/cli/command.h"
+#include "vmm/cli/output.h"
 #include "vmm/machine/options.h"
 #include "vmm/core/log.h"
 #include "vmm/machine/machine.h"
@@ -152,7 +153,7 @@ int command_run(int argc, char **argv)
 	if (cfg.verbose)
 		log_set_level(cfg.verbose > 1 ? LOG_DEBUG : LOG_INFO);
 	if (cfg.action == CONFIG_HELP)
-		config_help(STDOUT_FILENO);
+		config_help(stdout);
 	else if (cfg.action == CONFIG_VERSION)
 		print_version();
 	else
@@ -161,13 +162,15 @@ int command_run(int argc, char **argv)
 	return status;
 }
 
-/* What is opened next would become standard output or error, and be written over: a disk, say. */
+/* What is opened next would become standard output or error, and be written over: a disk, say. That
+ * nothing can be printed (EBADF) is said at the end; messages have nobody to go to. */
 static void fill_standard_files(void)
 {
 	int fd;
 
 	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY) != fd)
 			_exit(1);
 }
 
@@ -191,6 +194,6 @@ int main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN);
 	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	return command_run(argc, argv);
+			return output_end(commands[i].run(argc - 1, argv + 1));
+	return output_end(command_run(argc, argv));
 }

@@ -9,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "vmm/core/log.h"
+
 #define GAP	  2  /* between columns */
 #define MIN_WIDTH 40 /* of a terminal: in a narrower one nothing is gained by wrapping */
 
@@ -24,6 +26,19 @@ struct output output_to(FILE *f)
 	if (ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col >= MIN_WIDTH)
 		o.width = w.ws_col;
 	return o;
+}
+
+/* What failed while the buffer was written out in between has left no reason. */
+int output_end(int status)
+{
+	bool failed = ferror(stdout);
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !failed)
+		return status;
+	log_error("standard output: %s",
+		  errno ? strerror(errno) : "not all of it could be written");
+	return status ? status : 1;
 }
 
 static void begin(const struct output *o, enum output_style s)

@@ -29,6 +29,9 @@ enum output_style {
 	OUTPUT_RED,
 };
 
+/* The last thing that a command does: what it printed must have arrived. Returns its exit status,
+ * or 1 with a line on stderr when standard output is closed or full. */
+int output_end(int status);
 /* Looks at what f is. NO_COLOR (no-color.org) and TERM=dumb keep colour off. */
 struct output output_to(FILE *f);
 

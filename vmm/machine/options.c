@@ -271,14 +271,14 @@ static const char help_tail[] =
 	"  --core-dump on  -v, --verbose  -h, --help  --version  a comma in a value is ,,\n"
 	"other:  minivmm check|bind|restore [BDF], groups, vf PF, import|report F, bench\n";
 
-void config_help(int fd)
+void config_help(FILE *f)
 {
 	const struct device_class *const *c;
 
-	(void)!write(fd, help_head, sizeof(help_head) - 1);
+	fputs(help_head, f);
 	for (c = device_classes; *c; c++)
-		(void)!write(fd, (*c)->help, strlen((*c)->help));
-	(void)!write(fd, help_tail, sizeof(help_tail) - 1);
+		fputs((*c)->help, f);
+	fputs(help_tail, f);
 }
 
 static bool is_name(const char *name, const char *arg, size_t len)

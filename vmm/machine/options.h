@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "vmm/kvm/cpuid.h"
 #include "vmm/core/device.h"
@@ -80,6 +81,6 @@ int config_cpus_finish(struct config *, struct error *);
 /* --cpu +name and -name. */
 int config_cpu_feature(struct config_cpu *, const char *word, struct error *);
 /* At most 24 lines of 80 columns. */
-void config_help(int fd);
+void config_help(FILE *);
 
 #endif
