@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* MSI-X of emulated devices: table and PBA in a BAR, one msi_route per vector, delivery by irqfd or
- * by call. (Passed-through devices keep guest state and host state apart in vfio/ and use their
- * own.) */
+ * by call. The table itself is devices/pci/msix_table.h, which passed-through devices share. */
 #ifndef DEVICES_PCI_MSIX_H
 #define DEVICES_PCI_MSIX_H
 
 #include "devices/pci/pci.h"
 
-/* Adds the capability; table at bar/off, PBA right behind it, page-aligned. The device's BAR
- * callbacks must forward [off, off + msix_span(n)) to msix_read/msix_write. n: 1..2048. */
-int msix_init(struct pci_device *, unsigned n, unsigned bar, uint32_t off, struct error *);
-void msix_destroy(struct pci_device *);
-uint32_t msix_span(unsigned n);
-uint64_t msix_read(struct pci_device *, uint64_t off,
-		   unsigned size); /* off relative to the table */
-void msix_write(struct pci_device *, uint64_t off, unsigned size, uint64_t val);
+/* Adds the capability, and the table as a part of the BAR at off; the PBA is on the page behind it.
+ * off is page-aligned, n is 1..2048. */
+int msix_init(struct pci_device *, unsigned n, unsigned bar, uint32_t off, struct error *err);
+void msix_destroy(struct pci_device *); /* the device is on no bus, and will not be again */
 /* Call from cfg_written() when the capability's flags or bus mastering may have changed. */
 void msix_cfg_written(struct pci_device *);
 void msix_reset(struct pci_device *);

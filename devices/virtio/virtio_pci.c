@@ -373,8 +373,6 @@ static uint64_t virtio_reg_read(void *opaque, uint64_t off, unsigned size)
 	struct virtio_device *v = opaque;
 	uint64_t reg = off % PAGE;
 
-	if (off >= REG_MSIX)
-		return msix_read(&v->pci, off - REG_MSIX, size);
 	switch (off - reg) {
 	case REG_COMMON:
 		return common_read(v, reg, size);
@@ -383,7 +381,7 @@ static uint64_t virtio_reg_read(void *opaque, uint64_t off, unsigned size)
 	case REG_DEVICE:
 		return copy_out(v->config, v->config_len, reg, size);
 	}
-	return 0; /* the notify page */
+	return 0; /* the notify page, and what is beside the MSI-X table */
 }
 
 static void virtio_reg_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
@@ -391,10 +389,6 @@ static void virtio_reg_write(void *opaque, uint64_t off, unsigned size, uint64_t
 	struct virtio_device *v = opaque;
 	uint64_t reg = off % PAGE;
 
-	if (off >= REG_MSIX) {
-		msix_write(&v->pci, off - REG_MSIX, size, val);
-		return;
-	}
 	switch (off - reg) {
 	case REG_COMMON:
 		common_write(v, reg, val);
@@ -418,8 +412,8 @@ static const struct io_region_ops virtio_bar_ops = {
 
 /* ---- the PCI side ---- */
 
-/* §4.1.4.9: the registers through configuration space, for firmware that cannot map the BAR. True
- * when the window points at something. */
+/* §4.1.4.9: the registers through configuration space, for firmware that cannot map the BAR; the
+ * MSI-X table is not among them. True when the window points at something. */
 static bool cfg_window(const struct virtio_device *v, uint32_t *off, uint32_t *len)
 {
 	const uint8_t *cap = &v->pci.cfg[v->cfg_cap];
@@ -427,7 +421,7 @@ static bool cfg_window(const struct virtio_device *v, uint32_t *off, uint32_t *l
 	*off = pci_get32(cap, VIRTIO_PCI_CAP_OFFSET);
 	*len = pci_get32(cap, VIRTIO_PCI_CAP_LENGTH);
 	return cap[VIRTIO_PCI_CAP_BAR] == REG_BAR && (*len == 1 || *len == 2 || *len == 4) &&
-	       *off % *len == 0 && range_ok(*off, *len, REG_SIZE);
+	       *off % *len == 0 && range_ok(*off, *len, REG_MSIX);
 }
 
 static bool in_cfg_data(const struct virtio_device *v, unsigned off, unsigned size)

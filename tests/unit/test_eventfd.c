@@ -30,8 +30,11 @@ static void taken_once(void **state)
 	assert_true(eventfd_signal(fd));
 	assert_true(eventfd_signal(fd));
 	assert_true(readable(fd));
+	assert_true(eventfd_is_set(fd));
+	assert_true(eventfd_is_set(fd)); /* looking takes nothing */
 	assert_true(eventfd_drain(fd));
 	assert_false(readable(fd));
+	assert_false(eventfd_is_set(fd));
 	assert_false(eventfd_drain(fd));
 	close(fd);
 }
@@ -55,6 +58,7 @@ static void none(void **state)
 	(void)state;
 	assert_false(eventfd_signal(-1));
 	assert_false(eventfd_drain(-1));
+	assert_false(eventfd_is_set(-1));
 }
 
 int main(void)

@@ -344,7 +344,11 @@ static void pci_window(void **state)
 	cfg_set(e, at + VIRTIO_PCI_CAP_LENGTH, 4, 1);
 	cfg_set(e, at + 16, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	assert_int_equal(status(e), VIRTIO_CONFIG_S_ACKNOWLEDGE);
-	/* Windows that lead nowhere. */
+	/* Windows that lead nowhere; the MSI-X table is no structure of virtio's. */
+	cfg_set(e, at + VIRTIO_PCI_CAP_OFFSET, 4, TABLE - FAKE_BAR + 12);
+	cfg_set(e, at + VIRTIO_PCI_CAP_LENGTH, 4, 4);
+	cfg_set(e, at + 16, 4, 0);
+	assert_int_equal(bus_read(e->d.root->mmio, TABLE + 12, 4), 1);
 	cfg_set(e, at + VIRTIO_PCI_CAP_OFFSET, 4, 0xfffffffc);
 	cfg_set(e, at + VIRTIO_PCI_CAP_LENGTH, 4, 4);
 	cfg(e, at + 16, 4);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vmm/core/eventfd.h"
 
+#include <poll.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -22,4 +23,11 @@ bool eventfd_drain(int fd)
 	uint64_t n;
 
 	return fd >= 0 && read(fd, &n, sizeof(n)) == (ssize_t)sizeof(n);
+}
+
+bool eventfd_is_set(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return fd >= 0 && poll(&p, 1, 0) == 1;
 }

@@ -20,5 +20,7 @@ int eventfd_new(void);
 bool eventfd_signal(int fd);
 /* Takes all that was added. False: there was nothing, or fd is -1. */
 bool eventfd_drain(int fd);
+/* Whether there is something to take, which stays there. */
+bool eventfd_is_set(int fd);
 
 #endif
