@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The table of features: Intel SDM vol. 2A, CPUID; AMD APM vol. 3, appendix E. Names are those of
- * Linux, in the order of leaf, register and bit. Those that only the kernel makes up (kernel
- * mitigations, "rep_good") are not CPUID's and not here.
+ * The table of features: Intel SDM vol. 2A, CPUID; AMD APM vol. 3, appendix E. The names are
+ * Linux's. Flags that Linux invents ("rep_good", mitigations) are not here, because CPUID has no
+ * bit for them.
  *
  * Threads: any.
  */
@@ -16,7 +16,7 @@
 
 #include "vmm/core/addr.h"
 
-/* clang-format off: a row of several is easier to check against the manuals. */
+/* clang-format off: one feature a line is easier to check against the manuals. */
 static const struct cpu_feature table[] = {
 #define F(leaf, sub, reg, bit, name)              \
 	{                                         \
@@ -195,7 +195,8 @@ int cpu_feature_find(const char *name)
 	return -ENOENT;
 }
 
-/* Edits (insert, delete, replace) that make b of a; names longer than the row count as far. */
+/* The number of edits (insert, delete, replace) that turn a into b. If b is too long for the row,
+ * its length is returned, so it never counts as similar. */
 static unsigned distance(const char *a, const char *b)
 {
 	unsigned row[24], i, j, n = (unsigned)strlen(b);

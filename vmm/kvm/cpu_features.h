@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Processor features by the names of /proc/cpuinfo, and where CPUID has them.
+ * Processor features: their names as in /proc/cpuinfo, and the CPUID bit of each.
  *
  * Threads: any; const data only.
  */
@@ -20,11 +20,11 @@ struct cpu_feature {
 	uint8_t sub, reg, bit; /* reg: enum cpuid_reg */
 };
 
-/* Feature number i; NULL behind the last. */
+/* Feature number i; NULL if i is past the last one. */
 const struct cpu_feature *cpu_feature(unsigned i);
-/* Its number, or -ENOENT. '-', '.' and '_' are one: sse4.1 is sse4_1. */
+/* The feature's number, or -ENOENT. '-', '.' and '_' are equal here: sse4.1 finds sse4_1. */
 int cpu_feature_find(const char *name);
-/* Names like that one, at most a handful, "a, b"; "" when none comes near. */
+/* Writes up to six names that are similar to `name` to buf, as "a, b"; "" if no name is similar. */
 void cpu_feature_near(const char *name, char *buf, size_t size);
 
 #endif

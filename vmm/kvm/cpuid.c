@@ -2,14 +2,15 @@
 /*
  * CPUID.
  *
- * The table starts as KVM_GET_SUPPORTED_CPUID, so the guest sees the host's processor less what KVM
- * cannot give. On top come: the topology (Intel SDM vol. 2A, CPUID leaves 1, 4, 0xB, 0x1F; AMD APM
- * vol. 3 appendix E, 8000_0001, 8000_0008, 8000_001D, 8000_001E), which must agree with the APIC
- * ids or schedulers see cores that are not there; the TSC deadline timer, which KVM emulates but
- * never reports; and the hypervisor leaves (Hyper-V TLFS, chapter 2, in front of KVM's own when
- * asked for).
+ * The table starts as the result of KVM_GET_SUPPORTED_CPUID: the guest sees the host's processor
+ * without the features that KVM does not support. We then add:
+ * - the topology (Intel SDM vol. 2A, CPUID leaves 1, 4, 0xB, 0x1F; AMD APM vol. 3 appendix E,
+ *   8000_0001, 8000_0008, 8000_001D, 8000_001E). It must agree with the APIC ids; otherwise
+ *   schedulers see cores that do not exist;
+ * - the TSC deadline timer, which KVM emulates but does not report;
+ * - Hyper-V's leaves (Hyper-V TLFS, chapter 2), if asked for. KVM's own leaves then follow them.
  *
- * The table is made once; per vCPU only the APIC ids are patched.
+ * The table is made once. For each vCPU only the ids of the processor are patched.
  */
 #include "vmm/kvm/cpuid.h"
 
@@ -27,7 +28,7 @@
 #define HV_BASE		  0x40000000u
 #define KVM_BASE_WITH_HV  0x40000100u
 
-/* struct kvm_cpuid2 with room behind it, as the ioctls take it. */
+/* struct kvm_cpuid2 with space for its entries. */
 struct cpuid_list {
 	uint32_t nent, padding;
 	struct kvm_cpuid_entry2 entries[CPUID_MAX_ENTRIES];
@@ -36,12 +37,12 @@ static_assert(offsetof(struct cpuid_list, entries) == sizeof(struct kvm_cpuid2),
 
 struct cpuid_table {
 	const struct kvm *kvm;
-	int rc; /* of asking */
+	int rc; /* the result of cpuid_ask() */
 	struct cpu_topology topo;
 	struct cpuid_list c;
 };
 
-/* Bits that n values take. */
+/* The number of bits that n different values need. */
 static unsigned bits_for(unsigned n)
 {
 	return n <= 1 ? 0 : 32 - (unsigned)__builtin_clz(n - 1);
@@ -119,8 +120,8 @@ static void put_bits(uint32_t *reg, unsigned lo, unsigned n, uint32_t v)
 	*reg = (*reg & ~mask) | (v << lo & mask);
 }
 
-/* Leaf 1: how many APIC ids the package takes (AMD: how many threads it has) in a field that ends
- * at 255, HTT, hypervisor, TSC deadline. */
+/* Leaf 1: HTT, hypervisor, TSC deadline, and the size of the package in an 8-bit field. Intel
+ * counts APIC ids there, AMD counts threads. */
 static void set_leaf1(struct cpuid_table *t, const struct kvm *k, const struct cpu_model *m)
 {
 	struct kvm_cpuid_entry2 *e = find(t, 1, 0);
@@ -136,8 +137,8 @@ static void set_leaf1(struct cpuid_table *t, const struct kvm *k, const struct c
 	put_bits(&e->ecx, 27, 1, 0); /* OSXSAVE: KVM derives it from CR4 */
 }
 
-/* Cache leaves (4 on Intel, 8000001D on AMD): who shares a cache. Levels 1 and 2 belong to a core,
- * the last level to the package. */
+/* The cache leaves (4 on Intel, 8000001D on AMD) say which threads share a cache. In our topology
+ * the caches of level 1 and 2 belong to a core, and the others to the package. */
 static void set_caches(struct cpuid_table *t, uint32_t leaf)
 {
 	unsigned core_ids = 1u << thread_bits(&t->topo), package_ids = 1u << package_bits(&t->topo);
@@ -155,7 +156,8 @@ static void set_caches(struct cpuid_table *t, uint32_t leaf)
 	}
 }
 
-/* Leaf 0xB and its successor 0x1F: threads, cores, end. EDX (the x2APIC id) is patched per vCPU. */
+/* Leaf 0xB and its successor 0x1F have three subleaves: threads, cores, end of the list. EDX (the
+ * x2APIC id) is patched for each vCPU. */
 static void set_levels(struct cpuid_table *t, uint32_t leaf)
 {
 	const struct cpu_topology *p = &t->topo;
@@ -204,7 +206,7 @@ static void set_amd_topology(struct cpuid_table *t)
 		put_bits(&e->ecx, 12, 4, package_bits(&t->topo));
 	}
 	set_caches(t, 0x8000001d);
-	/* The successor of leaf 0xB there; what KVM has in it is the host's. */
+	/* AMD's successor of leaf 0xB. KVM's copy shows the topology of the host. */
 	drop(t, 0x80000026, 0x80000026);
 }
 
@@ -222,7 +224,8 @@ static bool wants_hv(const struct cpu_model *m)
 	       m->hv_vendor_id[0];
 }
 
-/* KVM's own leaves make room: the first hypervisor at 0x40000000 is the one Windows looks at. */
+/* Moves KVM's leaves from 0x40000000 to 0x40000100, because Windows looks for Hyper-V only at
+ * 0x40000000. */
 static void move_kvm_leaves(struct cpuid_table *t)
 {
 	unsigned i;
@@ -251,12 +254,13 @@ static void add_hv_leaves(struct cpuid_table *t, const struct cpu_model *m)
 	memcpy(&e.ecx, vendor + 4, 4);
 	memcpy(&e.edx, vendor + 8, 4);
 	add(t, &e);
-	/* "Hv#1": the interface this document describes. */
+	/* "Hv#1": the interface follows the TLFS. */
 	e = (struct kvm_cpuid_entry2){ .function = HV_BASE + 1, .eax = 0x31237648 };
 	add(t, &e);
 	e = (struct kvm_cpuid_entry2){ .function = HV_BASE + 2, .eax = 0x4563, .ebx = 0xa0000 };
 	add(t, &e);
-	/* TLFS 2.4.4: MSRs for hypercall and VP index always; the others as asked. */
+	/* TLFS 2.4.4: the MSRs for hypercalls and the VP index are always there; the others only if
+	 * asked for. */
 	e = (struct kvm_cpuid_entry2){ .function = HV_BASE + 3, .eax = 1u << 5 | 1u << 6 };
 	e.eax |= (m->hv_time ? 1u << 1 | 1u << 9 : 0) | (m->hv_vapic ? 1u << 4 : 0);
 	add(t, &e);
@@ -279,7 +283,8 @@ static void set_hypervisor(struct cpuid_table *t, const struct cpu_model *m)
 	add_hv_leaves(t, m);
 }
 
-/* KVM_FEATURE leaf, EDX bit 0 (kernel doc virt/kvm/x86/cpuid.rst): spin, do not yield. */
+/* KVM's feature leaf, EDX bit 0 (kernel document virt/kvm/x86/cpuid.rst) tells the guest that its
+ * vCPUs are not preempted, so it may spin instead of yielding. */
 static void set_hints(struct cpuid_table *t, const struct cpu_model *m)
 {
 	struct kvm_cpuid_entry2 *e = find(t, HV_BASE + 1, 0);
@@ -309,7 +314,7 @@ static int set_feature(struct cpuid_table *t, const struct cpu_feature *f, int w
 	return 0;
 }
 
-/* Last, so that what we set ourselves can be asked for and taken away, too. */
+/* Must be the last step: the user may also require or remove features that we set ourselves. */
 static int set_features(struct cpuid_table *t, const struct cpu_model *m, struct error *err)
 {
 	unsigned i;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the guest's CPUID says: what KVM supports, with our topology and hypervisor leaves.
+ * The guest's CPUID: what KVM supports, with our topology and our hypervisor leaves.
  *
- * Threads: main thread, before the vCPUs run; cpuid_apply() any, each for its own vCPU.
+ * Threads: main thread, before the vCPUs run. cpuid_ask() runs on a helper. cpuid_apply() may run
+ * on any thread.
  */
 #ifndef VMM_KVM_CPUID_H
 #define VMM_KVM_CPUID_H
@@ -16,36 +17,36 @@
 struct kvm;
 struct cpuid_table;
 
-/* All at least 1. vCPU i is thread i % threads of core i / threads % cores of socket i / (threads *
- * cores). */
+/* All three are at least 1. vCPU i is thread i % threads of core i / threads % cores of socket
+ * i / (threads * cores). */
 struct cpu_topology {
 	unsigned sockets, cores, threads;
 };
 
 struct cpu_model {
-	bool hide_kvm;	      /* no KVM leaves: drivers that refuse a hypervisor they know */
-	bool hide_hypervisor; /* no hypervisor bit either */
+	bool hide_kvm; /* no KVM leaves: some drivers refuse to run on a hypervisor they know */
+	bool hide_hypervisor; /* no hypervisor leaves at all, and no hypervisor bit in leaf 1 */
 	bool hv_time, hv_relaxed, hv_vapic;
 	bool hv_spinlocks_set;
-	uint32_t hv_spinlocks;	/* retries before the guest tells us; ~0: never */
+	uint32_t hv_spinlocks;	/* retries before the guest notifies the hypervisor; ~0: never */
 	char hv_vendor_id[13];	/* empty: "Microsoft Hv" */
 	unsigned max_phys_bits; /* 0: the host's */
-	bool dedicated; /* its processors are never preempted for long: KVM_HINTS_REALTIME */
-	signed char
-		feature[CPU_FEATURES_MAX]; /* 1: must be there; -1: must not; 0: as KVM has it */
+	bool dedicated;		/* each vCPU has a CPU of its own: set KVM_HINTS_REALTIME */
+	signed char feature[CPU_FEATURES_MAX]; /* 1: required; -1: removed; 0: as KVM reports it */
 };
 
-/* APIC id of vCPU i: each level takes a power of two, as CPUID leaf 0xB wants it. */
+/* APIC id of vCPU i. Each level of the topology takes a whole number of bits, as CPUID leaf 0xB
+ * requires. */
 uint32_t cpu_apic_id(const struct cpu_topology *, unsigned i);
 
-/* An empty one; NULL: no memory. */
+/* An empty table. NULL: out of memory. */
 struct cpuid_table *cpuid_new(const struct kvm *);
-/* A job for a helper, its argument a new table: asks KVM what it supports. That executes CPUID some
- * hundred times, and under another hypervisor each of them traps: longer than making the machine.
- */
+/* Asks KVM what it supports. A job for a helper thread; `table` comes from cpuid_new(). KVM
+ * executes CPUID some hundred times for the answer. Under another hypervisor each CPUID traps, and
+ * this takes longer than making the machine. */
 void cpuid_ask(void *table);
-/* Makes the guest's table of the answer. Fails when there was none, or when KVM cannot give a
- * feature that must be there. */
+/* Makes the guest's table from KVM's answer. Fails if cpuid_ask() failed, or if KVM does not
+ * support a required feature. */
 int cpuid_make(struct cpuid_table *, const struct cpu_topology *, const struct cpu_model *,
 	       struct error *);
 void cpuid_free(struct cpuid_table *);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * KVM: opening it, what it must be able to do, memslots and ioeventfds.
+ * KVM: open it, check its capabilities, manage memslots and ioeventfds.
  *
- * Each ioctl is done once: the start of a machine is measured against a program that only opens
- * KVM, maps memory and enters the guest. The interrupt chips come before any vCPU (KVM gives a vCPU
- * its LAPIC when it is created). The PIT does not reinject lost ticks: reinjection needs an exit
- * for each interrupt acknowledge and so keeps APICv/AVIC off, and no guest of this century needs
- * it. Switching it off waits for an SRCU grace period (1 to 15 ms seen), longer than all the rest
- * of the start: hence kvm_stop_reinjection(), called a moment after the vCPUs have started.
+ * Start-up time matters: it is compared with a program that only opens KVM, maps memory and enters
+ * the guest. So no ioctl is done twice. The interrupt chips are created before any vCPU, because
+ * KVM gives a vCPU its LAPIC when it creates the vCPU.
+ *
+ * The PIT does not reinject lost ticks. Reinjection needs an exit for each interrupt acknowledge
+ * and so keeps APICv/AVIC off, and today's guests do not need it. But switching it off waits for an
+ * SRCU grace period (1 to 15 ms were seen), which is longer than the rest of the start. So
+ * kvm_stop_reinjection() is called shortly after the vCPUs have started.
  */
 #include "vmm/kvm/kvm.h"
 
@@ -153,7 +155,8 @@ void kvm_stop_reinjection(struct kvm *k)
 {
 	struct kvm_reinject_control c = { .pit_reinject = 0 };
 
-	/* Probed for, so it can hardly fail; if it does, the machine is slower, not wrong. */
+	/* The capability was checked, so this should not fail. If it fails, the machine is slower,
+	 * but works. */
 	if (ioctl(k->vm, KVM_REINJECT_CONTROL, &c) < 0)
 		log_warn("KVM_REINJECT_CONTROL: %s", strerror(errno));
 }

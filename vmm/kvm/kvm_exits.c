@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Why unknown registers read as 0 and take any value: drivers of Windows, and of graphics cards,
- * read power and thermal registers that each processor of their maker has, without guarding against
- * a fault; a #GP there is a blue screen. The module parameter kvm.ignore_msrs=1 is the usual
- * remedy, but it is for all guests of a host. A value that a known register does not take stays a
- * #GP.
+ * With unknown_msrs, MSRs that KVM does not know read as 0 and accept any value. The reason:
+ * drivers of Windows and of graphics cards read power and thermal MSRs that all processors of a
+ * vendor have, and do not handle a fault; a #GP there is a blue screen. The usual remedy is the
+ * module parameter kvm.ignore_msrs=1, but it applies to all guests of the host. A wrong value for a
+ * known MSR still raises #GP.
  *
- * Bus locks (atomic accesses across cache lines) slow down every core. The exit itself, some
- * thousand cycles, is the brake; the message says who causes them.
+ * Bus locks (atomic accesses across cache lines) slow down every core. Each one causes an exit of
+ * some thousand cycles, which slows down the guest that does it; the message names the vCPU.
  *
- * Hyper-V's exits come without being asked for: a guest that was given any of its interfaces can
- * make them. Crash registers, too: Windows writes them and then its dump, so the machine goes on
- * and the guest resets itself when it is done.
+ * Exits for Hyper-V need not be enabled: a guest that sees any Hyper-V interface can cause them.
+ * The same holds for Hyper-V's crash MSRs. Windows writes them first and its dump afterwards, so
+ * the machine must go on; the guest resets itself when the dump is written.
  */
 #include "vmm/kvm/kvm_exits.h"
 
@@ -27,9 +27,9 @@
 #define MSR_HV_CRASH_P0	     0x40000100
 #define HV_CRASH_PARAMETERS  5
 #define HV_INVALID_HYPERCALL 2 /* TLFS, HV_STATUS_INVALID_HYPERCALL_CODE */
-#define NOTIFY_WINDOW	     0 /* cycles on top of what the processor itself waits */
+#define NOTIFY_WINDOW	     0 /* cycles, in addition to the processor's internal minimum */
 
-/* struct kvm_msrs with room for its entries. */
+/* struct kvm_msrs with space for its entries. */
 struct msr_list {
 	uint32_t nmsrs, pad;
 	struct kvm_msr_entry entry[HV_CRASH_PARAMETERS];
@@ -41,7 +41,8 @@ static void cap_enable(const struct kvm *k, uint32_t cap, uint64_t arg)
 {
 	struct kvm_enable_cap c = { .cap = cap, .args = { arg } };
 
-	/* A KVM that lacks it goes on as before: that is cheaper than to ask first. */
+	/* The error is ignored: a KVM without this capability works as before. That is cheaper than
+	 * asking first. */
 	(void)ioctl(k->vm, KVM_ENABLE_CAP, &c);
 }
 
@@ -49,7 +50,7 @@ void kvm_exits_ask(struct kvm_exits *x, const struct kvm *k)
 {
 	struct msr_list l = { .nmsrs = 1, .entry[0].index = MSR_MICROCODE };
 
-	/* The descriptor of /dev/kvm itself answers for the host (KVM API, 4.18). */
+	/* On the descriptor of /dev/kvm, KVM_GET_MSRS reads the host's values (KVM API, 4.18). */
 	if (ioctl(k->dev, KVM_GET_MSRS, &l) == 1)
 		x->microcode = l.entry[0].data;
 }
@@ -69,12 +70,12 @@ void kvm_exits_prepare(const struct kvm_exits *x, int vcpu_fd)
 	struct msr_list l = { .nmsrs = 1,
 			      .entry[0] = { .index = MSR_MICROCODE, .data = x->microcode } };
 
-	/* Without it the guest has KVM's own number. */
+	/* If the revision is not known, the guest sees KVM's default. */
 	if (x->microcode)
 		(void)ioctl(vcpu_fd, KVM_SET_MSRS, &l);
 }
 
-/* True the first time. */
+/* True for the first access to this MSR, while the list has space. */
 static bool msr_is_new(struct kvm_exits *x, uint32_t index)
 {
 	uint64_t want = index | KVM_EXITS_MSR_SEEN, there;
@@ -102,7 +103,8 @@ static void answer_msr(struct kvm_exits *x, struct kvm_run *r, unsigned vcpu)
 	r->msr.error = 0;
 }
 
-/* The interrupt controller's registers (SYNIC) are KVM's business and only shown to us. */
+/* KVM handles the registers of SYNIC (the synthetic interrupt controller) itself, and only notifies
+ * us: they need no answer. */
 static void answer_hyperv(struct kvm_run *r)
 {
 	if (r->hyperv.type == KVM_EXIT_HYPERV_HCALL)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The interrupt backend on KVM: lines, routes, irqfds, MSIs; and the reset of the in-kernel chips.
+ * The interrupt backend on KVM: lines, routes, irqfds and MSIs; also the reset of the in-kernel
+ * chips.
  *
- * Threads: called under the irq table's lock, except kvm_reset_chips() (main loop, vCPUs paused).
+ * Threads: all functions are called under the lock of the interrupt table, except kvm_reset_chips()
+ * (main loop, vCPUs paused).
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -30,7 +32,7 @@ static void route_fill(struct kvm_irq_routing_entry *e, const struct irq_backend
 {
 	e->gsi = r->gsi;
 	if (r->is_msi) {
-		/* Without KVM_MSI_VALID_DEVID the devid is not looked at: x86 has no use for it. */
+		/* KVM ignores the devid without KVM_MSI_VALID_DEVID. x86 does not need it. */
 		e->type = KVM_IRQ_ROUTING_MSI;
 		e->u.msi.address_lo = (uint32_t)r->msi.addr;
 		e->u.msi.address_hi = (uint32_t)(r->msi.addr >> 32);
@@ -128,7 +130,7 @@ static int reset_pit(struct kvm *k)
 	unsigned i;
 
 	for (i = 0; i < ARRAY_SIZE(s.channels); i++) {
-		/* As KVM itself resets it: mode 255 = not programmed, count 0 = 65536. */
+		/* KVM's own reset values. Mode 255 means not programmed; count 0 means 65536. */
 		s.channels[i].mode = 0xff;
 		s.channels[i].gate = i != 2;
 	}

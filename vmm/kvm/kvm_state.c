@@ -2,11 +2,11 @@
 /*
  * A vCPU's registers.
  *
- * Power-on values are those of the Intel SDM vol. 3A, table 10-1 ("IA-32 and Intel 64 Processor
- * States Following Power-up, Reset, or INIT"). KVM has no ioctl that resets a vCPU, so after the
- * first time everything a guest can have changed is written back, model-specific registers one at a
- * time: which of them exist depends on the host, and KVM_SET_MSRS stops at the first it does not
- * know. KVM's own paravirtual registers come first: they make the host write into guest memory.
+ * The power-on values are from the Intel SDM vol. 3A, table 10-1 ("IA-32 and Intel 64 Processor
+ * States Following Power-up, Reset, or INIT"). KVM has no ioctl that resets a vCPU. So each reset
+ * after the first writes everything that a guest can have changed. MSRs are written one by one: it
+ * depends on the host which of them exist, and KVM_SET_MSRS stops at the first one it does not
+ * know. KVM's paravirtual MSRs come first, because they make the host write to guest memory.
  */
 #include "vmm/kvm/kvm_state.h"
 
@@ -43,7 +43,7 @@
 #define PAT_RESET	   0x0007040600070406ull
 #define LAPIC_REG_DFR	   0xe0
 #define LAPIC_REG_SVR	   0xf0
-#define LAPIC_REG_ISR	   0x100 /* eight of them, 16 bytes apart; TMR, then IRR */
+#define LAPIC_REG_ISR	   0x100 /* eight registers, 16 bytes apart; then TMR and IRR likewise */
 #define LAPIC_REG_IRR	   0x200
 #define LAPIC_REG_LVT_CMCI 0x2f0
 #define LAPIC_REG_LVT	   0x320 /* timer, thermal, perf, LINT0, LINT1, error: 16 bytes apart */
@@ -154,8 +154,9 @@ static int set_msr(int fd, uint32_t index, uint64_t data)
 	return ioctl(fd, KVM_SET_MSRS, room) == 1 ? 0 : -EINVAL;
 }
 
-/* Firmware sets up the memory types and Intel's fast strings; without one it is our job: Linux
- * takes disabled MTRRs for a broken BIOS. A host that knows neither register does without. */
+/* Intel processors start with fast strings enabled (SDM vol. 4, IA32_MISC_ENABLE). Enabling the
+ * MTRRs is the firmware's task; without firmware we do it, because Linux reports disabled MTRRs as
+ * a BIOS bug. Errors are ignored: the host may not know these MSRs. */
 static void set_firmware_msrs(int fd, const struct vcpu_state_reset *r)
 {
 	if (r->intel)
@@ -224,7 +225,7 @@ static void lapic_put(struct kvm_lapic_state *l, unsigned reg, uint32_t v)
 	memcpy(l->regs + reg, &v, sizeof(v));
 }
 
-/* SDM vol. 3A, 11.4.7.1. The id and version registers stay. */
+/* SDM vol. 3A, 11.4.7.1. The id and version registers keep their values. */
 static int reset_lapic(int fd, bool bsp)
 {
 	struct kvm_lapic_state l;
@@ -239,7 +240,7 @@ static int reset_lapic(int fd, bool bsp)
 	lapic_put(&l, LAPIC_REG_LVT_CMCI, LVT_MASKED);
 	for (i = 0; i < LAPIC_LVTS; i++)
 		lapic_put(&l, LAPIC_REG_LVT + i * 16, LVT_MASKED);
-	if (bsp) /* the PIC's wire, as KVM and BIOSes leave it */
+	if (bsp) /* the PIC is connected to LINT0; KVM and BIOSes set it up like this */
 		lapic_put(&l, LAPIC_REG_LVT + LAPIC_LVT_LINT0 * 16, LVT_EXTINT);
 	return ioctl(fd, KVM_SET_LAPIC, &l) < 0 ? -errno : 0;
 }
@@ -255,7 +256,7 @@ static int reset_rest(int fd, bool bsp)
 	struct kvm_mp_state mp = { .mp_state = bsp ? KVM_MP_STATE_RUNNABLE
 						   : KVM_MP_STATE_UNINITIALIZED };
 
-	ioctl(fd, KVM_SET_XCRS, &xcrs); /* absent without XSAVE */
+	ioctl(fd, KVM_SET_XCRS, &xcrs); /* fails on processors without XSAVE, which have no XCR0 */
 	if (ioctl(fd, KVM_SET_FPU, &fpu) < 0 || ioctl(fd, KVM_SET_DEBUGREGS, &debug) < 0 ||
 	    ioctl(fd, KVM_SET_VCPU_EVENTS, &events) < 0 || ioctl(fd, KVM_SET_MP_STATE, &mp) < 0)
 		return -errno;
@@ -269,7 +270,8 @@ int vcpu_state_reset(int fd, const struct vcpu_state_reset *r)
 
 	if (!r->first) {
 		reset_msrs(fd);
-		/* The LAPIC's registers are accepted only in the mode the base register says. */
+		/* First, because the APIC base register selects the mode (xAPIC or x2APIC) in which
+		 * KVM accepts the LAPIC's registers. */
 		rc = set_sregs(fd, r);
 		if (rc == 0)
 			rc = reset_lapic(fd, bsp);
@@ -304,7 +306,7 @@ static void log_code(int fd, uint64_t linear, const struct guest_mem *mem)
 	log_error("  code at 0x%llx:%s", (unsigned long long)linear, text);
 }
 
-/* The words at the stack pointer that lie in one page with it. */
+/* Logs the words at the stack pointer, up to the end of its page. */
 static void log_stack(int fd, uint64_t linear, const struct guest_mem *mem)
 {
 	struct kvm_translation t = { .linear_address = linear };
@@ -321,8 +323,8 @@ static void log_stack(int fd, uint64_t linear, const struct guest_mem *mem)
 	log_error("  stack:%s", text);
 }
 
-/* What the local APIC has pending (IRR) and in service (ISR), each 32 bits by 16 bytes; and whether
- * the processor halts. */
+/* Logs the interrupts that are in service (ISR) and pending (IRR) in the local APIC, and whether
+ * the processor halts. Each of the two is eight 32-bit registers, 16 bytes apart. */
 static void log_apic(int fd)
 {
 	struct kvm_mp_state mp = { 0 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See kvm_stats.h. A header says where descriptors and data are; a descriptor has a fixed part and
- * a name of the length that the header gives. Everything is checked against what was read before
- * any of it is used: the kernel is not hostile, but its versions differ.
+ * See kvm_stats.h. A header gives the offsets of descriptors and data. A descriptor has a fixed
+ * part and a name, whose length is in the header. All offsets are checked against the size that was
+ * read before fn is called: the kernel is not hostile, but its versions differ.
  */
 #include "vmm/kvm/kvm_stats.h"
 
@@ -17,7 +17,7 @@
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
 
-#define READ_MAX (256 * KiB) /* x86 has 4 KiB of them */
+#define READ_MAX (256 * KiB) /* the statistics of x86 take about 4 KiB */
 
 uint64_t kvm_stat_value(const struct kvm_stat *s, unsigned i)
 {
@@ -35,7 +35,8 @@ int kvm_stats_open(int fd)
 	return stats < 0 ? -errno : stats;
 }
 
-/* Descriptor i of a checked header; false: it does not lead to data and a terminated name. */
+/* Reads descriptor i. False: the descriptor or its data lies outside of the buffer, or its name is
+ * not terminated. */
 static bool descriptor(const char *buf, size_t len, const struct kvm_stats_header *h, unsigned i,
 		       struct kvm_stat *out)
 {

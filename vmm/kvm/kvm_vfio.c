@@ -7,7 +7,7 @@
 
 #include "vmm/kvm/kvm.h"
 
-/* KVM allows one of them in a machine; made with the first file. */
+/* KVM allows one VFIO device in a VM. It is created with the first file. */
 static int make_device(struct kvm *k)
 {
 	struct kvm_create_device d = { .type = KVM_DEV_TYPE_VFIO };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tells KVM which VFIO files the VM's devices are behind, groups or devices (kernel document
- * virt/kvm/devices/vfio): it then knows whether DMA is coherent with the processors' caches. */
+/* Tells KVM which VFIO files the VM's devices use: a file is a group or a device (kernel document
+ * virt/kvm/devices/vfio.rst). KVM needs this to know whether the devices' DMA is coherent with the
+ * caches. */
 #ifndef VMM_KVM_KVM_VFIO_H
 #define VMM_KVM_KVM_VFIO_H
 

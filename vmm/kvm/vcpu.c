@@ -2,18 +2,19 @@
 /*
  * vCPU threads.
  *
- * What the threads should do is one word, `want`. A thread reads it before each KVM_RUN; to change
- * it is to store it, to set immediate_exit in every vCPU's shared page and to send every thread a
- * signal. The thread clears immediate_exit before it reads `want`, so either it sees the new value
- * or KVM sees immediate_exit: no kick is lost (KVM API, 5 "immediate_exit").
+ * The variable `want` tells all threads what to do: run, pause or stop. A thread reads it before
+ * each KVM_RUN. Whoever changes it stores the new value, then sets immediate_exit in the shared
+ * page of every vCPU, then sends every thread a signal. A thread clears immediate_exit before it
+ * reads `want`. So either the thread sees the new value, or KVM sees immediate_exit, and no kick is
+ * lost (KVM API, 5 "immediate_exit").
  *
- * Before it parks, a thread lets KVM finish the access it has just answered by entering once more
- * with immediate_exit set; registers are consistent only then (KVM API, 5 "KVM_EXIT_IO").
+ * Before a thread parks, it enters KVM once more with immediate_exit set, so that KVM finishes the
+ * access that was answered last. Only then are the registers consistent (KVM API, 5 "KVM_EXIT_IO").
  *
- * INIT and SIPI are the in-kernel LAPIC's business: waiting processors sit inside KVM_RUN.
+ * The in-kernel LAPIC handles INIT and SIPI: processors that wait for SIPI do so inside KVM_RUN.
  *
- * Threads: each vCPU's fd and shared page belong to its thread while it runs and to the main loop
- * while it is parked. Device callbacks run here, under their region's lock.
+ * Threads: each vCPU's fd and shared page belong to its thread while the vCPU runs, and to the main
+ * loop while it is parked. Device callbacks run on vCPU threads, under the lock of their region.
  */
 #include "vmm/kvm/vcpu.h"
 
@@ -45,7 +46,8 @@
 #if defined(__SANITIZE_ADDRESS__)
 #define VCPU_STACK (1u << 20)
 #else
-/* Device callbacks nest a few frames deep; a log line takes 1 KiB. Only touched pages count. */
+/* Device callbacks nest only a few frames deep; a log line takes 1 KiB. Memory is used only for
+ * pages that are touched. */
 #define VCPU_STACK (64u << 10)
 #endif
 #define VCPU_KICK_SIGNAL SIGRTMIN
@@ -56,11 +58,11 @@ struct vcpu {
 	struct vcpus *all;
 	unsigned index;
 	int fd;
-	int stats_fd; /* opened early: later it would wait for the vCPU to leave KVM_RUN */
+	int stats_fd; /* opened early, because opening waits while the vCPU is in KVM_RUN */
 	struct kvm_run *run;
-	struct vcpu_stats *stats; /* the thread's, for all to read */
+	struct vcpu_stats *stats; /* the vCPU's thread writes it; any thread may read it */
 	pthread_t thread;
-	struct helper *helper; /* whose thread it is; NULL: its own */
+	struct helper *helper; /* owns the thread; NULL: the vCPU owns it */
 	bool started;
 };
 
@@ -98,7 +100,8 @@ static void vcpu_destroy(struct vcpu *v)
 		munmap(v->stats, sizeof(*v->stats));
 }
 
-/* Most of it is never touched: pages of its own, which calloc() would clear. */
+/* mmap() and not calloc(): most of the table is never used, and calloc() could touch all of it to
+ * clear it. */
 static int create_stats(struct vcpu *v)
 {
 	void *p = mmap(NULL, sizeof(*v->stats), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -162,8 +165,8 @@ struct vcpus *vcpus_new(const struct vcpus_params *p, struct error *err)
 	return vs;
 }
 
-/* Gets every thread out of the guest, to read `want`, which the caller has stored: ordered before
- * immediate_exit (see the top). */
+/* Makes every thread leave the guest and read `want`. The caller has stored `want` before (see the
+ * top for the order). */
 static void kick_all(struct vcpus *vs)
 {
 	unsigned i;
@@ -179,7 +182,7 @@ static void kick_all(struct vcpus *vs)
 	}
 }
 
-/* One step from running to paused, so that a stop that comes meanwhile stays a stop. */
+/* An atomic exchange of RUN for PAUSE, so that it never replaces a STOP. */
 bool vcpus_pause_async(struct vcpus *vs)
 {
 	int run = WANT_RUN;
@@ -245,9 +248,10 @@ static void handle_io(struct vcpu *v)
 	struct bus *pio = v->all->p.pio;
 	uint32_t i;
 
-	/* String instructions arrive `count` at a time, all to be answered before KVM goes on. A
-	 * device that holds this thread meanwhile (hold.h) lets go when a pause is wanted, and does
-	 * not hold it again before the pause: the rest takes no longer than the accesses. */
+	/* A string instruction arrives as `count` accesses, and KVM goes on only when all of them
+	 * are answered. A device may hold this thread meanwhile (hold.h). It lets go when a pause
+	 * is wanted and does not hold the thread again before the pause, so the remaining accesses
+	 * do not delay the pause. */
 	for (i = 0; i < r->io.count; i++, data += r->io.size) {
 		uint64_t val = 0;
 
@@ -278,7 +282,7 @@ static void handle_mmio(struct vcpu *v)
 
 static void vcpu_event(struct vcpu *v, enum vcpu_event event)
 {
-	/* Whatever happens to the machine, its processors do not go on meanwhile. */
+	/* The vCPUs must not go on until the main loop has handled the event. */
 	vcpus_pause_async(v->all);
 	v->all->p.event(v->all->p.opaque, event);
 }
@@ -289,7 +293,7 @@ static void handle_system_event(struct vcpu *v)
 	case KVM_SYSTEM_EVENT_SHUTDOWN:
 		vcpu_event(v, VCPU_POWER_OFF);
 		break;
-	case KVM_SYSTEM_EVENT_CRASH: /* the guest writes its dump now, and resets then */
+	case KVM_SYSTEM_EVENT_CRASH: /* the guest goes on to write its dump, then it resets */
 		kvm_exits_crashed(v->all->p.exits, v->fd, v->index);
 		break;
 	default:
@@ -403,8 +407,8 @@ static bool vcpu_enter(struct vcpu *v)
 	return false;
 }
 
-/* Lets KVM finish the access answered last. Each round can only bring the next piece of the same
- * instruction, so a handful is plenty. */
+/* Lets KVM finish the access that was answered last. Each round can only bring the next part of the
+ * same instruction, so 16 rounds are enough. */
 static void vcpu_settle(struct vcpu *v)
 {
 	unsigned i;
@@ -417,7 +421,7 @@ static void vcpu_settle(struct vcpu *v)
 	}
 }
 
-/* Waits while a pause is wanted; false: stop. */
+/* Waits while a pause is wanted. False: the thread must end. */
 static bool vcpu_park(struct vcpu *v)
 {
 	struct vcpus *vs = v->all;
@@ -435,7 +439,7 @@ static bool vcpu_park(struct vcpu *v)
 	return true;
 }
 
-/* The gate before every entry; see the top for why this order. */
+/* Runs before every entry into the guest; the top of the file explains the order. */
 static bool vcpu_gate(struct vcpu *v)
 {
 	for (;;) {
@@ -447,8 +451,9 @@ static bool vcpu_gate(struct vcpu *v)
 	}
 }
 
-/* On the thread itself, before it touches anything: what it touches first lies in its node. Both
- * have been tried before, so a failure here is an accident. */
+/* Runs on the vCPU's thread before it touches memory: the kernel takes a page from the NUMA node of
+ * the CPU that touches it first. Both calls were tried at the start of the machine, so they should
+ * not fail here. */
 static void vcpu_place(struct vcpu *v)
 {
 	const struct vcpus_params *p = &v->all->p;
@@ -526,7 +531,8 @@ int vcpus_start(struct vcpus *vs, struct error *err)
 	kick_install();
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, VCPU_STACK);
-	/* CPU 0 last: nothing sends an event before all threads can be kicked. */
+	/* CPU 0 is last: the others wait for it, so no event comes before all threads can be
+	 * kicked. */
 	for (i = vs->p.n; i-- > 0 && rc == 0;)
 		rc = vcpu_start(&vs->cpu[i], &attr, err);
 	pthread_attr_destroy(&attr);

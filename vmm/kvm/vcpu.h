@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Virtual CPUs: one named thread each, started, paused, reset and joined together.
+ * Virtual CPUs. Each one has a named thread. All of them are started, paused, reset and joined
+ * together.
  *
- * Threads: vcpus_new() any one; everything else here is the main loop's, but for
- * vcpus_pause_async(), which any thread and any device callback may use.
+ * Threads: vcpus_new() may run on any thread. vcpus_pause_async() may be called from any thread and
+ * from any device callback. All other functions belong to the main loop.
  */
 #ifndef VMM_KVM_VCPU_H
 #define VMM_KVM_VCPU_H
@@ -38,11 +39,11 @@ struct vcpu_entry {
 	uint16_t gdt_limit;
 };
 
-/* For statistics: what KVM_RUN came back for, and where its accesses went. */
+/* Statistics: why KVM_RUN returned, and which registers the guest accessed. */
 #define VCPU_EXITS 48
 struct vcpu_stats {
 	uint64_t exits[VCPU_EXITS]; /* by KVM's exit reason */
-	uint64_t ticks[VCPU_EXITS]; /* spent outside of KVM_RUN because of it; 0 when not timed */
+	uint64_t ticks[VCPU_EXITS]; /* stats_ticks() spent outside of KVM_RUN; 0 if not timed */
 	struct trap_table traps;
 };
 
@@ -51,41 +52,44 @@ struct vcpus_params {
 	struct bus *pio, *mmio;
 	struct guest_mem *mem;
 	struct cpuid_table *cpuid;
-	struct kvm_exits *exits; /* the caller keeps it */
+	struct kvm_exits *exits; /* the caller owns it; it outlives the vCPUs */
 	const struct cpu_topology *topo;
 	unsigned n;
-	const unsigned *pin; /* the host's CPU for each; NULL: any. The caller keeps it. */
+	const unsigned *pin; /* the host CPU of each vCPU; NULL: any CPU. The caller owns it. */
 	int rt;		     /* SCHED_FIFO priority; 0: none */
-	/* Becomes the thread of vCPU 0, until vcpus_free(); NULL: it gets one of its own. */
+	/* Its thread becomes the thread of vCPU 0, until vcpus_free(). NULL: vCPU 0 gets a new
+	 * one. */
 	struct helper *helper;
-	bool timed; /* take the time of exits */
+	bool timed; /* measure how long each exit takes */
 	/* Called on the vCPU's thread; must not wait for vCPUs. */
 	void (*event)(void *opaque, enum vcpu_event);
 	void *opaque;
 };
 
-/* Creates the vCPUs and gives them CPUID; no thread yet. params is copied, cpuid not kept. */
+/* Creates the vCPUs and gives them CPUID; it starts no thread. It copies the params, and does not
+ * use params->cpuid after it has returned. */
 struct vcpus *vcpus_new(const struct vcpus_params *, struct error *);
 /* Stops and joins the threads, if any. */
 void vcpus_free(struct vcpus *);
 
-/* Sets every vCPU's registers: power-on state, CPU 0 as `entry` says. `first`: they are fresh from
- * KVM, so only what differs from its defaults is written. vCPUs paused or not yet started. */
+/* Sets the registers of all vCPUs to their power-on state, and those of CPU 0 to `entry`. `first`:
+ * the vCPUs are new, so only values that differ from KVM's defaults are written. The vCPUs must be
+ * paused or not yet started. */
 int vcpus_reset(struct vcpus *, const struct vcpu_entry *, bool first);
 
 int vcpus_start(struct vcpus *, struct error *);
-/* Both return whether they ran until now. vcpus_pause() returns when none is in the guest or in a
- * device callback. */
+/* Both return true if the vCPUs were running. vcpus_pause() waits until no vCPU is in the guest or
+ * in a device callback. */
 bool vcpus_pause_async(struct vcpus *);
 bool vcpus_pause(struct vcpus *);
 void vcpus_resume(struct vcpus *);
-/* Where each of them is, at error level. Paused. */
+/* Logs the registers of each vCPU at error level. The vCPUs must be paused. */
 void vcpus_log(struct vcpus *);
 
 unsigned vcpus_count(const struct vcpus *);
-/* To be looked at by count_read() and trap_slots(). */
+/* The counters change while they are read: use count_read() and trap_slots(). */
 const struct vcpu_stats *vcpu_stats(const struct vcpus *, unsigned i);
-/* For kvm_stats_read(); -1: this kernel has none. */
+/* For kvm_stats_read(); -1: the kernel has no statistics. */
 int vcpu_stats_fd(const struct vcpus *, unsigned i);
 const char *vcpu_exit_name(unsigned reason); /* "io", "mmio"; never NULL */
 
