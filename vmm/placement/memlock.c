@@ -12,8 +12,8 @@ static int caps_line(void *caps, const char *line)
 	return sscanf(line, "CapEff: %llx", (unsigned long long *)caps) == 1;
 }
 
-/* CAP_IPC_LOCK frees us from RLIMIT_MEMLOCK. In a user namespace the bit says nothing; then the
- * locking itself fails, with the same sentence. */
+/* A process with CAP_IPC_LOCK is exempt from RLIMIT_MEMLOCK. In a user namespace the kernel ignores
+ * the capability. Then locking fails later, and memlock_explain() gives the same message. */
 static bool may_lock_all(void)
 {
 	unsigned long long caps = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * NUMA facts are looked for when somebody asks: a machine without nodes in its options pays
- * nothing. libnuma looks for them in a constructor, which costs every process that links it 0.25
- * ms, a tenth of a start. The Makefile takes the constructor out of the archive that it links, and
- * numa_start() calls it here. Huge pages and the file cache of a node are not libnuma's matter and
- * are read from sysfs.
+ * The NUMA nodes are read only when they are needed, so a machine without nodes in its options pays
+ * nothing. libnuma reads them in a constructor, which costs each process that links it 0.25 ms, a
+ * tenth of a start. So the Makefile removes the constructor's entry from the archive that it links,
+ * and numa_start() calls the function. libnuma does not tell the huge pages and the file cache of a
+ * node; these are read from sysfs.
  */
 #include "vmm/placement/numa.h"
 
@@ -24,7 +24,7 @@
 /* libnuma's constructor. A shared libnuma does not export it and has called it already. */
 extern void numa_init(void) __attribute__((weak));
 
-/* Before any of libnuma's functions but mbind(). False: the kernel has no NUMA. */
+/* Must be called before any function of libnuma except mbind(). False: the kernel has no NUMA. */
 static bool numa_start(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -55,7 +55,7 @@ struct node_masks node_masks(void)
 		if (!numa_bitmask_isbitset(numa_nodes_ptr, i))
 			continue;
 		m.online |= 1ull << i;
-		/* A cpuset may keep us off some. */
+		/* A cpuset may exclude us from some nodes. */
 		if (numa_bitmask_isbitset(allowed, i) && numa_node_size64((int)i, NULL) > 0)
 			m.memory |= 1ull << i;
 	}
@@ -97,8 +97,8 @@ struct node_huge node_huge(const char *root, int node, uint64_t page)
 	huge_dir(dir, sizeof(dir), node, page);
 	h.total = huge_number(root, dir, "nr_hugepages");
 	h.free = huge_number(root, dir, "free_hugepages");
-	/* Promised to mappings that have not touched them yet; the kernel does not say which
-	 * node's they will be. */
+	/* These pages are reserved by mappings that have not touched them yet. The kernel does not
+	 * say from which node they will come, so they are only subtracted for the whole host. */
 	promised = node < 0 ? huge_number(root, dir, "resv_hugepages") : 0;
 	h.free = h.free > promised ? h.free - promised : 0;
 	return h;
@@ -109,7 +109,7 @@ struct meminfo {
 	uint64_t sum;		  /* bytes */
 };
 
-/* "MemFree: 12 kB", or in a node's file "Node 0 MemFree: 12 kB". */
+/* A line is "MemFree: 12 kB", or in the file of a node "Node 0 MemFree: 12 kB". */
 static int meminfo_line(void *arg, const char *line)
 {
 	struct meminfo *m = arg;
@@ -148,7 +148,7 @@ uint8_t node_distance(unsigned from, unsigned to)
 	return from == to ? 10 : 20;
 }
 
-/* The node's CPUs that are in `allowed`; false when there are none. */
+/* The node's CPUs that are in `allowed`. False: there is no such CPU. */
 static bool node_cpus(int node, const cpu_set_t *allowed, cpu_set_t *set)
 {
 	struct bitmask *all = numa_start() ? numa_allocate_cpumask() : NULL;
@@ -162,7 +162,7 @@ static bool node_cpus(int node, const cpu_set_t *allowed, cpu_set_t *set)
 	return CPU_COUNT(set) > 0;
 }
 
-/* Of each core's threads the first one stays. */
+/* Keeps the first thread of each core and removes the others. */
 static void one_a_core(const char *root, cpu_set_t *set)
 {
 	char list[4096];
@@ -199,6 +199,6 @@ int node_bind(void *at, uint64_t size, unsigned node, bool preferred)
 	unsigned long mask = 1ul << node;
 	int mode = preferred ? MPOL_PREFERRED : MPOL_BIND;
 
-	/* The kernel looks at one bit less than it is told of. */
+	/* The kernel uses one bit less than this argument says. */
 	return mbind(at, size, mode, &mask, NUMA_MAX_NODES + 1ul, 0) < 0 ? -errno : 0;
 }

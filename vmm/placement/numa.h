@@ -20,30 +20,31 @@
 int node_list_parse(const char *, uint64_t *mask);
 
 struct node_masks {
-	uint64_t online, memory; /* the nodes there are, those with memory for us */
+	uint64_t online, memory; /* all nodes; those with memory that we may use */
 };
-/* A host without nodes (a kernel without NUMA) has none. */
+/* Both masks are 0 if the kernel has no NUMA. */
 struct node_masks node_masks(void);
 
-/* Huge pages of `page` bytes (2 MiB, 1 GiB): pages reserved in all, and those nobody has. */
+/* Huge pages of `page` bytes (2 MiB, 1 GiB): the size of the pool, and the pages that are neither
+ * used nor reserved by a mapping. */
 struct node_huge {
 	uint64_t total, free;
 };
 struct node_huge node_huge(const char *root, int node, uint64_t page);
-/* The file that a number of huge pages is written to. */
+/* The sysfs file that sets the number of huge pages. */
 void node_huge_file(char *buf, unsigned len, int node, uint64_t page);
 /* Bytes that the node can give to a process in small pages without swapping: free memory and file
  * cache. 0: the node has no memory, or is not known. */
 uint64_t node_available(const char *root, int node);
-/* Distance as ACPI counts it: 10 is the node itself; 20 where the host does not say. */
+/* The distance in the units of ACPI's SLIT: 10 is the node itself; 20 if the host does not say. */
 uint8_t node_distance(unsigned from, unsigned to);
 
-/* One CPU of each core of the node that this process may run on. The whole host's where the node
- * has none (a node of memory only). Returns how many. */
+/* One CPU of each core of the node that this process may run on. If the node has no such CPU (a
+ * node with memory only), one CPU of each core of the host. Returns the number of CPUs. */
 unsigned node_cores(const char *root, int node, cpu_set_t *);
 
-/* Pages of [at, at + size) that come from now on are the node's: all of them, or with `preferred`
- * as many as it has. 0 or -errno. */
+/* Pages of [at, at + size) that are allocated from now on come from the node. With `preferred`,
+ * other nodes are used when it is full. 0 or -errno. */
 int node_bind(void *at, uint64_t size, unsigned node, bool preferred);
 
 #endif

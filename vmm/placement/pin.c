@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CPU lists, the host's processors, and the choice among them. The kernel's side of it is
+ * CPU lists, the host's processors, and the choice among them. See the kernel's
  * Documentation/admin-guide/cputopology.rst and sched_setaffinity(2).
  *
  * Threads: any; no state.
@@ -20,7 +20,7 @@
 #include "vmm/core/text.h"
 
 #define SYS_CPU	  "/sys/devices/system/cpu"
-#define LIST_SIZE 4096 /* sysfs gives a page at most */
+#define LIST_SIZE 4096 /* a file of sysfs has at most one page */
 
 /* ---- lists ---- */
 
@@ -55,7 +55,7 @@ void pin_list_print(const struct pin_mask *m, char *buf, size_t size)
 
 /* ---- the host ---- */
 
-/* A list that sysfs has under this name; an absent or empty file is an empty mask. */
+/* Reads a CPU list from sysfs. An absent or empty file gives an empty mask. */
 static void read_mask(struct pin_mask *m, const char *root, const char *fmt, unsigned i)
 {
 	char name[128], buf[LIST_SIZE];
@@ -97,7 +97,8 @@ int pin_allowed(struct pin_host *h, struct error *err)
 		if (pin_has(&h->online, i) && !pin_has(&h->isolated, i) &&
 		    !pin_has(&h->affinity, i))
 			return 0;
-	/* What the cgroup's cpuset keeps away falls out here; all of it: the call fails. */
+	/* The kernel removes the CPUs that the cgroup's cpuset forbids. If it forbids all of them,
+	 * the call fails. */
 	if (sched_setaffinity(0, sizeof(h->isolated), h->isolated.s) == 0 &&
 	    sched_getaffinity(0, sizeof(here), here.s) == 0)
 		CPU_OR_S(sizeof(here), h->allowed.s, h->affinity.s, here.s);
@@ -140,13 +141,13 @@ int pin_check(const struct pin_host *h, const unsigned *cpu, unsigned n, struct 
 
 struct candidate {
 	unsigned rank, core; /* core: its lowest CPU */
-	unsigned nth;	     /* thread of the core */
+	unsigned nth;	     /* how many usable threads of its core have a lower number */
 	unsigned cpu;
 	bool taken;
 };
 
-/* What the sort goes by: rank, then every core's first thread where threads are not kept together,
- * then the number. */
+/* The sort order: by rank, then by number. If threads are not kept together (threads is 1), the
+ * first threads of all cores of a rank come before the second ones. */
 static uint64_t key(const struct candidate *c, unsigned threads)
 {
 	return (uint64_t)c->rank << 48 | (uint64_t)(threads > 1 ? 0 : c->nth) << 32 |
@@ -170,7 +171,8 @@ static bool in_node(const struct pin_host *h, unsigned cpu)
 	return pin_count(&h->node) == 0 || pin_has(&h->node, cpu);
 }
 
-/* The core's lowest CPU of all that it has, and which usable thread of it this is. */
+/* Sets c->core to the lowest CPU of the core, usable or not, and c->nth to the number of usable
+ * threads of the core that come before this one. */
 static void find_core(const char *root, const struct pin_host *h, struct candidate *c)
 {
 	struct pin_mask siblings;
@@ -205,7 +207,7 @@ static unsigned collect(const char *root, const struct pin_host *h, struct candi
 	return n;
 }
 
-/* Takes `together` neighbours of one core at a time, up to n in all. */
+/* Takes groups of `together` threads of one core, until there are n CPUs. */
 static unsigned take(struct candidate *c, unsigned n_c, unsigned together, unsigned *cpu,
 		     unsigned got, unsigned n)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which of the host's CPUs the processors of the guest run on, one each.
+ * Pins each vCPU to a CPU of the host.
  *
  * The facts come from sysfs; `root` is the prefix of /sys: "" on a real host, a recorded tree in
  * tests. Only pin_allowed() and pin_self() change anything. Threads: any; no state.
@@ -13,7 +13,7 @@
 
 #include "vmm/core/error.h"
 
-#define PIN_CPUS 8192u /* the most that Linux knows */
+#define PIN_CPUS 8192u /* the maximum of Linux on x86 (NR_CPUS) */
 
 struct pin_mask {
 	cpu_set_t s[PIN_CPUS / CPU_SETSIZE];
@@ -21,10 +21,10 @@ struct pin_mask {
 
 struct pin_host {
 	struct pin_mask present, online;
-	struct pin_mask isolated; /* isolcpus=: the scheduler leaves them alone */
-	struct pin_mask node;	  /* empty: any will do */
+	struct pin_mask isolated; /* isolcpus=: the scheduler places no task there by itself */
+	struct pin_mask node;	  /* the node's CPUs; empty: no node was given */
 	struct pin_mask affinity; /* of this process when it started */
-	struct pin_mask allowed;  /* may be pinned to */
+	struct pin_mask allowed;  /* vCPUs may be pinned to these */
 };
 
 static inline bool pin_has(const struct pin_mask *m, unsigned cpu)
@@ -55,13 +55,14 @@ int pin_read(const char *root, int node, struct pin_host *, struct error *);
  * affinity for this process. */
 int pin_allowed(struct pin_host *, struct error *);
 
-/* Checks that each of the n CPUs exists, is online and is allowed. If not, *error says what to do. */
+/* Checks that each of the n CPUs exists, is online and is allowed. If not, *error says what to
+ * do. */
 int pin_check(const struct pin_host *, const unsigned *cpu, unsigned n, struct error *);
 
 /* What pin_choose() could not do. */
 enum pin_shortfall {
 	PIN_OTHER_NODE = 1, /* the node has too few CPUs */
-	PIN_SPLIT_CORES = 2 /* threads of one guest core run on several of the host's */
+	PIN_SPLIT_CORES = 2 /* threads of one guest core run on several host cores */
 };
 
 /* Chooses n CPUs: first isolated CPUs of the node, then its other CPUs, then those of other nodes.
@@ -71,8 +72,8 @@ enum pin_shortfall {
 int pin_choose(const char *root, const struct pin_host *, unsigned n, unsigned threads,
 	       unsigned *cpu, struct error *);
 
-/* Moves the calling thread, and all threads that it will start, to the CPUs that it has without
- * these n. -ENOSPC: none would be left; nothing changes then. */
+/* Takes these n CPUs from the calling thread and from all threads that it will start. -ENOSPC: no
+ * CPU would be left, and nothing has changed. */
 int pin_self(const struct pin_host *, const unsigned *cpu, unsigned n);
 
 #endif

@@ -2,15 +2,16 @@
 /*
  * Prefaulting.
  *
- * The work is pieces of 16 MiB (or one page), handed out by a counter a part, so that workers that
- * are held up do less and a stop takes effect soon. The kernel holds the address space's lock for
- * reading over a piece: the smaller it is, the shorter the main thread's own mmap() waits. Threads
- * are made under a gate and let go together: making one takes that lock for writing. They may move
- * among the node's cores: each tied to one was a fifth slower on a host that had other work.
+ * The memory is touched in pieces of 16 MiB, or of one page if a page is larger. An atomic counter
+ * in each part hands the pieces out, so a slow worker takes fewer pieces, and a stop takes effect
+ * soon. The kernel holds mmap_lock for reading during a piece; small pieces keep the main thread's
+ * own mmap() calls short. Creating a thread takes mmap_lock for writing, so the workers wait at a
+ * gate until all of them exist. A worker may run on any core of its node: workers that were tied to
+ * one core each took a fifth longer on a busy host.
  *
- * A page that cannot be had is an error of madvise(), never a SIGBUS. Kernels without
- * MADV_POPULATE_WRITE read a byte of /dev/zero into each page instead: the copy fails with EFAULT
- * where a store would get the signal.
+ * If there is no page left, madvise() returns an error; there is no SIGBUS. On kernels without
+ * MADV_POPULATE_WRITE we read a byte of /dev/zero into each page instead: read fails with EFAULT
+ * where a store would raise SIGBUS.
  */
 #include "vmm/placement/prefault.h"
 
@@ -40,7 +41,7 @@
 
 struct part {
 	char *at;
-	uint64_t size, piece, next; /* next: where the first free piece begins; atomic */
+	uint64_t size, piece, next; /* next: offset of the next piece to hand out; atomic */
 	int node;
 };
 
@@ -52,7 +53,7 @@ struct worker {
 
 struct prefault {
 	const struct ram_plan *plan;
-	uint64_t page; /* of the kernel, when it brings them one by one */
+	uint64_t page; /* bytes; touch_pages() touches one byte in each */
 	int done_fd, zero_fd;
 	pthread_mutex_t gate;
 	bool touch;	     /* atomic */
@@ -60,8 +61,8 @@ struct prefault {
 	uint64_t done;	     /* bytes; atomic */
 	uint64_t begin, end; /* ns; end atomic */
 	unsigned running;    /* atomic */
-	struct part *failed; /* the first one to fail; atomic */
-	int rc;		     /* of it */
+	struct part *failed; /* the first part that failed; atomic */
+	int rc;		     /* its error; valid after the join */
 	struct part part[NUMA_MAX_NODES];
 	unsigned n_parts, n_workers, n_joined;
 	struct worker *worker;
@@ -114,7 +115,7 @@ static void fail(struct prefault *p, struct part *part, int rc)
 
 	if (__atomic_compare_exchange_n(&p->failed, &none, part, false, __ATOMIC_RELAXED,
 					__ATOMIC_RELAXED))
-		p->rc = rc; /* read after the join */
+		p->rc = rc;
 	__atomic_store_n(&p->stop, true, __ATOMIC_RELAXED);
 }
 
@@ -146,7 +147,7 @@ static void *worker(void *arg)
 	pthread_mutex_lock(&p->gate);
 	pthread_mutex_unlock(&p->gate);
 	work(p, w->part);
-	/* The join is what the results wait for. */
+	/* Relaxed order is enough: the results are read only after the join. */
 	if (__atomic_sub_fetch(&p->running, 1, __ATOMIC_RELAXED) == 0) {
 		__atomic_store_n(&p->end, now_ns(), __ATOMIC_RELAXED);
 		eventfd_signal(p->done_fd);
@@ -173,7 +174,8 @@ static int start_worker(struct prefault *p, struct part *part, const cpu_set_t *
 	return -rc;
 }
 
-/* One a core, and no more than there are pieces. With fewer threads than wished for it goes on. */
+/* Starts one worker for each core, but not more than there are pieces. If a thread cannot be
+ * created, the others do its work. */
 static int start_part(struct prefault *p, struct part *part)
 {
 	uint64_t want = (part->size + part->piece - 1) / part->piece, n;
@@ -269,7 +271,7 @@ static void join(struct prefault *p)
 		pthread_join(p->worker[p->n_joined++].thread, NULL);
 }
 
-/* What the node has, to say so. */
+/* How much memory the node has left, for the error message. */
 static unsigned long long room_mib(const struct prefault *p, int node)
 {
 	return (p->plan->hugetlb ? node_huge("", node, p->plan->page).free * p->plan->page

@@ -15,7 +15,7 @@
 struct prefault;
 
 /* Returns NULL with *err set on failure. The memory must stay mapped until prefault_free(). touch:
- * do not use MADV_POPULATE_WRITE, as on kernels before 5.14. */
+ * do not use MADV_POPULATE_WRITE (kernels before 5.14 do not have it). */
 struct prefault *prefault_start(const struct ram_plan *, void *ram, bool touch, struct error *);
 /* This descriptor becomes readable when the workers have finished, with or without success. */
 int prefault_fd(const struct prefault *);

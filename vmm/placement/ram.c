@@ -2,10 +2,10 @@
 /*
  * Guest RAM.
  *
- * hugetlb pages come from a memfd, so no mount is needed, or from a file without a name on a
- * hugetlbfs. Either is mapped with its pages reserved: what the host does not have is an error of
- * mmap() here and no SIGBUS later. That reservation counts the host's pages; on a node they are
- * counted before.
+ * hugetlb pages come from a memfd, so no mount is needed, or from an unnamed file on a hugetlbfs.
+ * mmap() reserves the pages: if the host has too few, mmap() fails here, and there is no SIGBUS
+ * later. The reservation counts the pages of the whole host. Whether a node has enough is checked
+ * in ram_decide().
  */
 #include "vmm/placement/ram.h"
 
@@ -89,7 +89,7 @@ static struct node_huge huge_of(const struct ram_host *h, int node, uint64_t pag
 	return page == GiB ? node_of(h, node)->huge_1g : none;
 }
 
-/* Even shares of whole pages; what does not divide goes to the last. */
+/* Gives each node an equal share, in multiples of `page`. The last node gets the rest. */
 static void lay_out(const struct ram_want *w, uint64_t page, struct ram_plan *p)
 {
 	unsigned i, n = (unsigned)__builtin_popcountll(w->nodes), node = 0;
@@ -108,7 +108,7 @@ static void lay_out(const struct ram_want *w, uint64_t page, struct ram_plan *p)
 	}
 }
 
-/* "; " and the commands that get this page size for the parts that lack it. */
+/* Writes the commands that make more pages of this size, for the parts that have too few. */
 static void more_pages(const struct ram_plan *p, const struct ram_host *h, uint64_t page, char *buf,
 		       size_t len)
 {
@@ -134,7 +134,7 @@ static const char *size_name(uint64_t page)
 	return page == GiB ? "1 GiB" : page == HUGE ? "2 MiB" : page == MiB ? "1 MiB" : "4 KiB";
 }
 
-/* The first part for which there are too few huge pages; NULL: it fits. */
+/* The first part that has too few huge pages; NULL: all parts fit. */
 static const struct ram_part *lacks_pages(const struct ram_plan *p, const struct ram_host *h)
 {
 	unsigned i;
@@ -180,7 +180,7 @@ static int check_shape(const struct ram_want *w, uint64_t page, struct error *er
 		IN_MIB(w->size), size_name(page), n ? n : 1, n > 1 ? "s" : "", IN_MIB(page));
 }
 
-/* hugetlb of one size, for auto or because it was asked for. */
+/* Tries a plan with hugetlb pages of one size, which RAM_AUTO or the user chose. */
 static int try_huge(const struct ram_want *w, const struct ram_host *h, uint64_t page,
 		    struct ram_plan *p, struct error *err)
 {
@@ -191,12 +191,13 @@ static int try_huge(const struct ram_want *w, const struct ram_host *h, uint64_t
 		return rc;
 	lay_out(w, page, p);
 	p->hugetlb = true;
-	/* A mount may have pages of its own, which only mmap() knows. */
+	/* A mount may have a reservation of its own (min_size=), which only mmap() sees. */
 	lack = w->pages == RAM_PATH && !w->nodes ? NULL : lacks_pages(p, h);
 	return lack ? too_few_pages(p, h, lack, err) : 0;
 }
 
-/* Binding to a full node brings the OOM killer, not an error: so what is prefaulted is counted. */
+/* If a node is full, binding succeeds and the OOM killer comes later. So memory that is prefaulted
+ * must be available now. */
 static int check_room(const struct ram_want *w, const struct ram_host *h, struct ram_plan *p,
 		      struct error *err)
 {
@@ -289,7 +290,7 @@ int ram_decide(const struct ram_want *asked, const struct ram_host *h, struct ra
 	struct ram_want w = *asked;
 	int rc;
 
-	/* A device may be near processors only, or near memory that we may not have. */
+	/* The node of a device may have no memory, or memory that a cpuset forbids us. */
 	if (w.nodes_auto)
 		w.nodes &= h->nodes.memory;
 	*p = (struct ram_plan){ .size = w.size,
@@ -330,7 +331,7 @@ static int open_path(const char *dir, struct error *err)
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
 	char name[256];
 
-	/* Older kernels' hugetlbfs has no O_TMPFILE. */
+	/* The hugetlbfs of older kernels does not support O_TMPFILE. */
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
 		snprintf(name, sizeof(name), "%s/minivmm.XXXXXX", dir);
 		fd = mkostemp(name, O_CLOEXEC);
@@ -376,7 +377,7 @@ static int map_hugetlb(const struct ram_plan *p, void **ram, struct error *err)
 
 static int map_small(const struct ram_plan *p, void **ram, struct error *err)
 {
-	/* Asked for with an eye to all of it being used, or as before: a promise. */
+	/* Without prefault, do not reserve swap: the guest may never use all of its memory. */
 	int reserve = p->prefault ? 0 : MAP_NORESERVE;
 	uint64_t slack, skip = p->prefault ? 0 : HUGE;
 	char *at;
@@ -386,15 +387,16 @@ static int map_small(const struct ram_plan *p, void **ram, struct error *err)
 	if (at == MAP_FAILED)
 		return error_set(err, -errno, "--memory %llu MiB: %s", IN_MIB(p->size),
 				 strerror(errno));
-	/* Aligned to huge pages. */
+	/* Align to a huge page: unmap what is too much at both ends. */
 	slack = -(uintptr_t)at & (HUGE - 1);
 	if (slack)
 		munmap(at, slack);
 	if (slack < HUGE)
 		munmap(at + slack + p->size, HUGE - slack);
 	*ram = at += slack;
-	/* Not the first and the last huge page: a start touches a few bytes there, and clearing
-	 * 4 MiB for them was half of the time to the first instruction (21 against 10 ms). */
+	/* The first and the last huge page stay small pages: a start touches only a few bytes
+	 * there. Clearing 4 MiB for them took half of the time to the first instruction (21
+	 * instead of 10 ms). */
 	if (p->thp)
 		madvise(at + skip, p->size - 2 * skip, MADV_HUGEPAGE);
 	else
@@ -425,7 +427,7 @@ int ram_map(const struct ram_plan *p, void **ram, struct error *err)
 {
 	int rc = p->hugetlb ? map_hugetlb(p, ram, err) : map_small(p, ram, err);
 
-	/* The guest's passwords and keys are not for whoever collects core dumps. */
+	/* A core dump must not contain the guest's passwords and keys. */
 	if (rc == 0 && !p->dump && madvise(*ram, p->size, MADV_DONTDUMP) < 0)
 		rc = error_set(err, -errno, "--memory: MADV_DONTDUMP: %s", strerror(errno));
 	if (rc == 0)

@@ -17,12 +17,12 @@
 #include "vmm/placement/numa.h"
 
 enum ram_pages {
-	RAM_PLAIN, /* the kernel's choice, huge where it has them; nothing was asked for */
+	RAM_PLAIN, /* the default: transparent huge pages where the kernel has them, else 4 KiB */
 	RAM_AUTO,  /* the largest that is free: 1 GiB, 2 MiB, transparent huge pages, 4 KiB */
 	RAM_4K,	   /* 4 KiB, no transparent huge pages */
 	RAM_2M,
 	RAM_1G,
-	RAM_PATH, /* of a mounted hugetlbfs */
+	RAM_PATH, /* pages of a mounted hugetlbfs */
 };
 
 struct ram_want {
@@ -31,8 +31,8 @@ struct ram_want {
 	const char *path;
 	uint64_t path_page; /* RAM_PATH: its page size, from ram_path_page() */
 	uint64_t nodes;	    /* mask; 0: no node in particular */
-	bool nodes_auto;    /* the nodes are our choice: with too little there, others help out */
-	bool prefault;	    /* all of it now: it must fit */
+	bool nodes_auto;    /* we chose the nodes: other nodes may be used if these are too small */
+	bool prefault;	    /* all memory is touched at the start, so it must be free now */
 };
 
 struct ram_node {
@@ -48,15 +48,15 @@ struct ram_host {
 
 struct ram_part {
 	uint64_t offset, size; /* of RAM, bytes */
-	int node;	       /* NUMA_ANY: none in particular */
-	bool preferred;	       /* others may help out */
+	int node;	       /* NUMA_ANY: no node in particular */
+	bool preferred;	       /* other nodes are used when this one is full */
 };
 struct ram_plan {
 	uint64_t size;
-	uint64_t page; /* what a page fault brings, and what parts are multiples of */
+	uint64_t page; /* the page size in bytes; with thp, that of the transparent huge pages */
 	bool hugetlb, thp, prefault;
-	bool dump;   /* may be in a core dump of ours */
-	bool chosen; /* the page size is our choice */
+	bool dump;   /* guest memory may be in a core dump of minivmm */
+	bool chosen; /* we chose the page size (RAM_AUTO) */
 	const char *path;
 	struct ram_part part[NUMA_MAX_NODES];
 	unsigned n;
@@ -66,8 +66,9 @@ struct ram_plan {
 int ram_path_page(const char *path, uint64_t *page, struct error *);
 /* Reads what the nodes in `want` have. */
 void ram_look(const char *root, const struct ram_want *, struct ram_host *);
-/* -ENODEV: no such node, or no memory there; -ENOMEM: too few pages, with the command for more;
- * -EINVAL: the size cannot be made of such pages on so many nodes. */
+/* -ENODEV: the node does not exist or has no memory. -ENOMEM: there are too few pages; *error names
+ * the command that makes more. -EINVAL: the size is not a multiple of the page size, or has fewer
+ * pages than nodes. */
 int ram_decide(const struct ram_want *, const struct ram_host *, struct ram_plan *, struct error *);
 /* Describes the plan, and the command that makes larger pages available, in one line. */
 void ram_describe(const struct ram_plan *, const struct ram_host *, char *buf, size_t len);
