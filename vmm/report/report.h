@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Statistics as people get them: text, and a page of HTML, made of the JSON that a machine's
- * snapshot is (its schema is in the man page), at once or later from a file.
+ * Prints statistics for people: as text and as an HTML page. The input is the JSON of a machine's
+ * snapshot (its schema is in the man page), from the running machine or from a file.
  *
- * Threads: any, with a file of their own. The printers take any JSON, also a file's that somebody
- * else wrote.
+ * Threads: any; each call needs its own FILE. The JSON is not trusted: a file may come from anyone.
  */
 #ifndef VMM_REPORT_REPORT_H
 #define VMM_REPORT_REPORT_H
@@ -16,21 +15,21 @@
 
 struct error;
 
-/* Text for people, the worst first. */
+/* Text; in each part the most costly comes first. */
 void report_text(FILE *, const json_t *snapshot);
 
-/* A page with plots: one file, with its own style and script, which loads nothing. -1: it could not
- * be written, or there is no memory. */
+/* A page with plots: one file with its own style and script, which loads nothing else. -1: the file
+ * cannot be written, or memory is exhausted. */
 int report_html(FILE *, const json_t *snapshot);
-/* From a file's text; NULL with *err: it is no statistics. */
+/* Parses the text of a file. NULL with *err set: the text is not statistics of minivmm. */
 json_t *stats_load(const char *text, size_t len, struct error *err);
 
-/* For the printers: the member when it has the right type, else 0 and "". Not below 0. */
+/* For the printers: the member if it has the right type, else 0 or "". Never below 0. */
 double stats_number(const json_t *object, const char *key);
 unsigned long long stats_offset(const json_t *object, const char *key); /* an integer */
 const char *stats_string(const json_t *object, const char *key);
-/* The value that `part` (0..1) of a histogram's entries are below, as a bucket's upper end; 0: it
- * is empty. */
+/* The quantile `part` (0..1) of a histogram, as the upper end of its bucket. 0: the histogram is
+ * empty. */
 double stats_quantile(const json_t *histogram, double part);
 
 #endif

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Statistics as a page: page.html, which the program carries, with the statistics put in twice: as
- * text, for a browser without JavaScript, and as JSON, of which the page's script makes tables and
- * plots.
+ * Statistics as a page. The program contains page.html and puts the statistics into it twice: as
+ * text, for browsers without JavaScript, and as JSON. The page's script makes tables and plots of
+ * the JSON.
  *
- * The JSON may be anybody's. In the text, every character that is special in HTML is written as an
- * entity. In the JSON, such a character can only be part of a string and is written as \uXXXX, as
- * is everything beyond ASCII, so no end tag, comment or line separator comes out of it.
+ * The JSON is not trusted. In the text, each character that is special in HTML is written as an
+ * entity. In the JSON, such characters occur only in strings and are written as \uXXXX, and so are
+ * all characters beyond ASCII. So the data cannot contain an end tag, a comment or a line
+ * separator.
  */
 #include "vmm/report/report.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A section of its own, behind the constants: see vmm/bench/image.c. */
+/* The page lies in its own section, behind the constants; vmm/bench/image.c says why. */
 __asm__(".section assets,\"a\"\n"
 	"report_page: .incbin \"vmm/report/page.html\"\n"
 	".byte 0\n"
@@ -41,7 +42,7 @@ static int put_json(const char *s, size_t n, void *f)
 	return ferror(f) ? -1 : 0;
 }
 
-/* Writes the page up to a mark; returns what is behind the mark. */
+/* Writes the page up to a mark. Returns the rest of the page after the mark. */
 static const char *page_until(FILE *f, const char *page, const char *mark)
 {
 	const char *end = strstr(page, mark);

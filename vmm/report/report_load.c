@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads a file's text as statistics. The text may be anybody's. */
+/* Parses the text of a statistics file. The text is not trusted. */
 #include "vmm/report/report.h"
 
 #include <errno.h>

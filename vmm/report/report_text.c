@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Statistics as text: numbers first and aligned, names last, in each part the most costly on top.
- * Rates are of the time since the statistics were printed last.
+ * Statistics as text. In each line the numbers come first and are aligned, the name comes last. In
+ * each part the most costly line is on top. Rates count the time since the last print.
  */
 #include "vmm/report/report.h"
 
@@ -62,7 +62,7 @@ static void head(FILE *f, const struct rates *r, const char *title, const char *
 		r->timed ? "     us each" : "", what);
 }
 
-/* Without the name, which the caller adds. */
+/* Prints the numbers of a line; the caller adds the name. */
 static void numbers(FILE *f, const struct rates *r, double count, double recent, double ns)
 {
 	fprintf(f, "  %14.0f %11.1f", count, r->seconds > 0 ? recent / r->seconds : 0);
@@ -95,7 +95,7 @@ static void add_exits(json_t *sum, const json_t *exits)
 	}
 }
 
-/* By time, or by number where no time was taken. */
+/* The exit reason that took the most time; if time was not measured, the most frequent one. */
 static const char *costliest(const json_t *sum)
 {
 	const char *name, *most = NULL;
@@ -104,7 +104,8 @@ static const char *costliest(const json_t *sum)
 
 	json_object_foreach((json_t *)sum, name, e)
 	{
-		/* Less than 2^52 exits: a fraction for those of the same time. */
+		/* There are less than 2^52 exits, so the count decides only if the times are equal.
+		 */
 		double c = stats_number(e, "ns") + stats_number(e, "count") / 0x1p52;
 
 		if (c > cost) {
@@ -135,7 +136,7 @@ static void print_exits(FILE *f, const struct rates *r, const json_t *vcpus)
 
 	json_array_foreach(vcpus, i, v) add_exits(sum, json_object_get(v, "exits"));
 	head(f, r, "exits to minivmm, all vCPUs", "reason");
-	/* A machine has VCPU_EXITS reasons at most; a file may have millions. */
+	/* A machine has at most VCPU_EXITS reasons, but a file may have millions. */
 	for (i = 0; i < MAX_EXITS && (name = costliest(sum)); i++) {
 		e = json_object_get(sum, name);
 		numbers(f, r, stats_number(e, "count"), stats_number(e, "recent"),
@@ -146,7 +147,7 @@ static void print_exits(FILE *f, const struct rates *r, const json_t *vcpus)
 	json_decref(sum);
 }
 
-/* What KVM counts that tells why a guest is slow; the rest is in the JSON. */
+/* Prints those of KVM's counters that tell why a guest is slow. The JSON has all of them. */
 static void print_kernel(FILE *f, const struct rates *r, const json_t *vcpus)
 {
 	static const char *const name[] = {
@@ -175,7 +176,7 @@ static void print_kernel(FILE *f, const struct rates *r, const json_t *vcpus)
 
 /* ---- trapped accesses ---- */
 
-/* "0x2f00", "0x2000-0x240c, most at 0x2f00 (98 %)" */
+/* Prints "0x2f00" or "0x2000-0x240c (98 % at 0x2f00)". */
 static void print_range(FILE *f, const json_t *t)
 {
 	unsigned long long first = stats_offset(t, "first"), last = stats_offset(t, "last"), at = 0;
