@@ -14,26 +14,27 @@ extern const char bench_guest[], bench_guest_end[];
 /* host.c: drives the device by VFIO. -errno with *err set. */
 int bench_host(const char *bdf, struct bench_results *, struct error *);
 
-/* What the figures are of. */
+/* What was measured, and on which machine. */
 struct bench_about {
 	char bdf[16];
 	uint32_t id, class_code;
-	const char *driver;	/* of ours; NULL: none */
-	char hypervisor[13];	/* CPUID's signature of the one underneath; "": none */
-	char machine[160];	/* who made it, as it says */
-	char clocksource[32];	/* the kernel's */
-	char interrupts[32];	/* how KVM injects: "avic=N"; "" when it does not say */
-	bool virtual, constant; /* a hypervisor is underneath; the TSC has one rate */
-	double hz;		/* of the TSC, measured */
+	const char *driver;	/* our driver for the device; NULL: there is no driver */
+	char hypervisor[13];	/* CPUID signature of the host's own hypervisor; "": not virtual */
+	char machine[160];	/* vendor and product, from DMI */
+	char clocksource[32];	/* the kernel's clock source */
+	char interrupts[32];	/* how KVM injects interrupts: "avic=N"; "": not known */
+	bool virtual, constant; /* the host is a virtual machine; the TSC has a constant rate */
+	double hz;		/* measured rate of the TSC */
 };
 
-/* Sorts the samples. Nearest rank: the smallest that `part` of them are not above. */
+/* Sorts the samples. Quantiles are by nearest rank: p99 is the smallest sample that 99 % of the
+ * samples do not exceed. */
 struct bench_summary {
 	uint32_t min, median, p99, max;
 };
 struct bench_summary bench_summarize(uint32_t *samples, uint32_t n);
 
-/* table.c. root is what stands before /sys: "" but in tests. */
+/* table.c. root is the prefix of /sys: "" on a real host, a recorded tree in tests. */
 void bench_look_around(const char *root, struct bench_about *);
 void bench_print(FILE *, const struct bench_about *, struct bench_results *host,
 		 struct bench_results *guest);

@@ -14,8 +14,9 @@ const struct bench_row bench_rows[BENCH_SERIES] = {
 	[BENCH_DISK_DEEP] = { "32 such reads at once", 200, 32, 32 * 4096 },
 };
 
-/* Neither what is measured may begin before the clock is read, nor the clock be read before that
- * has ended: RDTSC alone waits for nothing (Intel SDM 2B, RDTSC). */
+/* The operation must not begin before the first reading of the clock, and must have ended before
+ * the second one. RDTSC does not wait for earlier instructions (Intel SDM 2B, RDTSC), so LFENCE
+ * stands on both sides. */
 static inline uint64_t ticks(void)
 {
 	uint64_t now;
@@ -30,7 +31,7 @@ const char *bench_measure(struct bench_env *e, enum bench_series series, bench_o
 			  bench_op *after, void *arg)
 {
 	const struct bench_row *row = &bench_rows[series];
-	/* What takes 100 ms has no caches to warm, and the samples' memory is there already. */
+	/* Series with few samples are slow (100 ms each) and need only one round to warm up. */
 	uint32_t warm = row->samples > BENCH_WARM_UP ? BENCH_WARM_UP : 1, i;
 	const char *why;
 	uint64_t t0, t;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * QEMU's edu device (QEMU, docs/specs/edu): an interrupt by register, DMA with one at its end. A
- * transfer takes 100 ms whatever its size: the row says that DMA works, not how fast.
+ * QEMU's edu device (QEMU, docs/specs/edu). A write to a register raises an interrupt, and so does
+ * the end of a DMA transfer. A transfer takes 100 ms, whatever its size: the row shows that DMA
+ * works, not how fast it is.
  */
 #include "vmm/bench/driver.h"
 #include "vmm/bench/edu.h"
@@ -63,7 +64,8 @@ static const char *dma_write(struct bench_env *e, void *arg)
 	return dma(e, DMA_BUFFER, e->dma_bus + bench_rows[BENCH_DMA_READ].bytes, DMA_TO_RAM);
 }
 
-/* There and back: the second half of what is compared came from the device. */
+/* The device reads a pattern and writes it back to another place. Comparing the two shows that the
+ * data went through the device. */
 static const char *measure_dma(struct bench_env *e)
 {
 	const uint32_t len = bench_rows[BENCH_DMA_READ].bytes;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * NVMe (NVM Express Base 1.4; chapters in brackets): an admin queue and one pair of I/O queues,
- * which reads the first namespace and writes nothing to it, ever: READ is the only I/O command
- * here.
+ * NVMe (NVM Express Base 1.4; chapters in brackets): an admin queue and one pair of I/O queues. The
+ * driver reads the first namespace and never writes to it: READ is its only I/O command.
  *
- * Admin commands are polled. The I/O queues are made twice, without and with the interrupt, so that
- * a polled read is not disturbed by one. Vector 0 is both queues'; what the admin queue left
- * pending costs a look at the completion queue that finds nothing.
+ * Admin commands are polled. The I/O queues are created twice, first without and then with an
+ * interrupt, so that no interrupt disturbs a polled read. Both queues use vector 0. An interrupt of
+ * the admin queue that is still pending costs one look at an empty completion queue.
  */
 #include "vmm/bench/driver.h"
 
@@ -49,14 +48,14 @@ struct command {
 
 struct completion {
 	uint32_t result, reserved;
-	uint32_t sq;	 /* head and id */
+	uint32_t sq;	 /* submission queue head and id */
 	uint32_t status; /* bit 16: phase; above it the status */
 };
 
 _Static_assert(sizeof(struct command) == 64, "NVMe 4.2");
 _Static_assert(sizeof(struct completion) == 16, "NVMe 4.6");
 
-/* The device's memory, as we lay it out. */
+/* The layout of the DMA memory. */
 struct memory {
 	struct command sq[2][ENTRIES]; /* admin, I/O */
 	struct completion cq[2][PAGE / sizeof(struct completion)];
@@ -73,7 +72,7 @@ struct nvme {
 	struct queue {
 		uint32_t tail, head, phase;
 	} q[2];
-	uint32_t nsid, blocks;	 /* blocks of a read */
+	uint32_t nsid, blocks;	 /* blocks in a read of 4 KiB */
 	uint64_t next, capacity; /* in blocks */
 };
 
@@ -99,22 +98,23 @@ static void put(struct nvme *n, unsigned q, const struct command *c)
 	struct command *slot = &n->m->sq[q][n->q[q].tail];
 
 	*slot = *c;
-	slot->op |= n->q[q].tail << 16; /* its id */
+	slot->op |= n->q[q].tail << 16; /* the command id */
 	n->q[q].tail = (n->q[q].tail + 1) % ENTRIES;
 }
 
 static void ring(const struct nvme *n, unsigned q)
 {
-	__atomic_thread_fence(__ATOMIC_RELEASE); /* commands first: the device looks at once */
+	/* The commands must be in memory before the doorbell: the device fetches them at once. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 	set_reg(n, DOORBELLS + 2 * q * n->stride, n->q[q].tail);
 }
 
-/* A completion that has come, or NULL. */
+/* The next completion, or NULL if there is none yet. */
 static const struct completion *take(struct nvme *n, unsigned q)
 {
 	struct queue *queue = &n->q[q];
 	const struct completion *c = &n->m->cq[q][queue->head];
-	/* Acquire: the phase is written last [4.6]. */
+	/* Acquire: the device writes the phase last [4.6]. */
 	uint32_t status = __atomic_load_n(&c->status, __ATOMIC_ACQUIRE);
 
 	if ((status >> 16 & 1) != queue->phase)
@@ -129,7 +129,7 @@ static void done_taking(const struct nvme *n, unsigned q)
 	set_reg(n, DOORBELLS + (2 * q + 1) * n->stride, n->q[q].head);
 }
 
-/* One that must come. */
+/* Polls for one completion, with a time limit. */
 static const char *await(struct nvme *n, unsigned q, const char *failed)
 {
 	uint32_t start = n->e->ops->half_seconds(n->e), tries;
@@ -195,7 +195,7 @@ static const char *controller_on(struct nvme *n)
 	return wait_status(n, CSTS_READY, CSTS_READY, "the controller does not become ready");
 }
 
-/* [7.6.2] Told that it will be off, a disk does not count this as a loss of power. */
+/* [7.6.2] A disk that is told to shut down does not count the reset as a loss of power. */
 static void controller_down(const struct nvme *n)
 {
 	set_reg(n, CC, CC_ENABLE | CC_SHUTDOWN);
@@ -212,7 +212,7 @@ static const char *identify(struct nvme *n, uint32_t what, uint32_t nsid)
 	return admin(n, &c, "the controller refuses IDENTIFY");
 }
 
-/* [5.15.2.1] The first active namespace, and the blocks that make 4 KiB of it. */
+/* [5.15.2.1] Finds the first active namespace, and how many of its blocks make 4 KiB. */
 static const char *find_namespace(struct nvme *n)
 {
 	const volatile uint32_t *answer = n->m->answer;
@@ -249,7 +249,7 @@ static const char *make_queues(struct nvme *n, uint32_t flags)
 	const char *why;
 	uint32_t i;
 
-	for (i = 0; i < ENTRIES; i++) /* of the pair before */
+	for (i = 0; i < ENTRIES; i++) /* clear the entries of the previous pair */
 		n->m->cq[1][i].status = 0;
 	n->q[1] = (struct queue){ .phase = 1 };
 	why = admin(n, &cq, "the controller gives no completion queue");
@@ -296,7 +296,7 @@ static const char *read_polled(struct bench_env *e, void *arg)
 	return await(arg, 1, read_failed);
 }
 
-/* Until `count` reads have completed; asleep whenever none has. */
+/* Waits until `count` reads have completed. Sleeps between the interrupts. */
 static const char *reap(struct nvme *n, unsigned count)
 {
 	const struct bench_ops *ops = n->e->ops;

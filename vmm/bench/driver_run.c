@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A row a driver, and what is measured of every device, with a driver or without. */
+/* The table of drivers, and the measurements that need no driver. */
 #include "vmm/bench/driver.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -42,7 +42,7 @@ const char *bench_run(struct bench_env *e)
 	const char *why;
 	size_t i;
 
-	for (i = 0; i < BENCH_MAX_SAMPLES; i++) /* present before the first of them counts */
+	for (i = 0; i < BENCH_MAX_SAMPLES; i++) /* so that no sample causes a page fault */
 		((volatile uint32_t *)e->samples)[i] = 0;
 	why = bench_measure(e, BENCH_CLOCK, nothing, NULL, NULL);
 	if (!why)

@@ -14,6 +14,6 @@
 #define DMA_TO_RAM  2u
 #define DMA_IRQ	    4u
 #define DMA_BUFFER  0x40000u
-#define DMA_DONE    0x100u /* its bit of the interrupt status */
+#define DMA_DONE    0x100u /* bit of the interrupt status: the DMA has ended */
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The surroundings of a measuring driver in this process: registers are loads and stores to the
- * mapped BAR, configuration space is a system call, an interrupt is an eventfd that the kernel
- * signals. This is the device without a guest, as a driver in user space (SPDK, DPDK) has it.
+ * The environment of a measuring driver in this process. Registers are loads and stores to the
+ * mapped BAR, configuration space is a system call, and the kernel signals an interrupt through an
+ * eventfd. This is how a driver in user space (SPDK, DPDK) uses the device, without a guest.
  *
  * Threads: main.
  */
@@ -23,7 +23,7 @@ struct host {
 	struct host_driver *driver;
 	volatile uint8_t *bar;
 	uint64_t bar_size;
-	int irq; /* eventfd; -1: not yet */
+	int irq; /* eventfd; -1: not enabled yet */
 	struct bench_results *results;
 };
 
@@ -74,7 +74,7 @@ static void irq_clear(struct bench_env *e)
 	eventfd_drain(host_of(e)->irq);
 }
 
-/* The clock is looked at now and then: only who waits in vain needs it. */
+/* Reads the clock only every 1024 rounds, because only the time limit needs it. */
 static bool spin(struct bench_env *e)
 {
 	uint32_t start = half_seconds(e), tries;

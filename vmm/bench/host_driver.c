@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See host_driver.h. Opening, mapping of BARs and resets are those of a device for a guest, which
- * this one would become if it were plugged; its memory is an I/O address space with one range.
+ * See host_driver.h. The device is opened, mapped and reset by the same code as a device for a
+ * guest, but it is not plugged into a machine. Its IOMMU address space has one range, the DMA
+ * memory.
  *
  * Threads: one.
  */
@@ -20,7 +21,8 @@
 #include "vmm/core/eventfd.h"
 #include "vmm/core/mem.h"
 
-/* Low, for devices that have few address bits, and below every hole that IOMMUs have. */
+/* The address is low, for devices that have few address bits, and it lies below all ranges that
+ * IOMMUs reserve. */
 #define DMA_AT (16 * MiB)
 
 struct host_driver {
@@ -145,7 +147,7 @@ struct host_driver *host_driver_open(const char *bdf, size_t dma_size, struct er
 	return NULL;
 }
 
-/* fd -1: off. */
+/* fd -1 switches the interrupt off. */
 static int set_irq(const struct host_driver *h, int32_t fd)
 {
 	const size_t len = sizeof(struct vfio_irq_set) + sizeof(fd);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The measuring guest as data: the Makefile says which file. It lies in a section of its own, which
- * the linker puts behind the constants: the kernel maps 64 KiB around each page that a run reads,
- * and would map this with them.
+ * The guest of the measurement as data; the Makefile defines BENCH_GUEST. It lies in its own
+ * section, which the linker puts behind the constants. The reason: on a page fault the kernel maps
+ * 64 KiB around the page, and a run that does not use the guest would map it, too.
  */
 #include "vmm/bench/bench.h"
 

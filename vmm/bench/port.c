@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See port.h. A message is one exit, taken on the vCPU's thread: exits are counted at the
- * very instruction that begins and ends a series, so what lies between them is the series and the
+ * See port.h. A message is one exit, handled on the vCPU's thread. So the exits are counted exactly
+ * at the instructions that begin and end a series; their difference is the series itself and the
  * second message.
  */
 #include "vmm/bench/port.h"
@@ -45,7 +45,7 @@ void bench_results_free(struct bench_results *r)
 
 static uint64_t between(uint64_t begin, uint64_t end)
 {
-	return end > begin + 1 ? end - begin - 1 : 0; /* less the message */
+	return end > begin + 1 ? end - begin - 1 : 0; /* without the exit of the message */
 }
 
 static void take_series(struct bench_results *r, const struct guest_mem *mem,
@@ -64,7 +64,7 @@ static void take_series(struct bench_results *r, const struct guest_mem *mem,
 	};
 }
 
-/* For people: what cannot be printed is left out. */
+/* The text is shown to people: characters that are not printable are left out. */
 static void take_failure(struct bench_results *r, const struct guest_mem *mem,
 			 const struct bench_message *m)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What was measured, for people and for programs, and on what: a figure from a machine that is
- * itself virtual must not pass for one of hardware.
+ * Prints the results for people and for programs, together with a description of the host: a figure
+ * from a virtual machine must not be taken for a figure of real hardware.
  *
  * Threads: main.
  */
@@ -20,7 +20,8 @@
 
 /* ---- the environment ---- */
 
-/* A file's first line, printable. Nothing when there is none. */
+/* The first line of a file, up to the first character that is not printable; "" if the file cannot
+ * be read. */
 static void first_line(const char *root, const char *path, char *out, size_t size)
 {
 	hostfs_line(root, out, size, "%s", path);
@@ -64,7 +65,7 @@ void bench_look_around(const char *root, struct bench_about *a)
 
 	look_at_cpu(a);
 	look_at_kvm(root, a);
-	/* A Xen domain without the bit is virtual all the same. */
+	/* A Xen domain is virtual even if CPUID does not have the hypervisor bit. */
 	first_line(root, "/sys/hypervisor/type", xen, sizeof(xen));
 	if (xen[0] && !a->virtual) {
 		a->virtual = true;

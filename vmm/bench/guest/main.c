@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The surroundings of a driver in a guest with nothing else in it: finds the one passed-through
- * device behind the one root port, places its BARs, points its vector 0 at an interrupt handler,
- * and tells the VMM when the samples of a series begin and where they are.
+ * The environment of a measuring driver in a guest that contains nothing else. It finds the
+ * passed-through device behind the root port, places its BARs, and connects its vector 0 to an
+ * interrupt handler. It tells the VMM when a series begins, and where its samples are.
  *
- * The LAPIC's timer is the clock for patience, and what wakes a processor whose interrupt never
- * comes. It is an exit every half second.
+ * The LAPIC's timer is the clock for time limits. It also wakes a processor that waits for an
+ * interrupt that does not come. It costs an exit every half second.
  */
 #include "vmm/bench/driver.h"
 #include "guest-tests/micro/lib.h"
 
-#define WINDOW	      0xc0000000u /* of the root port, in the machine's PCI range */
+#define WINDOW	      0xc0000000u /* of the root port, inside the PCI window of the machine */
 #define WINDOW_SIZE   0x20000000u
 #define BRIDGE	      0x0604
 #define BUS	      1u
@@ -27,13 +27,13 @@
 #define LAPIC_DIVIDE  0x3e0
 #define PERIODIC      (1u << 17)
 #define BY_ONE	      0xb
-#define HALF_A_SECOND 500000000u /* KVM's LAPIC bus has 1 GHz */
+#define HALF_A_SECOND 500000000u /* KVM's LAPIC timer counts at 1 GHz */
 
 struct guest {
 	struct bench_env env;
 	int devfn;
-	uint32_t cfg, bar[6]; /* where they are; 0: nowhere */
-	uint32_t seen;	      /* interrupts that were cleared */
+	uint32_t cfg, bar[6]; /* addresses; 0: not placed */
+	uint32_t seen;	      /* number of interrupts that were cleared */
 };
 
 static uint32_t samples[BENCH_MAX_SAMPLES];
@@ -105,7 +105,8 @@ static uint32_t half_seconds(struct bench_env *e)
 	return irq_count[TIMER];
 }
 
-/* Between the look and the HLT no interrupt is taken: STI's shadow (Intel SDM 2B, STI). */
+/* No interrupt can come between the check and the HLT: STI enables interrupts only after the next
+ * instruction (Intel SDM 2B, STI). */
 static void sleep_unless(const struct guest *g)
 {
 	irq_off();
@@ -175,7 +176,8 @@ static int behind_port(void)
 	return -1;
 }
 
-/* Memory BARs below 4 GiB, in order; what does not fit stays unplaced: a driver's do. */
+/* Places the memory BARs below 4 GiB, in order. A BAR that does not fit stays unplaced; the BARs
+ * that our drivers use are small enough. */
 static void place_bars(struct guest *g)
 {
 	uint32_t next = WINDOW, at, old, size;
