@@ -1,7 +1,8 @@
 """Figures as the benches write them, and as they are kept in this folder.
 
 A bench writes lines: VERSION NAME TEXT, COUNT ROW WHO NUMBER, EMPTY ROW WHO REASON (no figure of that one). A record is
-the same as JSON, with the reasons why a row of ours is behind.
+the same as JSON, with the reasons why a row of ours is behind, and remarks on rows that were not measured as they would be
+today; those go when the record is made anew.
 """
 import json
 

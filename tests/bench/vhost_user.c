@@ -82,27 +82,33 @@ static int vu_u64(int sock, uint32_t request, uint64_t v, int fd)
 	return vu_send(sock, request, &m, 8, fd);
 }
 
-static int vu_state(int sock, uint32_t request, uint32_t num)
+static int vu_state(int sock, uint32_t request, uint32_t index, uint32_t num)
 {
-	struct vu_msg m = { .state = { 0, num } };
+	struct vu_msg m = { .state = { index, num } };
 
 	return vu_send(sock, request, &m, 8, -1);
 }
 
-static int vu_queue(int sock, const struct vu_setup *s)
+static int vu_queue(int sock, const struct vu_setup *s, unsigned i)
 {
+	const struct vu_queue *q = &s->queues[i];
 	uint64_t base = (uintptr_t)s->mem;
-	struct vu_msg mem = { .mem = { 1, 0, 0, s->mem_size, base, 0 } };
-	struct vu_msg addr = { .addr = { 0, 0, base + s->desc, base + s->used, base + s->avail,
+	struct vu_msg addr = { .addr = { i, 0, base + q->desc, base + q->used, base + q->avail,
 					 0 } };
-	int ret = vu_send(sock, VU_SET_MEM_TABLE, &mem, 40, s->mem_fd);
+	int ret = vu_state(sock, VU_SET_VRING_NUM, i, s->size);
 
-	ret = ret ? ret : vu_state(sock, VU_SET_VRING_NUM, s->size);
-	ret = ret ? ret : vu_state(sock, VU_SET_VRING_BASE, 0);
+	ret = ret ? ret : vu_state(sock, VU_SET_VRING_BASE, i, 0);
 	ret = ret ? ret : vu_send(sock, VU_SET_VRING_ADDR, &addr, 40, -1);
-	ret = ret ? ret : vu_u64(sock, VU_SET_VRING_CALL, 0, s->call_fd);
-	ret = ret ? ret : vu_u64(sock, VU_SET_VRING_KICK, 0, s->kick_fd);
-	return ret ? ret : vu_state(sock, VU_SET_VRING_ENABLE, 1);
+	ret = ret ? ret : vu_u64(sock, VU_SET_VRING_CALL, i, q->call_fd);
+	ret = ret ? ret : vu_u64(sock, VU_SET_VRING_KICK, i, q->kick_fd);
+	return ret ? ret : vu_state(sock, VU_SET_VRING_ENABLE, i, 1);
+}
+
+static int vu_memory(int sock, const struct vu_setup *s)
+{
+	struct vu_msg m = { .mem = { 1, 0, 0, s->mem_size, (uintptr_t)s->mem, 0 } };
+
+	return vu_send(sock, VU_SET_MEM_TABLE, &m, 40, s->mem_fd);
 }
 
 int vu_connect(const struct vu_setup *s)
@@ -127,6 +133,8 @@ int vu_connect(const struct vu_setup *s)
 	ret = vu_u64(sock, VU_SET_PROTOCOL_FEATURES, 0, -1);
 	ret = ret ? ret : vu_send(sock, VU_SET_OWNER, &none, 0, -1);
 	ret = ret ? ret : vu_u64(sock, VU_SET_FEATURES, want, -1);
-	ret = ret ? ret : vu_queue(sock, s);
+	ret = ret ? ret : vu_memory(sock, s);
+	for (unsigned i = 0; i < s->n && !ret; i++)
+		ret = vu_queue(sock, s, i);
 	return ret ? ret : sock;
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The smallest vhost-user front end that can hand one virtqueue to a back end: enough to let the
- * bench's driver drive qemu-storage-daemon. */
+/* The smallest vhost-user front end that can hand virtqueues to a back end: enough to let the
+ * bench's drivers drive qemu-storage-daemon. */
 #ifndef BENCH_VHOST_USER_H
 #define BENCH_VHOST_USER_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+struct vu_queue {
+	uint64_t desc, avail, used; /* guest addresses */
+	int kick_fd, call_fd;
+};
 
 struct vu_setup {
 	const char *socket;
@@ -13,8 +18,8 @@ struct vu_setup {
 	size_t mem_size;
 	void *mem; /* where we have it mapped */
 	unsigned size;
-	uint64_t desc, avail, used; /* guest addresses */
-	int kick_fd, call_fd;
+	unsigned n;
+	const struct vu_queue *queues;
 	uint64_t features; /* wanted, of the device; the back end must offer them */
 };
 
