@@ -44,7 +44,6 @@
 #include "vfio/config.h"
 #include "vfio/info_cap.h"
 #include "vfio/iommu/iommu.h"
-#include "vfio/irq.h"
 #include "vfio/rom.h"
 #include "vfio/stats.h"
 #include "vmm/core/cleanup.h"
@@ -190,10 +189,6 @@ static unsigned holes_of(const struct vfio_pci *v, unsigned n, struct vfio_area 
 {
 	unsigned count = 0;
 
-	if (v->irq.table_size && v->irq.table_bar == n)
-		hole[count++] = (struct vfio_area){ v->irq.table_off, v->irq.table_size };
-	if (v->irq.pba_size && v->irq.pba_bar == n)
-		hole[count++] = (struct vfio_area){ v->irq.pba_off, v->irq.pba_size };
 	for (unsigned i = 0; i < v->dev.n_parts; i++)
 		if (v->dev.part[i]->bar == n)
 			hole[count++] = (struct vfio_area){ v->dev.part[i]->off,
@@ -205,7 +200,7 @@ static int choose_areas(struct vfio_bar *bar, struct vfio_region_info *info)
 {
 	const uint32_t need = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
 			      VFIO_REGION_INFO_FLAG_MMAP;
-	struct vfio_area hole[2 + PCI_MAX_PARTS];
+	struct vfio_area hole[PCI_MAX_PARTS];
 	unsigned n_holes = holes_of(bar->v, bar->n, hole);
 	int n;
 
@@ -235,8 +230,6 @@ static uint64_t trap_read(void *opaque, uint64_t off, unsigned size)
 	uint64_t val = 0; /* little-endian, as we are */
 
 	count_add(&v->counts.trapped, 1);
-	if (vfio_msix_owns(v, bar->n, off, size))
-		return vfio_msix_read(v, bar->n, off, size);
 	if (v->k->ops->region_read(v->k, bar->region_off + off, &val, size) != (ssize_t)size)
 		return all_ones(size);
 	return val;
@@ -248,9 +241,7 @@ static void trap_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 	struct vfio_pci *v = bar->v;
 
 	count_add(&v->counts.trapped, 1);
-	if (vfio_msix_owns(v, bar->n, off, size))
-		vfio_msix_write(v, bar->n, off, size, val);
-	else if (v->k->ops->region_write(v->k, bar->region_off + off, &val, size) != (ssize_t)size)
+	if (v->k->ops->region_write(v->k, bar->region_off + off, &val, size) != (ssize_t)size)
 		log_guest(&v->dev.limit, "%s: BAR %u: the host refused a write at %#" PRIx64,
 			  v->k->name, bar->n, off);
 }

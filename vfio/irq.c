@@ -2,8 +2,8 @@
 /*
  * Interrupts of a passed-through function.
  *
- * Two sides are kept apart. The guest's: the capabilities' flags (in dev.cfg) and the MSI-X table
- * (vec.word). The host's: which kind of interrupt the kernel has enabled (irq.mode) and which
+ * Two sides are kept apart. The guest's: its MSI registers (irq.guest_msi) and its MSI-X table
+ * (irq.table). The host's: which kind of interrupt the kernel has enabled (irq.mode) and which
  * eventfds it signals (vec.host). vfio_irqs_sync() brings the second in line with the first. Once a
  * vector stands, the kernel signals its eventfd and KVM, which has it as irqfd, injects: we take no
  * part.
@@ -34,7 +34,6 @@
 #include "vfio/irq.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -150,39 +149,49 @@ static void leave_intx(struct vfio_pci *v)
 
 /* ---- MSI and MSI-X: what the guest wants ---- */
 
-static uint16_t msix_flags(const struct vfio_pci *v)
+static struct vfio_msi msi_registers(const struct vfio_pci *v)
 {
-	return v->msix_cap && v->irq.n_msix ? pci_get16(v->dev.cfg, v->msix_cap + PCI_MSIX_FLAGS)
-					    : 0;
+	const uint8_t *c = v->dev.cfg + v->msi_cap;
+	struct vfio_msi m = { 0 };
+	uint16_t flags;
+	bool wide;
+
+	if (!v->msi_cap || !v->irq.n_msi)
+		return m;
+	flags = pci_get16(c, PCI_MSI_FLAGS);
+	wide = flags & PCI_MSI_FLAGS_64BIT;
+	m.on = flags & PCI_MSI_FLAGS_ENABLE;
+	m.n = 1u << ((flags & PCI_MSI_FLAGS_QSIZE) >> 4);
+	m.n = m.n < v->irq.n_msi ? m.n : v->irq.n_msi;
+	m.address = pci_get32(c, PCI_MSI_ADDRESS_LO);
+	if (wide)
+		m.address |= (uint64_t)pci_get32(c, PCI_MSI_ADDRESS_HI) << 32;
+	m.data = pci_get16(c, wide ? PCI_MSI_DATA_64 : PCI_MSI_DATA_32);
+	if (flags & PCI_MSI_FLAGS_MASKBIT)
+		m.mask = pci_get32(c, wide ? PCI_MSI_MASK_64 : PCI_MSI_MASK_32);
+	return m;
 }
 
-static uint16_t msi_flags(const struct vfio_pci *v)
+static void read_registers(struct vfio_pci *v)
 {
-	return v->msi_cap && v->irq.n_msi ? pci_get16(v->dev.cfg, v->msi_cap + PCI_MSI_FLAGS) : 0;
+	v->irq.guest_msi = msi_registers(v);
+	if (v->irq.table.n)
+		msix_table_set_flags(&v->irq.table,
+				     pci_get16(v->dev.cfg, v->msix_cap + PCI_MSIX_FLAGS));
 }
 
-/* Vectors that the guest has enabled, at most what the host can give. */
-static unsigned msi_count(const struct vfio_pci *v)
+static enum vfio_irq_mode wanted_mode(const struct vfio_irqs *q)
 {
-	unsigned n = 1u << ((msi_flags(v) & PCI_MSI_FLAGS_QSIZE) >> 4);
-
-	return n < v->irq.n_msi ? n : v->irq.n_msi;
-}
-
-static enum vfio_irq_mode wanted_mode(const struct vfio_pci *v)
-{
-	if (!v->irq.ready)
+	if (!q->ready)
 		return VFIO_IRQ_OFF;
-	if (msix_flags(v) & PCI_MSIX_FLAGS_ENABLE)
+	if (msix_table_enabled(&q->table))
 		return VFIO_IRQ_MSIX;
-	if (msi_flags(v) & PCI_MSI_FLAGS_ENABLE)
-		return VFIO_IRQ_MSI;
-	return VFIO_IRQ_INTX;
+	return q->guest_msi.on ? VFIO_IRQ_MSI : VFIO_IRQ_INTX;
 }
 
 static struct vfio_vector *vectors(struct vfio_pci *v, unsigned *n)
 {
-	*n = v->irq.mode == VFIO_IRQ_MSIX  ? v->irq.n_msix
+	*n = v->irq.mode == VFIO_IRQ_MSIX  ? v->irq.table.n
 	     : v->irq.mode == VFIO_IRQ_MSI ? v->irq.n_msi
 					   : 0;
 	return v->irq.mode == VFIO_IRQ_MSIX ? v->irq.msix : v->irq.msi;
@@ -194,47 +203,28 @@ static unsigned vector_index(const struct vfio_pci *v)
 }
 
 /* Should vector i reach the guest, by the masks that are its own? */
-static bool unmasked(const struct vfio_pci *v, unsigned i)
+static bool unmasked(const struct vfio_irqs *q, unsigned i)
 {
-	uint16_t flags = msi_flags(v);
-	unsigned at;
-
-	if (v->irq.mode == VFIO_IRQ_MSIX)
-		return !(v->irq.msix[i].word[3] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
-	if (i >= msi_count(v))
-		return false;
-	if (!(flags & PCI_MSI_FLAGS_MASKBIT))
-		return true;
-	at = v->msi_cap + (flags & PCI_MSI_FLAGS_64BIT ? PCI_MSI_MASK_64 : PCI_MSI_MASK_32);
-	return !(pci_get32(v->dev.cfg, at) >> i & 1);
+	if (q->mode == VFIO_IRQ_MSIX)
+		return !msix_table_own_mask(&q->table, i);
+	return i < q->guest_msi.n && !(q->guest_msi.mask >> i & 1);
 }
 
-static bool wants_irqfd(const struct vfio_pci *v, unsigned i)
+static bool wants_irqfd(const struct vfio_irqs *q, unsigned i)
 {
-	if (v->irq.mode == VFIO_IRQ_MSIX && (msix_flags(v) & PCI_MSIX_FLAGS_MASKALL))
-		return false;
-	return unmasked(v, i);
+	return q->mode == VFIO_IRQ_MSIX ? !msix_table_masked(&q->table, i) : unmasked(q, i);
 }
 
-static void vector_message(const struct vfio_pci *v, unsigned i, uint64_t *addr, uint32_t *data)
+static uint64_t message_address(const struct vfio_irqs *q, unsigned i)
 {
-	const uint8_t *c = v->dev.cfg + v->msi_cap;
-	const uint32_t *w;
-	unsigned n;
+	return q->mode == VFIO_IRQ_MSIX ? msix_table_address(&q->table, i) : q->guest_msi.address;
+}
 
-	if (v->irq.mode == VFIO_IRQ_MSIX) {
-		w = v->irq.msix[i].word;
-		*addr = (uint64_t)w[1] << 32 | w[0];
-		*data = w[2];
-		return;
-	}
-	n = msi_count(v);
-	*addr = pci_get32(c, PCI_MSI_ADDRESS_LO);
-	if (msi_flags(v) & PCI_MSI_FLAGS_64BIT)
-		*addr |= (uint64_t)pci_get32(c, PCI_MSI_ADDRESS_HI) << 32;
-	*data = pci_get16(c,
-			  msi_flags(v) & PCI_MSI_FLAGS_64BIT ? PCI_MSI_DATA_64 : PCI_MSI_DATA_32);
-	*data = (*data & ~(n - 1)) | i; /* PCI 3.0, 6.8.3.4: the low bits say which */
+/* PCI 3.0, 6.8.3.4: the low bits of MSI's say which vector. */
+static uint32_t message_data(const struct vfio_irqs *q, unsigned i)
+{
+	return q->mode == VFIO_IRQ_MSIX ? msix_table_data(&q->table, i)
+					: (q->guest_msi.data & ~(q->guest_msi.n - 1)) | i;
 }
 
 /* ---- MSI and MSI-X: making it so ---- */
@@ -248,9 +238,6 @@ static void vector_detach(struct vfio_vector *vec)
 
 static void vector_route(struct vfio_pci *v, struct vfio_vector *vec, unsigned i)
 {
-	uint64_t addr;
-	uint32_t data;
-
 	if (!ensure_fd(&vec->fd)) {
 		log_guest(&v->dev.limit,
 			  "%s: no file descriptor is left for interrupt vector %u: %s", v->k->name,
@@ -264,8 +251,8 @@ static void vector_route(struct vfio_pci *v, struct vfio_vector *vec, unsigned i
 			  i);
 		return;
 	}
-	vector_message(v, i, &addr, &data);
-	msi_route_set(vec->route, addr, data, pci_rid(&v->dev));
+	msi_route_set(vec->route, message_address(&v->irq, i), message_data(&v->irq, i),
+		      pci_rid(&v->dev));
 }
 
 static void vector_attach(struct vfio_pci *v, struct vfio_vector *vec, unsigned i)
@@ -294,7 +281,7 @@ static void host_add(struct vfio_pci *v, struct vfio_vector *vec, unsigned first
 		end = v->irq.granted;
 	while (i < end) {
 		for (n = 0; i + n < end && n < ARRAY_SIZE(fds); n++) {
-			if (vec[i + n].host || vec[i + n].fd < 0 || !unmasked(v, i + n))
+			if (vec[i + n].host || vec[i + n].fd < 0 || !unmasked(&v->irq, i + n))
 				break;
 			fds[n] = vec[i + n].fd;
 		}
@@ -319,7 +306,7 @@ static void vectors_update(struct vfio_pci *v, unsigned first, unsigned end)
 	struct vfio_vector *vec = vectors(v, &n);
 
 	for (unsigned i = first; i < end && i < n; i++) {
-		if (wants_irqfd(v, i))
+		if (wants_irqfd(&v->irq, i))
 			vector_route(v, &vec[i], i);
 		else
 			vector_detach(&vec[i]);
@@ -329,7 +316,7 @@ static void vectors_update(struct vfio_pci *v, unsigned first, unsigned end)
 		return;
 	}
 	for (unsigned i = first; i < end && i < n; i++)
-		if (wants_irqfd(v, i))
+		if (wants_irqfd(&v->irq, i))
 			vector_attach(v, &vec[i], i);
 	host_add(v, vec, first, end < n ? end : n);
 }
@@ -339,7 +326,7 @@ static unsigned host_max(const struct vfio_pci *v)
 {
 	unsigned n = v->irq.info[VFIO_PCI_MSIX_IRQ_INDEX].count;
 
-	return n < v->irq.n_msix ? n : v->irq.n_msix;
+	return n < v->irq.table.n ? n : v->irq.table.n;
 }
 
 /* How many vectors to ask for at first. */
@@ -348,11 +335,11 @@ static unsigned initial_count(const struct vfio_pci *v)
 	unsigned top = 1;
 
 	if (v->irq.mode == VFIO_IRQ_MSI)
-		return msi_count(v);
+		return v->irq.guest_msi.n;
 	if (v->irq.info[VFIO_PCI_MSIX_IRQ_INDEX].flags & VFIO_IRQ_INFO_NORESIZE)
 		return host_max(v);
 	for (unsigned i = 0; i < host_max(v); i++)
-		if (unmasked(v, i))
+		if (unmasked(&v->irq, i))
 			top = i + 1;
 	return top;
 }
@@ -365,7 +352,7 @@ static int host_enable(struct vfio_pci *v, struct vfio_vector *vec, unsigned cou
 	if (!fds)
 		return -ENOMEM;
 	for (unsigned i = 0; i < count; i++)
-		fds[i] = unmasked(v, i) && ensure_fd(&vec[i].fd) ? vec[i].fd : -1;
+		fds[i] = unmasked(&v->irq, i) && ensure_fd(&vec[i].fd) ? vec[i].fd : -1;
 	ret = set_irqs(v, vector_index(v), VFIO_IRQ_SET_ACTION_TRIGGER, 0, count, fds);
 	if (ret > 0 && (unsigned)ret < count) {
 		log_guest(&v->dev.limit, "%s: the host can provide only %d of %u interrupt vectors",
@@ -429,12 +416,15 @@ static void leave(struct vfio_pci *v)
 
 void vfio_irqs_sync(struct vfio_pci *v)
 {
-	enum vfio_irq_mode want = wanted_mode(v);
+	struct vfio_irqs *q = &v->irq;
+	enum vfio_irq_mode want;
 	unsigned n;
 
 	if (!v->dev.root || !v->dev.root->irq)
 		return;
-	if (want == v->irq.mode && (want != VFIO_IRQ_MSI || msi_count(v) == v->irq.asked)) {
+	read_registers(v);
+	want = wanted_mode(q);
+	if (want == q->mode && (want != VFIO_IRQ_MSI || q->guest_msi.n == q->asked)) {
 		vectors(v, &n);
 		vectors_update(v, 0, n);
 		return;
@@ -455,103 +445,43 @@ void vfio_irqs_off(struct vfio_pci *v)
 
 void vfio_irqs_reset(struct vfio_pci *v)
 {
-	for (unsigned i = 0; i < v->irq.n_msix; i++) {
-		memset(v->irq.msix[i].word, 0, sizeof(v->irq.msix[i].word));
-		v->irq.msix[i].word[3] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
-	}
+	msix_table_reset(&v->irq.table);
 }
 
-/* ---- the trapped table and PBA ---- */
-
-static bool in_table(const struct vfio_irqs *q, unsigned n, uint64_t off, unsigned size)
+static bool vector_pends(const struct vfio_vector *vec)
 {
-	return n == q->table_bar && range_overlaps(off, size, q->table_off, q->table_size);
-}
-
-static bool in_pba(const struct vfio_irqs *q, unsigned n, uint64_t off, unsigned size)
-{
-	return n == q->pba_bar && range_overlaps(off, size, q->pba_off, q->pba_size);
-}
-
-bool vfio_msix_owns(const struct vfio_pci *v, unsigned n, uint64_t off, unsigned size)
-{
-	return in_table(&v->irq, n, off, size) || in_pba(&v->irq, n, off, size);
-}
-
-static bool pending(const struct vfio_vector *vec)
-{
-	struct pollfd p = { .fd = vec->fd, .events = POLLIN };
-
-	return vec->fd >= 0 && !vec->attached && poll(&p, 1, 0) == 1;
-}
-
-static uint32_t pending_bits(const struct vfio_vector *vec, uint64_t first, unsigned n)
-{
-	uint32_t bits = 0;
-
-	for (unsigned i = 0; i < 32 && first + i < n; i++)
-		bits |= (uint32_t)pending(&vec[first + i]) << i;
-	return bits;
+	return !vec->attached && eventfd_is_set(vec->fd);
 }
 
 uint32_t vfio_msi_pending(const struct vfio_pci *v)
 {
-	return pending_bits(v->irq.msi, 0, v->irq.n_msi);
+	uint32_t bits = 0;
+
+	for (unsigned i = 0; i < v->irq.n_msi; i++)
+		bits |= (uint32_t)vector_pends(&v->irq.msi[i]) << i;
+	return bits;
 }
 
-static uint32_t table_read32(const struct vfio_irqs *q, unsigned n, uint64_t off)
+/* ---- the MSI-X table ---- */
+
+static void table_changed(void *opaque, unsigned i, enum msix_change what)
 {
-	if (in_table(q, n, off, 4))
-		return q->msix[(off - q->table_off) / PCI_MSIX_ENTRY_SIZE]
-			.word[(off - q->table_off) % PCI_MSIX_ENTRY_SIZE / 4];
-	if (in_pba(q, n, off, 4))
-		return pending_bits(q->msix, (off - q->pba_off) * 8, q->n_msix);
-	return 0;
-}
+	struct vfio_pci *v = opaque;
 
-/* PCI 3.0, 6.8.2: whole, aligned dwords or qwords only; the rest is undefined, and 0 here. */
-uint64_t vfio_msix_read(struct vfio_pci *v, unsigned n, uint64_t off, unsigned size)
-{
-	uint64_t val;
-
-	if ((size != 4 && size != 8) || off % size)
-		return 0;
-	val = table_read32(&v->irq, n, off);
-	if (size == 8)
-		val |= (uint64_t)table_read32(&v->irq, n, off + 4) << 32;
-	return val;
-}
-
-static void table_write32(struct vfio_pci *v, unsigned n, uint64_t off, uint32_t val)
-{
-	struct vfio_irqs *q = &v->irq;
-	unsigned i, w;
-	uint32_t was;
-
-	if (!in_table(q, n, off, 4))
-		return; /* the PBA is read-only */
-	i = (unsigned)((off - q->table_off) / PCI_MSIX_ENTRY_SIZE);
-	w = (unsigned)((off - q->table_off) % PCI_MSIX_ENTRY_SIZE / 4);
-	if (w == 3)
-		val &= PCI_MSIX_ENTRY_CTRL_MASKBIT;
-	was = q->msix[i].word[w];
-	q->msix[i].word[w] = val;
-	if (w == 3 && was != val && q->mode == VFIO_IRQ_MSIX)
-		count_add(val ? &v->counts.masks : &v->counts.unmasks, 1);
-	/* A message is to change only while masked (6.8.3.5); what is live all the same, at once.
-	 */
-	if (was != val && q->mode == VFIO_IRQ_MSIX && (w == 3 || unmasked(v, i)))
-		vectors_update(v, i, i + 1);
-}
-
-void vfio_msix_write(struct vfio_pci *v, unsigned n, uint64_t off, unsigned size, uint64_t val)
-{
-	if ((size != 4 && size != 8) || off % size)
+	if (v->irq.mode != VFIO_IRQ_MSIX)
 		return;
-	table_write32(v, n, off, (uint32_t)val);
-	if (size == 8)
-		table_write32(v, n, off + 4, (uint32_t)(val >> 32));
+	if (what != MSIX_MESSAGE)
+		count_add(what == MSIX_MASKED ? &v->counts.masks : &v->counts.unmasks, 1);
+	vectors_update(v, i, i + 1);
 }
+
+static bool table_pending(void *opaque, unsigned i)
+{
+	return vector_pends(&((struct vfio_pci *)opaque)->irq.msix[i]);
+}
+
+static const struct msix_table_ops table_ops = { .changed = table_changed,
+						 .pending = table_pending };
 
 /* ---- start ---- */
 
@@ -576,31 +506,30 @@ static uint64_t bar_size(struct vfio_pci *v, unsigned n)
 	return size;
 }
 
+static bool part_fits(struct vfio_pci *v, const struct pci_bar_part *part)
+{
+	return range_ok(part->off, part->region.size, bar_size(v, part->bar));
+}
+
 /* Table and PBA may be anywhere the device says, which some say wrongly. */
 static void place_msix(struct vfio_pci *v)
 {
-	struct vfio_irqs *q = &v->irq;
-	uint32_t table = pci_get32(v->dev.cfg, v->msix_cap + PCI_MSIX_TABLE);
-	uint32_t pba = pci_get32(v->dev.cfg, v->msix_cap + PCI_MSIX_PBA);
-	uint64_t pba_size = (q->n_msix + 63) / 64 * 8;
+	struct msix_table *t = &v->irq.table;
 
-	q->table_bar = table & PCI_MSIX_TABLE_BIR;
-	q->table_off = table & PCI_MSIX_TABLE_OFFSET;
-	q->table_size = (uint64_t)q->n_msix * PCI_MSIX_ENTRY_SIZE;
-	if (!range_ok(q->table_off, q->table_size, bar_size(v, q->table_bar))) {
+	t->accesses = &v->counts.trapped;
+	msix_table_place(t, v->dev.cfg + v->msix_cap);
+	if (!part_fits(v, &t->table)) {
 		log_warn("%s: its MSI-X table (%u vectors at %#llx of BAR %u) is outside of the "
 			 "BAR; the guest cannot use MSI-X",
-			 v->k->name, q->n_msix, (unsigned long long)q->table_off, q->table_bar);
-		q->n_msix = 0;
-		q->table_size = 0;
+			 v->k->name, t->n, (unsigned long long)t->table.off, t->table.bar);
+		msix_table_free(t);
 		return;
 	}
-	q->pba_bar = pba & PCI_MSIX_PBA_BIR;
-	q->pba_off = pba & PCI_MSIX_PBA_OFFSET;
-	if (range_ok(q->pba_off, pba_size, bar_size(v, q->pba_bar)) &&
-	    !(q->pba_bar == q->table_bar &&
-	      range_overlaps(q->pba_off, pba_size, q->table_off, q->table_size)))
-		q->pba_size = pba_size;
+	pci_add_bar_part(&v->dev, &t->table);
+	if (part_fits(v, &t->pba) &&
+	    !(t->pba.bar == t->table.bar &&
+	      range_overlaps(t->pba.off, t->pba.region.size, t->table.off, t->table.region.size)))
+		pci_add_bar_part(&v->dev, &t->pba);
 	else
 		log_info("%s: its MSI-X pending bit array (PBA) has an invalid place; the guest "
 			 "does not see it",
@@ -630,6 +559,7 @@ static unsigned msi_max(const struct vfio_pci *v)
 int vfio_irqs_init(struct vfio_pci *v, struct error *err)
 {
 	struct vfio_irqs *q = &v->irq;
+	unsigned n_msix;
 
 	q->intx_trigger = q->intx_resample = q->err.fd = q->req.fd = -1;
 	for (unsigned i = 0; i < VFIO_PCI_NUM_IRQS; i++) {
@@ -639,19 +569,19 @@ int vfio_irqs_init(struct vfio_pci *v, struct error *err)
 	}
 	if (!q->info[VFIO_PCI_INTX_IRQ_INDEX].count)
 		v->dev.cfg[PCI_INTERRUPT_PIN] = 0;
-	q->n_msix = msix_count(v);
+	n_msix = msix_count(v);
 	q->n_msi = msi_max(v);
-	if (q->n_msix)
+	q->msix = new_vectors(n_msix ? n_msix : 1);
+	q->msi = new_vectors(q->n_msi ? q->n_msi : 1);
+	if (!q->msix || !q->msi ||
+	    (n_msix && msix_table_init(&q->table, n_msix, &table_ops, v, &v->dev.lock)))
+		return error_set(err, -ENOMEM, "%s: out of memory for its interrupts", v->k->name);
+	if (n_msix)
 		place_msix(v);
-	if (!q->n_msix)
+	if (!q->table.n)
 		vfio_cap_unlink(v, &v->msix_cap);
 	if (!q->n_msi)
 		vfio_cap_unlink(v, &v->msi_cap);
-	q->msix = new_vectors(q->n_msix ? q->n_msix : 1);
-	q->msi = new_vectors(q->n_msi ? q->n_msi : 1);
-	if (!q->msix || !q->msi)
-		return error_set(err, -ENOMEM, "%s: out of memory for its interrupts", v->k->name);
-	vfio_irqs_reset(v);
 	return 0;
 }
 
@@ -667,10 +597,11 @@ void vfio_irqs_free(struct vfio_pci *v)
 	struct vfio_irqs *q = &v->irq;
 
 	vfio_irqs_off(v);
-	free_vectors(q->msix, q->n_msix);
+	free_vectors(q->msix, q->table.n);
 	free_vectors(q->msi, q->n_msi);
+	msix_table_free(&q->table);
 	q->msix = q->msi = NULL;
-	q->n_msix = q->n_msi = 0;
+	q->n_msi = 0;
 	close_fd(&q->intx_trigger);
 	close_fd(&q->intx_resample);
 }

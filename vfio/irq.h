@@ -14,10 +14,6 @@ void vfio_irqs_sync(struct vfio_pci *);
 void vfio_irqs_off(struct vfio_pci *);	 /* no interrupt reaches the guest, INTx included */
 void vfio_irqs_reset(struct vfio_pci *); /* the table as after a reset: masked, zero */
 
-/* The trapped MSI-X table and PBA: whether [off, off + size) of BAR n touches one, and accesses. */
-bool vfio_msix_owns(const struct vfio_pci *, unsigned n, uint64_t off, unsigned size);
-uint64_t vfio_msix_read(struct vfio_pci *, unsigned n, uint64_t off, unsigned size);
-void vfio_msix_write(struct vfio_pci *, unsigned n, uint64_t off, unsigned size, uint64_t val);
 /* MSI: pending bits, by polling. */
 uint32_t vfio_msi_pending(const struct vfio_pci *);
 

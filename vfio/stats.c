@@ -46,21 +46,10 @@ static const struct pci_bar_part *part_near(const struct vfio_bar *bar, uint64_t
 /* Of [off, off + 4) of a BAR. Nothing looked at here changes once the device is plugged. */
 static const char *cause(const struct vfio_bar *bar, uint64_t off)
 {
-	const struct vfio_irqs *q = &bar->v->irq;
-	bool table = bar->n == q->table_bar, pba = bar->n == q->pba_bar;
-
-	if (table && range_overlaps(off, 4, q->table_off, q->table_size))
-		return "the MSI-X table: the guest sets up or masks vectors";
-	if (pba && range_overlaps(off, 4, q->pba_off, q->pba_size))
-		return "the MSI-X pending bits";
 	if (bar->io)
 		return "I/O ports cannot be mapped";
 	if (!bar->v->opt.mmap)
 		return "mmap=off";
-	if (table && page_overlaps(off, q->table_off, q->table_size))
-		return "shares its page with the MSI-X table";
-	if (pba && page_overlaps(off, q->pba_off, q->pba_size))
-		return "shares its page with the MSI-X pending bits";
 	if (bar->sub_page && !is_mapped(bar, off))
 		return "sub-page BAR: on the host it shares its page with something else";
 	if (bar->sub_page)
@@ -103,7 +92,7 @@ static uint64_t *kept_of(struct vfio_pci *v, const struct host_irq *irq)
 		return &q->intx_kept;
 	if (irq->kind == HOST_IRQ_MSI)
 		return irq->vector < q->n_msi ? &q->msi[irq->vector].kept : NULL;
-	return irq->vector < q->n_msix ? &q->msix[irq->vector].kept : NULL;
+	return irq->vector < q->table.n ? &q->msix[irq->vector].kept : NULL;
 }
 
 static void keep(void *arg, const struct host_irq *irq)
@@ -177,7 +166,7 @@ static void each_irq(void *opaque, stats_irq_fn *fn, void *arg)
 	if (v->irq.intx_kept && v->irq.mode != VFIO_IRQ_INTX)
 		emit(&l, "INTx", 0, false, v->irq.intx_kept);
 	emit_kept(&l, "MSI", v->irq.msi, v->irq.n_msi);
-	emit_kept(&l, "MSI-X", v->irq.msix, v->irq.n_msix);
+	emit_kept(&l, "MSI-X", v->irq.msix, v->irq.table.n);
 }
 
 void vfio_stats_init(struct vfio_pci *v)

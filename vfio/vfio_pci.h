@@ -8,6 +8,7 @@
 #ifndef VFIO_VFIO_PCI_H
 #define VFIO_VFIO_PCI_H
 
+#include "devices/pci/msix_table.h"
 #include "vfio/device.h"
 #include "vfio/iommu/kernel.h"
 #include "vmm/core/eventfd.h"
@@ -43,10 +44,8 @@ struct vfio_bar {
 
 enum vfio_irq_mode { VFIO_IRQ_OFF, VFIO_IRQ_INTX, VFIO_IRQ_MSI, VFIO_IRQ_MSIX };
 
+/* The host's side of a vector. */
 struct vfio_vector {
-	/* The guest's: MSI-X table entry as written (address low, high, data, control). */
-	uint32_t word[4];
-	/* The host's. */
 	int fd; /* eventfd that the kernel signals; -1: none yet */
 	struct msi_route *route;
 	bool attached; /* KVM takes the eventfd's signals */
@@ -60,11 +59,17 @@ struct vfio_irqs {
 	struct vfio_irq_info info[VFIO_PCI_NUM_IRQS];
 	int intx_trigger, intx_resample;
 	uint64_t intx_kept;
-	/* Where the guest finds table and PBA; size 0: nowhere. */
-	unsigned n_msix, n_msi;
-	unsigned table_bar, pba_bar;
-	uint64_t table_off, table_size, pba_off, pba_size;
-	struct vfio_vector *msix, *msi;
+	/* The guest's side: its MSI-X table (n 0: it has none) and its MSI registers. Registers of
+	 * configuration space are read here once after each write (irq.c). */
+	struct msix_table table;
+	struct vfio_msi {
+		bool on;
+		unsigned n; /* vectors that the guest has enabled, at most what the host has */
+		uint32_t mask, data;
+		uint64_t address;
+	} guest_msi;
+	unsigned n_msi;
+	struct vfio_vector *msix, *msi; /* table.n and n_msi of them */
 	unsigned asked, granted; /* vectors asked of and enabled by the host in this mode */
 	struct vfio_notifier {
 		struct vfio_pci *v;

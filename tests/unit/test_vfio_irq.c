@@ -218,7 +218,7 @@ static void test_table_accesses(void **state)
 	/* Half in, half out. */
 	bus_write(b, TABLE + 28, 8, 0);
 	pci_reset_all(&x->m.root);
-	assert_int_equal(x->v->irq.msix[1].word[3], 1);
+	assert_int_equal(x->v->irq.table.word[1][3], 1);
 }
 
 /* A table outside its BAR hides MSI-X; a PBA there is not shown. */
@@ -241,11 +241,11 @@ static void test_bogus_places(void **state)
 	pci_set32(x->f.config, MSIX + PCI_MSIX_PBA, 0x10); /* over the table */
 	plug(x);
 	assert_int_equal(rd(x, PCI_CAPABILITY_LIST, 1), MSIX);
-	assert_int_equal(x->v->irq.pba_size, 0);
+	assert_int_equal(x->v->dev.n_parts, 1);
 	vfio_pci_free(x->v);
 	pci_set32(x->f.config, MSIX + PCI_MSIX_PBA, 0xfffffff8);
 	plug(x);
-	assert_int_equal(x->v->irq.pba_size, 0);
+	assert_int_equal(x->v->dev.n_parts, 1);
 }
 
 static void start_msi(struct fixture *x, uint16_t f, unsigned count)

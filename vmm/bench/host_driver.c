@@ -173,9 +173,9 @@ int host_driver_irq(struct host_driver *h)
 
 	if (h->irq >= 0)
 		return h->irq;
-	if (!h->dev->irq.n_msix && !h->dev->irq.n_msi)
+	if (!h->dev->irq.table.n && !h->dev->irq.n_msi)
 		return -ENODEV;
-	h->irq_index = h->dev->irq.n_msix ? VFIO_PCI_MSIX_IRQ_INDEX : VFIO_PCI_MSI_IRQ_INDEX;
+	h->irq_index = h->dev->irq.table.n ? VFIO_PCI_MSIX_IRQ_INDEX : VFIO_PCI_MSI_IRQ_INDEX;
 	fd = eventfd_new();
 	if (fd < 0)
 		return -errno;
