@@ -2,16 +2,16 @@
 /*
  * Back ends of character devices.
  *
- * Input is read only when the front has room, so the kernel's buffers do the flow control. A
- * terminal is read on, up to TYPED_MAX bytes ahead, for Ctrl-A x must be seen also when the guest
- * hangs; when even that is full and the guest takes nothing for a second, what was typed is
- * dropped.
+ * Input is read only when the front end has room, so the kernel's buffers do the flow control. A
+ * terminal is different: it is read up to TYPED_MAX bytes ahead, because Ctrl-A x must work even if
+ * the guest hangs. When this buffer is full and the guest takes nothing for a second, the buffer is
+ * emptied.
  *
- * Output goes through a struct outq: it never waits, and a reader that is slow slows the guest.
+ * Output goes through a struct outq. It never waits, and a slow reader slows down the guest.
  *
- * The terminal is put into raw mode when it is ours (we are in its foreground group) and put back
- * on every way out: chardev_close(), and a handler for the signals that would end the process. That
- * handler needs a global.
+ * The terminal is put into raw mode if we are in its foreground process group. It is restored by
+ * chardev_close(), and by a handler for the signals that end the process. The handler needs two
+ * global variables.
  *
  * Threads: see chardev.h.
  */
@@ -44,11 +44,11 @@
 #define RETRY_NS  200000000ull
 #define MAX_MIN	  (64 * KiB)
 
-/* What was typed on the terminal and the front has not taken. */
+/* What was typed on the terminal and the front end has not taken yet. */
 struct typed {
 	uint8_t buf[TYPED_MAX];
 	size_t n;
-	struct ev_timer *deaf; /* full, and the guest takes nothing */
+	struct ev_timer *deaf; /* runs while buf is full and the guest takes nothing */
 };
 
 struct chardev {
@@ -56,19 +56,19 @@ struct chardev {
 	struct chardev_front front;
 	struct outq out;
 	struct nbio in;
-	int keep, listen_fd; /* the pty's other end; the socket that accepts */
-	char *path;	     /* of the socket, to remove when it is still this file */
-	char *file;	     /* that has a size it must not pass */
+	int keep, listen_fd; /* the other end of the pty; the listening socket */
+	char *path;	     /* of the socket; removed at the end if the file is still ours */
+	char *file;	     /* path of a file with a maximal size */
 	dev_t path_dev;
 	ino_t path_ino;
 	struct ev_source *source, *listen_source;
-	struct ev_timer *refused; /* a client could not be accepted */
+	struct ev_timer *refused; /* set when accept() failed: then try again */
 	struct ev_call resume;
-	struct typed *typed; /* NULL: no terminal */
+	struct typed *typed; /* NULL: this is not a terminal */
 	bool escaped, paused;
 };
 
-/* Only for restore_and_die(): what the terminal was like. */
+/* The terminal's original mode. These are global because restore_and_die() needs them. */
 static struct termios saved_tty;
 static volatile sig_atomic_t tty_is_raw;
 
@@ -83,7 +83,7 @@ static void tty_restore(void)
 static void restore_and_die(int sig)
 {
 	tty_restore();
-	/* SA_RESETHAND: this time the default action. */
+	/* SA_RESETHAND has restored the default action, so this ends the process. */
 	raise(sig);
 }
 
@@ -104,7 +104,7 @@ static void tty_raw(void)
 		sigaction(fatal[i], &sa, NULL);
 	t = saved_tty;
 	cfmakeraw(&t);
-	t.c_oflag |= OPOST; /* our own messages end in a bare newline */
+	t.c_oflag |= OPOST; /* our own messages end in a newline without carriage return */
 	if (tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0)
 		tty_is_raw = 1;
 }
@@ -128,7 +128,7 @@ void chardev_want(struct chardev *c)
 		evloop_call(c->loop, &c->resume);
 }
 
-/* Takes Ctrl-A sequences out of what was typed: x leaves, a second Ctrl-A is one. */
+/* Removes the Ctrl-A sequences from the input: Ctrl-A x quits, Ctrl-A Ctrl-A is one Ctrl-A. */
 static size_t unescape(struct chardev *c, uint8_t *buf, size_t n)
 {
 	size_t i, kept = 0;
@@ -161,12 +161,12 @@ static void drop_input(struct chardev *c)
 	if (c->listen_fd < 0)
 		return;
 	evloop_set_events(c->listen_source, EPOLLIN);
-	shutdown(c->in.fd, SHUT_RDWR); /* also wakes a processor that is held for it */
+	shutdown(c->in.fd, SHUT_RDWR); /* also wakes a vCPU that is held for this client */
 	outq_detach(&c->out);
 	nbio_close(&c->in);
 }
 
-/* Asks the front for room. 0: it will call chardev_want(). */
+/* Asks the front end for room. 0: the front end will call chardev_want() later. */
 static size_t front_room(struct chardev *c)
 {
 	size_t room = c->front.room(c->front.opaque);
@@ -174,13 +174,13 @@ static size_t front_room(struct chardev *c)
 	if (room)
 		return room;
 	__atomic_store_n(&c->paused, true, __ATOMIC_RELEASE);
-	/* It may have made room between the question and the flag. */
+	/* The front end may have got room between the question and the store to the flag. */
 	if (c->front.room(c->front.opaque))
 		chardev_want(c);
 	return 0;
 }
 
-/* Gives the front what it takes, and reads on when there is space again. */
+/* Gives the front end as much as it takes, and continues to read if the buffer has space. */
 static void typed_feed(struct chardev *c)
 {
 	struct typed *t = c->typed;
@@ -229,8 +229,8 @@ static ssize_t read_input(struct chardev *c)
 	ssize_t n;
 
 	if (!room) {
-		/* Not merely masked: a hang-up would be reported all the same, and what is left
-		 * unread lost. */
+		/* Remove the source instead of masking EPOLLIN: epoll would still report a hang-up,
+		 * and the unread bytes would be lost. */
 		stop_input(c);
 		return -EAGAIN;
 	}
@@ -257,7 +257,8 @@ static int watch_input(struct chardev *c)
 	if (!c->front.input || c->in.fd < 0)
 		return 0;
 	c->source = evloop_add_fd(c->loop, c->in.fd, EPOLLIN, on_input, c);
-	/* EPERM: a regular file or /dev/null, which never has anything to say. */
+	/* EPERM: a regular file or /dev/null. They give no input, and epoll does not support them.
+	 */
 	return c->source || errno == EPERM ? 0 : -errno;
 }
 
@@ -278,7 +279,7 @@ bool chardev_ask(struct chardev *c)
 
 static int open_terminal(struct chardev *c, struct error *err)
 {
-	/* In the background, touching the terminal would stop us (SIGTTOU). */
+	/* A process in the background that changes the terminal is stopped by SIGTTOU. */
 	if (tcgetpgrp(STDIN_FILENO) != getpgrp())
 		return -EPERM;
 	c->typed = calloc(1, sizeof(*c->typed));
@@ -304,7 +305,7 @@ static int open_stdio(struct chardev *c, const char *arg, struct error *err)
 	return rc < 0 ? rc : watch_input(c);
 }
 
-/* Two descriptors, since epoll takes each once. */
+/* Input and output need a descriptor each, because epoll accepts a descriptor only once. */
 static int use_both_ways(struct chardev *c, int fd)
 {
 	int out = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -328,8 +329,8 @@ static int open_pty(struct chardev *c, const char *arg, struct error *err)
 	outq_expect_nobody(&c->out);
 	if (rc < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0 || ptsname_r(fd, name, sizeof(name)) != 0)
 		return error_set(err, -errno, "opening a pty: %s", strerror(errno));
-	/* Our own hold on the other end: without one, every moment nobody is attached is a
-	 * hang-up that epoll reports without end. */
+	/* Keep the other end open: while nobody has it open, epoll reports a hang-up again and
+	 * again. */
 	c->keep = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (c->keep >= 0) {
 		struct termios t;
@@ -343,8 +344,8 @@ static int open_pty(struct chardev *c, const char *arg, struct error *err)
 	return 0;
 }
 
-/* Cuts ",max=SIZE" off a copy of the argument; *max 0: there is none. NULL: no memory, or no size.
- */
+/* Returns a copy of the argument without ",max=SIZE"; *max is 0 if there is no limit. NULL: out of
+ * memory, or SIZE is wrong. */
 static char *file_path(const char *arg, uint64_t *max)
 {
 	static const char suffixes[] = "KMGT";
@@ -416,20 +417,20 @@ static void on_connect(void *arg, int fd, uint32_t events)
 
 	(void)events;
 	if (client < 0) {
-		/* No descriptor is free, say. The client still waits, and would be reported without
-		 * end. */
+		/* For example, no descriptor is free. The client still waits, and epoll would
+		 * report it again and again; so try again later. */
 		evloop_set_events(c->listen_source, 0);
 		ev_timer_set(c->refused, evloop_now_ns() + RETRY_NS);
 		return;
 	}
-	/* One at a time: the next waits until this one has left. */
+	/* One client at a time: the next one waits until this one has left. */
 	evloop_set_events(c->listen_source, 0);
 	if (use_both_ways(c, client) < 0)
 		drop_input(c);
 }
 
-/* A socket nobody listens on is a leftover: out of the way with it. Anything else stays. One whose
- * listener has a long queue (EAGAIN) is no leftover, and nothing to wait for. */
+/* Removes a socket that nobody listens on (ECONNREFUSED): an earlier run left it. Any other file
+ * stays. EAGAIN means that the listener's queue is full, so the socket is in use; do not wait. */
 static void remove_stale(const struct sockaddr_un *sa)
 {
 	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -442,7 +443,7 @@ static void remove_stale(const struct sockaddr_un *sa)
 		unlink(sa->sun_path);
 }
 
-/* Somebody may have put another one in its place meanwhile, which is not ours to remove. */
+/* Removes our socket, unless another file has taken its place meanwhile. */
 static void remove_own(const struct chardev *c)
 {
 	struct stat st;
@@ -480,7 +481,7 @@ static int open_unix(struct chardev *c, const char *path, struct error *err)
 }
 
 struct backend {
-	const char *name; /* ends in ':' when an argument follows */
+	const char *name; /* ends in ':' if an argument follows */
 	int (*open)(struct chardev *, const char *arg, struct error *);
 };
 static const struct backend backends[] = {
@@ -532,7 +533,8 @@ static int check_file(const char *arg, struct outputs *outputs, struct error *er
 	return rc == 0 && max ? outputs_claim_rotated(outputs, path, err) : rc;
 }
 
-/* A socket that is there already is a matter of who listens, which only binding tells. */
+/* An existing socket is not refused here: only open_unix() finds out whether somebody listens on
+ * it. */
 static int check_unix(const char *path, struct outputs *outputs, struct error *err)
 {
 	int rc;

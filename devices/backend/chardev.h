@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's end of a character device: the terminal, a pty, a file, a unix socket, or nothing.
+ * The back end of a character device: the terminal, a pty, a file, a unix socket, or nothing.
  *
- * Threads: open, close, input and chardev_ask() on the main loop; chardev_write(), chardev_hold()
- * and chardev_want() on any thread.
+ * Threads: chardev_write(), chardev_hold() and chardev_want() may be called on any thread. All
+ * other functions, and the callbacks of the front end, run on the main loop.
  */
 #ifndef DEVICES_BACKEND_CHARDEV_H
 #define DEVICES_BACKEND_CHARDEV_H
@@ -19,7 +19,7 @@ struct evloop;
 struct outputs;
 
 struct chardev_front {
-	/* How many bytes input() would take now. */
+	/* How many bytes input() can take now. */
 	size_t (*room)(void *);
 	void (*input)(void *, const uint8_t *, size_t);
 	/* The user typed Ctrl-A x. */
@@ -27,27 +27,30 @@ struct chardev_front {
 	/* More output may come, after chardev_ask() said no. Optional. */
 	void (*ready)(void *);
 	void *opaque;
-	struct outputs *outputs; /* of the run, for a file; NULL: it is emptied at once */
+	/* The output files of the run (outfile.h). NULL: a file is truncated as soon as it is
+	 * opened. */
+	struct outputs *outputs;
 };
 
 #define CHARDEV_SPECS "stdio, pty, file:PATH[,max=SIZE], unix:PATH or null; SIZE is at least 64K"
-/* True when spec names a back end: stdio, pty, null, file:PATH[,max=SIZE] or unix:PATH. */
+/* True if spec has the form of CHARDEV_SPECS. */
 bool chardev_spec_ok(const char *spec);
-/* Refuses what chardev_open() would refuse, as far as it shows without making or changing anything,
- * and claims the file. */
+/* Checks everything of chardev_open() that can be checked without creating or changing a file, and
+ * claims the file in `outputs`. */
 int chardev_check(const char *spec, struct outputs *, struct error *);
-/* front is copied; its callbacks come on the main loop's thread. */
+/* front is copied. Its callbacks run on the thread of the main loop. */
 struct chardev *chardev_open(struct evloop *, const char *spec, const struct chardev_front *,
 			     struct error *);
 void chardev_close(struct chardev *);
-/* Takes all of it and never waits: what the reader does not take in time is kept, or dropped once
- * there is too much of it (outq.h). A regular file takes as long as its file system. */
+/* Takes all bytes and never waits for a reader. What the reader has not read yet is kept; above a
+ * limit, bytes are dropped (outq.h). Writing to a regular file takes as long as its file system
+ * needs. */
 void chardev_write(struct chardev *, const void *, size_t);
-/* Where there is too much already: holds the processor whose access this is. No lock is held. */
+/* If the reader is too far behind, holds the calling vCPU for a while. The caller holds no lock. */
 void chardev_hold(struct chardev *);
-/* Main loop: whether there is not too much already; else ready() says when. */
+/* True: the reader keeps up, write more. False: wait for ready(). Main loop. */
 bool chardev_ask(struct chardev *);
-/* The front has room again after room() returned 0. */
+/* The front end calls this when it has room again after room() returned 0. */
 void chardev_want(struct chardev *);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* See iothread.h. `want` is what the owner asks for and `state` what the thread is at; both change
- * under the lock, and `want` is also read without it by the body. */
+/* See iothread.h. `want` is the state that the owner asks for, `state` is the state that the thread
+ * is in. Both are written under the lock. The body also reads `want` without the lock. */
 #include "devices/backend/iothread.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "vmm/core/error.h"
 #include "vmm/core/eventfd.h"
 
-#define IOTHREAD_STACK (128u << 10) /* address space; touched pages only are paid for */
+#define IOTHREAD_STACK (128u << 10) /* address space; only touched pages use memory */
 
 enum iothread_state { IOTHREAD_INIT, IOTHREAD_PAUSED, IOTHREAD_RUNNING, IOTHREAD_GONE };
 
@@ -37,7 +37,7 @@ struct iothread {
 
 bool iothread_wanted(const struct iothread *t)
 {
-	/* Pairs with set_want(): the wake-up through the eventfd comes after the store. */
+	/* Pairs with the release in set_want(), which comes before the write to the eventfd. */
 	return atomic_load_explicit(&t->want, memory_order_acquire) == IOTHREAD_RUNNING;
 }
 
@@ -85,7 +85,7 @@ static int iothread_spawn(struct iothread *t)
 	pthread_attr_t attr;
 	int ret;
 
-	/* Signals are the main thread's business. */
+	/* Only the main thread handles signals. */
 	sigfillset(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, IOTHREAD_STACK);

@@ -4,14 +4,15 @@
  *
  *   new -> paused -> resume() -> running -> pause() or leave() -> paused ... -> free()
  *
- * The body loops until iothread_wanted() is false, finishes what it has in flight, and returns:
- * pause() therefore means that nothing of this thread touches guest memory any more. To get the
- * body's attention pause() writes to the wake eventfd, which the body must be waiting for.
+ * The body loops until iothread_wanted() is false, finishes its requests in flight, and returns. So
+ * after pause() this thread does not touch guest memory any more. pause() writes to the wake
+ * eventfd; the body must wait on it.
  *
- * A body may take for ever to finish what it has in flight (storage that hangs). leave() therefore
- * asks and does not wait; paused() tells.
+ * If storage hangs, the body may never finish its requests. For this case there is leave(), which
+ * asks the body to return and does not wait; paused() is called when it has returned.
  *
- * Threads: resume/pause/leave/free from any one thread at a time; never from the body.
+ * Threads: resume, pause, leave and free may be called from one thread at a time, never from the
+ * body.
  */
 #ifndef DEVICES_BACKEND_IOTHREAD_H
 #define DEVICES_BACKEND_IOTHREAD_H
@@ -22,25 +23,26 @@ struct error;
 struct iothread;
 
 struct iothread_ops {
-	/* On the thread, before the first resume: may fail. A ring with a single issuer is made
-	 * here. NULL: nothing to do. */
+	/* Runs on the new thread, before the first resume; may fail. An io_uring ring with a single
+	 * issuer must be created here. NULL: nothing to do. */
 	int (*init)(void *arg, struct error *);
 	void (*run)(void *arg);
-	/* On the thread, each time that the body has returned. NULL: nobody wants to know. The
-	 * thread may be resumed from here on. */
+	/* Runs on the thread, each time that the body has returned. May be NULL. From here on the
+	 * thread may be resumed. */
 	void (*paused)(void *arg);
-	void (*exit)(void *arg); /* on the thread, last; only when init succeeded */
+	void (*exit)(void *arg); /* runs on the thread, last; only if init succeeded */
 };
 
-/* Starts the thread and waits for init(). name: at most 15 characters are seen by the system.
- * wake_fd: an eventfd, not owned. NULL with *err filled when the thread or init() failed. */
+/* Starts the thread and waits for init(). name: the kernel keeps its first 15 characters. wake_fd:
+ * an eventfd; the caller owns it. NULL with *err set: the thread could not be started, or init()
+ * failed. */
 struct iothread *iothread_new(const char *name, int wake_fd, const struct iothread_ops *, void *arg,
 			      struct error *);
 void iothread_resume(struct iothread *);
-void iothread_pause(struct iothread *); /* returns when the body has returned */
-/* Asks the body to return. True: paused() will be called; false: it runs no body. */
+void iothread_pause(struct iothread *); /* waits until the body has returned */
+/* Asks the body to return. True: paused() will be called. False: no body is running. */
 bool iothread_leave(struct iothread *);
-void iothread_free(struct iothread *); /* pauses, ends and joins; NULL is fine */
+void iothread_free(struct iothread *); /* pauses the thread and joins it; NULL is allowed */
 /* For the body: false once it must return. */
 bool iothread_wanted(const struct iothread *);
 

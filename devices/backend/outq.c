@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Output goes straight to the descriptor, without waiting. What it does not take is kept in a
- * buffer of OUTQ_SIZE, which the main loop writes when the descriptor has room again.
+ * Output is written to the descriptor directly, without waiting. Bytes that the descriptor does not
+ * take are kept in a buffer of OUTQ_SIZE. The main loop writes them when the descriptor has room
+ * again.
  *
- * A reader that is only slow must lose nothing, so the guest is slowed down: from OUTQ_BUSY on the
- * front end holds its processor (outq_hold(): interruptible by a pause, no lock held), or leaves
- * its requests where they are (outq_ask()). Stopping only the processor that prints is what a
- * serial line with flow control does; dropping at once would lose boot logs, and waiting without
- * end would let a reader stop the guest. A reader that takes nothing for OUTQ_PATIENCE_MS is held
- * to be dead: nobody waits any more, the rest of the buffer fills, and then bytes are dropped. When
- * it reads again, a line says where and how many.
+ * A reader that is only slow must not lose bytes, so the guest is slowed down. When OUTQ_BUSY bytes
+ * are kept, the front end holds its vCPU (outq_hold(): no lock is held, and a pause ends it), or it
+ * leaves its requests in the queue (outq_ask()). A serial line with flow control also stops only
+ * the processor that prints. Dropping bytes at once would lose boot logs; waiting without end would
+ * let a reader stop the guest. So a reader that reads nothing for OUTQ_PATIENCE_MS is regarded as
+ * dead: nobody waits for it any more, the rest of the buffer fills up, and then bytes are dropped.
+ * When it reads again, a line in the output says where bytes are missing and how many.
  *
- * The main loop and the held processors all write what is kept, so the patience counts from the
- * last byte that any of them got rid of. That there is room is a coarse sign of life: a pipe has
- * room when a whole page was read, a socket when three quarters were. So whoever waits also looks
- * every LOOK_MS how much lies unread in the descriptor, and less than before is a sign of life,
- * too. A pipe tells it to the byte, a local socket by what was written at once (hence PIECE_MAX).
- * A pseudo terminal does not tell: its reader must read about 4 KiB in OUTQ_PATIENCE_MS.
+ * The main loop and the held vCPUs all write the kept bytes. OUTQ_PATIENCE_MS counts from the last
+ * byte that any of them could write. But that a write succeeds is a coarse sign of life: a pipe has
+ * room only when a whole page was read, a socket when three quarters were read. So whoever waits
+ * also checks every LOOK_MS how many bytes in the descriptor are unread. Fewer than before are a
+ * sign of life, too. For a pipe this number is exact. For a local socket it changes in units of
+ * what was written at once, which is why PIECE_MAX is small. A pseudo terminal does not tell this
+ * number, so its reader must read about 4 KiB in OUTQ_PATIENCE_MS.
  */
 #include "devices/backend/outq.h"
 
@@ -36,19 +38,20 @@
 #include "vmm/core/log.h"
 #include "vmm/core/outfile.h"
 
-#define PIECE_MAX 4096u /* written at once of what was kept */
+#define PIECE_MAX 4096u /* at most this many of the kept bytes are written at once */
 #define LOOK_MS	  100u
-#define PAUSE_MS  10u	/* when poll() says that there is room and write() that there is none */
-/* At the end, for a reader that takes nothing, and for one that takes some. */
+#define PAUSE_MS  10u	/* wait this long if poll() reports room but write() finds none */
+/* The time that a reader gets at the end: without reading anything, and in all. */
 #define LAST_QUIET_MS 500u
 #define LAST_MS	      2000u
 
-/* What the descriptor has taken and nobody has read; 0 when it does not say. */
+/* The number of bytes in the descriptor that nobody has read; 0 if the descriptor does not tell. */
 static int outq_unread(const struct outq *q)
 {
 	int n = 0;
 
-	/* FIONREAD is for pipes, which do not know the other. Of a socket it would be the input. */
+	/* Pipes know only FIONREAD. Sockets must be asked with TIOCOUTQ first, because FIONREAD
+	 * counts their input. */
 	if (ioctl(q->out.fd, TIOCOUTQ, &n) < 0 && ioctl(q->out.fd, FIONREAD, &n) < 0)
 		return 0;
 	return n;
@@ -71,7 +74,7 @@ static void outq_update(struct outq *q)
 	__atomic_store_n(&q->busy, busy, __ATOMIC_RELAXED);
 }
 
-/* Nobody will ever read it. */
+/* Throws away everything that is kept: its reader is gone. */
 static void outq_forget(struct outq *q)
 {
 	q->used = 0;
@@ -101,7 +104,8 @@ static void outq_keep(struct outq *q, const char *p, size_t len)
 
 	if (!q->buf && !q->unwatchable)
 		q->buf = malloc(OUTQ_SIZE);
-	/* One gap, not many. */
+	/* After the first dropped byte, drop all bytes until fewer than OUTQ_BUSY are kept: one gap
+	 * in the output, not many. */
 	if (q->buf && !q->dropped)
 		kept = ring_put(q, p, len);
 	q->dropped += len - kept;
@@ -124,7 +128,7 @@ static void outq_say_dropped(struct outq *q)
 	ring_put(q, text, (size_t)n);
 }
 
-/* Writes what the descriptor takes of what is kept; returns whether it took some. */
+/* Writes as many kept bytes as the descriptor takes. True: it took some. */
 static bool outq_flush(struct outq *q)
 {
 	bool moved = false;
@@ -155,8 +159,8 @@ static bool outq_flush(struct outq *q)
 	return moved;
 }
 
-/* A file that is full becomes PATH.1, in the place of the one before. When that fails, it is begun
- * anew where it is: longer than agreed it must not become. */
+/* Renames a full file to PATH.1 and replaces an older PATH.1. If that fails, the file is truncated,
+ * because it must not become longer than its limit. */
 static void outq_rotate(struct outq *q)
 {
 	struct error err = { 0 };
@@ -172,7 +176,8 @@ static void outq_rotate(struct outq *q)
 		q->size = q->max;
 }
 
-/* A full disk, say. A reader that has left is not worth a word, and a terminal's end is EIO. */
+/* Reports an error of a regular file once, for example a full disk. Other descriptors fail when
+ * their reader has left (a terminal with EIO), which is not worth a message. */
 static void outq_say_lost(struct outq *q, int error)
 {
 	if (!q->path || q->lost)
@@ -181,7 +186,8 @@ static void outq_say_lost(struct outq *q, int error)
 	log_warn("%s: %s: what the guest prints is lost from here on", q->path, strerror(error));
 }
 
-/* Returns how much of it is done with: written, or lost with the one who read it. */
+/* Returns how many bytes need not be kept: they were written, or they are lost because of an
+ * error. */
 static size_t outq_direct(struct outq *q, const char *p, size_t len)
 {
 	size_t done = 0;
@@ -226,8 +232,8 @@ static uint64_t ms_after(uint64_t ns, unsigned ms)
 	return ns + ms * 1000000ull;
 }
 
-/* Writes what there is room for, and gives the reader up when it took nothing for too long. Returns
- * whether something was written. */
+/* Writes as much as there is room for, and regards the reader as dead if it read nothing for too
+ * long. True: something was written. */
 static bool outq_look(struct outq *q)
 {
 	bool moved;
@@ -246,7 +252,7 @@ static bool outq_look(struct outq *q)
 	return false;
 }
 
-/* When to look again, if nothing happens before. */
+/* The time of the next look, if nothing happens before. */
 static uint64_t outq_next_look(struct outq *q)
 {
 	uint64_t look = ms_after(evloop_now_ns(), LOOK_MS), end;
@@ -362,7 +368,7 @@ int outq_init(struct outq *q, struct evloop *loop, void (*room)(void *), void *a
 	return room && !q->patience ? -ENOMEM : 0;
 }
 
-/* The loop has ended, and so have the processors. */
+/* Writes the rest. The main loop and the vCPUs have ended, so this may wait. */
 static void outq_drain(struct outq *q)
 {
 	uint64_t end = ms_after(evloop_now_ns(), LAST_MS);
@@ -384,7 +390,7 @@ static void outq_drain(struct outq *q)
 
 void outq_destroy(struct outq *q)
 {
-	q->asked = false; /* whom it would call may be gone */
+	q->asked = false; /* the owner of room() may be gone */
 	outq_drain(q);
 	outq_detach(q);
 	evloop_del_timer(q->patience);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a guest prints, on its way to a descriptor whose reader may be slow, or gone.
+ * The output queue of a character device. The reader of the descriptor may be slow or gone.
  *
- * Threads: outq_write() and outq_hold() any; the rest the main loop's.
+ * Threads: outq_write() and outq_hold() may run on any thread, the others on the main loop.
  */
 #ifndef DEVICES_BACKEND_OUTQ_H
 #define DEVICES_BACKEND_OUTQ_H
@@ -14,57 +14,57 @@
 #include "vmm/core/evloop.h"
 #include "vmm/core/nbio.h"
 
-#define OUTQ_SIZE	 (256 * KiB) /* kept for a reader; more is dropped */
-#define OUTQ_BUSY	 (64 * KiB)  /* from here on the guest should wait */
-#define OUTQ_PATIENCE_MS 2000u	     /* so long, for a reader that takes nothing at all */
+#define OUTQ_SIZE	 (256 * KiB) /* bytes kept for the reader; more are dropped */
+#define OUTQ_BUSY	 (64 * KiB)  /* with more bytes in the queue the guest waits */
+#define OUTQ_PATIENCE_MS 2000u	     /* a reader that reads nothing for this time is dead */
 
 struct outq {
 	struct evloop *loop;
-	pthread_mutex_t lock; /* a leaf: nothing waits under it */
+	pthread_mutex_t lock; /* a leaf lock: nothing waits while it is held */
 	struct nbio out;
-	char *buf; /* a ring, while there is something in it */
+	char *buf; /* a ring of OUTQ_SIZE bytes, allocated while bytes are kept */
 	size_t head, used;
-	uint64_t dropped; /* since the reader was told last */
-	bool busy;	  /* atomic: more than OUTQ_BUSY, and the reader seems to live */
-	bool stalled;	  /* it did not read for so long that nobody waits for it */
-	bool watched;	  /* the loop looks when there is room, or is going to */
-	bool asked;	  /* room() is to be called */
-	bool unwatchable; /* epoll does not take the descriptor */
+	uint64_t dropped; /* bytes, since the reader was last told */
+	bool busy;	  /* at least OUTQ_BUSY bytes and not stalled; atomic */
+	bool stalled;	  /* the reader is regarded as dead, and nobody waits for it */
+	bool watched;	  /* the main loop waits for room, or was asked to */
+	bool asked;	  /* room() must be called when there is room */
+	bool unwatchable; /* epoll does not support this descriptor */
 	void (*room)(void *);
 	void *arg;
 	struct ev_call watch;
 	struct ev_source *source;
 	struct ev_timer *patience;
-	/* While busy: when the reader was seen to take something, and what lay unread in the
-	 * descriptor at the last look. */
+	/* While busy: the time at which the reader last read something, and the number of unread
+	 * bytes in the descriptor at the last look. */
 	uint64_t moved_ns;
 	int unread;
-	bool lost; /* a regular file took no more, which was said */
-	/* of a regular file, with the size it must not pass (0: any); not owned */
+	bool lost; /* writing to a regular file failed, and the user was told */
+	/* Path and maximal size (0: no limit) of a regular file. The caller owns the string. */
 	const char *path;
 	uint64_t max, size;
 };
 
-/* room: optional, on the main loop, after outq_ask() said no. -ENOMEM when it cannot be. */
+/* room: optional; called on the main loop, after outq_ask() returned false. 0 or -ENOMEM. */
 int outq_init(struct outq *, struct evloop *, void (*room)(void *), void *arg);
-/* Gives the reader a moment to take what is left, and says what it did not take. */
+/* Gives the reader a short time to read the rest, and logs how many bytes it did not read. */
 void outq_destroy(struct outq *);
 
-/* Where it goes. What waited for the one before is forgotten. */
+/* Sets the descriptor to write to. Bytes for the previous one are thrown away. */
 void outq_attach(struct outq *, struct nbio);
 void outq_detach(struct outq *);
-/* There may be no reader yet: nobody waits for one before it has read something. */
+/* For a descriptor that may have no reader yet: nobody waits until a reader has read something. */
 void outq_expect_nobody(struct outq *);
-/* The regular file attached is at `path`. max: it is never longer, and becomes PATH.1; 0: any
- * length. */
+/* The attached descriptor is the regular file `path`. When it is `max` bytes long, it is renamed to
+ * PATH.1 and a new file begins; 0: no limit. */
 void outq_limit(struct outq *, const char *path, uint64_t max);
 
-/* Takes all of it and never waits: written, kept or dropped. */
+/* Takes all bytes and never waits for the reader: they are written, kept or dropped. */
 void outq_write(struct outq *, const void *, size_t);
-/* Holds the processor whose output there is too much of, until its reader has caught up or proves
+/* Holds the calling vCPU while the queue is busy: until the reader has caught up, or is regarded as
  * dead. The caller holds no lock. */
 void outq_hold(struct outq *);
-/* Whether more may come. False: room() says when. */
+/* True: more bytes may be written. False: wait for room(). */
 bool outq_ask(struct outq *);
 
 #endif

@@ -34,8 +34,8 @@ static int explain(struct error *err, int code, const char *ifname)
 	return error_set(err, code, "network: cannot attach to %s: %s", name, strerror(-code));
 }
 
-/* A device of our own making is down until somebody says otherwise. One that was given is the
- * administrator's: failing is fine. */
+/* Sets the interface up. One that we created is down at first. For one that the administrator made,
+ * we may have no permission; errors are ignored. */
 static void link_up(const char *name)
 {
 	scoped_fd sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
