@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ACPI fixed hardware. The register block is described by one 16-bit read and write function per
- * register pair; wider and narrower accesses are put together from bytes, since OSes use every
- * size.
+ * ACPI fixed hardware. Operating systems access the registers in every size, so a read is put
+ * together from bytes, and a write is split into 16-bit registers.
  *
  * The PM timer is CLOCK_MONOTONIC scaled to 3.579545 MHz, 24 bits (ACPI 6.5, 4.8.3.3; TMR_VAL_EXT
- * is 0 in our FADT). TMR_STS says that bit 23 changed; it is worked out when somebody looks, and a
- * timer on the main loop looks at the right moment when its interrupt is enabled. SCI_EN always
- * reads 1: the FADT has no SMI_CMD, so the machine is in ACPI mode from the start
- * (ACPI 6.5, 5.2.9).
+ * is 0 in our FADT). TMR_STS says that bit 23 has changed. It is computed when the guest reads it;
+ * if its interrupt is enabled, a timer on the main loop computes it at the right time. SCI_EN
+ * always reads 1: the FADT has no SMI_CMD, so the machine is in ACPI mode from the start (ACPI 6.5,
+ * 5.2.9).
  *
- * Threads: everything under pm->lock, which is the region's lock. The main loop's timer takes it
- * too.
+ * Threads: everything runs under pm->lock, which is the lock of the region. The timer on the main
+ * loop takes it, too.
  */
 #include "devices/chipset/acpi_pm.h"
 
@@ -32,7 +31,7 @@
 #define CNT_SLP_TYP (7u << 10)
 #define CNT_SLP_EN  (1u << 13)
 #define CNT_BITS    (CNT_SLP_TYP | 3u)
-#define SLP_TYP_S5  0u /* as \_S5 in the DSDT says */
+#define SLP_TYP_S5  0u /* must agree with \_S5 in the DSDT */
 
 #define GPE0_EN (ACPI_GPE0 + ACPI_GPE0_SIZE / 2)
 
@@ -68,7 +67,7 @@ static void sci_update(struct acpi_pm *pm)
 	irq_set(&pm->sci, pm->sts & pm->en & EN_BITS);
 }
 
-/* On the loop's thread. */
+/* Runs on the main loop, because only it may set timers. */
 static void timer_arm(void *arg)
 {
 	struct acpi_pm *pm = arg;
@@ -127,7 +126,7 @@ static uint64_t pm_read(void *opaque, uint64_t off, unsigned size)
 static void cnt_write(struct acpi_pm *pm, uint16_t val)
 {
 	pm->cnt = val & CNT_BITS;
-	/* Other sleep types are not offered by the DSDT; asking for them does nothing. */
+	/* The DSDT offers no other sleep type, so other values have no effect. */
 	if ((val & CNT_SLP_EN) && (val & CNT_SLP_TYP) >> 10 == SLP_TYP_S5 && pm->power_off)
 		pm->power_off(pm->power_off_arg);
 }
@@ -162,7 +161,7 @@ static void reg_write16(struct acpi_pm *pm, unsigned off, uint16_t val, uint16_t
 			pm->gpe_en[off + i - GPE0_EN] = (uint8_t)(val >> 8 * i);
 }
 
-/* By registers, not bytes: SLP_EN and SLP_TYP arrive together. */
+/* Writes whole registers, not bytes: SLP_EN and SLP_TYP must take effect together. */
 static void pm_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 {
 	struct acpi_pm *pm = opaque;
@@ -216,7 +215,7 @@ void acpi_pm_set_base(struct acpi_pm *pm, uint16_t base)
 	if (pm->region.mapped)
 		bus_del(pm->pio, &pm->region);
 	pm->region.base = base;
-	/* A base on top of another device is the guest's mistake: the block is then nowhere. */
+	/* If the guest chose an address that another device has, the registers are on no bus. */
 	if (base)
 		bus_add(pm->pio, &pm->region);
 }

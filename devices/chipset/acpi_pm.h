@@ -30,24 +30,25 @@ struct acpi_pm {
 	struct irq_source sci;
 	uint16_t sts, en, cnt;
 	uint8_t gpe_en[ACPI_GPE0_SIZE / 2];
-	uint32_t tmr_msb; /* what bit 23 was when TMR_STS was last looked at */
+	uint32_t tmr_msb; /* bit 23 of the timer when TMR_STS was last updated */
 	struct ev_timer *timer;
-	struct ev_call arm;	  /* sets it, on the main loop */
-	uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC; tests put their own */
-	/* The guest turned itself off (S5). On a vCPU thread, under pm->lock; returns at once. */
+	struct ev_call arm;	  /* sets the timer, on the main loop */
+	uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC; tests replace it */
+	/* The guest turned itself off (S5). Called on a vCPU thread under pm->lock; must not
+	 * wait. */
 	void (*power_off)(void *);
 	void *power_off_arg;
 };
 
-/* loop may be NULL (the timer's overflow interrupt then comes late). Fill in power_off before. The
- * registers are not on the bus until acpi_pm_set_base(). */
+/* loop may be NULL; then the overflow interrupt of the timer comes late. The caller sets power_off
+ * before. The registers are not on the bus until acpi_pm_set_base(). */
 int acpi_pm_init(struct acpi_pm *, struct bus *pio, struct irq_table *, struct evloop *loop);
 void acpi_pm_destroy(struct acpi_pm *);
-/* base 0: off the bus. Any thread that is not inside this device's callback. */
+/* base 0 takes the registers off the bus. Any thread, but not from a callback of this device. */
 void acpi_pm_set_base(struct acpi_pm *, uint16_t base);
-void acpi_pm_reset(struct acpi_pm *); /* the LPC bridge calls it when it is reset */
-/* Presses the power button: PWRBTN_STS, and the SCI when the guest enabled it. Any thread. False:
- * the guest does not listen (ACPI not up), so nothing will happen. */
+void acpi_pm_reset(struct acpi_pm *); /* called when the LPC bridge is reset */
+/* Presses the power button: sets PWRBTN_STS, and raises the SCI if the guest enabled it. Any
+ * thread. False: the guest has not enabled the power button, so nothing will happen. */
 bool acpi_pm_power_button(struct acpi_pm *);
 
 #endif

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The clock is the host's (UTC, or the zone's time at the start) plus an offset that changes when
- * the guest sets the time. The offset is in whole seconds: the guest's second begins with the
- * host's. While the guest holds SET (register B) or the divider's reset (register A) the ten time
- * registers are plain memory.
+ * The clock is the host's clock plus an offset. At the start the offset is 0 (UTC) or that of the
+ * host's time zone; it changes when the guest sets the time. The offset is in whole seconds, so the
+ * guest's second begins together with the host's. While the guest holds SET (register B) or the
+ * reset of the divider (register A), the time registers are plain memory.
  *
- * Nothing ticks here. The flags of register C are worked out when somebody looks: the guest, or a
- * timer on the main loop that is set while an enabled interrupt is to come, and for its moment. A
- * guest that does not read register C gets no further interrupt, as on the chip, and then the timer
- * is off, too. Ticks that the guest was too slow for are one tick: they are not made up for later,
- * since every system of today takes the length of time from other clocks.
+ * There is no periodic timer. The flags of register C are computed when the guest reads them. While
+ * an interrupt is enabled, a timer on the main loop is set to the time of the next one. A guest
+ * that does not read register C gets no further interrupt, as on the chip; then the timer is off,
+ * too. If the guest misses several ticks, it gets one: ticks are not made up for later, because
+ * today's systems measure time with other clocks.
  *
- * The alarm compares hours, minutes and seconds; it has no date (the FADT names none). Daylight
- * saving is the guest's business, as on a PC: Windows sets the clock itself when summer begins, so
- * a clock that followed the host's zone would be changed twice.
+ * The alarm compares hours, minutes and seconds. It has no date, and the FADT says so. The guest
+ * handles daylight saving, as on a PC: Windows sets the clock itself when summer time begins. A
+ * clock that followed the host's zone would then change twice.
  *
- * Threads: port accesses and the timer under `lock`, the region's.
+ * Threads: port accesses and the timer run under `lock`, which is the lock of the region.
  */
 #include "devices/chipset/cmos_rtc.h"
 
@@ -29,7 +29,7 @@
 #define REG_C	  0x0c
 #define REG_D	  0x0d
 #define A_UIP	  0x80
-#define A_RESET	  0x60 /* both: the divider stands still */
+#define A_RESET	  0x60 /* if both bits are set, the divider stands still */
 #define A_RATE	  0x0f
 #define B_SET	  0x80
 #define B_DM	  0x04 /* binary */
@@ -42,14 +42,15 @@
 #define C_IRQF	  0x80
 #define D_VRT	  0x80
 #define HOUR_PM	  0x80
-#define DONT_CARE 0xc0 /* an alarm byte with both bits fits any time */
+#define DONT_CARE 0xc0 /* an alarm byte with both bits set matches any value */
 #define NS	  1000000000ll
-#define UIP_NS	  2228000ll /* MC146818, 32768 Hz: UIP, 244 us later an update of 1984 us */
+#define UIP_NS	  2228000ll /* MC146818 at 32768 Hz: UIP is set 244 us before the 1984 us update */
 #define TICK_HZ	  32768u
 #define YEAR_BASE 1900
 #define DAY_S	  86400
-/* The timer's clock neither follows a host's clock that is set nor counts while the host sleeps:
- * an alarm comes this much too late at most. */
+/* The timer's clock does not change when somebody sets the host's clock, and it stands still while
+ * the host sleeps. So the timer checks at least this often, and an alarm is late by this at
+ * most. */
 #define RECHECK_NS (60 * NS)
 
 static int64_t host_now_ns(void)
@@ -97,7 +98,7 @@ static int64_t rtc_seconds(const struct cmos_rtc *r)
 	return r->now_ns() / NS + r->offset_s;
 }
 
-/* Fills the time registers with the present. */
+/* Writes the current time to the time registers. */
 static void rtc_latch(struct cmos_rtc *r)
 {
 	time_t now = (time_t)rtc_seconds(r);
@@ -116,7 +117,7 @@ static void rtc_latch(struct cmos_rtc *r)
 	r->cmos[CMOS_CENTURY] = to_bcd(r, year / 100);
 }
 
-/* Makes what the time registers say the present. */
+/* Sets the clock to the time in the time registers. */
 static void rtc_adopt(struct cmos_rtc *r)
 {
 	struct tm tm = {
@@ -140,8 +141,8 @@ static bool alarm_fits(uint8_t reg, int decoded, int now)
 	return (reg & DONT_CARE) == DONT_CARE || decoded == now;
 }
 
-/* Seconds from `from` to the next moment that the alarm fits, 1 to a day; 0: it fits none. Whole
- * hours and minutes that do not fit are left out, so this takes 150 steps at most. */
+/* Seconds from `from` to the next alarm, from 1 to a day; 0: the alarm matches no time. The loop
+ * skips whole hours and minutes that do not match, so it takes at most 150 steps. */
 static int64_t alarm_in(const struct cmos_rtc *r, int64_t from)
 {
 	int start = (int)((from % DAY_S + DAY_S) % DAY_S), i = 1;
@@ -163,8 +164,8 @@ static int64_t alarm_in(const struct cmos_rtc *r, int64_t from)
 	return 0;
 }
 
-/* The period is 1 << this many ticks of 32768 Hz; -1: there is none. Rates 1 and 2 are 256 and 128
- * Hz, the others halve from 8192 Hz (3) to 2 Hz (15). */
+/* Returns n if the period is 1 << n ticks of 32768 Hz; -1: there are no periodic ticks. Rates 1 and
+ * 2 are 256 and 128 Hz. The others go from 8192 Hz (rate 3) down to 2 Hz (rate 15), by halves. */
 static int period_shift(const struct cmos_rtc *r)
 {
 	int rate = r->cmos[REG_A] & A_RATE;
@@ -183,7 +184,7 @@ static uint64_t period_count(const struct cmos_rtc *r)
 	return (uint64_t)((unsigned __int128)r->mono_ns() * TICK_HZ / (uint64_t)NS) >> shift;
 }
 
-/* When the tick after the present one begins. */
+/* The time at which the next tick begins. */
 static uint64_t period_next(const struct cmos_rtc *r)
 {
 	unsigned __int128 ticks = (unsigned __int128)(period_count(r) + 1) << period_shift(r);
@@ -191,7 +192,7 @@ static uint64_t period_next(const struct cmos_rtc *r)
 	return (uint64_t)((ticks * (uint64_t)NS + TICK_HZ - 1) / TICK_HZ);
 }
 
-/* Brings register C up to date. */
+/* Updates register C. */
 static void rtc_look(struct cmos_rtc *r)
 {
 	uint64_t tick = period_count(r);
@@ -242,7 +243,7 @@ uint64_t cmos_rtc_due(const struct cmos_rtc *r)
 				    r->mono_ns() + (uint64_t)RECHECK_NS));
 }
 
-/* On the loop's thread. */
+/* Runs on the main loop, because only it may set timers. */
 static void timer_arm(void *arg)
 {
 	struct cmos_rtc *r = arg;
@@ -259,7 +260,7 @@ void cmos_rtc_fire(struct cmos_rtc *r)
 	unread = irq_pending(r);
 	rtc_look(r);
 	irq_set(&r->irq, irq_pending(r));
-	/* The next one, unless the guest has not even taken the last. */
+	/* Set the timer again, unless the guest has not read the last interrupt's flags yet. */
 	r->armed = unread ? 0 : cmos_rtc_due(r);
 }
 
@@ -269,8 +270,8 @@ static void timer_fired(void *arg)
 	timer_arm(arg);
 }
 
-/* After everything that the guest may have changed. A timer that is set too early stays: it looks
- * once more and is set anew. */
+/* Called after each access of the guest. A timer that is set to an earlier time stays: when it
+ * fires, it finds nothing and is set again. */
 static void rtc_settle(struct cmos_rtc *r)
 {
 	uint64_t due;
@@ -320,8 +321,8 @@ static uint8_t cmos_get(struct cmos_rtc *r, uint8_t reg)
 	}
 }
 
-/* A running clock whose format changes keeps its time; one that begins to run takes the time that
- * was written meanwhile. */
+/* If the format changes while the clock runs, the clock keeps its time. If the clock begins to run,
+ * it takes the time that was written while it stood still. */
 static void put_control(struct cmos_rtc *r, uint8_t reg, uint8_t val)
 {
 	bool ran = rtc_runs(r);
@@ -385,7 +386,8 @@ static void cmos_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 
 static const struct io_region_ops cmos_ops = { cmos_read, cmos_write, 1, 1 };
 
-/* The memory sizes where BIOSes since the PC/AT, and OVMF without e820, look for them. */
+/* Memory sizes at the places where BIOSes look for them, and also OVMF if there is no e820
+ * table. */
 static void put_memory(struct cmos_rtc *r, uint64_t low, uint64_t high)
 {
 	uint64_t above16 = low > 16 * MiB ? (low - 16 * MiB) / (64 * KiB) : 0;
@@ -410,7 +412,7 @@ static int64_t zone_offset(const struct cmos_rtc *r)
 
 static void set_power_on(struct cmos_rtc *r, const struct cmos_rtc_params *p)
 {
-	r->cmos[REG_A] = 0x26; /* 32768 Hz, 1024 Hz periodic: what a BIOS sets */
+	r->cmos[REG_A] = 0x26; /* 32768 Hz, periodic rate 1024 Hz: a BIOS sets this */
 	r->cmos[REG_B] = B_24H;
 	if (p->localtime)
 		r->offset_s = zone_offset(r);

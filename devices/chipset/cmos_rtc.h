@@ -14,9 +14,9 @@
 struct cmos_rtc_params {
 	struct bus *pio;
 	struct irq_table *irq;
-	struct evloop *loop;	    /* NULL: interrupts come when the guest looks at the clock */
-	uint64_t low_ram, high_ram; /* bytes, for firmware without fw_cfg */
-	bool localtime;		    /* the host's zone, not UTC */
+	struct evloop *loop;	    /* NULL: interrupts come only when the guest reads the clock */
+	uint64_t low_ram, high_ram; /* bytes, for firmware that does not use fw_cfg */
+	bool localtime;		    /* the clock shows the host's local time, not UTC */
 };
 
 struct cmos_rtc {
@@ -29,22 +29,22 @@ struct cmos_rtc {
 	uint8_t index;
 	uint8_t cmos[CMOS_SIZE]; /* register C without IRQF */
 	int64_t offset_s;	 /* guest time minus host time, whole seconds */
-	int64_t seen_s;		 /* guest time when updates were last looked for */
-	uint64_t seen_tick;	 /* periodic ticks when they were last looked for */
-	uint64_t armed;		 /* what the timer is set to, or soon will be; 0: off */
+	int64_t seen_s;		 /* guest time in seconds, when register C was last updated */
+	uint64_t seen_tick;	 /* number of the periodic tick, when register C was last updated */
+	uint64_t armed;		 /* the time that the timer is set to, or soon will be; 0: off */
 	struct ev_call arm;
-	int64_t (*now_ns)(void);   /* CLOCK_REALTIME (UTC); tests put their own */
-	uint64_t (*mono_ns)(void); /* CLOCK_MONOTONIC; the same */
+	int64_t (*now_ns)(void);   /* CLOCK_REALTIME (UTC); tests replace it */
+	uint64_t (*mono_ns)(void); /* CLOCK_MONOTONIC; tests replace it */
 };
 
 int cmos_rtc_init(struct cmos_rtc *, const struct cmos_rtc_params *);
 void cmos_rtc_destroy(struct cmos_rtc *);
-/* The clock and the memory are battery-backed: only the index, the interrupt flags and the
- * interrupt enables change. */
+/* A battery keeps the clock and the memory, so a reset changes only the index, the interrupt flags
+ * and the interrupt enables. */
 void cmos_rtc_reset(struct cmos_rtc *);
 
-/* What the timer does, for tests with a clock of their own: when it is due (CLOCK_MONOTONIC, 0:
- * never), and what happens then. */
+/* The two halves of the timer, for tests with their own clock: when it is due (CLOCK_MONOTONIC; 0:
+ * never), and what it does then. */
 uint64_t cmos_rtc_due(const struct cmos_rtc *);
 void cmos_rtc_fire(struct cmos_rtc *);
 

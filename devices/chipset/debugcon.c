@@ -41,7 +41,7 @@ static void debugcon_write(void *opaque, uint64_t off, unsigned size, uint64_t v
 
 static const struct io_region_ops debugcon_ops = { debugcon_read, debugcon_write, 1, 1 };
 
-/* The file as a character device's back end; the caller frees it. NULL with *err set. */
+/* The spec of a chardev that writes to the file; the caller frees it. NULL with *err set. */
 static char *file_spec(const char *file, struct error *err)
 {
 	char *spec = NULL;
@@ -99,7 +99,7 @@ struct debugcon_port {
 	struct bus *pio;
 };
 
-/* Looks only: opening the file makes it. */
+/* Only checks the file, because opening would create it. */
 static int port_open(struct device *d, const struct device_env *env, struct error *err)
 {
 	scoped_free char *spec = file_spec(device_arg(d), err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The debug port that firmware writes its log to. Reads 0xe9: "a debug console is here". */
+/* The port that firmware writes its log to. It reads as 0xe9, which tells firmware that it exists.
+ */
 #ifndef DEVICES_CHIPSET_DEBUGCON_H
 #define DEVICES_CHIPSET_DEBUGCON_H
 
@@ -18,10 +19,10 @@ struct debugcon {
 	pthread_mutex_t lock; /* buf */
 	struct chardev *back;
 	unsigned used;
-	char buf[256]; /* written out at each newline and when full */
+	char buf[256]; /* written to the back end at each newline and when it is full */
 };
 
-/* Writes to `file`: a path, or PATH,max=SIZE; for it and outputs see chardev.h. */
+/* The log goes to `file`: a path, or PATH,max=SIZE. chardev.h explains both and `outputs`. */
 int debugcon_init(struct debugcon *, struct bus *pio, struct evloop *, const char *file,
 		  struct outputs *, struct error *);
 void debugcon_destroy(struct debugcon *, struct bus *pio);

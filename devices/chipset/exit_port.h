@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Port 0xf4: a guest ends its own run. The value written (byte, word or doubleword) becomes the
- * exit status, of which a process has the low 8 bits. Reads are all-ones. */
+/* Port 0xf4, by which a guest ends the run. The low 8 bits of the value that it writes (byte, word
+ * or doubleword) become the exit status of minivmm. Reads give all ones. */
 #ifndef DEVICES_CHIPSET_EXIT_PORT_H
 #define DEVICES_CHIPSET_EXIT_PORT_H
 
@@ -10,12 +10,12 @@
 
 struct exit_port {
 	struct io_region region;
-	/* On a vCPU thread; returns at once. */
+	/* Called on a vCPU thread; must not wait. */
 	void (*exit)(void *, uint32_t value);
 	void *opaque;
 };
 
-/* Fill in exit and opaque before. */
+/* The caller sets exit and opaque before. */
 int exit_port_init(struct exit_port *, struct bus *pio);
 
 #endif

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fw_cfg. One item is selected at a time, with an offset that every access advances; unknown items
- * and reads past the end are zeros, which OVMF relies on.
+ * fw_cfg. One item is selected at a time, with an offset that each access advances. Unknown items
+ * and bytes past the end read as zeros; OVMF relies on this.
  *
- * The DMA interface takes the address of a big-endian descriptor, runs the whole transfer within
- * the exit, and reports by clearing the descriptor's control word or setting its error bit. The
- * descriptor is copied once and the copy validated; data moves through guest_mem only, so a length
- * beyond guest RAM ends in -EFAULT at the first hole and bounds the work.
+ * The DMA interface gets the address of a big-endian descriptor and runs the whole transfer within
+ * the exit. At the end it clears the control word of the descriptor, or sets its error bit. The
+ * descriptor is copied once, and the copy is checked. Data is copied through guest_mem only, so a
+ * length beyond guest RAM fails with -EFAULT at the first hole; this bounds the work.
  *
- * Kernel and initrd are read from their files when they are asked for, straight into guest memory:
- * a mapping of them would end the process (SIGBUS) when somebody shortens them, and a copy takes as
- * much memory as they have bytes.
+ * Kernel and initrd are read from their files when the guest asks for them, directly into guest
+ * memory. If they were mapped and somebody shortened them, SIGBUS would end the process; a copy
+ * would use memory.
  *
- * Threads: everything runs under `lock`, which is the region's.
+ * Threads: everything runs under `lock`, which is the lock of the region.
  */
 #include "devices/chipset/fw_cfg.h"
 
@@ -70,7 +70,7 @@ struct item {
 	bool present, owned;
 };
 
-/* A part of a file that is an item. */
+/* An item whose data is a part of a file. */
 struct file_part {
 	int fd;
 	uint64_t off;
@@ -101,7 +101,7 @@ static void fw_cfg_select(struct fw_cfg *f, uint16_t key)
 {
 	const struct item *it;
 
-	/* Bit 14 asked for the write channel of the first version: no meaning since. */
+	/* Bit 14 selected the write channel of the first version; it has no meaning today. */
 	f->key = key & 0xbfff;
 	f->off = 0;
 	it = selected(f);
@@ -109,7 +109,7 @@ static void fw_cfg_select(struct fw_cfg *f, uint16_t key)
 		it->ref.select(it->ref.arg);
 }
 
-/* Bytes of the selected item from off on. */
+/* The number of bytes of the selected item from off to its end. */
 static uint64_t remaining(const struct fw_cfg *f, uint64_t off)
 {
 	const struct item *it = selected(f);
@@ -117,7 +117,7 @@ static uint64_t remaining(const struct fw_cfg *f, uint64_t off)
 	return it && off < it->ref.len ? it->ref.len - off : 0;
 }
 
-/* n of them, at most remaining(), into our memory. */
+/* Copies n bytes of the selected item to buf; n is at most remaining(). */
 static int item_read(const struct fw_cfg *f, uint64_t off, void *buf, size_t n)
 {
 	const struct fw_cfg_ref *ref = &selected(f)->ref;
@@ -155,9 +155,9 @@ static int write_zeros(struct guest_mem *mem, uint64_t gpa, uint64_t len)
 	return 0;
 }
 
-#define MAX_PIECES 8 /* of guest memory: RAM has at most three */
+#define MAX_PIECES 8 /* a range of guest RAM has at most three pieces */
 
-/* From the item straight into guest memory. */
+/* Copies from the selected item directly into guest memory. */
 static int item_to_guest(const struct fw_cfg *f, uint64_t off, uint64_t gpa, size_t n)
 {
 	struct iovec iov[MAX_PIECES];
@@ -178,12 +178,12 @@ static int piece_read(const struct fw_cfg *f, uint64_t off, uint64_t gpa, uint32
 	size_t n = have < len ? have : len;
 	int rc = n ? item_to_guest(f, off, gpa, n) : 0;
 
-	/* gpa + n wraps only when the copy above has failed. */
+	/* gpa + n can wrap only if the copy above has failed. */
 	return rc < 0 ? rc : write_zeros(f->mem, gpa + n, len - n);
 }
 
-/* A guest may ask for as much as it has memory, with each of its processors. Between two pieces,
- * one that is wanted elsewhere (a reset, the end) breaks off, which is an error to the guest. */
+/* A guest can ask for as many bytes as it has memory, with each of its vCPUs. So between two pieces
+ * the transfer ends with an error if the vCPU must stop (a reset, the end of the run). */
 #define DMA_PIECE (256 * KiB)
 
 static int dma_read(const struct fw_cfg *f, uint64_t gpa, uint32_t len)
@@ -193,7 +193,7 @@ static int dma_read(const struct fw_cfg *f, uint64_t gpa, uint32_t len)
 
 	while (done < len && rc == 0) {
 		n = len - done < DMA_PIECE ? len - done : DMA_PIECE;
-		/* gpa + done wraps only after a piece that is no guest memory. */
+		/* gpa + done can wrap only if an earlier piece was not guest memory and failed. */
 		rc = piece_read(f, f->off + done, gpa + done, n);
 		done += n;
 		if (rc == 0 && done < len && hold_is_over())
@@ -237,7 +237,7 @@ static void dma_start(struct fw_cfg *f, uint64_t gpa)
 	struct dma_access a;
 	uint32_t status;
 
-	/* Without a readable descriptor there is nowhere to put the error either. */
+	/* If the descriptor cannot be read, there is no place to report the error. */
 	if (guest_mem_read(f->mem, GPA(gpa), &a, sizeof(a)))
 		return;
 	status = htobe32(dma_run(f, &a) ? DMA_ERROR : 0);
@@ -386,7 +386,7 @@ int fw_cfg_add_mmio64_size(struct fw_cfg *f, uint64_t mib)
 	char text[24];
 	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)mib);
 
-	/* OVMF parses it with a length and wants no zero byte inside. */
+	/* OVMF parses the text by its length, so there must be no terminating zero. */
 	return fw_cfg_add_file(f, "opt/ovmf/X-PciMmio64Mb", text, (size_t)n);
 }
 
@@ -423,7 +423,7 @@ static int file_read(void *arg, uint64_t off, void *buf, size_t len)
 	return -EIO;
 }
 
-/* The rest of the file from p->off on. */
+/* Adds an item with the bytes of the file from p->off on, and an item with their number. */
 static int add_part(struct fw_cfg *f, unsigned size_key, unsigned data_key, struct file_part *p,
 		    uint64_t len)
 {

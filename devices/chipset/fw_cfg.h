@@ -37,7 +37,7 @@ enum fw_cfg_key {
 	FW_CFG_FILE_FIRST = 0x20,
 };
 
-/* Puts the ports on pio. NULL: out of memory or the ports are taken. */
+/* Puts the ports on pio. NULL: out of memory, or the ports are in use. */
 struct fw_cfg *fw_cfg_new(struct bus *pio, struct guest_mem *);
 void fw_cfg_free(struct fw_cfg *);
 void fw_cfg_reset(struct fw_cfg *);
@@ -49,25 +49,28 @@ int fw_cfg_add_u32(struct fw_cfg *, unsigned key, uint32_t v);
 int fw_cfg_add_file(struct fw_cfg *, const char *name, const void *data, size_t len); /* copies */
 int fw_cfg_add_string(struct fw_cfg *, const char *name, const char *s); /* with its zero */
 
-/* data stays the caller's, in place until fw_cfg_free(). It may change while no vCPU runs, and in
- * the callbacks. They run on a vCPU thread under fw_cfg's lock and may be NULL. */
+/* The caller owns data and keeps it until fw_cfg_free(). It may change data while no vCPU runs, and
+ * in the callbacks. The callbacks run on a vCPU thread under the lock of fw_cfg; they may be
+ * NULL. */
 struct fw_cfg_ref {
 	void *data;
 	size_t len;
-	void (*select)(void *);	 /* before the item is read: fill data in */
+	void (*select)(void *);	 /* before the guest reads the item: may fill in data */
 	void (*written)(void *); /* after the guest wrote to it; NULL: read-only */
 	void *arg;
-	/* In the place of data, which is NULL: puts [off, off + len) of the item into buf. 0, or
-	 * -errno, which ends a DMA with its error bit; a port reads zeros then. */
+	/* Used instead of data, which is NULL then: copies [off, off + len) of the item to buf. 0
+	 * or
+	 * -errno. After an error a DMA sets its error bit, and the port reads zeros. */
 	int (*read)(void *arg, uint64_t off, void *buf, size_t len);
 };
 int fw_cfg_add_ref(struct fw_cfg *, unsigned key, const struct fw_cfg_ref *);
 int fw_cfg_add_file_ref(struct fw_cfg *, const char *name, const struct fw_cfg_ref *);
 
-/* A kernel through the firmware: a bzImage, split at its setup header, an initrd (fd -1: none) and
- * a command line. The files stay the caller's, open until fw_cfg_free(), and are read when the
- * guest asks for them: they are never in our memory. paths: for messages, not copied. -EINVAL: not
- * a bzImage, or a file of 4 GiB and more. */
+/* Adds a kernel that firmware will boot: a bzImage, split after its setup part, an initrd (fd -1:
+ * no initrd) and a command line. The caller keeps the files open until fw_cfg_free(). They are read
+ * when the guest asks for them, so they take no memory of ours. The paths are for messages and not
+ * copied.
+ * -EINVAL: the kernel is not a bzImage, or a file has 4 GiB or more. */
 struct fw_cfg_linux {
 	int kernel_fd, initrd_fd;
 	const char *kernel_path, *initrd_path, *cmdline;
@@ -76,7 +79,7 @@ int fw_cfg_add_linux(struct fw_cfg *, const struct fw_cfg_linux *);
 
 /* "opt/ovmf/X-PciMmio64Mb": size of OVMF's 64-bit PCI window, in MiB. */
 int fw_cfg_add_mmio64_size(struct fw_cfg *, uint64_t mib);
-/* "etc/reserved-memory-end": OVMF places its 64-bit window above. */
+/* "etc/reserved-memory-end": OVMF places its 64-bit PCI window above this address. */
 int fw_cfg_add_reserved_end(struct fw_cfg *, uint64_t gpa);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ICH9 LPC bridge (Intel I/O Controller Hub 9 datasheet, chapter 13). Registers without an effect
- * here keep what is written to them, because firmware reads them back; the PIRQ registers are of
- * that kind, since INTx is wired to GSI 16-23 and never to an ISA line.
+ * ICH9 LPC bridge (Intel I/O Controller Hub 9 datasheet, chapter 13). Registers that have no effect
+ * here keep the written value, because firmware reads it back. The PIRQ registers have no effect:
+ * INTx is wired to GSI 16-23 and never to an ISA line.
  *
- * Threads: configuration under the root lock; the two reset ports are single bytes that any vCPU
- * may write at any time, and a torn order between two writers is the guest's own.
+ * Threads: configuration space is accessed under the root lock. The two reset ports are single
+ * bytes that any vCPU may write at any time. If two vCPUs write at once, either order is correct.
  */
 #include "devices/chipset/ich9_lpc.h"
 
@@ -20,7 +20,7 @@
 #define LPC_PIRQE	0x68
 #define LPC_RCBA	0xf0
 #define PMBASE_ADDR	0x0000ff80u
-#define PMBASE_RTE	0x1 /* it is an I/O address: reads 1 */
+#define PMBASE_RTE	0x1 /* the address is an I/O port; always 1 */
 #define ACPI_CNTL_EN	0x80
 #define PIRQ_DISABLED	0x80
 #define RST_CNT_RST_CPU 0x04
@@ -80,7 +80,8 @@ static uint64_t rst_cnt_read(void *opaque, uint64_t off, unsigned size)
 	return __atomic_load_n(&lpc->rst_cnt, __ATOMIC_RELAXED);
 }
 
-/* Setting RST_CPU resets, hard or soft by SYS_RST and FULL_RST: one kind here. */
+/* A write that sets RST_CPU resets the machine. SYS_RST and FULL_RST select the kind of reset on
+ * hardware; here there is only one kind. */
 static void rst_cnt_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 {
 	struct ich9_lpc *lpc = opaque;
@@ -118,7 +119,7 @@ static void lpc_registers(struct pci_device *dev)
 {
 	pci_set32(dev->cfg, LPC_PMBASE, PMBASE_RTE);
 	pci_set32(dev->wmask, LPC_PMBASE, PMBASE_ADDR);
-	dev->wmask[LPC_ACPI_CNTL] = ACPI_CNTL_EN | 7; /* SCI select; the SCI stays on 9 */
+	dev->wmask[LPC_ACPI_CNTL] = ACPI_CNTL_EN | 7; /* SCI select has no effect: always GSI 9 */
 	for (unsigned i = 0; i < 4; i++) {
 		dev->wmask[LPC_PIRQA + i] = 0x8f;
 		dev->wmask[LPC_PIRQE + i] = 0x8f;

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CFI flash, Intel command set, as much as OVMF's QemuFlashFvbServicesRuntimeDxe uses: read array
- * (ff, 00, f0), read status (70), clear status (50), program byte (10, 40), erase block (20, d0).
+ * CFI flash with the Intel command set, as far as OVMF's QemuFlashFvbServicesRuntimeDxe uses it:
+ * read array (ff, 00, f0), read status (70), clear status (50), program byte (10, 40), erase block
+ * (20, d0).
  *
- * The array is a read-only memslot, so the guest executes and reads at full speed, and only its
- * writes exit. First boot programs some ten to thirty thousand bytes one exit each, which is why
- * the slot stays while programming and erasing: nobody reads status between them. It is dropped
- * only between 70 and the next command that ends status mode, when OVMF probes whether this is
- * flash.
+ * The array is a read-only memslot: the guest executes and reads at full speed, and only its writes
+ * exit. The first boot programs ten to thirty thousand bytes, with exits for each. So the memslot
+ * stays during programming and erasing, because nobody reads the status between these commands. It
+ * is removed only from command 70 to the next command that ends status mode; OVMF does this when it
+ * probes for a flash.
  *
- * Status bit 7 (ready) is set by finished operations only, not from the start as on a real part:
- * OVMF takes a flash that answers 80 to its first 50, 70 for something else and keeps its variables
- * in RAM, silently.
+ * Status bit 7 (ready) is set only when an operation has finished, not from the start as on a real
+ * part. The reason: if the status is 80 after OVMF's first 50 and 70, OVMF believes that this is
+ * not a flash, and keeps its variables in RAM without a message.
  *
- * Each byte that is programmed goes to the store at once, before the guest's write is done: a
- * write(2) of a byte takes a fraction of the two exits that program it.
+ * Each programmed byte goes to the store before the guest's write ends: a write(2) of one byte
+ * takes a fraction of the time of the two exits that program it.
  *
- * Threads: under `lock`, the region's; the slot is added and removed from the vCPU thread that sent
- * the command.
+ * Threads: everything runs under `lock`, which is the lock of the region. The vCPU thread that sent
+ * a command adds and removes the memslot.
  */
 #include "devices/chipset/pflash.h"
 
@@ -59,7 +60,8 @@ static void set_array_mode(struct pflash *f, bool array)
 		return;
 	f->array_mode = array;
 	if (array && slot_add(f))
-		/* Slower, not wrong: reads come here and are answered from the array. */
+		/* The flash works without the memslot: reads exit and are answered from the
+		 * array. */
 		log_guest(&f->limit, "%s: cannot map the flash again", f->name);
 	if (!array && f->slot) {
 		guest_mem_del(f->mem, GPA(f->base));
@@ -67,8 +69,8 @@ static void set_array_mode(struct pflash *f, bool array)
 	}
 }
 
-/* What could not be stored is not in the array either: the guest reads what it would find after a
- * restart. */
+/* If data cannot be stored, it does not change the array either: the guest must read the same as
+ * after a restart. */
 static void array_write(struct pflash *f, uint64_t off, const void *data, size_t len, uint8_t error)
 {
 	f->status |= STATUS_READY;
@@ -127,7 +129,7 @@ static void command(struct pflash *f, uint8_t b)
 	set_array_mode(f, true);
 }
 
-/* Only bytes: the bus splits what is wider. */
+/* Gets single bytes, because the bus splits wider accesses. */
 static void flash_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 {
 	struct pflash *f = opaque;

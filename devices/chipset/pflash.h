@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* CFI flash (Intel command set), 4 KiB blocks: firmware code, read-only, and variable store. */
+/* CFI flash (Intel command set) with blocks of 4 KiB, for the firmware code (read-only) and for the
+ * variable store. */
 #ifndef DEVICES_CHIPSET_PFLASH_H
 #define DEVICES_CHIPSET_PFLASH_H
 
@@ -19,27 +20,28 @@ struct pflash {
 	uint8_t *data; /* not owned */
 	uint64_t base, size;
 	bool readonly;
-	bool array_mode; /* the ROM slot is (or should be) there; else reads give the status */
-	bool slot;	 /* the ROM slot is there */
+	bool array_mode; /* reads give the contents; false: they give the status */
+	bool slot;	 /* the read-only memslot exists */
 	uint8_t status;
-	uint8_t cycle; /* command whose second cycle is awaited, 0 = none */
-	int (*store)(void *, uint64_t off, const void *data, size_t len); /* NULL: none */
+	uint8_t cycle; /* the command that waits for its second cycle; 0: no command waits */
+	int (*store)(void *, uint64_t off, const void *data, size_t len); /* may be NULL */
 	void *store_arg;
 	struct log_limit limit;
 };
 
-/* Maps size bytes at data (page-aligned, both) as ROM at base and takes writes from mmio. What the
- * guest programs is in data at once. readonly: writes are ignored, as on a ROM. -errno of
- * guest_mem_add() or bus_add(). */
+/* Maps size bytes at data as ROM at base, and handles writes that come from mmio. size and data are
+ * multiples of a page. What the guest programs changes data at once. readonly: writes are ignored.
+ * Returns the error of guest_mem_add() or bus_add(). */
 int pflash_init(struct pflash *, const char *name, struct bus *mmio, struct guest_mem *,
 		uint64_t base, void *data, uint64_t size, bool readonly);
-/* Where what the guest programs and erases goes before it is in data: 0, or -errno, which the guest
- * finds in the status register (program error, erase error) until it clears it. Called on a vCPU
- * thread under the flash's lock. Before vCPUs run. */
+/* Sets a function that stores what the guest programs and erases; it is called before data changes,
+ * on a vCPU thread under the lock of the flash. If it returns -errno, data does not change, and the
+ * guest sees a program or erase error in the status register until it clears the status. Call this
+ * before the vCPUs run. */
 void pflash_set_store(struct pflash *,
 		      int (*store)(void *, uint64_t off, const void *data, size_t len), void *arg);
 void pflash_destroy(struct pflash *);
-/* Back to array mode; contents stay. */
+/* Returns to array mode; the contents stay. */
 void pflash_reset(struct pflash *);
 
 #endif

@@ -2,12 +2,12 @@
 /*
  * 16550A UART (National Semiconductor PC16550D data sheet).
  *
- * The transmitter is infinitely fast: a byte written to THR is at the back end before the write
- * returns, so THRE and TEMT are always set, and the THRE interrupt is pending again at once. The
- * line speed is kept for the guest to read and has no effect.
+ * The transmitter is infinitely fast: a byte that is written to THR is at the back end before the
+ * write returns. So THRE and TEMT are always set, and the THRE interrupt is pending again at once.
+ * The guest can set and read the line speed, but it has no effect.
  *
- * Threads: registers on vCPU threads and input on the main loop, both under `lock`. The back end is
- * told about room outside it, and a processor that prints faster than is read is held outside it.
+ * Threads: registers are accessed on vCPU threads, and input comes on the main loop, both under
+ * `lock`. The calls of chardev_want() and chardev_hold() are made without the lock.
  */
 #include "devices/chipset/serial.h"
 
@@ -103,7 +103,8 @@ static uint8_t fifo_get(struct serial *s)
 	return c;
 }
 
-/* The modem lines as they are now: in loop-back our own outputs, else a peer that is there. */
+/* The state of the modem lines: in loop-back mode our own outputs, otherwise those of a connected
+ * peer. */
 static uint8_t modem_lines(const struct serial *s)
 {
 	if (!(s->mcr & MCR_LOOP))
@@ -117,7 +118,7 @@ static void update_modem(struct serial *s)
 	uint8_t now = modem_lines(s), changed = (now ^ s->msr) & 0xf0;
 	uint8_t delta = changed >> 4;
 
-	/* RI reports its trailing edge only. */
+	/* For RI, only the trailing edge sets the delta bit. */
 	if (!(changed & MSR_RI) || (now & MSR_RI))
 		delta &= (uint8_t)~MSR_DELTA_TERI;
 	s->msr = (uint8_t)(now | (s->msr & 0x0f) | delta);
@@ -261,9 +262,9 @@ static void serial_write(void *opaque, uint64_t off, unsigned size, uint64_t val
 	if (!s->back)
 		return;
 	if (off == 0)
-		chardev_hold(s->back); /* a reader that is behind slows this processor down */
+		chardev_hold(s->back); /* a slow reader slows down this vCPU */
 	if (off == 2 || off == 4)
-		chardev_want(s->back); /* the FIFO emptied or grew, or loop-back ended */
+		chardev_want(s->back); /* the FIFO was cleared or enabled, or loop-back ended */
 }
 
 static const struct io_region_ops serial_ops = { serial_read, serial_write, 1, 1 };
@@ -372,7 +373,7 @@ static int port_check(const struct device *d, const struct device_list *l, struc
 			 device_arg(d));
 }
 
-/* Looks only: opening a file makes it. */
+/* Only checks the file, because opening would create it. */
 static int port_open(struct device *d, const struct device_env *env, struct error *err)
 {
 	return is_none(d) ? 0 : chardev_check(device_arg(d), env->outputs, err);

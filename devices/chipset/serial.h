@@ -11,7 +11,7 @@ struct device_class;
 struct device_list;
 
 #define SERIAL_FIFO 16
-#define SERIAL_PORTS 2 /* of a PC: COM1 and COM2 */
+#define SERIAL_PORTS 2 /* COM1 and COM2 */
 #define SERIAL_COM1  0x3f8
 #define SERIAL_COM2  0x2f8
 
@@ -39,7 +39,7 @@ struct serial_place {
 	uint16_t port;
 	uint8_t irq;
 };
-/* Where serial port i of the machine is; NULL: it has none. */
+/* The port and interrupt of serial port i. NULL: the machine has no such port. */
 const struct serial_place *serial_place(const struct device_list *, unsigned i);
 
 #endif
