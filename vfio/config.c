@@ -31,6 +31,7 @@
 
 #include "vfio/bar.h"
 #include "vfio/irq.h"
+#include "vfio/vectors.h"
 #include "vmm/core/cleanup.h"
 
 #define MAX_STD_CAPS 48u /* (256 - 64) / 4 */

@@ -23,6 +23,7 @@
 #include "vfio/config.h"
 #include "vfio/info_cap.h"
 #include "vfio/irq.h"
+#include "vfio/notify.h"
 #include "vfio/quirk.h"
 #include "vfio/rom.h"
 #include "vfio/stats.h"
@@ -76,7 +77,7 @@ static void on_kick(void *arg, int fd, uint32_t events)
 
 static void loop_leave(struct vfio_pci *v)
 {
-	vfio_irqs_unwatch(v);
+	vfio_notify_unwatch(v);
 	if (v->kick_source)
 		evloop_del_fd(v->kick_source);
 	if (v->linger)
@@ -96,7 +97,7 @@ static int loop_join(struct vfio_pci *v)
 		v->kick_source = evloop_add_fd(loop, v->kick, EPOLLIN, on_kick, v);
 	if (!v->kick_source)
 		return -ENOMEM;
-	vfio_irqs_watch(v, loop);
+	vfio_notify_watch(v, loop);
 	return 0;
 }
 

@@ -5,20 +5,14 @@
 
 #include "vfio/vfio_pci.h"
 
-/* Asks what the device has, reads the MSI and MSI-X capabilities found by vfio_config_init(). No
- * lock. A table that lies outside its BAR takes MSI-X away; a PBA that does is not emulated. */
+/* Asks what the device has, reads the MSI and MSI-X capabilities found by vfio_config_init(), and
+ * takes those away from the guest that cannot be had. No lock. -ENOMEM. */
 int vfio_irqs_init(struct vfio_pci *, struct error *);
 void vfio_irqs_free(struct vfio_pci *); /* no lock; turns them off first */
-/* Brings the host's and KVM's side in line with what the guest has set. */
+/* Brings the host's and KVM's side in line with what the guest has set. Root lock held as well:
+ * reads configuration space. */
 void vfio_irqs_sync(struct vfio_pci *);
 void vfio_irqs_off(struct vfio_pci *);	 /* no interrupt reaches the guest, INTx included */
 void vfio_irqs_reset(struct vfio_pci *); /* the table as after a reset: masked, zero */
-
-/* MSI: pending bits, by polling. */
-uint32_t vfio_msi_pending(const struct vfio_pci *);
-
-/* ERR and REQ: the callbacks of struct vfio_pci_config, on the main loop. No lock; main loop. */
-void vfio_irqs_watch(struct vfio_pci *, struct evloop *);
-void vfio_irqs_unwatch(struct vfio_pci *);
 
 #endif

@@ -70,7 +70,7 @@ struct vfio_irqs {
 	} guest_msi;
 	unsigned n_msi;
 	struct vfio_vector *msix, *msi; /* table.n and n_msi of them */
-	unsigned asked, granted; /* vectors asked of and enabled by the host in this mode */
+	unsigned asked, granted;	/* vectors asked of and enabled by the host in this mode */
 	struct vfio_notifier {
 		struct vfio_pci *v;
 		int fd;
