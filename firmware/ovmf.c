@@ -355,7 +355,15 @@ int ovmf_open(struct ovmf *o, const char *root, const char *firmware, const char
 		return ret;
 	}
 	/* Last: the variable store may be the template itself, whose lock for writing is taken. */
-	infile_lock(o->code_fd);
+	if (!infile_lock(o->code_fd)) {
+		error_set(err, -EBUSY,
+			  "firmware %s: this machine or another may write to it: give a copy, or "
+			  "add ,ro to the disk that it is",
+			  o->code_path);
+		ovmf_abandon(o);
+		ovmf_close(o);
+		return err->code;
+	}
 	if (o->template_fd >= 0)
 		infile_lock(o->template_fd);
 	o->code_base = 4 * GiB - o->code_len;

@@ -113,11 +113,11 @@ static int check_file(struct vfio_pci *v, const char *path, size_t size, struct 
 static int load_file(struct vfio_pci *v, const char *path, struct error *err)
 {
 	struct vfio_rom *rom = &v->rom;
-	int fd = infile_open(path), ret;
+	int fd = infile_open_alone(path, err), ret;
 	struct stat st;
 
 	if (fd < 0)
-		return error_set(err, fd, "%s: romfile %s: %s", v->k->name, path, strerror(-fd));
+		return error_prefix(err, "%s: romfile %s", v->k->name, path);
 	rom->file = fd; /* open, and locked, as long as the device is there */
 	rom->from_file = true;
 	if (fstat(fd, &st) < 0)

@@ -3,14 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-void infile_lock(int fd)
+bool infile_lock(int fd)
 {
 	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
 
-	(void)fcntl(fd, F_OFD_SETLK, &l);
+	return fcntl(fd, F_OFD_SETLK, &l) == 0 || (errno != EAGAIN && errno != EACCES);
 }
 
 int infile_open(const char *path)
@@ -21,6 +22,20 @@ int infile_open(const char *path)
 		return -errno;
 	infile_lock(fd);
 	return fd;
+}
+
+int infile_open_alone(const char *path, struct error *err)
+{
+	int fd = infile_open(path);
+
+	if (fd < 0)
+		return error_set(err, fd, "%s", strerror(-fd));
+	if (infile_lock(fd))
+		return fd;
+	close(fd);
+	return error_set(err, -EBUSY,
+			 "this machine or another may write to it: give a copy, or add ,ro to the "
+			 "disk that it is");
 }
 
 FILE *infile_stream(const char *path)

@@ -12,7 +12,10 @@
 #ifndef VMM_CORE_INFILE_H
 #define VMM_CORE_INFILE_H
 
+#include <stdbool.h>
 #include <stdio.h>
+
+#include "vmm/core/error.h"
 
 /* Opens path for reading and locks it. Never waits for a pipe's writer, and the descriptor does not
  * either. Returns it, or a negative errno. */
@@ -22,7 +25,11 @@ int infile_open(const char *path);
 FILE *infile_stream(const char *path);
 /* f was empty: the reason, when it is a pipe that nobody writes to; else NULL. */
 const char *infile_no_writer(FILE *f);
-/* Locks what is open already. A file that somebody writes to can be read all the same: no error. */
-void infile_lock(int fd);
+/* Locks what is open already. False: a minivmm, this process too, has it to write to, a disk say.
+ * It can be read all the same. */
+bool infile_lock(int fd);
+/* infile_open() of what must not change while a machine has it: a kernel, say. -EBUSY when somebody
+ * writes to it. *err has the reason only. */
+int infile_open_alone(const char *path, struct error *);
 
 #endif

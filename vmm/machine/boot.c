@@ -27,8 +27,8 @@
 
 static int open_file(const char *path, const char *option, int *fd, struct error *err)
 {
-	*fd = infile_open(path);
-	return *fd < 0 ? error_set(err, *fd, "--%s %s: %s", option, path, strerror(-*fd)) : 0;
+	*fd = infile_open_alone(path, err);
+	return *fd < 0 ? error_prefix(err, "--%s %s", option, path) : 0;
 }
 
 static int open_kernel(struct machine_boot *b, struct error *err)

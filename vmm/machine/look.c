@@ -10,7 +10,13 @@
  *
  * Threads: main. The helper asks KVM what it supports meanwhile.
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
 #include "vmm/core/outfile.h"
 #include "vmm/core/outputs.h"
 #include "vmm/machine/classes.h"
@@ -52,6 +58,32 @@ static int look_outputs(const struct vm *vm, struct error *err)
 	return 0;
 }
 
+/* What a shell was told to append to (>>disk.img) is written to as well. */
+static int look_standard_file(int fd, const char *name, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) ||
+	    (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY || !outfile_is_locked(fd))
+		return 0;
+	return error_set(err, -EBUSY,
+			 "standard %s goes into a file that is in use, by this machine or another: "
+			 "redirect it elsewhere",
+			 name);
+}
+
+/* That standard error is such a file cannot be said there. */
+static int look_standard_files(struct error *err)
+{
+	scoped_fd null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int out = look_standard_file(STDOUT_FILENO, "output", err);
+
+	if (look_standard_file(STDERR_FILENO, "error", err) == 0)
+		return out;
+	dup2(out < 0 ? null : STDOUT_FILENO, STDERR_FILENO);
+	return err->code;
+}
+
 static int look_memory(struct vm *vm, struct error *err)
 {
 	const struct memory_want want = {
@@ -77,8 +109,12 @@ int machine_look(struct vm *vm, struct error *err)
 		rc = machine_cpus_look(&vm->cpus, "", machine_vfio_node(vm->vfio), err);
 	if (rc == 0)
 		rc = look_devices(vm, false, err);
+	if (look_standard_files(err) < 0)
+		return err->code;
 	if (rc == 0)
 		rc = machine_boot_look(&vm->boot, err);
+	if (look_standard_files(err) < 0)
+		return err->code;
 	if (rc == 0)
 		rc = look_devices(vm, true, err);
 	return rc < 0 ? rc : look_outputs(vm, err);
