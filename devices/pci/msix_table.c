@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The MSI-X table and PBA. The bus calls with accesses that lie within their part; it splits what
- * crosses an end, so that the half inside counts as an access of its own.
+ * The MSI-X table and PBA. All accesses lie within the table or the PBA: the bus splits an access
+ * that crosses the end, and the half inside counts as an access of its own.
  *
  * Threads: see msix_table.h.
  */
@@ -49,8 +49,8 @@ static void table_write32(struct msix_table *t, uint64_t off, uint32_t val)
 	if (t->word[v][w] == val)
 		return;
 	t->word[v][w] = val;
-	/* A message is to change only while masked (6.8.3.5); what is live all the same, at once.
-	 */
+	/* The guest should change a message only while the vector is masked (6.8.3.5). If it does
+	 * so with an unmasked vector, the change takes effect at once. */
 	if (w == CONTROL)
 		t->ops->changed(t->opaque, v, val ? MSIX_MASKED : MSIX_UNMASKED);
 	else if (!msix_table_own_mask(t, v))
@@ -68,7 +68,7 @@ static void table_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 		table_write32(t, off + 4, (uint32_t)(val >> 32));
 }
 
-/* Its vectors end before its qwords do. */
+/* The last qword may have bits beyond the last vector; these read 0. */
 static uint64_t pba_read(void *opaque, uint64_t off, unsigned size)
 {
 	struct msix_table *t = opaque;
@@ -85,7 +85,7 @@ static uint64_t pba_read(void *opaque, uint64_t off, unsigned size)
 static void pba_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 {
 	(void)val;
-	access_is_valid(opaque, off, size); /* counted, and read-only */
+	access_is_valid(opaque, off, size); /* counts the access; the PBA is read-only */
 }
 
 static const struct io_region_ops table_ops = { .read = table_read, .write = table_write };

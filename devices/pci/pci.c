@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PCI core: configuration space, INTx, reset. Where devices are is in pci_tree.c, what their BARs
- * decode in pci_decode.c.
+ * PCI core: configuration space, INTx, reset. pci_tree.c has the places of devices, pci_decode.c
+ * the decoding of their BARs.
  *
- * A device is its configuration space and two masks: wmask says which bits the guest may set,
- * w1cmask which it clears by writing ones; every other bit is ours. Whatever a write changes, the
- * same three steps follow: BARs are mapped anew when the write touched a register that decoding
- * depends on, INTx follows INTX_DISABLE, and the device is told by cfg_written().
+ * A device has its configuration space and two masks. wmask says which bits the guest may write;
+ * w1cmask says which bits it clears by writing ones. The guest cannot change any other bit. After
+ * each write the same three steps follow: BARs are mapped again if the write can change decoding,
+ * INTx follows INTX_DISABLE, and cfg_written() tells the device.
  *
- * Buses have no numbers of their own. A configuration access walks down from the root through the
- * secondary/subordinate registers as they are now (PCI-to-PCI Bridge 1.2, 3.1.2), so firmware and
- * OSes may renumber at any time.
+ * A bus does not store its number. A configuration access walks down from the root through the
+ * current secondary and subordinate registers (PCI-to-PCI Bridge 1.2, 3.1.2), so firmware and
+ * operating systems may renumber buses at any time.
  *
- * Threads: see pci.h. Bytes without writable bits are never stored to by a configuration write, so
- * that the interrupt bit of the status register can change from any thread.
+ * Threads: see pci.h. A configuration write does not store to bytes without writable bits. So any
+ * thread may change the interrupt bit of the status register.
  */
 #include "devices/pci/pci.h"
 
@@ -27,7 +27,7 @@
 
 #define PCI_CAP_START	      0x40
 #define PCI_CAP_LIMIT	      0x100
-#define PCI_HEADER_MULTI_FUNC 0x80 /* <linux/pci_regs.h> has it only since 6.7 */
+#define PCI_HEADER_MULTI_FUNC 0x80 /* <linux/pci_regs.h> defines it only since Linux 6.7 */
 
 /* ---- making devices ---- */
 
@@ -151,7 +151,7 @@ void pci_set_intx(struct pci_device *dev, bool level)
 	scoped_lock(&dev->intx_lock);
 
 	dev->intx_asserted = level;
-	/* PCI 3.0, 6.2.3: the status bit shows the device's wish, whatever INTX_DISABLE says. */
+	/* PCI 3.0, 6.2.3: the status bit shows the device's request, also with INTX_DISABLE. */
 	if (level)
 		__atomic_fetch_or(&dev->cfg[PCI_STATUS], PCI_STATUS_INTERRUPT, __ATOMIC_RELAXED);
 	else
@@ -220,7 +220,7 @@ void pci_remove(struct pci_device *dev)
 		dev->ops->unrealize(dev);
 	dev->root = NULL;
 	dev->bus = NULL;
-	/* What it covered may be another's now. */
+	/* Its addresses are free now, so other BARs may be mapped there. */
 	pci_update_mappings(root);
 }
 
@@ -253,8 +253,8 @@ static struct pci_device *find_device(struct pci_root *root, uint8_t nr, uint8_t
 
 /* ---- reset ---- */
 
-/* Most of the 4 KiB has no such bits, and is passed over by words; what has none is not stored to.
- */
+/* Reads eight bytes at once, because most of the 4 KiB have no such bits. A byte without such bits
+ * is not stored to. */
 void pci_clear_bits(struct pci_device *dev, const uint8_t a[PCI_CFG_SIZE],
 		    const uint8_t b[PCI_CFG_SIZE])
 {
@@ -264,7 +264,7 @@ void pci_clear_bits(struct pci_device *dev, const uint8_t a[PCI_CFG_SIZE],
 		memcpy(&x, a + i, sizeof(x));
 		if (b)
 			memcpy(&y, b + i, sizeof(y));
-		x &= y; /* little-endian, as we are */
+		x &= y; /* the loop below expects a little-endian host */
 		for (unsigned at = i; x; x >>= 8, at++)
 			if (x & 0xff)
 				pci_set8(dev->cfg, at, dev->cfg[at] & (uint8_t)~x);
@@ -290,7 +290,7 @@ static int unmap_device(void *arg, struct pci_device *dev)
 	return 0;
 }
 
-/* BARs go first: a device's reset must not find its registers still reachable. */
+/* Unmaps all BARs first: during its reset a device must not be reachable. */
 static void reset_bus(struct pci_bus *bus)
 {
 	pci_each_on_bus(bus, unmap_device, NULL);
@@ -401,7 +401,7 @@ void pci_explain_cfg(struct pci_root *root, uint8_t bus, uint8_t devfn, unsigned
 	scoped_lock(&root->lock);
 	dev = find_device(root, bus, devfn);
 	p->off = off;
-	/* All functions that are not there make one row. */
+	/* All functions that do not exist share one line in the statistics. */
 	snprintf(p->device, sizeof(p->device), "%s", dev && dev->name ? dev->name : "nothing");
 	snprintf(p->where, sizeof(p->where), "configuration");
 	if (dev)

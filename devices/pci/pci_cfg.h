@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Little-endian accessors into cfg/wmask/w1cmask arrays. Configuration space is written under the
- * root lock; some of it is looked at without (pci_set_intx(), pci_rid(), pci_bus_master(), BAR
- * callbacks), so each byte is an atomic. */
+/* Little-endian accessors for the cfg, wmask and w1cmask arrays. Configuration space is written
+ * under the root lock. pci_set_intx(), pci_rid(), pci_bus_master() and BAR callbacks read it
+ * without the lock, so each byte is accessed atomically. */
 #ifndef DEVICES_PCI_PCI_CFG_H
 #define DEVICES_PCI_PCI_CFG_H
 

@@ -2,15 +2,17 @@
 /*
  * BAR decoding: which BARs answer, and where.
  *
- * A BAR answers when its address is final, decoding is on in the command register, and every bridge
- * above has decoding on and a window around the whole BAR. Any write that may change this makes one
- * pass over the tree that unmaps what no longer holds, and a second that maps what now does: BARs
- * may swap places in between, and one that lost a conflict gets its place when the other leaves.
+ * A BAR answers if three conditions hold: its address is final, decoding is on in the command
+ * register, and every bridge above has decoding on and a window that contains the whole BAR. After
+ * each write that may change this, one pass over the tree unmaps the BARs that must not answer any
+ * more, and a second pass maps those that now may. So two BARs can swap their addresses, and a BAR
+ * that lost a conflict is mapped when the other one leaves.
  *
- * "Final" is the hard part (a vfio BAR mapped at its sizing value would cover the flash). A dword
- * is being sized when it was last written as all-ones in one access; the pattern alone does not
- * tell, since 0x80000000 is both the mask and a good address of a 2 GiB BAR. Beyond that a BAR is
- * never mapped at 0, around the last byte below 4 GiB (the reset vector), or above 2^52.
+ * An address is not final while the guest finds out the size of the BAR: a vfio BAR that is mapped
+ * at its sizing value would cover the flash. A dword is being sized if it was last written with all
+ * ones in one access. The value that the register then has does not tell this: 0x80000000 is both
+ * the size mask and a valid address of a 2 GiB BAR. Besides, a BAR is never mapped at 0, over the
+ * last byte below 4 GiB (the reset vector), or above 2^52.
  *
  * Threads: root lock held.
  */
@@ -24,13 +26,13 @@
 
 #define PHYS_LIMIT (1ull << 52)
 
-/* What bridges let through: [base, limit], empty when base > limit. */
+/* The addresses that a bridge forwards: [base, limit]; none if base > limit. */
 struct window {
 	uint64_t base, limit;
 };
 struct reach {
-	bool io, mem; /* decoding is on all the way */
-	bool root;    /* the root bus: no windows */
+	bool io, mem; /* decoding is on in all bridges above */
+	bool root;    /* on the root bus, where no window limits the addresses */
 	struct window iow, memw, prefw;
 };
 
@@ -137,7 +139,8 @@ void pci_note_sizing(struct pci_device *dev, unsigned off, unsigned size, uint32
 {
 	for (unsigned n = 0; n <= PCI_ROM_BAR; n++) {
 		unsigned at = bar_offset(dev, n);
-		/* The type bits and the ROM's reserved ones are written as anything. */
+		/* A guest may write anything to the type bits and to the reserved bits of the ROM
+		 * BAR. */
 		uint32_t low = n == PCI_ROM_BAR ? 0x7ff : 0xf;
 
 		if ((n < PCI_ROM_BAR && n >= num_bars(dev)) || !range_overlaps(off, size, at, 4))
@@ -156,7 +159,7 @@ bool pci_affects_decode(const struct pci_device *dev, unsigned off, unsigned siz
 	    range_overlaps(off, size, bar_offset(dev, PCI_ROM_BAR), 4) ||
 	    range_overlaps(off, size, PCI_BASE_ADDRESS_0, 4 * num_bars(dev)))
 		return true;
-	/* I/O, memory and prefetchable windows with their upper halves, 0x1c to 0x33. */
+	/* The I/O, memory and prefetchable windows with their upper halves: 0x1c to 0x33. */
 	return dev->secondary && range_overlaps(off, size, PCI_IO_BASE, 0x18);
 }
 
@@ -193,7 +196,7 @@ static bool in_window(const struct window *w, uint64_t addr, uint64_t size)
 	       size - 1 <= w->limit - addr;
 }
 
-/* The address BAR n should answer at now, or 0. */
+/* The address at which BAR n must answer now, or 0. */
 static uint64_t bar_decodes(const struct pci_device *dev, unsigned n, const struct reach *r)
 {
 	const struct pci_bar *bar = &dev->bar[n];
@@ -242,16 +245,16 @@ static struct reach reach_below(const struct pci_device *br, const struct reach 
 											   << 16;
 	r.prefw.limit = (uint64_t)pci_get32(br->cfg, PCI_PREF_LIMIT_UPPER32) << 32 |
 			(pref & 0xfff00000) | 0xfffff;
-	/* Bridges nest by window kind; a memory window inside a prefetchable one is not built by
-	 * any firmware. */
+	/* A window must lie in the window of the same kind of the bridge above. No firmware puts a
+	 * memory window into a prefetchable one. */
 	r.iow = narrow(r.iow, up->root, &up->iow);
 	r.memw = narrow(r.memw, up->root, &up->memw);
 	r.prefw = narrow(r.prefw, up->root, &up->prefw);
 	return r;
 }
 
-/* A 64-bit window whose upper halves are being written: Linux first clears that of the limit, which
- * closes it, and writes that of the limit last. */
+/* True while the upper halves of a 64-bit window are being written: Linux first clears the upper
+ * half of the limit, which closes the window, and writes its new value last. */
 static bool half_written(const struct window *w, uint64_t addr)
 {
 	return w->base >= 4 * GiB && w->limit < 4 * GiB && addr >= w->base;
@@ -282,7 +285,8 @@ enum pci_paused pci_bar_paused(const struct pci_device *dev, unsigned n, uint64_
 	return above ? PCI_PAUSED_ABOVE : PCI_NOT_PAUSED;
 }
 
-/* The BAR and then its parts; the reverse on the way off. */
+/* Takes a BAR off the bus: first its parts, then the BAR. bus_enter() adds them in reverse
+ * order. */
 static void bus_leave(struct pci_device *dev, struct pci_bar *bar)
 {
 	struct bus *bus = bar->kind == PCI_BAR_IO ? dev->root->pio : dev->root->mmio;
@@ -309,7 +313,7 @@ static int bus_enter(struct pci_device *dev, struct pci_bar *bar, uint64_t addr)
 
 		if (part->bar != bar->n || !range_ok(part->off, part->region.size, bar->size))
 			continue;
-		part->region.base = addr + part->off; /* inside the BAR */
+		part->region.base = addr + part->off; /* cannot wrap: it is inside the BAR */
 		ret = bus_add(bus, &part->region);
 	}
 	if (ret)

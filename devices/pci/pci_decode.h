@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* BAR decoding: what pci.c needs of pci_decode.c. Devices use pci.h only. Root lock held. */
+/* BAR decoding, for pci.c only; devices use pci.h. All functions need the root lock. */
 #ifndef DEVICES_PCI_PCI_DECODE_H
 #define DEVICES_PCI_PCI_DECODE_H
 
@@ -8,9 +8,9 @@
 
 struct pci_device;
 
-/* After a write of val to [off, off + size): remembers which BARs hold a sizing value now. */
+/* Called after a write of val to [off, off + size). Remembers which BARs hold a sizing value. */
 void pci_note_sizing(struct pci_device *, unsigned off, unsigned size, uint32_t val);
-/* True when [off, off + size) holds a register that some BAR's decoding depends on. */
+/* True if [off, off + size) contains a register that can change how BARs decode. */
 bool pci_affects_decode(const struct pci_device *, unsigned off, unsigned size);
 void pci_unmap_bars(struct pci_device *);
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Host bridge. Two ways into configuration space: the I/O port pair (PCI 3.0, 3.2.2.3.2) and the
- * memory window (PCIe 3.0, 7.2.2) that PCIEXBAR of the memory controller places (Intel 3 Series
- * datasheet, 5.1.16). Firmware chooses the address, each version its own, so the window follows the
- * register at once: OVMF's next access after the write already uses it.
+ * Host bridge. There are two ways to configuration space: the pair of I/O ports (PCI 3.0,
+ * 3.2.2.3.2), and the memory window ECAM (PCIe 3.0, 7.2.2), whose address is in PCIEXBAR of the
+ * memory controller (Intel 3 Series datasheet, 5.1.16). Each version of OVMF chooses its own
+ * address. The window must follow the register at once, because OVMF's next access already uses it.
  *
- * Threads: both windows serialise on the root lock, taken by the callbacks themselves and not by
- * the bus. The reason is the move: taking the old window off the bus waits for callbacks inside it,
- * and these wait for the root lock. So a write only notes that PCIEXBAR changed, and the window is
- * moved after the lock is dropped. Movers exclude each other with ecam_lock by trylock: whoever
- * holds it looks again after letting go, so nobody waits in a callback for a mover that waits for
- * callbacks.
+ * Threads: both ways take the root lock, in the callbacks and not in the bus. The reason: to move
+ * the window, the old one is taken off the bus, which waits for the callbacks inside it, and these
+ * wait for the root lock. So a write only notes that PCIEXBAR has changed, and the window moves
+ * after the root lock is released. Only one thread moves the window at a time: it holds ecam_lock,
+ * and others only try to take it. The holder checks ecam_stale again after the unlock. So no
+ * callback ever waits for a thread that itself waits for callbacks.
  */
 #include "devices/pci/pci_host.h"
 
@@ -22,7 +22,7 @@
 #define MCH_PCIEXBAR	  0x60
 #define MCH_PCIEXBAR_EN	  0x1u
 #define MCH_PCIEXBAR_LEN  0x6u
-#define MCH_PCIEXBAR_BASE 0xfffffffffull /* bits 35:26; the length masks the lowest */
+#define MCH_PCIEXBAR_BASE 0xfffffffffull /* bits 35:0; the size masks the low ones */
 #define CF8_ENABLE	  0x80000000u
 #define CF8_BITS	  0x80fffffcu
 #define RST_CNT_OFF	  1 /* 0xcf9 within CONFIG_ADDRESS */
@@ -40,7 +40,7 @@ static uint64_t ecam_from_register(const struct pci_device *mch, uint64_t *base)
 	uint64_t size = 256 * MiB >> len;
 
 	*base = v & MCH_PCIEXBAR_BASE & ~(size - 1);
-	/* Length 3 is reserved; base 0 would put the window over RAM. */
+	/* Length 3 is reserved. With base 0 the window would lie over RAM. */
 	return (low & MCH_PCIEXBAR_EN) && len < 3 && *base ? size : 0;
 }
 
@@ -67,8 +67,8 @@ static void ecam_move(struct pci_host *host)
 
 static void ecam_follow(struct pci_host *host)
 {
-	/* Sequentially consistent on purpose: the flag is set before a trylock that fails, and
-	 * looked at after the unlock that made it fail. */
+	/* Needs sequential consistency: a thread whose trylock fails has set the flag before, and
+	 * the holder of the lock reads the flag after its unlock. */
 	while (__atomic_load_n(&host->ecam_stale, __ATOMIC_SEQ_CST) &&
 	       pthread_mutex_trylock(&host->ecam_lock) == 0) {
 		__atomic_store_n(&host->ecam_stale, false, __ATOMIC_SEQ_CST);
@@ -83,13 +83,14 @@ static void mch_cfg_written(struct pci_device *mch, unsigned off, unsigned size)
 
 	if (!range_overlaps(off, size, MCH_PCIEXBAR, 8))
 		return;
-	/* What devices have in guest memory gives way before the window comes. */
+	/* Devices must remove their guest memory from the new place before the window moves. */
 	ecam = ecam_from_register(mch, &base);
 	pci_set_ecam_range(mch->root, base, ecam);
 	__atomic_store_n(&host_of(mch)->ecam_stale, true, __ATOMIC_SEQ_CST);
 }
 
-/* No vCPU runs, so nobody is inside the window and waits for the root lock that is held here. */
+/* Holds the root lock. No vCPU runs, so bus_del() does not wait for a callback that needs the lock.
+ */
 static void mch_reset(struct pci_device *mch)
 {
 	struct pci_host *host = host_of(mch);
@@ -193,7 +194,7 @@ static const struct io_region_ops ecam_ops = { ecam_read, ecam_write, 1, 4 };
 static void mch_init(struct pci_device *mch)
 {
 	pci_device_init(mch, "mch", &mch_ops, 0x8086, 0x29c0, 0x060000, 2);
-	/* Firmware does not write what it did not find writable; bits 35:26, length, enable. */
+	/* Writable bits: the base (35:26), the length and the enable bit. */
 	pci_set32(mch->wmask, MCH_PCIEXBAR, 0xfc000007);
 	pci_set32(mch->wmask, MCH_PCIEXBAR + 4, 0x0000000f);
 }
@@ -238,7 +239,7 @@ int pci_host_init(struct pci_host *host, struct pci_root *root, struct error *er
 		.opaque = host,
 		.explain = explain_ports,
 	};
-	/* A BAR that the guest puts over the window loses. */
+	/* By its priority the window wins over a BAR that the guest puts there. */
 	host->ecam = (struct io_region){
 		.name = "pci-ecam",
 		.ops = &ecam_ops,

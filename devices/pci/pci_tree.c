@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where PCI devices are: their place on the buses, and walks over them. Threads: see pci.h. */
+/* The places of PCI devices on the buses, and walks over all devices. Threads: see pci.h. */
 #include <stdio.h>
 
 #include "devices/pci/pci.h"

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PCI Express root port (PCIe 4.0, 7.5.3). A passed-through function is an endpoint, and endpoints
- * belong behind a port with a PCI Express capability: Windows refuses one whose link registers make
- * no sense (Code 10), Linux derives speed, payload size and ACS from them. The ids are the generic
- * root port's (1b36:000c), for which no OS needs a driver of its own.
+ * PCI Express root port (PCIe 4.0, 7.5.3). A passed-through function is an endpoint, and an
+ * endpoint must be behind a port with a PCI Express capability. Windows refuses a device if the
+ * link registers above it are not plausible (Code 10); Linux derives speed, payload size and ACS
+ * from them. The ids are those of QEMU's generic root port (1b36:000c), for which no operating
+ * system needs a special driver.
  *
- * What it does not offer, OSes leave off in the endpoint: latency tolerance reporting, tags of 10
- * bits, ARI. AtomicOps are completed by the host's port, and offered when that does
- * (root_port_set_atomics()): drivers for AMD's GPUs refuse to work without.
+ * Features that the port does not offer stay off in the endpoint: latency tolerance reporting,
+ * 10-bit tags, ARI. AtomicOps are completed by the host's port, so they are offered only if that
+ * one does (root_port_set_atomics()). Drivers of AMD GPUs refuse to work without them.
  *
- * The slot is not hotplug capable, so OVMF reserves no address space for devices that may come.
+ * The slot is not hotplug capable, so OVMF reserves no address space for later devices.
  *
  * Threads: configuration space only, under the root lock.
  */
@@ -43,7 +44,7 @@ static void set_link_state(struct root_port *port)
 	pci_set16(cfg, PCI_EXP_SLTSTA, slot | (present ? PCI_EXP_SLTSTA_PDS : 0));
 }
 
-/* Retrain (bit 5) reads as 0 at once: the link is always trained. */
+/* The link is always trained, so "retrain link" (bit 5) reads as 0 at once. */
 static void port_cfg_written(struct pci_device *dev, unsigned off, unsigned size)
 {
 	struct root_port *port = port_of(dev);
@@ -58,7 +59,7 @@ static void port_reset(struct pci_device *dev)
 	struct root_port *port = port_of(dev);
 	uint8_t *cfg = dev->cfg + port->pcie_cap;
 
-	/* Defaults that are not 0: 512 byte read requests, the link's top speed as target. */
+	/* Defaults that are not 0: read requests of 512 bytes; the maximal link speed as target. */
 	pci_set16(cfg, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_READRQ_512B);
 	pci_set16(cfg, PCI_EXP_LNKCTL2, pci_get32(cfg, PCI_EXP_LNKCAP) & PCI_EXP_LNKCAP_SLS);
 	port->raised = false;
@@ -78,7 +79,7 @@ static void link_registers(uint8_t *cfg, uint8_t *wmask, unsigned slot, unsigned
 	pci_set16(wmask, PCI_EXP_LNKCTL,
 		  PCI_EXP_LNKCTL_ASPMC | PCI_EXP_LNKCTL_RCB | PCI_EXP_LNKCTL_LD |
 			  PCI_EXP_LNKCTL_RL | PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES);
-	/* Supported speeds vector: every one up to ours. */
+	/* The vector of supported speeds: all up to that of the link. */
 	pci_set32(cfg, PCI_EXP_LNKCAP2, ((1u << speed) - 1) << 1);
 	pci_set16(wmask, PCI_EXP_LNKCTL2, PCI_EXP_LNKCTL2_TLS);
 }
@@ -127,8 +128,8 @@ static int add_pcie_cap(struct root_port *port, unsigned slot, unsigned speed, u
 	return 0;
 }
 
-/* One message, with an address of 64 bits. OSes prefer it to INTA, which the port would share with
- * the devices whose pins are routed to the same line. */
+/* MSI with one message and a 64-bit address. Operating systems prefer it to INTA, which the port
+ * shares with the devices whose pins are routed to the same line. */
 static int add_msi_cap(struct root_port *port)
 {
 	struct pci_device *dev = &port->dev;
@@ -145,7 +146,7 @@ static int add_msi_cap(struct root_port *port)
 	return 0;
 }
 
-/* D0 and D3hot, no PME: Linux puts an idle port to sleep only if it can wake it. */
+/* D0 and D3hot without PME: Linux puts an idle port to sleep only if the port can wake itself. */
 static int add_pm_cap(struct pci_device *dev)
 {
 	int cap = pci_add_cap(dev, PCI_CAP_ID_PM, PCI_PM_SIZEOF);
@@ -198,7 +199,8 @@ int root_port_init(struct root_port *port, struct pci_root *root, uint8_t devfn,
 		return ret;
 	}
 	port_reset(dev);
-	/* For guests without MSIs; ports without an interrupt make OSes complain. */
+	/* For guests that do not use MSI. Operating systems complain about ports without an
+	 * interrupt. */
 	ret = pci_add_intx(dev, 1);
 	if (ret) {
 		root_port_destroy(port);

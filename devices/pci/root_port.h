@@ -8,7 +8,7 @@
 struct root_port {
 	struct pci_device dev;
 	unsigned pcie_cap, msi_cap; /* offsets of the capabilities */
-	struct msi_route *msi;	    /* from the first message on */
+	struct msi_route *msi;	    /* NULL until the first message */
 	bool raised;
 };
 
@@ -18,15 +18,15 @@ struct root_port {
  * go to port->dev.secondary with pci_add(); call root_port_link_up() afterwards. */
 int root_port_init(struct root_port *, struct pci_root *, uint8_t devfn, unsigned slot,
 		   unsigned speed, unsigned width, struct error *);
-/* The AtomicOps that it completes (PCI_EXP_DEVCAP2_ATOMIC_COMP32, 64, 128): it is the host's port
- * that does. Before a guest looks. */
+/* Sets the AtomicOps that the port says it completes (PCI_EXP_DEVCAP2_ATOMIC_COMP32, 64, 128). In
+ * fact the host's port completes them. Call it before the guest runs. */
 void root_port_set_atomics(struct root_port *, uint32_t bits);
-/* Shows presence and an active link according to whether a device is behind the port now. */
+/* Sets "presence detect" and "link active" if a device is behind the port, else clears them. */
 void root_port_link_up(struct root_port *);
-/* What the port has to say begins or ends: an MSI as it begins, where the guest has those on, or
- * the level of INTA. Root lock held. */
+/* Raises or lowers the port's interrupt. If the guest has enabled MSI, raising it sends a message;
+ * otherwise INTA gets the level. Root lock held. */
 void root_port_interrupt(struct root_port *, bool level);
-/* The secondary bus is empty. */
+/* The secondary bus must be empty. */
 void root_port_destroy(struct root_port *);
 
 #endif
