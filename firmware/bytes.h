@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tables are written byte by byte into a buffer of fixed size. What does not fit sets `overflow`
- * and is dropped, so callers check once at the end. Numbers are little-endian.
+ * Writes tables byte by byte into a buffer of fixed size. If something does not fit, `overflow` is
+ * set and it is dropped, so callers need to check only once at the end. Numbers are little-endian.
  */
 #ifndef FIRMWARE_BYTES_H
 #define FIRMWARE_BYTES_H
@@ -9,7 +9,7 @@
 #include "vmm/core/addr.h"
 
 struct bytes {
-	uint8_t *buf; /* the caller's, cap bytes */
+	uint8_t *buf; /* cap bytes; the caller owns it */
 	size_t len, cap;
 	bool overflow;
 };

@@ -7,7 +7,8 @@
 
 #include "devices/chipset/fw_cfg.h"
 
-/* Identity map and TSS that KVM needs on Intel; vmm/kvm/kvm.c puts them here, below the flash. */
+/* The pages of the identity map and the TSS that KVM needs on Intel. They must agree with
+ * vmm/kvm/kvm.h, which this room may not include. */
 #define KVM_PAGES      0xfeffc000u
 #define KVM_PAGES_SIZE 0x4000u
 
@@ -16,7 +17,7 @@ static struct e820_entry entry(uint64_t base, uint64_t size, enum e820_type type
 	return (struct e820_entry){ htole64(base), htole64(size), htole32(type) };
 }
 
-/* Before the first entry that starts above it. */
+/* Inserts an entry before the first one that starts above it. */
 static int insert(struct e820_map *m, uint64_t base, uint64_t size, enum e820_type type)
 {
 	unsigned i = m->n;
@@ -75,7 +76,7 @@ int e820_firmware(struct e820_map *m, const struct platform *p)
 	ret = e820_add(m, 0, ram->low_ram, E820_RAM);
 	if (!ret)
 		ret = e820_add(m, KVM_PAGES, KVM_PAGES_SIZE, E820_RESERVED);
-	/* Behind HyperTransport's addresses: the guest must not use them for anything else. */
+	/* High RAM begins behind HyperTransport's addresses, which the guest must not use. */
 	if (!ret && ram->high_ram && ram->high_base == MEMMAP_HT_END)
 		ret = e820_add(m, MEMMAP_HT_BASE, MEMMAP_HT_END - MEMMAP_HT_BASE, E820_RESERVED);
 	return ret ? ret : e820_add(m, ram->high_base, ram->high_ram, E820_RAM);
@@ -93,7 +94,8 @@ int e820_linux(struct e820_map *m, const struct platform *p, uint64_t acpi, uint
 		ret = e820_carve(m, 0xf0000, 0x100000 - 0xf0000, E820_RESERVED);
 	if (!ret && acpi_size)
 		ret = e820_carve(m, acpi, acpi_size, E820_ACPI);
-	/* Without this the kernel does not trust MCFG before it has read the DSDT. */
+	/* Linux uses MCFG early only if the memory map reserves ECAM; otherwise only after it has
+	 * read the DSDT. */
 	if (!ret && p->ecam_size)
 		ret = e820_carve(m, p->ecam_base, p->ecam_size, E820_RESERVED);
 	return ret;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The device tree describes what is fixed about the machine: memory, processors, the PCI host
- * bridge and its windows, the serial ports. PCI devices are found by enumeration, not listed.
+ * The device tree describes the fixed parts of the machine: memory, processors, the PCI host bridge
+ * with its windows, the serial ports. It does not list PCI devices; the guest enumerates them.
  *
- * On x86 the tree is information beside ACPI, so interrupt controllers carry no compatible string
- * that Linux would take over from ACPI (it knows intel,ce4100-ioapic).
+ * On x86 the guest uses ACPI, and the tree only adds information. So the interrupt controllers have
+ * no compatible string that Linux knows (such as intel,ce4100-ioapic); otherwise Linux would take
+ * them from the tree instead of from ACPI.
  *
- * A blob that is too small makes libfdt say -FDT_ERR_NOSPACE; then it is built again twice as
- * large.
+ * If the buffer is too small, libfdt returns -FDT_ERR_NOSPACE, and the tree is built again in a
+ * buffer that is twice as large.
  */
 #include "firmware/fdt.h"
 
@@ -26,7 +27,7 @@
 #define PCI_SPACE_MEM32 0x02000000u
 #define PCI_SPACE_MEM64 0x43000000u
 
-/* Keeps the first error; every step is a no-op after it. */
+/* Keeps the first error. After an error, all further steps do nothing. */
 struct tree {
 	void *fdt;
 	int rc;
@@ -71,7 +72,8 @@ static void cells(struct tree *t, const char *name, const uint32_t *v, unsigned 
 #define HI(v) ((uint32_t)((v) >> 32))
 #define LO(v) ((uint32_t)(v))
 
-/* numa-node-id (Linux' Documentation/devicetree/bindings/numa.txt); NO_NODE: says nothing. */
+/* numa-node-id (Linux: Documentation/devicetree/bindings/numa.txt). NO_NODE: no property is
+ * added. */
 #define NO_NODE PLATFORM_NO_NODE
 
 static void numa_id(struct tree *t, uint32_t id)
@@ -148,7 +150,8 @@ static void cpus(struct tree *t, const struct platform *p)
 	end(t);
 }
 
-/* What lies behind ECAM, where that is inside: the binding knows one window of this kind. */
+/* The start of the 32-bit window. The binding allows only one such window, so if ECAM lies inside,
+ * the window begins behind it. */
 static uint64_t window32_base(const struct platform *p)
 {
 	uint64_t ecam_end = p->ecam_base + p->ecam_size;

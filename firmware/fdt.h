@@ -9,13 +9,13 @@
 #include "firmware/platform.h"
 #include "vmm/core/error.h"
 
-/* What a kernel that is started without firmware finds besides. */
+/* What the tree also contains for a kernel that is booted without firmware. */
 struct fdt_boot {
-	const char *bootargs; /* NULL: none */
+	const char *bootargs; /* NULL: no arguments */
 	uint64_t initrd_base, initrd_size;
 };
 
-/* A new blob, the caller's to free(). */
+/* Makes a new blob; the caller frees it. */
 int fdt_build(const struct platform *, const struct fdt_boot *, void **blob, size_t *size, struct error *);
 
 #endif

@@ -6,7 +6,8 @@
  * 64-bit entry. PVH: xen/include/public/arch-x86/hvm/start_info.h and the ELF note
  * XEN_ELFNOTE_PHYS32_ENTRY.
  *
- * Low memory, all of it RAM in the map and free for the kernel once it has read it:
+ * The layout of low memory. All of it is RAM in the memory map, and the kernel may use it after it
+ * has read the data:
  *
  *   0x01000  GDT
  *   0x02000  page tables, identity for 4 GiB with 2 MiB pages (6 pages)
@@ -16,8 +17,9 @@
  *   0x30000  setup_data with the device tree, up to 384 KiB
  *   0x9fc00  end
  *
- * The kernel lies at its preferred address, the initrd at the end of low memory. Kernel files are
- * untrusted input: every size and offset in them is checked before use.
+ * The kernel is loaded at its preferred address, or right above 1 MiB if it does not fit there and
+ * is relocatable. The initrd lies at the end of low memory. Kernel files are untrusted input: every
+ * size and offset in them is checked before use.
  */
 #include "firmware/linux_boot.h"
 
@@ -41,7 +43,7 @@
 #define CMDLINE_MAX	0x10000u
 #define SETUP_DATA_ADDR 0x30000u
 #define SETUP_DATA_END	0x90000u
-#define BOOT_STACK	0x8000u /* grows down over nothing the entry code uses */
+#define BOOT_STACK	0x8000u /* grows down to the page tables; the entry code uses little of it */
 #define KERNEL_MIN	(1 * MiB)
 
 #define PTE_PRESENT_RW 3u
@@ -70,7 +72,7 @@
 #define HDR_SETUP_DATA	 0x250
 #define HDR_PREF_ADDRESS 0x258
 #define HDR_INIT_SIZE	 0x260
-#define HDR_END_MAX	 0x290 /* boot_params has the next field (edd_mbr_sig) here */
+#define HDR_END_MAX	 0x290 /* the next field of boot_params (edd_mbr_sig) begins here */
 #define BP_ACPI_RSDP	 0x070
 #define BP_E820_ENTRIES	 0x1e8
 #define BP_E820_TABLE	 0x2d0
@@ -146,7 +148,7 @@ static int file_size(int fd, const char *path, uint64_t *size, struct error *err
 	return 0;
 }
 
-/* Reads [off, off + len) of fd; -ENODATA when the file ends before. */
+/* Reads [off, off + len) of fd. -ENODATA: the file is too short. */
 static int read_at(int fd, void *buf, uint64_t len, uint64_t off)
 {
 	char *p = buf;
@@ -178,7 +180,7 @@ static int initrd_size(int fd, const char *path, uint64_t *size, struct error *e
 	return rc == 0 && !*size ? error_set(err, -EINVAL, "%s is empty", path) : rc;
 }
 
-/* The same into guest RAM, without a copy in between. */
+/* Reads [off, off + len) of fd directly into guest RAM. */
 static int load_file(const struct linux_boot *b, int fd, const char *path, uint64_t off,
 		     uint64_t len, uint64_t gpa, struct error *err)
 {
@@ -207,7 +209,8 @@ static uint64_t low_end(const struct linux_boot *b)
 	return 0;
 }
 
-/* The initrd ends where low memory does, or at `max` when the kernel cannot reach so far. */
+/* Places the initrd at the end of low memory, or so that it ends at `max` if the kernel cannot
+ * reach higher addresses. */
 static int place_initrd(const struct linux_boot *b, uint64_t max, uint64_t *base, uint64_t *size,
 			struct error *err)
 {
@@ -261,7 +264,8 @@ static int put_setup_data(const struct linux_boot *b, uint64_t *addr, struct err
 	return rc;
 }
 
-/* Null, unused, code, data: the selectors the boot protocol asks for (0x10, 0x18). */
+/* The entries are null, unused, code and data: the boot protocol requires selectors 0x10 and
+ * 0x18. */
 static int put_gdt(const struct linux_boot *b, struct linux_boot_entry *e)
 {
 	uint64_t gdt[4] = { 0, 0, 0, 0x00cf93000000ffff };
@@ -297,7 +301,7 @@ static void put_e820(const struct linux_boot *b, uint8_t *bp)
 	bp[BP_E820_ENTRIES] = (uint8_t)b->map->n;
 }
 
-/* What the loader needs of a setup header, checked. */
+/* The values from a setup header that the loader needs; they have been checked. */
 struct bzimage {
 	uint64_t file_size, payload_off, payload_size;
 	uint64_t load, init_size, cmdline_max, initrd_max;
@@ -333,8 +337,9 @@ static uint64_t bz_payload_off(const uint8_t *h)
 	return ((h[HDR_SETUP_SECTS] ? h[HDR_SETUP_SECTS] : 4) + 1ull) * 512;
 }
 
-/* The header says how long the payload is, in paragraphs, the last of which need not be full. What
- * follows (a signature) is nobody's business. Loaders of other things leave it 0. */
+/* Checks that the file is complete. The header has the length of the payload in paragraphs of 16
+ * bytes; the last one may be shorter. A signature may follow and is ignored. Images that are not
+ * Linux may leave the length 0. */
 static int bz_complete(const struct linux_boot *b, const uint8_t *h, uint64_t size,
 		       struct error *err)
 {
@@ -430,7 +435,7 @@ static int bz_load(const struct linux_boot *b, const uint8_t *h, uint64_t size,
 					 : 0;
 }
 
-/* An ELF of either class, reduced to what loading needs. */
+/* The fields of a 32-bit or 64-bit ELF program header that loading needs. */
 struct phdr {
 	uint32_t type;
 	uint64_t offset, paddr, filesz, memsz, align;
@@ -466,7 +471,7 @@ static int elf_phdr(const struct linux_boot *b, const uint8_t *h, unsigned i, st
 	return 0;
 }
 
-/* Looks through a PT_NOTE segment for the PVH entry point. 1: found. */
+/* Searches a PT_NOTE segment for the PVH entry point. 1: found. */
 static int elf_find_note(const struct linux_boot *b, const struct phdr *p, uint64_t *entry)
 {
 	uint64_t align = p->align == 8 ? 8 : 4, off = 0;
@@ -596,7 +601,8 @@ static int pvh_load(const struct linux_boot *b, const uint8_t *h, struct linux_b
 
 #define HEAD_SIZE 0x290
 
-/* The first bytes of the kernel, zero-filled: enough for either header. */
+/* Reads the first bytes of the kernel, which contain the header of either format. If the file is
+ * shorter, the rest is zero. */
 static int read_head(const struct linux_boot *b, uint8_t *h, uint64_t *size, struct error *err)
 {
 	int rc = file_size(b->kernel_fd, b->kernel_path, size, err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The variable store is a file that belongs to one machine. It is created whole under another name
- * and linked into place, so that neither a crash nor a second minivmm ever sees half of one; the
- * lock is on the open file description, so it lasts as long as the machine and no longer.
+ * The variable store is a file that belongs to one machine. It is written completely under another
+ * name and then linked to its own name, so a crash or a second minivmm never finds an incomplete
+ * file. The lock is on the open file description, so the kernel releases it when the machine ends.
  *
  * Threads: main loop.
  */
@@ -101,7 +101,7 @@ static int nvram_create(const char *path, const uint8_t *tmpl, size_t len, struc
 	if (!ret && fsync(fd))
 		ret = -errno;
 	close(fd);
-	/* Somebody else's file that appeared meanwhile is as good. */
+	/* EEXIST: another process has created the file meanwhile; use that one. */
 	if (!ret && link(tmp, path) && errno != EEXIST)
 		ret = -errno;
 	unlink(tmp);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Firmware volumes on disk, and the private variable store. What ovmf.c is made of. */
+/* For ovmf.c: firmware volumes on disk, and the variable store of a machine. */
 #ifndef FIRMWARE_NVRAM_H
 #define FIRMWARE_NVRAM_H
 
@@ -11,13 +11,14 @@
 
 enum fv_kind { FV_NONE, FV_CODE, FV_VARS };
 
-/* What a firmware volume at data is (UEFI PI 1.8, vol. 3, 3.2.1): header signature, length and
- * checksum are right and the volume lies within len. *fv_len: its length. */
+/* The kind of the firmware volume at data (UEFI PI 1.8, vol. 3, 3.2.1); *fv_len is its length.
+ * FV_NONE: the header's signature, length or checksum is wrong, or the volume is longer than
+ * len. */
 enum fv_kind fv_check(const uint8_t *data, size_t len, uint64_t *fv_len);
 
-/* Opens path read-write, or creates it (mode 0600) with the template's bytes when it does not exist
- * and there is a template; takes the lock. Returns the descriptor;
- * *created: the file was not there before. */
+/* Opens path for reading and writing, and locks it. If it does not exist and there is a template,
+ * creates it with the template's bytes (mode 0600) and sets *created. Returns the descriptor, or
+ * -errno with *err set. */
 int nvram_open(const char *path, const uint8_t *tmpl, size_t tmpl_len, bool *created,
 	       struct error *);
 

@@ -2,18 +2,19 @@
 /*
  * Finding and opening OVMF.
  *
- * The image ends at 4 GiB: variables first, code after (split files), or one combined file whose
- * first volume are the variables. Either way two flash devices result, both of memory of our own:
- * a mapping of the files would end the process (SIGBUS) when somebody shortens them, and when the
- * file system of the variables is full.
+ * Firmware ends at 4 GiB; the variables lie below the code. They are two files, or one combined
+ * file whose first volume contains the variables. In both cases there are two flash devices, and
+ * their contents are copies in memory. The files are not mapped, because SIGBUS would end the
+ * process if somebody shortened them, or if the file system of the variables were full.
  *
- * What the guest writes to its variables goes to the machine's file with pwrite(2), byte by byte,
- * before the flash says that it is done: an acknowledged variable survives our being killed. A
- * write that fails (no space, no quota) is the guest's to see in the flash's status, and is logged.
- * ovmf_sync() adds the host's crash; it happens when the machine ends.
+ * Each byte that the guest writes to its variables is written to the machine's file with pwrite(2)
+ * before the flash reports that the operation has finished. So a variable that the guest has stored
+ * survives when minivmm is killed. If the write fails (no space, no quota), the guest sees an error
+ * in the status of the flash, and the error is logged. ovmf_sync() protects against a crash of the
+ * host; it runs when the machine ends.
  *
- * A wrong image would hang without a word (release builds print nothing), so everything that can be
- * checked is checked here, with the package to install in the message.
+ * A wrong image would hang silently (release builds print nothing). So everything that can be
+ * checked is checked here, and the message names the package to install.
  *
  * Threads: main loop.
  */
@@ -31,8 +32,7 @@
 #include "vmm/core/cleanup.h"
 #include "vmm/core/infile.h"
 
-#define IMAGE_MAX \
-	(16 * MiB) /* 0xff000000 up: below it lie KVM's own pages, APICs above 0xfec00000 */
+#define IMAGE_MAX (16 * MiB) /* from 0xff000000 on; KVM's own pages lie directly below */
 
 #define HUGE_PAGE (2 * MiB)
 
@@ -40,7 +40,8 @@
 	"install it (Debian, Ubuntu: ovmf; Fedora, Arch: edk2-ovmf; openSUSE: qemu-ovmf-x86_64) " \
 	"or name an image with --firmware"
 
-/* The first pair that exists wins; builds without Secure Boot only, it needs SMM. */
+/* The first pair that exists is used. There are no builds with Secure Boot here, because they need
+ * SMM. */
 static const struct {
 	const char *code, *vars;
 } known[] = {
@@ -70,8 +71,8 @@ static const struct {
 
 /* ---- memory ---- */
 
-/* As the guest sees it: what is at its end lies below 4 GiB. Huge pages where the images fill them
- * (those of 2 and 4 MiB do): reading them takes 0.3 ms so, with small pages 2 ms. */
+/* The end of the area is 4 GiB in the guest. Images of 2 and 4 MiB fill huge pages: then reading
+ * them takes 0.3 ms; with small pages it takes 2 ms. */
 static int area_open(struct ovmf *o, struct error *err)
 {
 	void *p = mmap(NULL, IMAGE_MAX + HUGE_PAGE, PROT_READ | PROT_WRITE,
@@ -79,7 +80,7 @@ static int area_open(struct ovmf *o, struct error *err)
 
 	if (p == MAP_FAILED)
 		return error_set(err, -errno, "no memory for the firmware: %s", strerror(errno));
-	/* Like guest RAM: variables may be secrets. */
+	/* Variables may be secrets, so they must not be in a core dump. */
 	(void)madvise(p, IMAGE_MAX + HUGE_PAGE, MADV_DONTDUMP);
 	o->area = p;
 	o->area_end = (uint8_t *)align_down((uintptr_t)p + IMAGE_MAX + HUGE_PAGE, HUGE_PAGE);
@@ -90,7 +91,7 @@ static void area_want_huge(struct ovmf *o, size_t len)
 {
 	size_t whole = len < IMAGE_MAX ? align_down(len, HUGE_PAGE) : 0;
 
-	/* Without them it is slower, that is all. */
+	/* Errors are ignored: without huge pages it is only slower. */
 	if (whole)
 		(void)madvise(o->area_end - whole, whole, MADV_HUGEPAGE);
 }
@@ -161,7 +162,7 @@ static int refuse_smm(const char *path, struct error *err)
 
 /* ---- which files ---- */
 
-/* In the file's name only; `to` is not longer than `from`. */
+/* Replaces `from` in the last component of the path; `to` is not longer than `from`. */
 static void replace(char *path, const char *from, const char *to)
 {
 	char *name = strrchr(path, '/'), *at = strstr(name ? name : path, from);
@@ -172,14 +173,14 @@ static void replace(char *path, const char *from, const char *to)
 	memmove(at + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
 }
 
-/* The template that goes with a CODE image by the distributions' naming. */
+/* Finds the template for a CODE image by the names that distributions use. */
 static bool pair_by_name(const char *code, char *vars)
 {
 	if (snprintf(vars, PATH_MAX, "%s", code) >= PATH_MAX)
 		return false;
 	replace(vars, "CODE", "VARS");
 	replace(vars, "code", "vars");
-	/* QEMU ships one variable store for both its x86 builds. */
+	/* QEMU has one variable store for its two x86 builds. */
 	replace(vars, "edk2-x86_64-vars", "edk2-i386-vars");
 	return strcmp(vars, code) && access(vars, R_OK) == 0;
 }
@@ -214,8 +215,8 @@ static int find(struct ovmf *o, const char *root, const char *firmware, struct e
 
 /* ---- opening ---- */
 
-/* A file whose first volume are the variables and that goes on behind them: the template lies where
- * it belongs already. */
+/* Splits a combined file, whose first volume contains the variables and is followed by the code.
+ * Both are already at the right place in memory. */
 static int split_combined(struct ovmf *o, uint64_t fv_len, struct error *err)
 {
 	uint64_t rest;
@@ -243,7 +244,7 @@ static int refuse_size(const struct ovmf *o, const char *path, size_t len, struc
 			 path, len / 1024, o->code_path, o->vars_len / 1024);
 }
 
-/* The template, to be the variables unless the machine has its own. */
+/* Reads the template. It becomes the variables, unless the machine has a variable store. */
 static int read_template(struct ovmf *o, size_t len, struct error *err)
 {
 	uint64_t fv_len;
@@ -295,7 +296,7 @@ static int open_images(struct ovmf *o, struct error *err)
 	return read_code(o, template_len, err);
 }
 
-/* The machine's own variables, in the place of the template. */
+/* Reads the machine's variable store; it replaces the template. */
 static int read_vars(struct ovmf *o, struct error *err)
 {
 	const char *path = o->nvram_path;
@@ -354,7 +355,8 @@ int ovmf_open(struct ovmf *o, const char *root, const char *firmware, const char
 		ovmf_close(o);
 		return ret;
 	}
-	/* Last: the variable store may be the template itself, whose lock for writing is taken. */
+	/* These locks come last: the variable store may be the template itself, and the lock for
+	 * writing must be taken first. */
 	if (!infile_lock(o->code_fd)) {
 		error_set(err, -EBUSY,
 			  "firmware %s: this machine or another may write to it: give a copy, or "
@@ -435,7 +437,7 @@ int ovmf_sync(struct ovmf *o)
 
 	if (o->nvram_fd < 0 || !o->written)
 		return 0;
-	/* Somebody cut it off, and what was written behind left a hole. */
+	/* Somebody has shortened the file, and later writes left a hole. Write all of it again. */
 	if (fstat(o->nvram_fd, &st) == 0 && st.st_size != (off_t)o->vars_len)
 		rc = pwrite_all(o->nvram_fd, o->vars, o->vars_len, 0);
 	return rc < 0 ? rc : fdatasync(o->nvram_fd) < 0 ? -errno : 0;
@@ -443,7 +445,7 @@ int ovmf_sync(struct ovmf *o)
 
 void ovmf_abandon(struct ovmf *o)
 {
-	/* Ours alone: the lock is held. */
+	/* We hold the lock, so no other machine uses the file. */
 	if (o->created)
 		unlink(o->nvram_path);
 	o->created = false;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine as the guest's software is told of it. It is filled in once; the ACPI tables, the
- * device tree, SMBIOS and the memory map are four ways of saying it.
+ * The description of the machine for the guest's software. The ACPI tables, the device tree, SMBIOS
+ * and the memory map are all made from it.
  *
- * Pointers stay the filler's, in place as long as the platform is in use.
+ * The creator of a platform owns what its pointers point to, and keeps it while the platform is
+ * used.
  */
 #ifndef FIRMWARE_PLATFORM_H
 #define FIRMWARE_PLATFORM_H
@@ -17,7 +18,7 @@
 
 struct platform_cpu {
 	uint32_t apic_id;
-	uint32_t node; /* only read when there are nodes */
+	uint32_t node; /* used only if there are nodes */
 };
 
 struct platform_memory {
@@ -32,30 +33,31 @@ struct platform_serial {
 };
 
 struct platform {
-	const char *name;    /* the user's for the machine; NULL: none */
-	const char *version; /* ours */
+	const char *name;    /* the user's name for the machine; NULL: no name */
+	const char *version; /* of minivmm */
 	uint8_t uuid[16];    /* in the order of its text form */
-	bool uefi;	     /* started by UEFI firmware */
+	bool uefi;	     /* UEFI firmware boots the machine */
 
 	const struct platform_cpu *cpus;
 	unsigned n_cpus;		  /* 1..1024 */
-	unsigned sockets, cores, threads; /* cores a socket, threads a core */
+	unsigned sockets, cores, threads; /* cores per socket, threads per core */
 
-	struct memmap map; /* RAM, and the window of 64-bit BARs as the firmware computes it */
-	uint64_t ecam_base, ecam_size; /* size 0: none; 256, 128 or 64 MiB */
-	/* The 32-bit window of PCI, [base, end): from the end of low RAM on. ECAM may lie inside. */
+	struct memmap map; /* RAM, and the window for 64-bit BARs as OVMF will compute it */
+	uint64_t ecam_base, ecam_size; /* size: 256, 128 or 64 MiB; 0: no ECAM */
+	/* The 32-bit PCI window [base, end). It begins at the end of low RAM; ECAM may lie
+	 * inside. */
 	uint64_t mmio32_base, mmio32_end;
 
-	uint16_t pmbase; /* of the power-management registers; 0: 0x600 */
+	uint16_t pmbase; /* I/O port of the power management registers; 0: 0x600 */
 	bool rtc;
 	struct platform_serial serial[PLATFORM_SERIALS];
 	unsigned n_serial;
 
-	/* NUMA: none when n_nodes is 0; then memory is that of the map. */
+	/* NUMA. If n_nodes is 0 there are no nodes, and `map` alone describes the memory. */
 	unsigned n_nodes, n_memory;
 	const struct platform_memory *memory;
 	const uint8_t *distance; /* n_nodes * n_nodes, row by row; NULL: not known */
-	uint32_t pci_node;	 /* of the root bus; PLATFORM_NO_NODE or out of range: none */
+	uint32_t pci_node;	 /* node of the root bus; PLATFORM_NO_NODE: not known */
 };
 
 #endif

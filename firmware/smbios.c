@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A structure is a packed header part and its strings, numbered from 1 in the order they appear,
- * ended by an empty string (DSP0134 6.1.3). The structures have handles 0x<type>00 + index.
+ * A structure is a packed part, followed by its strings. The strings are numbered from 1 in their
+ * order, and an empty string ends them (DSP0134 6.1.3). Handles are 0x<type>00 + index.
  */
 #include "firmware/smbios.h"
 
@@ -93,7 +93,7 @@ static_assert(sizeof(struct bios) == 0x18 && sizeof(struct system) == 0x1b &&
 		      sizeof(struct anchor) == SMBIOS_ANCHOR_SIZE,
 	      "DSP0134 3.4");
 
-/* Appends a structure of sizeof(*s) bytes with its strings (the last NULL). */
+/* Appends a structure of len bytes with its strings; NULL ends the list of strings. */
 static void emit(struct bytes *a, void *s, size_t len, uint8_t type, unsigned i,
 		 const char *const *strings)
 {
@@ -174,7 +174,7 @@ static void emit_processors(struct bytes *a, const struct platform *p)
 	}
 }
 
-/* One memory range (7.20); addresses beyond 4 TiB only fit the extended fields. */
+/* One memory range (7.20). Addresses beyond 4 TiB fit only in the extended fields. */
 static void emit_range(struct bytes *a, unsigned i, uint64_t base, uint64_t size)
 {
 	struct mem_mapped m = { .array = htole16(HANDLE(16, 0)), .partition = 1 };
@@ -197,7 +197,7 @@ static void emit_range(struct bytes *a, unsigned i, uint64_t base, uint64_t size
 static void emit_memory(struct bytes *a, const struct platform *p)
 {
 	uint64_t total = p->map.low_ram + p->map.high_ram,
-		 mib = total / MiB; /* RAM sizes: nowhere near 2^64 */
+		 mib = total / MiB; /* RAM sizes are far below 2^64, so the sum cannot wrap */
 	struct mem_array arr = { .location = 1,
 				 .use = 3,
 				 .ecc = 2, /* unknown */

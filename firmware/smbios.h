@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* SMBIOS 3 (DMTF DSP0134 3.4): who the machine is, for people and for tools inside the guest. */
+/* SMBIOS 3 (DMTF DSP0134 3.4): the description of the machine that tools in the guest show. */
 #ifndef FIRMWARE_SMBIOS_H
 #define FIRMWARE_SMBIOS_H
 
@@ -18,12 +18,12 @@ struct smbios_blobs {
 	uint8_t anchor[SMBIOS_ANCHOR_SIZE];
 };
 
-/* The anchor's table address is 0: whoever places the tables fills it in. -ENOSPC. */
+/* The table address in the anchor is 0; the code that places the tables sets it. -ENOSPC. */
 int smbios_build(struct smbios_blobs *, const struct platform *);
 /* Adds etc/smbios/smbios-anchor and smbios-tables. */
 int smbios_fw_cfg_add(struct fw_cfg *, const struct platform *);
-/* For direct boot: anchor at `at` (16-aligned in 0xf0000-0xfffff, where kernels look), tables right
- * behind. Returns the bytes used or -errno. */
+/* For direct boot: puts the anchor at `at` (16-aligned in 0xf0000-0xfffff, where kernels search),
+ * and the tables directly behind it. Returns the number of bytes used, or -errno. */
 int smbios_install(struct guest_mem *, const struct platform *, gpa_t at);
 
 #endif
