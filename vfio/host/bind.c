@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Devices to vfio-pci and back, by driver_override
+ * Binds devices to vfio-pci and back with driver_override
  * (Documentation/ABI/testing/sysfs-bus-pci).
  *
- * The order for one device: record, override, unbind, probe. Whatever ends us in between, the
- * record says what it was, and restoring is the same for each of these states. A record that is
- * there already is kept while the override is ours: it then says more than sysfs does.
+ * The order for one device is: record, override, unbind, probe. If minivmm ends in between, the
+ * record has the former state, and restoring is the same after each of these steps. If there
+ * already is a record and the override is ours, the record is kept: it has the state before an
+ * earlier attempt, which sysfs no longer shows.
  *
- * A driver that does not let go keeps its device, its record stays, and the override is taken back.
+ * If a driver does not release its device, the device stays with it, the record stays, and the
+ * override is removed.
  *
- * Threads: main; between processes the records' lock, held over each call.
+ * Threads: main thread. Each call holds the lock of the records, which excludes other processes.
  */
 #include "vfio/host/bind.h"
 
@@ -44,7 +46,7 @@ static int set_override(const struct host *h, const char *bdf, const char *drive
 	char path[128];
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);
-	/* An empty line is none. */
+	/* An empty line removes the override. */
 	return host_put(h, bdf, path, driver[0] ? driver : "\n", NULL, err);
 }
 
@@ -87,7 +89,7 @@ static int bring_driver(const struct host *h, const struct bind_record *r, struc
 	snprintf(path, sizeof(path), PCI_DRIVERS "%s/bind", r->driver);
 	if (exists(h, path)) {
 		rc = host_put(h, r->bdf, path, r->bdf, NULL, err);
-	} else { /* its module is gone, and may have any name */
+	} else { /* its module was unloaded; only the modalias tells the module's name */
 		sysfs_attribute(h->root, r->bdf, "modalias", alias, sizeof(alias));
 		rc = h->modprobe(h, alias, err);
 		if (rc == 0)
@@ -105,7 +107,7 @@ static int bring_driver(const struct host *h, const struct bind_record *r, struc
 	return 0;
 }
 
-/* 1: the device is gone. One that somebody else has given to a driver is left there. */
+/* Returns 1 if the device no longer exists. A device that has another driver by now keeps it. */
 static int give_back(const struct host *h, const struct bind_record *r, struct error *err)
 {
 	struct sysfs_pci d;
@@ -155,7 +157,7 @@ static void undo(const struct host *h, struct bind_set *s)
 
 /* ---- there ---- */
 
-/* What the device is, or was before an earlier attempt. */
+/* Records the state of the device now, or keeps the record of an earlier attempt. */
 static int record(const struct host *h, const struct sysfs_pci *d, struct bind_record *r,
 		  struct error *err)
 {
@@ -203,7 +205,7 @@ static int bind_one(const struct host *h, const char *bdf, struct bind_set *boun
 	if (rc == 0)
 		rc = host_put(h, bdf, DRIVERS_PROBE, bdf, &stuck, err);
 	if (stuck) {
-		bound->n--; /* nothing to undo before it comes back */
+		bound->n--; /* this device cannot be undone while its driver hangs */
 		return explain_stuck(h, r, err);
 	}
 	if (rc == 0 && (sysfs_pci_read(h->root, bdf, &d) < 0 || !sysfs_driver_is_vfio(d.driver)))

@@ -5,7 +5,8 @@
  *	driver=e1000e
  *	override=
  *
- * in /run/minivmm/bind-0000:01:00.0. The name of a driver is a folder's in sysfs: no slash.
+ * in /run/minivmm/bind-0000:01:00.0. The name of a driver is the name of a folder in sysfs, so it
+ * must not contain a slash.
  */
 #include "vfio/host/bind_record.h"
 
@@ -28,7 +29,7 @@ static void record_path(const char *root, const char *bdf, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s" BIND_RECORD_DIR "/" PREFIX "%s", root, bdf);
 }
 
-/* Takes "key=value\n" off *text. */
+/* Reads "key=value\n" from *text and moves *text behind it. */
 static int take_line(const char **text, size_t *size, const char *key, char *value, size_t max)
 {
 	size_t len = strlen(key), i;
@@ -94,7 +95,8 @@ static int write_text(const char *path, const char *text)
 	return write(fd, text, len) == (ssize_t)len && fsync(fd) == 0 ? 0 : -1;
 }
 
-/* A dot file until it is complete, which bind_record_each() does not see. */
+/* The file's name begins with a dot until it is complete, so bind_record_each() does not find
+ * it. */
 int bind_record_write(const char *root, const struct bind_record *r, struct error *err)
 {
 	char path[PATH_MAX], temporary[PATH_MAX], text[BIND_RECORD_SIZE];

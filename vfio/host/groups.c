@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A group is what the IOMMU can tell apart; all of it goes to a guest or nothing. Bridges in it do
- * not go and do not matter, but one that a driver of the host holds (an ISA bridge with lpc_ich)
- * is in the way like any device.
+ * A group is a set of devices that the IOMMU cannot isolate from each other, so a guest gets all
+ * devices of a group or none. Bridges stay with the host and usually do not matter. But a bridge
+ * that is bound to a driver of the host (an ISA bridge with lpc_ich) prevents passthrough of its
+ * group like any other device.
  */
 #include "vfio/host/groups.h"
 
@@ -34,7 +35,7 @@ static int add(void *arg, const char *bdf)
 static int by_group(const void *a, const void *b)
 {
 	const struct sysfs_pci *x = a, *y = b;
-	/* Without a group is above all of them. */
+	/* -1 (no group) becomes the largest number, so these devices come last. */
 	unsigned gx = (unsigned)x->group, gy = (unsigned)y->group;
 
 	return gx == gy ? strcmp(x->bdf, y->bdf) : gx < gy ? -1 : 1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's PCI devices by IOMMU group, and whether a device can be passed without others.
+ * The host's PCI devices by IOMMU group, and whether a device can be passed through alone.
  *
- * `root` as in vfio/host/sysfs.h. Threads: any; no state.
+ * `root` is explained in vfio/host/sysfs.h. Threads: any; no state.
  */
 #ifndef VFIO_HOST_GROUPS_H
 #define VFIO_HOST_GROUPS_H
@@ -12,18 +12,18 @@
 #include "vfio/host/sysfs.h"
 
 struct pci_list {
-	struct sysfs_pci *dev; /* by group, those without one last; by address within it */
+	struct sysfs_pci *dev; /* sorted by group, then by address; devices without group last */
 	size_t n;
 };
 
 enum group_pass {
-	GROUP_PASS_ALONE,    /* goes by itself */
-	GROUP_PASS_TOGETHER, /* drags the rest of its group along */
-	GROUP_PASS_BRIDGE,   /* stays with the host, and lets its group go */
-	GROUP_PASS_NO_IOMMU, /* cannot go at all */
+	GROUP_PASS_ALONE,    /* can be passed through alone */
+	GROUP_PASS_TOGETHER, /* only with the other devices of its group */
+	GROUP_PASS_BRIDGE,   /* a bridge: stays with the host */
+	GROUP_PASS_NO_IOMMU, /* cannot be passed through: it is not behind an IOMMU */
 };
 
-/* -ENOENT: a host without PCI; -ENOMEM. groups_free() in either case. */
+/* -ENOENT: the host has no PCI; or -ENOMEM. Call groups_free() also after an error. */
 int groups_read(const char *root, struct pci_list *);
 void groups_free(struct pci_list *);
 

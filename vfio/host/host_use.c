@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the host does with a device.
+ * Finds out how the host uses a device.
  *
- * The question is put from the other side: not what hangs below the device in sysfs (drivers nest
- * it as they like), but whether the path of each disk and each interface leads through the device.
- * What is stacked on it is found by the kernel's own links: holders/ and partitions of disks,
- * lower_* of interfaces.
+ * The search goes through all disks and interfaces of the host, and checks whether the path of each
+ * one leads through the device. It does not search below the device in sysfs, because each driver
+ * arranges that in its own way. Devices that are stacked on others are found by the kernel's links:
+ * holders/ and the partitions of disks, lower_* of interfaces.
  *
- * A disk is in use when it, a partition or a holder is mounted or swap, or when the kernel refuses
- * it to an exclusive open: that also sees ZFS and the further disks of a btrfs.
+ * A disk is in use if the disk, a partition or a holder is mounted or used for swap, or if the
+ * kernel refuses to open it exclusively. The last check also finds ZFS, and the second and later
+ * disks of a btrfs.
  *
  * Threads: any; no state.
  */
@@ -25,15 +26,15 @@
 #include "vfio/host/sysfs.h"
 #include "vmm/core/cleanup.h"
 
-#define DEPTH_MAX 8 /* of holders, and of interfaces */
+#define DEPTH_MAX 8 /* levels of stacked disks or interfaces */
 
 struct walk {
 	const char *root, *bdf;
 	host_use_fn *fn;
 	void *arg;
 	unsigned found;
-	/* where it is */
-	const char *disk; /* of the device */
+	/* the current position */
+	const char *disk; /* the disk of the device */
 	unsigned depth;
 };
 
@@ -53,7 +54,7 @@ __attribute__((format(printf, 5, 6))) static void tell(struct walk *w, enum host
 
 /* ---- display ---- */
 
-/* The dummy console is on no device. */
+/* Reports a console. The dummy console is skipped, because it is on no device. */
 static int console(void *arg, const char *name)
 {
 	struct walk *w = arg;
@@ -84,7 +85,7 @@ static void tell_disk(const struct block *b, enum host_use_kind kind, const char
 	     other ? " with " : "", other ? b->node : "", what, where ? where : "");
 }
 
-/* In place: proc(5) writes blanks and backslashes as three octal digits. */
+/* Undoes the escapes of proc(5) in place: blanks and backslashes are \ and three octal digits. */
 static void unescape(char *s)
 {
 	char *to = s;
@@ -101,7 +102,8 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
-/* By number or, since a btrfs has a number of its own, by name. proc(5), mountinfo. */
+/* A line of mountinfo, see proc(5). It is compared by device number and by name, because a btrfs
+ * has its own number. */
 static int mount_line(void *arg, const char *line)
 {
 	char number[32], where[1024], source[1024];
@@ -155,7 +157,7 @@ static int partition(void *arg, const char *name)
 	return 0;
 }
 
-/* What holds it is told first: that has the better name. */
+/* Holders are reported first, because they have the more helpful name. */
 static void use_block(struct walk *w, const char *name)
 {
 	struct block b = { .w = w, .name = name };
@@ -172,7 +174,7 @@ static void use_block(struct walk *w, const char *name)
 	w->depth--;
 }
 
-/* The kernel's word on what has no line in /proc. */
+/* Asks the kernel with an exclusive open; this finds uses that have no line in /proc. */
 static void use_exclusive(struct walk *w, const char *name)
 {
 	const struct block b = { .w = w, .name = name };
@@ -208,7 +210,7 @@ static int lower(void *arg, const char *link)
 	return strncmp(link, "lower_", 6) == 0 && rests_on(arg, link + 6);
 }
 
-/* The interface is the device's, or stands on one that is: bridge, bond, VLAN. */
+/* True if the interface belongs to the device, or is a bridge, bond or VLAN on top of it. */
 static bool rests_on(struct walk *w, const char *name)
 {
 	bool found;

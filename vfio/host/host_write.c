@@ -2,9 +2,9 @@
 /*
  * Writes to sysfs, and modprobe.
  *
- * A driver that is told to let a device go may wait for whoever uses it, for ever, and nothing
- * wakes a process up that waits in there. So every write is a child's: when it is not back in time
- * it is left where it is, with no file of ours open.
+ * A driver that must release a device may wait for ever for the users of the device, and a process
+ * that waits inside the kernel cannot be interrupted. So each write is done by a child process. If
+ * the child does not return in time, it is left alone; it has none of our files open.
  *
  * Threads: main; no state.
  */
@@ -25,7 +25,7 @@
 #include "vfio/host/sysfs.h"
 #include "vmm/core/cleanup.h"
 
-#define DEPTH_MAX 8 /* of folders below a device's */
+#define DEPTH_MAX 8 /* levels of folders below the device's folder */
 #define WHO_SIZE  128
 
 const struct host host_here = {
@@ -37,7 +37,7 @@ const struct host host_here = {
 
 /* ---- writing ---- */
 
-/* In the child. The exit status is the errno, as far as it fits. */
+/* Runs in the child. The exit status is errno, or EIO if errno does not fit. */
 static _Noreturn void write_and_exit(const char *path, const char *text)
 {
 	int fd;
@@ -105,7 +105,7 @@ static int find_below(void *arg, const char *name)
 	return 0;
 }
 
-/* The device files of this folder of sysfs and of those below. */
+/* Finds the device files that this folder of sysfs, and the folders below it, name. */
 static void find_files(struct search *s, const char *dir)
 {
 	const char *outer = s->dir;
@@ -172,7 +172,7 @@ static _Noreturn void exec_modprobe(const char *module, int err_fd)
 	_exit(127);
 }
 
-/* What it says on stderr becomes part of our one line. */
+/* The text that modprobe writes to stderr becomes part of our error message. */
 int host_modprobe(const struct host *h, const char *module, struct error *err)
 {
 	char said[256] = "";

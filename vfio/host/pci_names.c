@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The format (its own head says so): a vendor is four hex digits, blanks, a name, at the start of a
- * line; its devices follow, each behind a tab; their subsystems behind two, which nobody needs
- * here. Classes look the same with "C " in front and two digits. One pass over the text finds all
- * three names, about a millisecond for the 1.5 MB there are today.
+ * The head of the file explains its format. The line of a vendor begins with four hex digits,
+ * blanks and the name. Then come the lines of its devices, with one tab in front, and of their
+ * subsystems, with two tabs; we ignore subsystems. Classes have the same form, with "C " in front
+ * and two digits. One pass over the text finds all three names. It takes about a millisecond for
+ * the 1.5 MB of today's file.
  *
- * The file is the distribution's, but names go to a terminal: control characters become spaces.
+ * Names are printed on terminals, so control characters are replaced by spaces.
  */
 #include "vfio/host/pci_names.h"
 
@@ -43,7 +44,7 @@ static int read_all(const char *path, struct pci_names *n)
 
 void pci_names_open(struct pci_names *n, const char *root)
 {
-	/* Debian; Fedora, Arch, openSUSE. */
+	/* The first is Debian's path; the second is that of Fedora, Arch and openSUSE. */
 	static const char *const known[] = { "/usr/share/misc/pci.ids",
 					     "/usr/share/hwdata/pci.ids" };
 	char path[PATH_MAX];
@@ -69,7 +70,7 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* `digits` of hex and a blank. */
+/* True if p begins with this number of hex digits and a blank. */
 static bool has_id(const char *p, size_t len, unsigned digits, unsigned *id)
 {
 	unsigned i;
@@ -94,7 +95,7 @@ static void copy_name(const char *p, size_t len, char *buf, size_t size)
 	n = len < size - 1 ? len : size - 1;
 	for (i = 0; i < n; i++)
 		buf[i] = (unsigned char)p[i] < ' ' || p[i] == 0x7f ? ' ' : p[i];
-	/* A character is kept whole or not at all. */
+	/* Do not cut a UTF-8 character in the middle. */
 	while (n < len && n > 0 && ((unsigned char)p[n] & 0xc0) == 0x80)
 		n--;
 	buf[n] = '\0';

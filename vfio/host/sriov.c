@@ -2,12 +2,12 @@
 /*
  * SR-IOV (Documentation/PCI/pci-iov-howto.rst, Documentation/ABI/testing/sysfs-bus-pci).
  *
- * sriov_drivers_autoprobe is off for as long as there are VFs, not only while they are made: udev
- * loads the host's driver for them a moment later. With the last VF it goes back to the kernel's
- * default.
+ * sriov_drivers_autoprobe is off while there are VFs, and not only while they are created, because
+ * udev loads the host's driver for them a moment later. When the VFs are removed it is set to 1,
+ * the kernel's default.
  *
- * The kernel changes the number only by way of 0, and removing a VF that is in use waits for its
- * user: so that is looked at first.
+ * To change the number of VFs, the kernel must first remove all of them. Removing a VF that is in
+ * use waits for its user, so we check this before.
  */
 #include "vfio/host/sriov.h"
 
@@ -65,7 +65,7 @@ static int put(const struct host *h, const struct sriov *s, const char *attribut
 	return host_put(h, s->pf.bdf, path, text, NULL, err);
 }
 
-/* The VFs that are there may go. */
+/* Checks that nobody uses the existing VFs. */
 static int check_unused(const struct host *h, const struct sriov *s, struct error *err)
 {
 	struct sysfs_pci vf;

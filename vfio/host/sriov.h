@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SR-IOV virtual functions of the host's devices: made, removed, listed.
+ * Creates, removes and lists SR-IOV virtual functions of the host's devices.
  *
- * `root` as in sysfs.h. Threads: main; no state.
+ * `root` is explained in vfio/host/sysfs.h. Threads: main; no state.
  */
 #ifndef VFIO_HOST_SRIOV_H
 #define VFIO_HOST_SRIOV_H
@@ -13,10 +13,10 @@
 struct sriov {
 	struct sysfs_pci pf;
 	unsigned total, num;
-	char netdev[32]; /* the PF's; "": no network card */
+	char netdev[32]; /* network interface of the PF; "": it has none */
 };
 
-/* The PF as it is. An error is one sentence: no such device, no SR-IOV. */
+/* Reads the state of the PF. -errno with *err set: the device does not exist or has no SR-IOV. */
 int sriov_read(const char *root, const char *bdf, struct sriov *, struct error *);
 
 /* Gives the device count VFs (0 removes them); the host's drivers do not bind to them. If there is
@@ -24,7 +24,7 @@ int sriov_read(const char *root, const char *bdf, struct sriov *, struct error *
  * when the count is not possible. *s is up to date afterwards. */
 int sriov_set(const struct host *, struct sriov *s, unsigned count, struct error *);
 
-/* The i-th VF. -ENODEV: there is none. */
+/* Reads the i-th VF. -ENODEV: it does not exist. */
 int sriov_vf(const char *root, const struct sriov *, unsigned i, struct sysfs_pci *vf);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sysfs, read for what decides whether a device can be given away.
+ * Reads from sysfs whether a device can be given to a guest.
  *
- * The checks go from the outside in, so that the first thing wrong is the first thing said: the
- * device is there, it is no bridge, an IOMMU looks after it, a vfio driver has it. They come before
- * anything is opened, so a refusal leaves nothing changed. Whether the rest of the group is in the
- * way only the kernel can say; sysfs then explains its answer.
+ * The checks have a fixed order, so that the message names the most basic problem: the device
+ * exists, it is not a bridge, it is behind an IOMMU, it is bound to a vfio driver. They come before
+ * anything is opened, so a refusal changes nothing. Only the kernel can decide whether the group is
+ * viable; sysfs then explains the kernel's answer.
  *
  * Threads: any; no state.
  */
@@ -25,7 +25,7 @@
 #define IOMMU_GROUPS	"/sys/kernel/iommu_groups"
 #define NVME_SUBSYSTEMS "/devices/virtual/nvme-subsystem/"
 
-/* Two to `max` hex digits at *s, then `end`; moves *s behind them. */
+/* Reads `min` to `max` hex digits at *s, and `end`. Moves *s behind them. */
 static bool hex_field(const char **s, unsigned min, unsigned max, char end, unsigned *out)
 {
 	unsigned n = 0;
@@ -42,7 +42,7 @@ static bool hex_field(const char **s, unsigned min, unsigned max, char end, unsi
 	return true;
 }
 
-/* The domain of a VMD has five digits and more. */
+/* A domain of a VMD (Intel Volume Management Device) has five or more digits. */
 int sysfs_parse_bdf(const char *s, char bdf[VFIO_BDF_SIZE])
 {
 	const char *colon = strchr(s, ':');
@@ -82,7 +82,7 @@ void sysfs_link_name(const char *root, const char *bdf, const char *name, char *
 	hostfs_link(root, buf, size, PCI_DEVICES "/%s/%s", bdf, name);
 }
 
-#define RESOURCE_BARS  6	   /* the lines behind them are the ROM and others */
+#define RESOURCE_BARS  6	   /* the next lines are the ROM and others */
 #define RESOURCE_MEM64 0x100000ull /* linux/ioport.h: IORESOURCE_MEM_64 */
 
 struct bar_sum {
@@ -90,7 +90,7 @@ struct bar_sum {
 	uint64_t bytes;
 };
 
-/* One line of the resource file: first, last, flags. */
+/* One line of the resource file: first address, last address, flags. */
 static int add_bar(void *arg, const char *line)
 {
 	unsigned long long first, last, flags;
@@ -164,13 +164,13 @@ bool sysfs_is_bridge(const struct sysfs_pci *d)
 	return d->class_code >> 16 == SYSFS_CLASS_BRIDGE;
 }
 
-/* vfio-pci and its variants: mlx5_vfio_pci, nvgrace_gpu_vfio_pci, ... */
+/* vfio-pci or a variant: mlx5_vfio_pci, nvgrace_gpu_vfio_pci, ... */
 bool sysfs_driver_is_vfio(const char *driver)
 {
 	return strstr(driver, "vfio") != NULL;
 }
 
-/* A bridge's port driver and pci-stub leave DMA alone, and so does no driver at all. */
+/* The port driver of bridges and pci-stub do no DMA, so the kernel allows them in a group. */
 bool sysfs_in_the_way(const struct sysfs_pci *d)
 {
 	return d->driver[0] && !sysfs_driver_is_vfio(d->driver) &&
@@ -254,8 +254,8 @@ int sysfs_check(const char *root, const char *bdf, struct sysfs_pci *d, struct e
 }
 
 struct group_text {
-	struct sysfs_pci first; /* the first one in the way */
-	char second[64];	/* the next one, by address and driver */
+	struct sysfs_pci first; /* the first device that makes the group non-viable */
+	char second[64];	/* address and driver of the second one */
 	unsigned n;
 };
 
@@ -313,7 +313,8 @@ static int has_controller(void *arg, const char *name)
 	return leads_through(target, s->bdf);
 }
 
-/* An NVMe disk with several controllers hangs from the subsystem, which has a link to each. */
+/* The path of an NVMe disk with several controllers leads to the NVMe subsystem, which has a link
+ * to each controller. */
 bool sysfs_belongs(const char *root, const char *bdf, const char *class, const char *name)
 {
 	struct subsystem s = { root, bdf, NULL, 0 };
@@ -350,7 +351,8 @@ static void add_group(struct sysfs_files *f, unsigned group)
 	sysfs_add_file(f, "/dev/vfio", name);
 }
 
-/* The group's file for a container's user, the device's own for an iommufd's. */
+/* A process that uses a container has the group's file open; one that uses iommufd has the device's
+ * own file open. */
 void sysfs_vfio_files(const char *root, const struct sysfs_pci *d, struct sysfs_files *f)
 {
 	f->n = 0;
@@ -367,7 +369,7 @@ struct holders {
 	int rc; /* what fn returned */
 };
 
-/* Stops at the first: a process is named once. */
+/* Stops at the first matching file, so that a process is named only once. */
 static int open_file(void *arg, const char *fd)
 {
 	char target[PATH_MAX], comm[32];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* RTM_SETLINK requests: a header, and for VFs nested attributes, IFLA_VFINFO_LIST > IFLA_VF_INFO >
- * what is to be set. Each is acknowledged with an errno. */
+/* RTM_SETLINK requests. A request has a header, and for VFs nested attributes: IFLA_VFINFO_LIST
+ * contains IFLA_VF_INFO, which contains the values to set. The kernel acknowledges each request
+ * with an errno. */
 #include "vfio/host/vf_link.h"
 
 #include <errno.h>
@@ -47,7 +48,7 @@ static uint32_t put_attribute(uint8_t *buf, uint16_t type, const void *data, siz
 	return at;
 }
 
-/* The attribute at `at` reaches to the end: it holds what came after it. */
+/* Ends the attribute at `at`: it now contains everything that was appended after it. */
 static void close_nest(uint8_t *buf, uint32_t at)
 {
 	struct nlmsghdr *head = (struct nlmsghdr *)buf;
@@ -76,7 +77,7 @@ size_t vf_link_message(uint8_t buf[VF_LINK_MESSAGE_SIZE], unsigned ifindex, cons
 	return ((struct nlmsghdr *)buf)->nlmsg_len;
 }
 
-/* -errno: the request's, or that of its way. */
+/* Sends a request. Returns the error of the request or of the socket. */
 static int ask(const uint8_t *buf)
 {
 	scoped_fd fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -106,7 +107,8 @@ static int link_error(int rc, const char *netdev, const char *what, struct error
 	return error_set(err, rc, "%s: %s: %s", netdev, what, strerror(-rc));
 }
 
-/* 0: there is none. (The C library's function for it brings a resolver.) */
+/* 0: there is no such interface. if_nametoindex() is not used, because it would link more of the C
+ * library into the program. */
 static unsigned index_of(const char *netdev)
 {
 	return (unsigned)hostfs_number("", 0, "/sys/class/net/%s/ifindex", netdev);

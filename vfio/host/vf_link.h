@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a network card's physical function is told over rtnetlink: the addresses and VLANs of its
- * VFs, and to be up. rtnetlink(7), <linux/if_link.h>.
+ * Sets the MAC addresses and VLANs of a network card's VFs, and sets its interface up. This is done
+ * on the physical function with rtnetlink(7) and <linux/if_link.h>.
  *
  * Threads: any; no state.
  */
@@ -18,14 +18,14 @@
 
 struct vf_link {
 	unsigned vf;
-	const uint8_t *mac; /* 6 bytes; NULL: as it is */
-	int vlan;	    /* 0 to 4094, 0 none; -1: as it is */
+	const uint8_t *mac; /* 6 bytes; NULL: no change */
+	int vlan;	    /* 1 to 4094; 0: no VLAN; -1: no change */
 };
 
-/* The request to the interface; bytes of it. */
+/* Writes the request to buf. Returns its length in bytes. */
 size_t vf_link_message(uint8_t buf[VF_LINK_MESSAGE_SIZE], unsigned ifindex, const struct vf_link *);
 
-/* -errno from the driver, with a sentence. */
+/* 0, or the driver's -errno with *err set. */
 int vf_link_set(const char *netdev, const struct vf_link *, struct error *);
 int vf_link_up(const char *netdev, struct error *);
 
