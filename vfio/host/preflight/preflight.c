@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The list of findings, and how a row of the table becomes a sentence. */
+/* The list of findings. Makes sentences from the rows of the table. */
 #include "vfio/host/preflight/preflight.h"
 
 #include <errno.h>
@@ -21,7 +21,8 @@ void preflight_free(struct preflight *p)
 	*p = (struct preflight){ 0 };
 }
 
-/* What stands for the "{...}" at the pattern's start; NULL: it is none. */
+/* The text that replaces the "{...}" at the start of the pattern. NULL: there is no such
+ * "{...}". */
 static const char *value_of(const struct preflight *p, const char *pattern,
 			    const char *const text[])
 {
@@ -32,7 +33,7 @@ static const char *value_of(const struct preflight *p, const char *pattern,
 	return text[pattern[1] - '1'] ? text[pattern[1] - '1'] : "";
 }
 
-/* Too long is cut. */
+/* Fills the texts into the pattern. A text that is too long is cut off. */
 static void fill_in(const struct preflight *p, const char *pattern, const char *const text[],
 		    char *buf, size_t size)
 {
@@ -54,7 +55,8 @@ static void fill_in(const struct preflight *p, const char *pattern, const char *
 	error_visible(buf);
 }
 
-/* What is stacked is found by each way to it, and a default route is one for each protocol. */
+/* True if the same finding was added before. A stacked disk or interface is found once for each
+ * path that leads to it, and there is a default route for each protocol. */
 static bool is_said(const struct preflight *p, const struct preflight_line *l)
 {
 	size_t i;

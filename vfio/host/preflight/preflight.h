@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Whether this host is ready for a machine with passed-through devices: what stands in the way, and
- * what to do about it. Only reads.
+ * Checks whether this host is ready for a machine with passed-through devices: finds problems, and
+ * names remedies. It changes nothing.
  *
- * Everything that can be found has a row in one table (preflight_table.c): its level, what it
- * says, its remedy. The code only decides which row holds.
+ * Each possible finding has a row in one table (preflight_table.c) with its level, its text and its
+ * remedy. The code only decides which rows apply.
  *
- * Threads: any, one a struct.
+ * Threads: any; a struct preflight belongs to one thread.
  */
 #ifndef VFIO_HOST_PREFLIGHT_PREFLIGHT_H
 #define VFIO_HOST_PREFLIGHT_PREFLIGHT_H
@@ -15,7 +15,7 @@
 
 enum preflight_level {
 	PREFLIGHT_OK,
-	PREFLIGHT_WARNING, /* a run starts, and something will be less than it could */
+	PREFLIGHT_WARNING, /* a run starts, but something will not work as well as it could */
 	PREFLIGHT_PROBLEM, /* a run does not start */
 };
 
@@ -26,7 +26,7 @@ enum preflight_finding {
 	PREFLIGHT_KVM_NO_VIRT,
 	PREFLIGHT_KVM_NOT_LOADED,
 	PREFLIGHT_KVM_ACCESS,
-	PREFLIGHT_KVM_LACKS, /* for who opens KVM */
+	PREFLIGHT_KVM_LACKS, /* added by vmm/cli/check.c, which opens KVM */
 	PREFLIGHT_IOMMU_OK,
 	PREFLIGHT_IOMMU_ARGUMENT,
 	PREFLIGHT_IOMMU_INTEL,
@@ -48,7 +48,7 @@ enum preflight_finding {
 	PREFLIGHT_CPUS_OK,
 	PREFLIGHT_CPUS_TICK,
 	PREFLIGHT_CPUS_SHARED,
-	PREFLIGHT_FIRMWARE_OK, /* for who looks for it */
+	PREFLIGHT_FIRMWARE_OK, /* added by vmm/cli/check.c, which searches for firmware */
 	PREFLIGHT_FIRMWARE_MISSING,
 	/* a device */
 	PREFLIGHT_DEVICE_MISSING,
@@ -86,10 +86,11 @@ enum preflight_finding {
 };
 
 struct preflight_row {
-	const char *id;	   /* never changes: programs know it */
-	const char *topic; /* a word or two */
+	const char *id;	   /* must not change, because programs use it */
+	const char *topic; /* one or two words */
 	enum preflight_level level;
-	/* {1} to {4} are what is said with it, {dev} is the device. remedy: NULL for what is ok. */
+	/* {1} to {4} stand for the texts given to preflight_add(), {dev} for the device. The remedy
+	 * of PREFLIGHT_OK is NULL. */
 	const char *text, *remedy;
 };
 extern const struct preflight_row preflight_table[PREFLIGHT_FINDINGS];
@@ -101,34 +102,33 @@ struct preflight_line {
 };
 
 struct preflight {
-	const char *root; /* as in vfio/host/sysfs.h */
+	const char *root; /* see vfio/host/sysfs.h */
 	struct pci_list pci;
-	struct preflight_line *line; /* as they were found */
+	struct preflight_line *line; /* in the order in which they were found */
 	size_t n;
-	char bdf[VFIO_BDF_SIZE]; /* whose findings come next */
+	char bdf[VFIO_BDF_SIZE]; /* the device of the next findings; "": the host */
 	unsigned iommu_bits;	 /* 0: not known */
 	bool has_iommu, has_hugepages;
 	bool failed; /* out of memory: findings are missing */
 };
 
-/* preflight_free() in the end. */
+/* Call preflight_free() at the end. */
 void preflight_init(struct preflight *, const char *root);
 void preflight_free(struct preflight *);
 
-/* What a run needs of the host; first. */
+/* Checks the host. Must be called before preflight_devices(). */
 void preflight_host(struct preflight *);
-/* What it needs of n devices that one guest is to have, by their addresses from sysfs_parse_bdf().
- */
+/* Checks n devices that one guest shall get. The addresses come from sysfs_parse_bdf(). */
 void preflight_devices(struct preflight *, const char (*bdf)[VFIO_BDF_SIZE], size_t n);
 
-/* Adds a finding. With up to four texts: preflight_say(p, WHAT, "one", "two"). */
+/* Adds a finding with up to four texts, for example preflight_say(p, WHAT, "one", "two"). */
 #define PREFLIGHT_TEXTS 4
 void preflight_add(struct preflight *, enum preflight_finding,
 		   const char *const text[PREFLIGHT_TEXTS]);
 #define preflight_say(p, what, ...) \
 	preflight_add(p, what, (const char *const[PREFLIGHT_TEXTS]){ __VA_ARGS__ })
 
-/* How many there are of a level. */
+/* The number of findings of a level. */
 size_t preflight_count(const struct preflight *, enum preflight_level);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One device of those that a guest is to have: is it free to go, and how well will it do.
+ * Checks one of the devices that a guest shall get: whether it can be given to the guest, and how
+ * well it will work.
  *
- * What run decides, is decided the same way here: bound to a vfio driver, nothing of the host's in
- * the group, its file open to us and to nobody else. The rest warns of what a guest would notice.
+ * Problems are decided as `minivmm run` decides them: the device is bound to a vfio driver, the
+ * host uses no other device of its group, and only we can open the file of the group. The other
+ * checks only warn about things that a guest would notice.
  */
 #include <errno.h>
 #include <limits.h>
@@ -26,16 +28,16 @@
 #define CLASS_DISPLAY  0x03
 #define NUM_BARS       6
 #define ROM_RESOURCE   6
-#define IORESOURCE_MEM 0x200ull /* linux/ioport.h, as the resource file shows them */
+#define IORESOURCE_MEM 0x200ull /* linux/ioport.h; the resource file shows these flags */
 #define RESOURCE_UNSET 0x20000000ull
 
 struct given {
 	struct preflight *p;
 	const struct sysfs_pci *d;
-	size_t at; /* d's place in p->pci */
+	size_t at; /* index of d in p->pci */
 	const char (*bdf)[VFIO_BDF_SIZE];
 	size_t n;
-	uint64_t mem64; /* of the devices so far */
+	uint64_t mem64; /* bytes of 64-bit BARs of the devices so far */
 };
 
 /* ---- driver and group ---- */
@@ -50,7 +52,7 @@ static void check_driver(const struct given *g)
 		preflight_say(g->p, PREFLIGHT_DRIVER_OTHER, g->d->driver);
 }
 
-/* "a, b, c"; what does not fit is left out, with dots. */
+/* Makes a list "a, b, c". If an item does not fit, "..." ends the list. */
 static void append(char *list, size_t size, const char *item)
 {
 	size_t n = strlen(list);
@@ -87,8 +89,8 @@ static bool same_slot(const char *a, const char *b)
 	return strncmp(a, b, strcspn(a, ".")) == 0;
 }
 
-/* Functions of one slot belong together by nature; several slots, because nothing between them
- * stops peer-to-peer requests (PCIe 6.12, access control services). */
+/* Functions of one slot may share a group for other reasons. Several slots share one because no ACS
+ * (PCIe 6.12, access control services) between them stops peer-to-peer requests. */
 static void check_acs(const struct given *g)
 {
 	char group[16], slot[VFIO_BDF_SIZE], slots[128] = "";
@@ -113,7 +115,7 @@ static void check_acs(const struct given *g)
 		preflight_say(g->p, PREFLIGHT_GROUP_NO_ACS, group, slots);
 }
 
-/* The file is there once vfio-pci has the device. */
+/* The file of the group exists only when vfio-pci has the device. */
 static void check_access(const struct given *g)
 {
 	char group[16], user[16];
@@ -140,8 +142,8 @@ static bool group_is_given(const struct given *g, const struct sysfs_pci *o)
 	return false;
 }
 
-/* The path of the bridge above the device, which the link of each device below it leads through;
- * false: it is on a root bus. */
+/* The sysfs path of the bridge above the device; the paths of all devices below that bridge begin
+ * with it. False: the device is on a root bus. */
 static bool bridge_path(const struct given *g, char path[PATH_MAX])
 {
 	char bdf[VFIO_BDF_SIZE], *slash;
@@ -155,7 +157,7 @@ static bool bridge_path(const struct given *g, char path[PATH_MAX])
 	return slash && sysfs_parse_bdf(slash + 1, bdf) == 0;
 }
 
-/* What a reset by the bridge above would hit: all that is below it. */
+/* Which devices a reset by the bridge above would also reset: all devices below it. */
 static enum vfio_bus_reach bus_reach(const struct given *g, char foreign[VFIO_BDF_SIZE])
 {
 	char bridge[PATH_MAX], other[PATH_MAX];
@@ -183,8 +185,8 @@ static enum vfio_bus_reach bus_reach(const struct given *g, char foreign[VFIO_BD
 	return reach;
 }
 
-/* As VFIO finds out by trying when it opens the device. A file without "bus" alone in it names a
- * method that works; so does any for a device that is alone on its bus. */
+/* Predicts what VFIO finds out when it opens the device. If reset_method lists anything besides
+ * "bus", there is a method that works. "bus" alone works if the device is alone on its bus. */
 static bool function_resets(const struct given *g, enum vfio_bus_reach reach)
 {
 	if (!g->d->has_methods)
@@ -192,7 +194,7 @@ static bool function_resets(const struct given *g, enum vfio_bus_reach reach)
 	return g->d->methods[0] && (reach == VFIO_BUS_ALONE || strcmp(g->d->methods, "bus") != 0);
 }
 
-/* Only root sees the whole of it. Whoever does not is told the better: that there is a reset. */
+/* Only root can read all of configuration space. For other users we assume that there is an FLR. */
 static bool has_flr(const struct given *g)
 {
 	uint8_t cfg[256];
@@ -201,7 +203,7 @@ static bool has_flr(const struct given *g)
 	return n < (long)sizeof(cfg) || vfio_reset_has_flr(cfg, sizeof(cfg));
 }
 
-/* A run makes the same choice, from what VFIO says. */
+/* `minivmm run` makes the same choice, with the facts from VFIO. */
 static void check_reset(const struct given *g)
 {
 	struct vfio_reset_facts f = { .methods = g->d->has_methods ? g->d->methods : NULL };
@@ -235,7 +237,7 @@ struct bars {
 	char text[80];
 };
 
-/* One line of the resource file: first, last, flags. */
+/* One line of the resource file: first address, last address, flags. */
 static int resource(void *arg, const char *line)
 {
 	unsigned long long first, last, flags, size;
@@ -263,8 +265,8 @@ static int resource(void *arg, const char *line)
 	return 0;
 }
 
-/* As run decides, for the devices so far together; with the least memory, since it is not known how
- * much the guest will have. */
+/* Decides as `minivmm run` does, for all devices so far together. It assumes little memory, because
+ * the guest's memory is not known here. */
 static void check_window(struct given *g, struct bars *b)
 {
 	struct memmap_want want = { .mem64 = g->mem64 += sysfs_mem64(g->p->root, g->d->bdf),
@@ -282,7 +284,8 @@ static void check_window(struct given *g, struct bars *b)
 	preflight_say(g->p, PREFLIGHT_BARS_WIDE, text, width);
 }
 
-/* Sysfs shows the ROM once its owner wrote 1 there, which is not for us to do. */
+/* sysfs shows the ROM only after somebody has written 1 to the file. We do not, because a check
+ * must change nothing. */
 static enum preflight_finding rom_content(const struct given *g, uint64_t size)
 {
 	scoped_free uint8_t *rom = size <= ROM_MAX_SIZE ? malloc(size) : NULL;
@@ -338,7 +341,7 @@ static int add_pages(void *arg, const char *size)
 	return 0;
 }
 
-/* Memory near the device is what it reaches fastest. */
+/* A device reaches the memory of its own node fastest. */
 static void check_node(const struct given *g)
 {
 	struct pages s = { .g = g };

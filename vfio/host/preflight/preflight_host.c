@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host: KVM, the IOMMU, VFIO, what may be locked, hugepages, processors.
+ * Checks the host: KVM, the IOMMU, VFIO, the limit of locked memory, huge pages, processors.
  *
- * All of it is read from /proc and /sys as any user may. Interrupt remapping has no file of its
- * own; but the kernel names the interrupt chips of remapped interrupts IR-..., in /proc/interrupts.
+ * Everything is read from /proc and /sys, without special rights. There is no file for interrupt
+ * remapping, but in /proc/interrupts the names of the interrupt chips of remapped interrupts begin
+ * with IR-.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -25,7 +26,7 @@ static bool starts_with(const char *s, const char *with)
 	return strncmp(s, with, strlen(with)) == 0;
 }
 
-/* Whether the words separated by blanks have this one. */
+/* True if this word is among `words`, which are separated by blanks. */
 static bool has_word(const char *words, const char *word)
 {
 	size_t n = strlen(word);
@@ -41,7 +42,7 @@ static bool has_word(const char *words, const char *word)
 /* ---- the processor and KVM ---- */
 
 struct cpu {
-	bool amd, virt, guest; /* guest: itself under a hypervisor */
+	bool amd, virt, guest; /* guest: this host is itself a virtual machine */
 	unsigned phys_bits;
 };
 
@@ -57,7 +58,7 @@ static int cpu_line(void *arg, const char *line)
 	}
 	if (starts_with(line, "address sizes"))
 		sscanf(line, "address sizes : %u", &c->phys_bits);
-	return line[0] == '\0'; /* the first processor's lines end here */
+	return line[0] == '\0'; /* an empty line ends the first processor: stop here */
 }
 
 static struct cpu read_cpu(const char *root)
@@ -82,7 +83,7 @@ static const struct kvm_module kvm_modules[] = {
 	{ "kvm_amd", "AMD-V", "npt", "avic", "AVIC" },
 };
 
-/* 1, 0, or -1: it has no such parameter. */
+/* The value of a module's parameter: 1 or 0. -1: there is no such parameter. */
 static int parameter(const char *root, const char *module, const char *name)
 {
 	char buf[8];
@@ -134,8 +135,8 @@ static void check_kvm(struct preflight *p, const struct cpu *c)
 
 struct iommu_units {
 	const char *root, *what;
-	unsigned bits;	   /* of the narrowest */
-	bool no_remapping; /* one of them cannot */
+	unsigned bits;	   /* the smallest address width of all units */
+	bool no_remapping; /* at least one unit cannot remap interrupts */
 };
 
 static unsigned long long hex_file(const char *root, const char *unit, const char *file)
@@ -147,8 +148,7 @@ static unsigned long long hex_file(const char *root, const char *unit, const cha
 	return strtoull(buf, NULL, 16);
 }
 
-/* VT-d 3.4, 11.4.2 and 11.4.3: maximum guest address width, page-table depths, interrupt remapping.
- */
+/* VT-d 3.4, 11.4.2 and 11.4.3: maximum guest address width, and depths of page tables. */
 static unsigned intel_bits(unsigned long long cap)
 {
 	unsigned width = (cap >> 16 & 0x3f) + 1, tables = 39;
@@ -160,7 +160,7 @@ static unsigned intel_bits(unsigned long long cap)
 	return width < tables ? width : tables;
 }
 
-/* AMD IOMMU specification, MMIO offset 0x30: HATS, levels of page tables above four. */
+/* AMD IOMMU specification, MMIO offset 0x30: HATS is the number of page table levels minus four. */
 static unsigned amd_bits(unsigned long long features)
 {
 	static const unsigned bits[] = { 48, 57, 64, 48 };
@@ -186,7 +186,7 @@ static int add_unit(void *arg, const char *name)
 	return 0;
 }
 
-/* Nobody drives one: who could, and what keeps it from that. */
+/* The kernel uses no IOMMU. Reports why: what the hardware has, and what disables it. */
 static void explain_no_iommu(struct preflight *p, const struct cpu *c)
 {
 	static const char *const off[] = { "iommu=off", "intel_iommu=off", "amd_iommu=off" };
@@ -233,7 +233,7 @@ static void check_remapping(struct preflight *p, const struct iommu_units *u)
 	if (c.remapped)
 		preflight_say(p, PREFLIGHT_REMAPPING_OK);
 	else if (!c.any && !u->no_remapping)
-		return; /* nothing tells */
+		return; /* not known */
 	else if (parameter(p->root, "vfio_iommu_type1", "allow_unsafe_interrupts") == 1)
 		preflight_say(p, PREFLIGHT_REMAPPING_UNSAFE);
 	else
@@ -274,7 +274,7 @@ static int names_module(void *file, const char *line)
 {
 	const char *at = strstr(line, file);
 
-	/* Before the colon of modules.dep: what is behind it is only needed by others. */
+	/* In modules.dep the module itself stands before the colon; its dependencies follow. */
 	return at && at < line + strcspn(line, ":");
 }
 
@@ -288,7 +288,7 @@ static bool is_available(const char *root, const char *kernel, const char *file)
 
 static void check_vfio(struct preflight *p)
 {
-	/* The module's file and its folder in /sys. */
+	/* The name of the module's file, and of its folder in /sys. */
 	static const char *const modules[][2] = { { "vfio-pci", "vfio_pci" },
 						  { "vfio_iommu_type1", "vfio_iommu_type1" } };
 	char kernel[80], unloaded[48] = "", missing[48] = "";
@@ -337,7 +337,8 @@ static int limits_line(void *arg, const char *line)
 	return 1;
 }
 
-/* CAP_IPC_LOCK needs no limit, CAP_SYS_RESOURCE raises it; the soft one anybody does. */
+/* A process with CAP_IPC_LOCK is exempt from the limit. CAP_SYS_RESOURCE may raise the hard limit,
+ * and anybody may raise the soft limit up to the hard one. So only the hard limit is checked. */
 static void check_memlock(struct preflight *p)
 {
 	struct lock l = { .unlimited = true };
@@ -421,7 +422,7 @@ static void check_cpus(struct preflight *p)
 	hostfs_line(p->root, quiet, sizeof(quiet), "/sys/devices/system/cpu/nohz_full");
 	if (!isolated[0])
 		preflight_say(p, PREFLIGHT_CPUS_SHARED);
-	else if (!isdigit((unsigned char)quiet[0])) /* "(null)" when none */
+	else if (!isdigit((unsigned char)quiet[0])) /* "(null)": no CPU */
 		preflight_say(p, PREFLIGHT_CPUS_TICK, isolated);
 	else
 		preflight_say(p, PREFLIGHT_CPUS_OK, isolated, quiet);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the parts of the preflight share: preflight_host.c, preflight_device.c, preflight_use.c. */
+/* Declarations for preflight_host.c, preflight_device.c and preflight_use.c only. */
 #ifndef VFIO_HOST_PREFLIGHT_PREFLIGHT_PARTS_H
 #define VFIO_HOST_PREFLIGHT_PREFLIGHT_PARTS_H
 
@@ -9,9 +9,9 @@
 
 #define NODES "/sys/devices/system/node"
 
-/* Address bits of the host's processor; 0: not known. */
+/* The number of physical address bits of the host's processor; 0: not known. */
 unsigned preflight_cpu_bits(const char *root);
-/* Who uses the device: interfaces, disks, screens, processes. */
+/* Checks who uses the device: interfaces, disks, screens, processes. */
 void preflight_use(struct preflight *, const struct sysfs_pci *);
 
 #endif

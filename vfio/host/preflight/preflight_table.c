@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Every finding: what it is called, how bad it is, what it says and what helps. Commands are for
- * Debian; where another distribution differs, the file to change is named. */
+/* All findings: id, topic, level, text and remedy. The commands are for Debian. Where distributions
+ * differ, the remedy names the file to change. */
 #include "vfio/host/preflight/preflight.h"
 
 #define OK	PREFLIGHT_OK

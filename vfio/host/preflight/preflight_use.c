@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Who uses a device: the host (vfio/host/host_use.h), its interfaces, the firmware's screen,
- * processes.
+ * Checks who uses a device: the host (vfio/host/host_use.h), its network interfaces, the firmware's
+ * framebuffer, processes.
  *
- * Processes are found by their open files, as far as this one may look into them: all of them as
- * root.
+ * Processes are found by their open files. Only root sees the files of all processes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +18,8 @@
 
 /* ---- the host ---- */
 
-/* The name is of somebody's choice (a stick's label), and the line will be pasted into a shell. */
+/* The name is quoted: it may come from anybody (the label of a USB stick), and the user will paste
+ * the command into a shell. */
 static void say_umount(char *remedy, size_t size, const char *where)
 {
 	scoped_free char *quoted = text_quote(where);
@@ -55,7 +55,7 @@ static int check_net(void *arg, const char *name)
 {
 	struct preflight *p = arg;
 
-	/* IFF_UP, of netdevice(7) */
+	/* Bit 0 is IFF_UP, see netdevice(7). */
 	if (sysfs_belongs(p->root, p->bdf, "net", name) &&
 	    hostfs_number(p->root, 0, "/sys/class/net/%s/flags", name) & 1)
 		preflight_say(p, PREFLIGHT_USE_NET, name);
@@ -66,11 +66,11 @@ static int check_net(void *arg, const char *name)
 
 struct iomem {
 	struct preflight *p;
-	size_t depth; /* of the device's line; 0: not behind it */
+	size_t depth; /* indentation of the device's line; 0: outside of the device */
 };
 
-/* Resources are nested by two spaces a level; what lies in a BAR follows it. The drivers of the
- * firmware's screen name their part efifb, simplefb, simpledrm or BOOTFB. */
+/* One line of /proc/iomem. Each level is indented by two more spaces; the resources inside of a BAR
+ * follow the line of the device. The drivers of the firmware's framebuffer use these names. */
 static int iomem_line(void *arg, const char *line)
 {
 	static const char *const screens[] = { "efifb",	   "BOOTFB",	"simple-framebuffer",
@@ -141,7 +141,8 @@ void preflight_use(struct preflight *p, const struct sysfs_pci *d)
 	struct search s = { .p = p, .what = PREFLIGHT_USE_PROCESS };
 	struct iomem m = { .p = p };
 
-	/* With a vfio driver it is none of the host's, whatever it booted with. */
+	/* A device that is bound to a vfio driver is not used by the host, even if the host booted
+	 * with it. */
 	if (!sysfs_driver_is_vfio(d->driver))
 		host_use_each(p->root, d->bdf, say_host, p);
 	hostfs_each(p->root, check_net, p, "/sys/class/net");
