@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The static tables (ACPI 6.5, chapter 5). Everything is appended to one buffer through the AML
- * writer, since a table is a byte string like any other; structures with fixed layout are filled in
- * as wire structures and appended whole.
+ * The static tables (ACPI 6.5, chapter 5). All of them are appended to one buffer (struct bytes).
+ * Structures with a fixed layout are filled in as C structures and appended as a whole.
  *
- * Pointers between tables hold offsets until the loader script adds the buffer's address. Checksums
- * are the script's too, for OVMF silently drops a table whose sum is wrong after the patching;
- * hence the FADT's checksum comes behind its pointers.
+ * A pointer between tables holds an offset until the loader script adds the address of the buffer.
+ * The script also computes the checksums, because the pointers change them, and OVMF silently drops
+ * a table with a wrong checksum. So the checksum of the FADT must come after its pointers.
  */
 #include "firmware/acpi/acpi.h"
 
@@ -71,8 +70,8 @@ static_assert(offsetof(struct fadt, dsdt) == 40, "FADT");
 static_assert(offsetof(struct fadt, flags) == 112, "FADT");
 static_assert(offsetof(struct fadt, x_dsdt) == 140, "FADT");
 
-/* WBINVD, PROC_C1, no sleep button, no RTC event in the fixed registers (its alarm is interrupt 8;
- * there is no sleep that it could end), reset register, platform clock. */
+/* WBINVD, PROC_C1, no sleep button, no RTC event in the fixed registers, reset register, platform
+ * clock. The RTC's alarm is only interrupt 8, because there is no sleep state that it could end. */
 #define FADT_FLAGS 0x8465u
 
 struct facs {
@@ -155,7 +154,7 @@ static_assert(sizeof(struct rsdp) == ACPI_RSDP_SIZE, "ACPI 6.5, 5.2.5.3");
 
 struct builder {
 	struct acpi_blobs *b;
-	struct bytes a; /* over b->tables */
+	struct bytes a; /* writes to b->tables */
 	uint32_t table[MAX_TABLES];
 	unsigned n_tables;
 	bool script_full;
@@ -212,7 +211,7 @@ static void set_length(struct builder *bld, uint32_t at)
 		memcpy(bld->b->tables + at + offsetof(struct header, length), &len, sizeof(len));
 }
 
-/* Ends a table: its length, its checksum, and with `listed` its place in the RSDT. */
+/* Ends a table: sets its length and its checksum. `listed`: the RSDT and XSDT will point to it. */
 static void table_end(struct builder *bld, uint32_t at, bool listed)
 {
 	set_length(bld, at);
@@ -306,8 +305,8 @@ static void madt_cpu(struct builder *bld, uint32_t uid, uint32_t apic_id)
 
 static void build_madt(struct builder *bld, const struct platform *p)
 {
-	/* The PIT reaches the IOAPIC at pin 2, as vmm/core/irq.c wires it; the rest of the list are
-	 * the pins that are level triggered, active high. */
+	/* vmm/core/irq.c connects the PIT to pin 2 of the IOAPIC. The other entries are the pins
+	 * that are level triggered and active high. */
 	static const struct {
 		uint8_t irq, gsi;
 		uint16_t flags;
@@ -319,7 +318,7 @@ static void build_madt(struct builder *bld, const struct platform *p)
 	uint32_t at = table_begin(bld, "APIC", 3);
 
 	bytes_u32(&bld->a, LAPIC_BASE);
-	bytes_u32(&bld->a, 1); /* there is a pair of 8259s too */
+	bytes_u32(&bld->a, 1); /* there are also two 8259s */
 	for (unsigned i = 0; i < p->n_cpus; i++)
 		madt_cpu(bld, i, p->cpus[i].apic_id);
 	APPEND(bld, io);
@@ -370,7 +369,7 @@ static void build_srat(struct builder *bld, const struct platform *p)
 {
 	uint32_t at = table_begin(bld, "SRAT", 3);
 
-	bytes_u32(&bld->a, 1); /* reserved, 1 for backward compatibility */
+	bytes_u32(&bld->a, 1); /* reserved; must be 1 for compatibility */
 	bytes_u64(&bld->a, 0);
 	for (unsigned i = 0; i < p->n_cpus; i++)
 		srat_cpu(bld, &p->cpus[i]);
@@ -396,7 +395,7 @@ static void build_slit(struct builder *bld, const struct platform *p)
 	table_end(bld, at, true);
 }
 
-/* RSDT (entries of 4 bytes) or XSDT (8). */
+/* The RSDT (entries of 4 bytes) or the XSDT (entries of 8 bytes). */
 static uint32_t build_root(struct builder *bld, const char *signature, uint8_t entry)
 {
 	uint32_t at = table_begin(bld, signature, 1);
@@ -423,7 +422,7 @@ static void build_rsdp(struct builder *bld, uint32_t rsdt, uint32_t xsdt)
 	memcpy(bld->b->rsdp, &r, sizeof(r));
 	pointer(bld, ACPI_FILE_RSDP, offsetof(struct rsdp, rsdt), 4);
 	pointer(bld, ACPI_FILE_RSDP, offsetof(struct rsdp, xsdt), 8);
-	/* The first 20 bytes are the ACPI 1.0 structure with a sum of its own. */
+	/* The first 20 bytes are the structure of ACPI 1.0, which has its own checksum. */
 	bld->script_full |= !loader_checksum(bld->b, ACPI_FILE_RSDP,
 					     offsetof(struct rsdp, checksum), 0, 20);
 	bld->script_full |= !loader_checksum(bld->b, ACPI_FILE_RSDP,
@@ -451,7 +450,7 @@ static bool platform_ok(const struct platform *p)
 	return true;
 }
 
-/* Into blobs that are zero, from a platform that is right. */
+/* The blobs must be zero, and the platform must have been checked. */
 static int build(struct acpi_blobs *b, const struct platform *p)
 {
 	struct builder bld = { .b = b, .a = { .buf = b->tables, .cap = sizeof(b->tables) } };
@@ -484,8 +483,8 @@ int acpi_build(struct acpi_blobs *b, const struct platform *p)
 	return build(b, p);
 }
 
-/* Touches the pages that tables are in and no others, here and in the guest: clearing and copying
- * all of them was a twelfth of the time to the first instruction. */
+/* Touches only the pages that contain tables, in our memory and in the guest's. Clearing and
+ * copying all pages took a twelfth of the time to the first instruction. */
 int acpi_install(struct guest_mem *mem, const struct platform *p, gpa_t tables, gpa_t rsdp)
 {
 	scoped_free struct acpi_blobs *b = calloc(1, sizeof(*b));

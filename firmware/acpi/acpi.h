@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ACPI tables, for OVMF through fw_cfg's table loader and for directly booted kernels.
+ * ACPI tables: for OVMF through the table loader of fw_cfg, and for kernels that are booted
+ * directly.
  *
- * One builder makes three blobs: the tables, the RSDP, and the loader script that places the first
- * two and patches the pointers and checksums. Direct boot runs the same script itself.
+ * One builder makes three blobs: the tables, the RSDP, and the loader script. The script says how
+ * to place the other two, and how to patch pointers and checksums. OVMF runs the script; for direct
+ * boot we run it.
  *
- * Threads: none of its own; acpi_fw_cfg's callback runs on a vCPU thread under fw_cfg's lock.
+ * Threads: the callback of acpi_fw_cfg runs on a vCPU thread under fw_cfg's lock. All other
+ * functions run on the thread of the caller.
  */
 #ifndef FIRMWARE_ACPI_ACPI_H
 #define FIRMWARE_ACPI_ACPI_H
@@ -18,7 +21,7 @@ struct fw_cfg;
 struct guest_mem;
 struct pci_host;
 
-#define ACPI_TABLES_SIZE (128 * KiB) /* constant: OVMF reads sizes before contents */
+#define ACPI_TABLES_SIZE (128 * KiB) /* constant, because OVMF reads sizes before contents */
 #define ACPI_LOADER_SIZE (8 * KiB)
 #define ACPI_RSDP_SIZE	 36
 
@@ -26,15 +29,17 @@ struct acpi_blobs {
 	uint8_t tables[ACPI_TABLES_SIZE];
 	uint8_t rsdp[ACPI_RSDP_SIZE];
 	uint8_t loader[ACPI_LOADER_SIZE];
-	size_t tables_len, loader_len; /* used so far; the rest is zero */
+	size_t tables_len, loader_len; /* bytes in use; the rest is zero */
 };
 
-/* -EINVAL: a platform that contradicts itself; -ENOSPC: it does not fit. */
+/* -EINVAL: the platform is not consistent; -ENOSPC: the tables do not fit. */
 int acpi_build(struct acpi_blobs *, const struct platform *);
 
-/* Adds etc/acpi/tables, etc/acpi/rsdp and etc/table-loader. They are built when the loader script
- * is selected, which OVMF does after it has placed PCI devices: ecam_* and the 64-bit window then
- * follow the registers. The platform is copied, host may be NULL (ecam_* as given). */
+/* Adds etc/acpi/tables, etc/acpi/rsdp and etc/table-loader. They are built when the guest selects
+ * the loader script. OVMF does this after it has placed PCI devices, so ECAM and the 64-bit window
+ * in the tables follow the registers. The platform is copied. host may be NULL: then ecam_* stay as
+ * given.
+ */
 struct acpi_fw_cfg {
 	struct platform platform;
 	struct pci_host *host;
@@ -44,13 +49,14 @@ struct acpi_fw_cfg {
 int acpi_fw_cfg_add(struct acpi_fw_cfg *, struct fw_cfg *, const struct platform *,
 		    struct pci_host *host);
 void acpi_fw_cfg_destroy(struct acpi_fw_cfg *); /* after fw_cfg_free() */
-/* The part of the platform that follows the guest's own registers. Takes the PCI root lock. */
+/* Updates ECAM and the 64-bit window in the platform from the guest's PCI registers. Takes the PCI
+ * root lock. */
 void acpi_follow_pci(struct platform *, struct pci_host *);
 
-/* Builds and places everything for a kernel booted without firmware: the tables at `tables`
- * (page-aligned, below 4 GiB, ACPI_TABLES_SIZE bytes of RAM that the e820 map reserves), the RSDP
- * at `rsdp` (16-aligned, where the kernel looks: 0xe0000-0xfffff, or told otherwise). -EFAULT: no
- * RAM there. */
+/* Builds and places everything for a kernel that is booted without firmware. tables: 64-aligned,
+ * below 4 GiB, ACPI_TABLES_SIZE bytes of RAM that the e820 map reserves. rsdp: 16-aligned, in
+ * 0xe0000-0xfffff, where kernels search; or elsewhere if the kernel is told the address. -EFAULT:
+ * there is no RAM. */
 int acpi_install(struct guest_mem *, const struct platform *, gpa_t tables, gpa_t rsdp);
 
 #endif

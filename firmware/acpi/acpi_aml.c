@@ -18,7 +18,7 @@
 #define OP_EXT	   0x5b
 #define OP_DEVICE  0x82 /* after OP_EXT */
 
-/* One segment, padded with underscores; returns what follows it. */
+/* Writes one segment, padded with underscores. Returns the rest of the string. */
 static const char *name_segment(struct bytes *a, const char *s)
 {
 	unsigned n = 0;
@@ -80,7 +80,7 @@ static unsigned hex(char c)
 
 void aml_eisaid(struct bytes *a, const char id[8])
 {
-	/* Three letters in five bits each, four hex digits; big-endian (ACPI 6.5, 19.3.4). */
+	/* Three letters of five bits each and four hex digits; big-endian (ACPI 6.5, 19.3.4). */
 	uint32_t v = (uint32_t)(id[0] - '@') << 26 | (uint32_t)(id[1] - '@') << 21 |
 		     (uint32_t)(id[2] - '@') << 16 | hex(id[3]) << 12 | hex(id[4]) << 8 |
 		     hex(id[5]) << 4 | hex(id[6]);
@@ -94,8 +94,8 @@ size_t aml_open(struct bytes *a)
 	return a->len;
 }
 
-/* PkgLength counts itself (ACPI 6.5, 20.2.4): one byte up to 63, else a count and a nibble, then
- * bytes. */
+/* PkgLength includes its own bytes (ACPI 6.5, 20.2.4). It has one byte for lengths up to 63.
+ * Otherwise its first byte has the number of further bytes and the low four bits of the length. */
 void aml_close(struct bytes *a, size_t mark)
 {
 	size_t body = a->len - mark, total;
@@ -205,7 +205,7 @@ void aml_resources_close(struct bytes *a, struct aml_resources r)
 {
 	size_t n;
 
-	bytes_u8(a, 0x79); /* end tag; checksum 0 means none */
+	bytes_u8(a, 0x79); /* end tag; checksum 0 means that there is no checksum */
 	bytes_u8(a, 0);
 	if (a->overflow)
 		return;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A small AML writer (ACPI 6.5, chapter 20): just the terms that a static DSDT needs.
+ * A small AML writer (ACPI 6.5, chapter 20), with only the terms that a static DSDT needs.
  *
- * Packages nest: aml_open() returns a mark, aml_close() inserts the package length there.
+ * Packages may be nested: aml_open() returns a mark, and aml_close() inserts the package length
+ * there.
  */
 #ifndef FIRMWARE_ACPI_ACPI_AML_H
 #define FIRMWARE_ACPI_ACPI_AML_H
@@ -18,7 +19,7 @@ void aml_eisaid(struct bytes *, const char id[8]); /* "PNP0A08" */
 size_t aml_open(struct bytes *);
 void aml_close(struct bytes *, size_t mark);
 
-/* Terms with a body; each is ended by aml_close(). */
+/* Terms with a body. aml_close() ends the body. */
 size_t aml_scope(struct bytes *, const char *path);
 size_t aml_device(struct bytes *, const char *name);
 size_t aml_method(struct bytes *, const char *name, unsigned args, bool serialized);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The DSDT: one PCI Express root bridge, the motherboard's own ranges, COM1, RTC, processors, S5.
+ * The DSDT: one PCI Express root bridge, the reserved ranges of the motherboard, the serial ports,
+ * the RTC, processors, and S5.
  *
- * Root ports need no AML: below a bridge without _PRT the OS swizzles INTx by itself. The power
- * button is a fixed feature and has none either.
+ * Root ports need no AML: below a bridge without _PRT, the operating system rotates the INTx pins
+ * itself. The power button needs no AML either, because it is a fixed feature.
  */
 #include "devices/chipset/acpi_pm.h"
 #include "devices/pci/pci.h"
@@ -24,8 +25,8 @@
 #define OP_RETURN  0xa4
 #define OP_BUFFER  0x11
 
-/* PCI Firmware 3.2, 4.5.1: of everything the OS may ask to control it gets the PCI Express
- * capability; ports here have no hotplug, PME or AER. */
+/* PCI Firmware 3.2, 4.5.1: of the features that the operating system may ask to control, we grant
+ * only the PCI Express capability. Our ports have no hotplug, PME or AER. */
 #define OSC_GRANTED 0x10
 
 /* 33db4d5b-1ff7-401c-9657-7441c03dd766, PCI host bridges */
@@ -69,7 +70,7 @@ static void osc_is_pci(struct bytes *a)
 	aml_close(a, mark);
 }
 
-/* CDW3 becomes what was asked for and is granted. */
+/* Sets CDW3 to the features that were asked for and that we grant. */
 static void osc_grant(struct bytes *a)
 {
 	size_t mark;
@@ -120,7 +121,7 @@ static void window32(struct bytes *a, uint64_t base, uint64_t end)
 		aml_res_dword_mem(a, (uint32_t)base, (uint32_t)(end - 1), false);
 }
 
-/* The 32-bit window without ECAM, which the root bridge does not forward. */
+/* The 32-bit window without ECAM, because the root bridge does not forward accesses to ECAM. */
 static void windows32(struct bytes *a, const struct platform *p)
 {
 	uint64_t ecam_end = p->ecam_base + p->ecam_size; /* acpi_build() checked both ranges */
@@ -178,7 +179,7 @@ static void pci_root_bridge(struct bytes *a, const struct platform *p)
 	aml_name_int(a, "_UID", 0);
 	aml_name_int(a, "_SEG", 0);
 	aml_name_int(a, "_BBN", 0);
-	/* Devices are coherent; ACPI 6.5, 6.2.17 wants it said where it is not implied. */
+	/* DMA of devices is coherent (ACPI 6.5, 6.2.17). */
 	aml_name_int(a, "_CCA", 1);
 	if (p->n_nodes && p->pci_node != PLATFORM_NO_NODE)
 		aml_name_int(a, "_PXM", p->pci_node);
@@ -188,7 +189,8 @@ static void pci_root_bridge(struct bytes *a, const struct platform *p)
 	aml_close(a, dev);
 }
 
-/* Ranges that no driver claims but that are not free: ECAM (PCI Firmware 3.2, 4.1.2), PM block. */
+/* Ranges that are in use although no driver claims them: ECAM (PCI Firmware 3.2, 4.1.2) and the
+ * power management registers. */
 static void motherboard(struct bytes *a, const struct platform *p)
 {
 	size_t dev = aml_device(a, "MBRD");
@@ -225,7 +227,7 @@ static void isa_device(struct bytes *a, const struct isa_device *d)
 	aml_close(a, dev);
 }
 
-/* Processor devices tie _UID to the MADT's entries; Windows wants them. */
+/* Processor devices; their _UID refers to an entry of the MADT. Windows needs them. */
 static void processors(struct bytes *a, const struct platform *p)
 {
 	static const char digit[] = "0123456789ABCDEF";
@@ -266,7 +268,7 @@ void acpi_dsdt(struct bytes *a, const struct platform *p)
 		isa_device(a, &rtc);
 	processors(a, p);
 	aml_close(a, sb);
-	/* SLP_TYP 0 is what OVMF writes to turn the machine off, whatever the tables say. */
+	/* SLP_TYP must be 0: OVMF writes 0 to turn the machine off, whatever the tables say. */
 	s5 = aml_name_package(a, "\\_S5", 4);
 	for (unsigned i = 0; i < 4; i++)
 		aml_int(a, 0);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ACPI through fw_cfg. OVMF looks at the directory early and fetches the blobs after it has
- * enumerated PCI, loader script first; so sizes are constant and the blobs are built when the
- * script is selected, from the registers as they are then.
+ * ACPI through fw_cfg. OVMF reads the directory early, so the sizes must be constant. It reads the
+ * blobs after it has enumerated PCI, and the loader script first. So the blobs are built when the
+ * script is selected, from the PCI registers at that time.
  *
- * Threads: the callback runs under fw_cfg's lock and takes the PCI root lock, which never takes the
- * former.
+ * Threads: the callback runs under fw_cfg's lock and takes the PCI root lock. Nobody takes fw_cfg's
+ * lock while holding the PCI root lock.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 
 #define WINDOW_ALIGN GiB
 
-/* Makes [base, base + size) of the platform's 64-bit window cover one more range. */
+/* Extends the 64-bit window of the platform, so that it contains [base, base + size). */
 static void cover(struct platform *p, uint64_t base, uint64_t size)
 {
 	uint64_t lo = align_down(base, WINDOW_ALIGN), end, old_end;
@@ -63,7 +63,7 @@ static void build(void *arg)
 		acpi_follow_pci(&p, f->host);
 	ret = acpi_build(f->blobs, &p);
 	if (ret)
-		/* Only a guest that puts PCIEXBAR or a BAR beyond all reason gets here. */
+		/* This happens only if the guest sets PCIEXBAR or a BAR to an absurd address. */
 		log_guest(&f->limit, "the ACPI tables cannot be built: %s", strerror(-ret));
 }
 
@@ -82,7 +82,7 @@ int acpi_fw_cfg_add(struct acpi_fw_cfg *f, struct fw_cfg *fw, const struct platf
 	loader = (struct fw_cfg_ref){
 		.data = f->blobs->loader, .len = sizeof(f->blobs->loader), .select = build, .arg = f
 	};
-	/* Also the check that the machine's configuration fits, before any guest runs. */
+	/* Build once now, to check before the guest runs that the tables fit. */
 	ret = acpi_build(f->blobs, p);
 	if (!ret)
 		ret = fw_cfg_add_file_ref(fw, ACPI_FILE_TABLES, &tables);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The table-loader script: commands of 128 bytes that whoever loads the tables executes in order.
- * OVMF does (QemuFwCfgAcpi.c), and so does loader_run() for direct boot.
+ * The table-loader script: a list of commands of 128 bytes, which the loader of the tables executes
+ * in order. The loader is OVMF (QemuFwCfgAcpi.c), or loader_run() for direct boot.
  */
 #include <assert.h>
 #include <endian.h>
@@ -103,7 +103,7 @@ static bool find_blob(struct acpi_blobs *b, const char *file, uint64_t tables, u
 	return true;
 }
 
-/* The pointer's bytes already hold an offset into the pointee's file; add where that is. */
+/* The pointer already holds an offset into the other file; adds the address of that file. */
 static int run_pointer(const struct loader_entry *e, const struct blob *in, uint64_t base)
 {
 	uint32_t off = le32toh(e->pointer.off);
@@ -139,7 +139,7 @@ int loader_run(struct acpi_blobs *b, uint64_t tables, uint64_t rsdp)
 		int ret = 0;
 
 		memcpy(&e, b->loader + at, sizeof(e));
-		/* All three commands name the file they change first. */
+		/* In all three commands the first name is that of the file to change. */
 		if (!find_blob(b, e.alloc.file, tables, rsdp, &in))
 			return -EINVAL;
 		if (le32toh(e.cmd) == CMD_POINTER)
