@@ -286,7 +286,7 @@ static int measure(struct blk_file *f, const char *path, struct error *err)
 }
 
 int blk_file_open(struct blk_file *f, const char *path, bool readonly, enum blk_cache cache,
-		  bool raw, struct error *err)
+		  enum blk_format format, struct error *err)
 {
 	int ret;
 
@@ -298,7 +298,7 @@ int blk_file_open(struct blk_file *f, const char *path, bool readonly, enum blk_
 		ret = lock_fd(f, path, err);
 	if (!ret)
 		ret = measure(f, path, err);
-	if (!ret && !raw)
+	if (!ret && format == BLK_FORMAT_AUTO)
 		ret = probe_format(f, path, err);
 	if (ret)
 		blk_file_close(f);

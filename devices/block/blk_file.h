@@ -15,7 +15,9 @@
 struct blk_req;
 struct error;
 
-enum blk_cache { BLK_CACHE_WRITEBACK, BLK_CACHE_NONE };
+enum blk_cache { BLK_CACHE_NONE, BLK_CACHE_WRITEBACK };
+/* Every image is raw; one that was not said to be must not look like qcow2. */
+enum blk_format { BLK_FORMAT_AUTO, BLK_FORMAT_RAW };
 
 struct blk_file {
 	int fd;
@@ -39,10 +41,9 @@ struct blk_file {
 	struct blk_req *tracked; /* in flight */
 };
 
-/* path: a regular file or a block device. raw: the user said format=raw, so that a qcow2 signature
- * is data. On failure *err names the path and the remedy. */
-int blk_file_open(struct blk_file *, const char *path, bool readonly, enum blk_cache, bool raw,
-		  struct error *);
+/* path: a regular file or a block device. On failure *err names the path and the remedy. */
+int blk_file_open(struct blk_file *, const char *path, bool readonly, enum blk_cache,
+		  enum blk_format, struct error *);
 void blk_file_close(struct blk_file *);
 /* The logical block size that the image was made with, 512 or 4096: by default it is 512, or what a
  * block device has. -EINVAL with *err when the image is not a multiple of it. */

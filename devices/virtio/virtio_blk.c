@@ -188,7 +188,7 @@ struct virtio_blk *virtio_blk_open(const struct blk_config *cfg, struct error *e
 		return NULL;
 	}
 	snprintf(b->name, sizeof(b->name), "blk%u", cfg->index);
-	if (blk_file_open(&b->file, cfg->path, cfg->readonly, cfg->cache, cfg->raw, err) == 0 &&
+	if (blk_file_open(&b->file, cfg->path, cfg->readonly, cfg->cache, cfg->format, err) == 0 &&
 	    (!cfg->block_size ||
 	     blk_file_set_block_size(&b->file, cfg->path, cfg->block_size, err) == 0))
 		return b;
@@ -241,12 +241,9 @@ bool virtio_blk_free(struct virtio_blk *b)
 
 /* ---- what a user asks for ---- */
 
+/* What the device takes, and what has to be worked out first. */
 struct blk_opts {
-	const char *path, *serial;
-	bool ro;
-	unsigned cache;	     /* 0 none, 1 writeback */
-	unsigned aio;	     /* enum blk_aio */
-	unsigned format;     /* 1: raw was said, so a qcow2 signature is data */
+	struct blk_config disk;
 	unsigned block_size; /* an index of block_sizes */
 	uint64_t queues;     /* 0: one for each processor, up to 4 */
 };
@@ -255,51 +252,50 @@ static const unsigned block_sizes[] = { 0, 512, 4096 };
 
 #define IN(field) offsetof(struct blk_opts, field)
 static const struct key blk_keys[] = {
-	{ "PATH", KEY_STRING, IN(path), 0, 0, { 0 } },
-	{ "ro", KEY_FLAG, IN(ro), 0, 0, { 0 } },
-	{ "cache", KEY_CHOICE, IN(cache), 0, 0, { "none", "writeback" } },
-	{ "aio", KEY_CHOICE, IN(aio), 0, 0, { "auto", "io_uring", "libaio" } },
-	{ "format", KEY_CHOICE, IN(format), 0, 0, { "auto", "raw" } },
+	{ "PATH", KEY_STRING, IN(disk.path), 0, 0, { 0 } },
+	{ "ro", KEY_FLAG, IN(disk.readonly), 0, 0, { 0 } },
+	{ "cache", KEY_CHOICE, IN(disk.cache), 0, 0, { "none", "writeback" } },
+	{ "aio", KEY_CHOICE, IN(disk.aio), 0, 0, { "auto", "io_uring", "libaio" } },
+	{ "format", KEY_CHOICE, IN(disk.format), 0, 0, { "auto", "raw" } },
 	{ "queues", KEY_NUMBER, IN(queues), 1, BLK_MAX_QUEUES, { 0 } },
 	{ "logical_block_size", KEY_CHOICE, IN(block_size), 0, 0, { "auto", "512", "4096" } },
-	{ "serial", KEY_STRING, IN(serial), 0, BLK_SERIAL_LEN, { 0 } },
+	{ "serial", KEY_STRING, IN(disk.serial), 0, BLK_SERIAL_LEN, { 0 } },
 	{ 0 },
 };
+static_assert(BLK_CACHE_NONE == 0 && BLK_CACHE_WRITEBACK == 1, "the order of cache=");
 static_assert(BLK_AIO_AUTO == 0 && BLK_AIO_URING == 1 && BLK_AIO_LIBAIO == 2, "the order of aio=");
+static_assert(BLK_FORMAT_AUTO == 0 && BLK_FORMAT_RAW == 1, "the order of format=");
+static_assert(sizeof(enum blk_cache) == sizeof(unsigned) &&
+		      sizeof(enum blk_aio) == sizeof(unsigned) &&
+		      sizeof(enum blk_format) == sizeof(unsigned),
+	      "KEY_CHOICE writes an unsigned");
 
 static struct blk_config disk_config(const struct device *d, const struct device_env *env)
 {
 	const struct blk_opts *o = d->opts;
 
-	return (struct blk_config){
-		.path = o->path,
-		.serial = o->serial,
-		.readonly = o->ro,
-		.raw = o->format == 1,
-		.cache = o->cache ? BLK_CACHE_WRITEBACK : BLK_CACHE_NONE,
-		.aio = (enum blk_aio)o->aio,
-		.block_size = block_sizes[o->block_size],
-		.queues = o->queues	  ? (unsigned)o->queues
-			  : env->cpus < 4 ? env->cpus
-					  : 4,
-		.index = d->index,
-	};
+	struct blk_config c = o->disk;
+
+	c.block_size = block_sizes[o->block_size];
+	c.queues = o->queues ? (unsigned)o->queues : env->cpus < 4 ? env->cpus : 4;
+	c.index = d->index;
+	return c;
 }
 
 /* "In use" may be our own doing. */
 static int explain_busy(const struct device *d, const struct device_list *l, struct error *err)
 {
-	const char *path = ((const struct blk_opts *)d->opts)->path;
+	const char *path = ((const struct blk_opts *)d->opts)->disk.path;
 	const struct device *other = NULL;
 
 	while ((other = device_next(l, &virtio_blk_class, other)) && other != d) {
 		const struct blk_opts *o = other->opts;
 
-		if (blk_file_same(o->path, path))
+		if (blk_file_same(o->disk.path, path))
 			return error_set(err, -EBUSY,
 					 "%s is the same image as --disk %s: give it once, or add "
 					 ",ro to both",
-					 path, o->path);
+					 path, o->disk.path);
 	}
 	return err->code;
 }
@@ -326,7 +322,7 @@ static bool disk_close(struct device *d)
 	if (virtio_blk_free(d->state))
 		return true;
 	log_error("--disk %s: its storage does not answer: the requests in flight are given up",
-		  ((const struct blk_opts *)d->opts)->path);
+		  ((const struct blk_opts *)d->opts)->disk.path);
 	return false;
 }
 

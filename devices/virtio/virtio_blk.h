@@ -19,7 +19,7 @@ struct blk_config {
 	const char *path;
 	const char *serial; /* at most 20 bytes; NULL: none */
 	bool readonly;
-	bool raw; /* format=raw was given: whatever the first bytes look like */
+	enum blk_format format;
 	enum blk_cache cache;
 	enum blk_aio aio;
 	unsigned block_size; /* logical; 0: 512, or a block device's own */

@@ -349,7 +349,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (blk_file_open(&f, b->file, !b->load.write,
-			  b->direct ? BLK_CACHE_NONE : BLK_CACHE_WRITEBACK, true, &err)) {
+			  b->direct ? BLK_CACHE_NONE : BLK_CACHE_WRITEBACK, BLK_FORMAT_RAW, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}

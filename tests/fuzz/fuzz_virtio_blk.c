@@ -188,7 +188,7 @@ static struct virtio_blk *make(struct fake_driver *d, bool direct)
 	char path[32];
 	int fd = memfd_create("disk", 0);
 	struct blk_config c = { .path = path,
-				.raw = true,
+				.format = BLK_FORMAT_RAW,
 				.cache = BLK_CACHE_WRITEBACK,
 				.queues = 2,
 				.serial = "fuzz" };

@@ -110,7 +110,7 @@ static bool disk_start(struct disk *d, const struct variant *v, bool readonly, s
 
 	memset(d, 0, sizeof(*d));
 	make_image(d->path, v->dir, len);
-	if (blk_file_open(&d->f, d->path, readonly, v->cache, false, &err)) {
+	if (blk_file_open(&d->f, d->path, readonly, v->cache, BLK_FORMAT_AUTO, &err)) {
 		unlink(d->path);
 		return false;
 	}
@@ -605,27 +605,39 @@ static void open_errors(void **state)
 	struct error err = { 0 };
 
 	(void)state;
-	assert_int_equal(blk_file_open(&a, "/nonexistent", false, 0, false, &err), -ENOENT);
-	assert_int_equal(blk_file_open(&a, "/dev/null", false, 0, false, &err), -EINVAL);
+	assert_int_equal(blk_file_open(&a, "/nonexistent", false, BLK_CACHE_WRITEBACK,
+				       BLK_FORMAT_AUTO, &err),
+			 -ENOENT);
+	assert_int_equal(
+		blk_file_open(&a, "/dev/null", false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
+		-EINVAL);
 	make_image(path, "/var/tmp", 0);
-	assert_int_equal(blk_file_open(&a, path, false, 0, false, &err), -EINVAL);
+	assert_int_equal(blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
+			 -EINVAL);
 	assert_non_null(strstr(err.text, "truncate"));
 	assert_int_equal(truncate(path, 1 << 20), 0);
 	/* The lock: one writer, or any number of readers. */
-	assert_int_equal(blk_file_open(&a, path, false, 0, false, &err), 0);
-	assert_int_equal(blk_file_open(&b, path, false, 0, false, &err), -EBUSY);
+	assert_int_equal(blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
+			 0);
+	assert_int_equal(blk_file_open(&b, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
+			 -EBUSY);
 	assert_non_null(strstr(err.text, "in use"));
-	assert_int_equal(blk_file_open(&b, path, true, 0, false, &err), -EBUSY);
+	assert_int_equal(blk_file_open(&b, path, true, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
+			 -EBUSY);
 	blk_file_close(&a);
-	assert_int_equal(blk_file_open(&a, path, true, 0, false, &err), 0);
-	assert_int_equal(blk_file_open(&b, path, true, 0, false, &err), 0);
+	assert_int_equal(blk_file_open(&a, path, true, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
+			 0);
+	assert_int_equal(blk_file_open(&b, path, true, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
+			 0);
 	blk_file_close(&a);
 	blk_file_close(&b);
 	/* qcow2 is refused unless raw was said. */
 	image_put(path, 0, "QFI\xfb", 4);
-	assert_int_equal(blk_file_open(&a, path, false, 0, false, &err), -EINVAL);
+	assert_int_equal(blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
+			 -EINVAL);
 	assert_non_null(strstr(err.text, "qemu-img convert"));
-	assert_int_equal(blk_file_open(&a, path, false, 0, true, &err), 0);
+	assert_int_equal(blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_RAW, &err),
+			 0);
 	blk_file_close(&a);
 	unlink(path);
 }

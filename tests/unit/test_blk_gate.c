@@ -63,7 +63,7 @@ static struct env *env_new(off_t size, bool ranges)
 	fd = mkstemp(e->path);
 	assert_int_equal(ftruncate(fd, size), 0);
 	close(fd);
-	if (blk_file_open(&e->f, e->path, false, BLK_CACHE_NONE, true, &err)) {
+	if (blk_file_open(&e->f, e->path, false, BLK_CACHE_NONE, BLK_FORMAT_RAW, &err)) {
 		print_message("%s\n", err.text);
 		unlink(e->path);
 		free(e);

@@ -81,7 +81,7 @@ static int disk_start(struct disk *d, const char *path, enum blk_aio aio, enum b
 		      struct error *err)
 {
 	struct blk_queue_config c = { .name = "test", .file = &d->f, .aio = aio, .depth = 64 };
-	int ret = blk_file_open(&d->f, path, false, cache, false, err);
+	int ret = blk_file_open(&d->f, path, false, cache, BLK_FORMAT_AUTO, err);
 
 	if (ret)
 		return ret;

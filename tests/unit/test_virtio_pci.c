@@ -55,7 +55,9 @@ static void reg_set(struct env *e, uint32_t off, unsigned size, uint32_t val)
 static int setup(void **state)
 {
 	struct env *e = calloc(1, sizeof(*e));
-	struct blk_config c = { .path = e->path, .queues = 2, .serial = "S1" };
+	struct blk_config c = {
+		.path = e->path, .cache = BLK_CACHE_WRITEBACK, .queues = 2, .serial = "S1"
+	};
 	struct error err = { 0 };
 	int fd;
 

@@ -111,7 +111,7 @@ static struct env *kept; /* what hangs for good, for the leak checker */
 static int setup(void **state)
 {
 	struct env *e = calloc(1, sizeof(*e));
-	struct blk_config c = { .path = e->path, .queues = 2 };
+	struct blk_config c = { .path = e->path, .cache = BLK_CACHE_WRITEBACK, .queues = 2 };
 	struct error err = { 0 };
 	int fd;
 
