@@ -30,6 +30,7 @@ struct blk_req {
 	int res;	   /* when complete: 0 or -errno */
 	unsigned retries;
 	struct blk_req *next; /* the engine's */
+	uint64_t start;	      /* the runner's: ns; 0: not timed */
 	/* the gate's */
 	void *bounce;
 	size_t bounce_len;

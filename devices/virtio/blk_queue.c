@@ -1,17 +1,7 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A virtio-blk queue (VIRTIO 1.2 §5.2.6) and its thread.
- *
- * The loop: take up to BATCH requests from the ring, hand them to the kernel in one call, return
- * what has completed with one index update and at most one interrupt. Once the ring is empty the
- * same call also sleeps, until a completion or a kick; kicks are asked for only then. BATCH bounds
- * how long a deep queue keeps its first completions from the guest, which refills the ring while we
- * work on the rest. To an idle disk the first BATCH_FIRST go alone: the kernel tells the disk of a
- * submission when it has all of it, so a disk that answers all together would be idle while the
- * rest is prepared (depth 32, O_DIRECT: 105k requests/s with one batch, 120k with two). Buffered
- * requests mostly complete as they are submitted, so batches of half the usual depth let the driver
- * work at the same time (page cache, depth 32: 560k with 24, 780k with 16; with 8, 880k but 0.19
- * system calls a request).
+ * A virtio-blk queue (VIRTIO 1.2 §5.2.6): requests from a virtqueue for the thread in
+ * devices/block/runner.c.
  *
  * A request owns its chain of host addresses from virtq_pop() to virtq_push(). The header is copied
  * out once; what the copy says is checked against the disk; the data iovec is what is left of the
@@ -23,26 +13,15 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/virtio_blk.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "devices/block/blk_file.h"
-#include "devices/backend/iothread.h"
 #include "devices/virtio/virtq.h"
 #include "vmm/core/error.h"
-#include "vmm/core/evloop.h"
 #include "vmm/core/iov.h"
-#include "vmm/core/stats.h"
 
-#define BATCH	       32
-#define BATCH_FIRST    8
-#define BATCH_BUFFERED 16
-#define POLL_BATCH     4    /* a driver that fills the ring with fewer at a time waits for each */
-#define POLL_REST      15   /* sleeps */
-#define GATHER_NS      4000 /* while requests are in flight */
-#define SECTOR	       512ull
+#define SECTOR 512ull
 
 struct blk_header {
 	__le32 type;
@@ -58,17 +37,8 @@ struct blk_range {
 };
 static_assert(sizeof(struct blk_range) == 16, "VIRTIO 1.2 5.2.6, discard_write_zeroes");
 
-/* The queue's thread counts. */
-struct counts {
-	uint64_t requests[5], bytes[2]; /* by enum blk_op */
-	uint64_t errors;
-	uint64_t calls, interrupts; /* system calls of the engine; one more an interrupt */
-	uint64_t batch[STATS_BUCKETS], depth[STATS_BUCKETS], latency[STATS_BUCKETS];
-};
-
 struct vreq {
 	struct blk_req blk;
-	uint64_t start; /* ns; 0: not timed */
 	struct vreq *next_free;
 	uint8_t *status; /* in guest RAM */
 	uint32_t used;	 /* bytes written on success, the status included */
@@ -76,19 +46,13 @@ struct vreq {
 };
 
 struct blk_queue {
-	struct blk_queue_config cfg;
-	const struct blk_ops *engine_ops;
-	struct blk_engine *engine;
-	struct iothread *thread;
-	char fallback[96];
+	struct blk_runner *runner;
+	const struct blk_file *file;
+	char serial[BLK_SERIAL_LEN];
 	/* Requests: reqs[0 .. touched) have been used since the start; those that are free again
 	 * are listed, last in first out. A shallow queue touches few pages of the array. */
 	struct vreq *reqs, *free;
-	unsigned touched, limit, in_flight;
-	uint64_t now; /* ns, when the batch in hand was begun; 0: not timed */
-	unsigned last_batch;
-	unsigned rest, rests; /* sleeps still to come without a look at the ring; how many it was */
-	struct counts counts;
+	unsigned touched, depth;
 	/* from start to stop */
 	struct virtq *vq;
 	bool stable, dead;
@@ -98,7 +62,7 @@ struct blk_queue {
 
 static uint64_t capacity(const struct blk_queue *q)
 {
-	return align_up(q->cfg.file->size, SECTOR) / SECTOR;
+	return align_up(q->file->size, SECTOR) / SECTOR;
 }
 
 static uint8_t status_of(int res)
@@ -108,11 +72,7 @@ static uint8_t status_of(int res)
 	return res == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 }
 
-static bool vreq_room(const struct blk_queue *q)
-{
-	return q->free || q->touched < q->limit;
-}
-
+/* There is one: the runner asks for no more than its limit. */
 static struct vreq *vreq_get(struct blk_queue *q)
 {
 	struct vreq *v = q->free;
@@ -132,14 +92,9 @@ static void vreq_put(struct blk_queue *q, struct vreq *v)
 
 static void vreq_finish(struct blk_queue *q, struct vreq *v, uint8_t status)
 {
-	if (status != VIRTIO_BLK_S_OK)
-		count_add(&q->counts.errors, 1);
-	if (v->start)
-		count_bucket(q->counts.latency, q->now - v->start);
 	*v->status = status;
 	virtq_push(q->vq, v->chain.head, status == VIRTIO_BLK_S_OK ? v->used : 1);
 	vreq_put(q, v);
-	q->in_flight--;
 }
 
 /* Splits the chain into header, data and status. The status is the last writable byte. */
@@ -187,7 +142,7 @@ static uint8_t start_transfer(struct blk_queue *q, struct vreq *v, uint64_t sect
 	/* §5.2.6.2: out of range fails; so does what the driver should never send. */
 	if (r->len % SECTOR || r->len > UINT32_MAX - 1 || !sectors_ok(q, sector, r->len / SECTOR))
 		return VIRTIO_BLK_S_IOERR;
-	if (write && q->cfg.file->readonly)
+	if (write && q->file->readonly)
 		return VIRTIO_BLK_S_IOERR;
 	r->off = sector * SECTOR;
 	return VIRTIO_BLK_S_OK;
@@ -208,10 +163,10 @@ static uint8_t start_range(struct blk_queue *q, struct vreq *v, bool zero)
 	/* §5.2.6.2: unknown flags, and unmap on a discard, are not supported. */
 	if (flags & ~(zero ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0u))
 		return VIRTIO_BLK_S_UNSUPP;
-	if (!zero && !q->cfg.file->discard)
+	if (!zero && !q->file->discard)
 		return VIRTIO_BLK_S_UNSUPP;
 	if (n > (zero ? BLK_MAX_ZEROES_SECT : BLK_MAX_DISCARD_SECT) ||
-	    !sectors_ok(q, le64toh(range.sector), n) || q->cfg.file->readonly)
+	    !sectors_ok(q, le64toh(range.sector), n) || q->file->readonly)
 		return VIRTIO_BLK_S_IOERR;
 	r->op = zero ? BLK_WRITE_ZEROES : BLK_DISCARD;
 	r->unmap = flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
@@ -223,7 +178,7 @@ static uint8_t start_range(struct blk_queue *q, struct vreq *v, bool zero)
 static void get_id(struct blk_queue *q, struct vreq *v)
 {
 	const struct virtq_chain *c = &v->chain;
-	size_t n = iov_write(&c->iov[c->nr_out], c->nr_in, 0, q->cfg.serial, BLK_SERIAL_LEN);
+	size_t n = iov_write(&c->iov[c->nr_out], c->nr_in, 0, q->serial, BLK_SERIAL_LEN);
 
 	v->used = (uint32_t)n + 1;
 }
@@ -254,17 +209,6 @@ static uint8_t vreq_parse(struct blk_queue *q, struct vreq *v, const struct blk_
 	}
 }
 
-static void vreq_submit(struct blk_queue *q, struct vreq *v)
-{
-	enum blk_op op = v->blk.op;
-
-	v->start = q->now;
-	count_add(&q->counts.requests[op], 1);
-	if (op <= BLK_WRITE)
-		count_add(&q->counts.bytes[op], v->blk.len);
-	q->engine_ops->submit(q->engine, &v->blk);
-}
-
 /* Takes one request: 1, 0 when the ring is empty, -EINVAL when it is broken. A chain without room
  * for a status byte cannot even be failed, so it counts as broken. */
 static int take_one(struct blk_queue *q)
@@ -280,205 +224,81 @@ static int take_one(struct blk_queue *q)
 		vreq_put(q, v);
 		return ret;
 	}
-	v->start = 0;
-	q->in_flight++;
 	status = vreq_parse(q, v, &h);
-	if (status != VIRTIO_BLK_S_OK || v->blk.len == 0)
-		vreq_finish(q, v, status);
-	else
-		vreq_submit(q, v);
+	if (status == VIRTIO_BLK_S_OK && v->blk.len) {
+		blk_runner_submit(q->runner, &v->blk);
+		return 1;
+	}
+	if (status != VIRTIO_BLK_S_OK)
+		blk_runner_refused(q->runner);
+	vreq_finish(q, v, status);
 	return 1;
 }
 
-static unsigned batch_max(const struct blk_queue *q)
+/* ---- for the runner ---- */
+
+static unsigned queue_take(void *front, unsigned max)
 {
-	if (!q->cfg.file->direct)
-		return BATCH_BUFFERED;
-	return q->in_flight ? BATCH : BATCH_FIRST;
-}
+	struct blk_queue *q = front;
+	unsigned n;
+	int ret;
 
-/* One look at the clock serves a batch. */
-static uint64_t clock_of(const struct blk_queue *q)
-{
-	return q->cfg.timed ? evloop_now_ns() : 0;
-}
-
-static void take_batch(struct blk_queue *q)
-{
-	unsigned max = batch_max(q), n = 0;
-
-	q->now = clock_of(q);
-	while (n < max && vreq_room(q) && !q->dead) {
-		int ret = take_one(q);
-
+	for (n = 0; n < max && !q->dead; n++) {
+		ret = take_one(q);
 		if (ret == 0)
 			break;
 		if (ret < 0) {
 			q->dead = true;
 			q->ops->broken(q->arg);
+			break;
 		}
-		n += ret > 0;
 	}
-	if (!n)
-		return;
-	q->last_batch = n;
-	count_bucket(q->counts.batch, n);
-	count_bucket(q->counts.depth, q->in_flight);
+	return n;
 }
 
-static void run_engine(struct blk_queue *q, enum blk_wait wait)
+static void queue_complete(void *front, struct blk_req *list)
 {
-	struct blk_req *r = q->engine_ops->run(q->engine, wait), *next;
+	struct blk_req *next;
 
-	if (r)
-		q->now = clock_of(q);
-	for (; r; r = next) {
-		next = r->next;
-		vreq_finish(q, container_of(r, struct vreq, blk), status_of(r->res));
+	for (; list; list = next) {
+		next = list->next;
+		vreq_finish(front, container_of(list, struct vreq, blk), status_of(list->res));
 	}
 }
 
-static void publish(struct blk_queue *q)
+static bool queue_publish(void *front)
 {
+	struct blk_queue *q = front;
+
 	if (!virtq_flush(q->vq))
-		return;
-	count_add(&q->counts.interrupts, 1);
+		return false;
 	q->ops->notify(q->arg);
-}
-
-static bool some_work(struct blk_queue *q)
-{
-	return virtq_pending(q->vq) || q->engine_ops->ready(q->engine);
-}
-
-/* While requests are in flight, what has come is soon followed by more: left for a moment, it makes
- * one system call and one interrupt serve more of it. */
-static void gather(const struct blk_queue *q)
-{
-	uint64_t end = evloop_now_ns() + GATHER_NS;
-
-	while (q->in_flight && evloop_now_ns() < end)
-		__builtin_ia32_pause();
-}
-
-/* Looks at the ring and at the completions for a while before paying for sleep and wake-up. True,
- * too, when the thread is to pause: the kick that said so may have been reaped before this. */
-static bool look(struct blk_queue *q)
-{
-	uint64_t end = evloop_now_ns() + q->cfg.poll_usec * 1000ull;
-
-	while (iothread_wanted(q->thread)) {
-		if (some_work(q)) {
-			gather(q);
-			return true;
-		}
-		if (evloop_now_ns() >= end)
-			return false;
-		__builtin_ia32_pause();
-	}
 	return true;
 }
 
-static bool may_poll(const struct blk_queue *q)
+static bool queue_pending(void *front)
 {
-	return q->cfg.poll_usec && q->last_batch >= POLL_BATCH && !q->dead && !virtq_pending(q->vq);
+	struct blk_queue *q = front;
+
+	return !q->dead && virtq_pending(q->vq);
 }
 
-/* Where looks find work, kicks and wake-ups go away. Where they do not, they become rare: each in
- * vain is followed by twice as many sleeps without. */
-static bool poll_for_work(struct blk_queue *q)
+/* Of a broken ring nothing is wanted. */
+static bool queue_kicks_on(void *front)
 {
-	bool found;
+	struct blk_queue *q = front;
 
-	if (q->rest) {
-		q->rest--;
-		return false;
-	}
-	run_engine(q, BLK_NOWAIT);
-	publish(q);
-	found = look(q);
-	q->rests = found ? 0 : q->rests < POLL_REST ? 2 * q->rests + 1 : q->rests;
-	q->rest = q->rests;
-	return found;
+	return q->dead || (!virtq_pending(q->vq) && !virtq_enable_kicks(q->vq));
 }
 
-/* Sleep? Only with an empty ring and after asking for kicks (or when there is no room to take more,
- * whatever the ring holds). */
-static enum blk_wait may_wait(struct blk_queue *q)
+static void queue_kicks_off(void *front)
 {
-	if (q->dead || !vreq_room(q))
-		return BLK_WAIT;
-	if (virtq_pending(q->vq))
-		return BLK_NOWAIT;
-	return virtq_enable_kicks(q->vq) ? BLK_NOWAIT : BLK_WAIT;
+	virtq_disable_kicks(((struct blk_queue *)front)->vq);
 }
 
-static void queue_loop(void *arg)
+static void queue_left(void *front)
 {
-	struct blk_queue *q = arg;
-
-	while (iothread_wanted(q->thread)) {
-		take_batch(q);
-		/* What was answered on the spot must not wait for the rest. */
-		publish(q);
-		if (may_poll(q) && poll_for_work(q))
-			continue;
-		run_engine(q, may_wait(q));
-		virtq_disable_kicks(q->vq);
-		publish(q);
-	}
-	while (q->in_flight)
-		run_engine(q, BLK_WAIT);
-	publish(q);
-}
-
-static int try_engine(struct blk_queue *q, const struct blk_ops *ops, struct error *err)
-{
-	struct blk_engine_config c = {
-		.file = q->cfg.file,
-		.mem = q->cfg.mem,
-		.pin_ram = q->cfg.pin_ram,
-		.kick_fd = q->cfg.kick_fd,
-		.calls = &q->counts.calls,
-		.depth = q->cfg.depth,
-	};
-
-	q->engine_ops = ops;
-	return ops->open(&q->engine, &c, err);
-}
-
-/* io_uring may be compiled out (ENOSYS), switched off by kernel.io_uring_disabled (EPERM), kept
- * from us by seccomp (either), or too old. */
-static int queue_init(void *arg, struct error *err)
-{
-	struct blk_queue *q = arg;
-	struct error why = { 0 };
-	int ret;
-
-	if (q->cfg.aio != BLK_AIO_LIBAIO) {
-		ret = try_engine(q, &blk_uring_ops, &why);
-		if (ret == 0)
-			return 0;
-		if (q->cfg.aio == BLK_AIO_URING ||
-		    (ret != -ENOSYS && ret != -EPERM && ret != -EOPNOTSUPP && ret != -ENOMEM))
-			return error_set(err, ret,
-					 "%s: use aio=libaio, which does not need io_uring",
-					 why.text);
-		snprintf(q->fallback, sizeof(q->fallback), "%.90s", why.text);
-	}
-	return try_engine(q, &blk_aio_ops, err);
-}
-
-static void queue_exit(void *arg)
-{
-	struct blk_queue *q = arg;
-
-	q->engine_ops->close(q->engine);
-}
-
-static void queue_paused(void *arg)
-{
-	struct blk_queue *q = arg;
+	struct blk_queue *q = front;
 	/* blk_queue_stop() does not wait for this; who starts the queue again after it has no
 	 * left(). */
 	const struct blk_queue_ops *ops = __atomic_load_n(&q->ops, __ATOMIC_RELAXED);
@@ -487,32 +307,37 @@ static void queue_paused(void *arg)
 		ops->left(q->arg);
 }
 
-static const struct iothread_ops thread_ops = {
-	.init = queue_init,
-	.run = queue_loop,
-	.paused = queue_paused,
-	.exit = queue_exit,
+static const struct blk_front_ops front_ops = {
+	.take = queue_take,
+	.complete = queue_complete,
+	.publish = queue_publish,
+	.pending = queue_pending,
+	.kicks_on = queue_kicks_on,
+	.kicks_off = queue_kicks_off,
+	.left = queue_left,
 };
+
+/* ---- for the device ---- */
 
 struct blk_queue *blk_queue_new(const struct blk_queue_config *cfg, struct error *err)
 {
 	struct blk_queue *q = calloc(1, sizeof(*q));
 
-	if (q)
-		q->reqs = calloc(cfg->depth, sizeof(*q->reqs));
-	if (!q || !q->reqs) {
-		error_set(err, -ENOMEM, "%s: out of memory", cfg->name);
-		goto fail;
+	if (!q) {
+		error_set(err, -ENOMEM, "%s: out of memory", cfg->run.name);
+		return NULL;
 	}
-	q->cfg = *cfg;
-	q->cfg.name = NULL; /* the caller's */
-	q->thread = iothread_new(cfg->name, cfg->kick_fd, &thread_ops, q, err);
-	if (q->thread)
+	q->depth = cfg->run.engine.depth;
+	q->file = cfg->run.engine.file;
+	memcpy(q->serial, cfg->serial, sizeof(q->serial));
+	q->reqs = calloc(q->depth, sizeof(*q->reqs));
+	if (q->reqs)
+		q->runner = blk_runner_new(&cfg->run, &front_ops, q, err);
+	else
+		error_set(err, -ENOMEM, "%s: out of memory", cfg->run.name);
+	if (q->runner)
 		return q;
-fail:
-	if (q)
-		free(q->reqs);
-	free(q);
+	blk_queue_free(q);
 	return NULL;
 }
 
@@ -520,7 +345,7 @@ void blk_queue_free(struct blk_queue *q)
 {
 	if (!q)
 		return;
-	iothread_free(q->thread);
+	blk_runner_free(q->runner);
 	free(q->reqs);
 	free(q);
 }
@@ -530,51 +355,26 @@ void blk_queue_start(struct blk_queue *q, struct virtq *vq, bool stable,
 {
 	q->free = NULL;
 	q->touched = 0;
-	q->limit = q->cfg.depth < vq->size ? q->cfg.depth : vq->size;
 	q->vq = vq;
 	q->stable = stable;
 	q->dead = false;
 	__atomic_store_n(&q->ops, ops, __ATOMIC_RELAXED);
 	q->arg = arg;
-	iothread_resume(q->thread);
+	blk_runner_start(q->runner, q->depth < vq->size ? q->depth : vq->size);
 }
 
 void blk_queue_stop(struct blk_queue *q)
 {
-	iothread_pause(q->thread);
+	blk_runner_stop(q->runner);
 	q->vq = NULL;
+}
+
+const struct blk_runner *blk_queue_runner(const struct blk_queue *q)
+{
+	return q->runner;
 }
 
 bool blk_queue_leave(struct blk_queue *q)
 {
-	return iothread_leave(q->thread);
-}
-
-void blk_queue_add_stats(const struct blk_queue *q, struct stats *stats, const char *name)
-{
-	static const char *const ops[] = { "reads", "writes", "flushes", "discards", "zeroes" };
-	struct stats_set *s = stats_add_set(stats, "disk queue", name);
-	const struct counts *c = &q->counts;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++)
-		stats_add_counter(s, ops[i], &c->requests[i]);
-	stats_add_counter(s, "bytes_read", &c->bytes[BLK_READ]);
-	stats_add_counter(s, "bytes_written", &c->bytes[BLK_WRITE]);
-	stats_add_counter(s, "errors", &c->errors);
-	stats_add_counter(s, "system_calls", &c->calls);
-	stats_add_counter(s, "interrupts", &c->interrupts);
-	stats_add_histogram(s, "batch", c->batch);
-	stats_add_histogram(s, "depth", c->depth);
-	if (q->cfg.timed)
-		stats_add_histogram(s, "latency_ns", c->latency);
-}
-
-const char *blk_queue_engine(const struct blk_queue *q)
-{
-	return q->engine_ops->name;
-}
-
-const char *blk_queue_fallback(const struct blk_queue *q)
-{
-	return q->fallback[0] ? q->fallback : NULL;
+	return blk_runner_leave(q->runner);
 }

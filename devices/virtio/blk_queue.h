@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One queue of a virtio-blk device: the thread that takes requests from a virtqueue, has an engine
- * carry them out, and returns them. It knows nothing of PCI: kicks are an eventfd, interrupts a
- * callback, so the bench drives exactly this.
+ * One queue of a virtio-blk device: a runner (devices/block/runner.h) that takes its requests from
+ * a virtqueue. It knows nothing of PCI: kicks are an eventfd, interrupts a callback, so the bench
+ * drives exactly this.
  *
  * Threads: new/start/stop/leave/free from one thread at a time; everything else on the queue's own
  * thread. The callbacks run there and must not wait for whoever calls stop().
@@ -10,32 +10,19 @@
 #ifndef DEVICES_VIRTIO_BLK_QUEUE_H
 #define DEVICES_VIRTIO_BLK_QUEUE_H
 
-#include "devices/block/engine.h"
+#include "devices/block/runner.h"
 
-struct stats;
 struct virtq;
 struct blk_queue;
-
-enum blk_aio { BLK_AIO_AUTO, BLK_AIO_URING, BLK_AIO_LIBAIO };
 
 #define BLK_SERIAL_LEN	     20 /* VIRTIO_BLK_ID_BYTES */
 #define BLK_SEG_MAX	     126
 #define BLK_MAX_DISCARD_SECT (1u << 22) /* 2 GiB in one request */
 #define BLK_MAX_ZEROES_SECT  (1u << 19) /* 256 MiB: may have to be written out */
 
-#define BLK_POLL_USEC 20
-
 struct blk_queue_config {
-	const char *name; /* of the thread: "blk0.1" */
-	struct blk_file *file;
-	const struct guest_mem *mem;
-	char serial[BLK_SERIAL_LEN]; /* not terminated when full */
-	enum blk_aio aio;
-	bool pin_ram;	    /* register guest RAM with io_uring */
-	unsigned poll_usec; /* look at a busy ring this long before sleeping; 0: never */
-	unsigned depth;	    /* requests in flight; the queue's size */
-	int kick_fd;	    /* non-blocking eventfd, not owned */
-	bool timed;	    /* measure latencies */
+	struct blk_runner_config run; /* engine.depth: the queue's size */
+	char serial[BLK_SERIAL_LEN];  /* not terminated when full */
 };
 
 struct blk_queue_ops {
@@ -57,10 +44,7 @@ void blk_queue_stop(struct blk_queue *);
 /* Does not wait for what is in flight, which may never return when the storage hangs. True: left()
  * will be called, and until then the queue is on its ring; false: it is on none. */
 bool blk_queue_leave(struct blk_queue *);
-/* Registers what the queue counts as a set of this name; it is read until blk_queue_free(). */
-void blk_queue_add_stats(const struct blk_queue *, struct stats *, const char *name);
-const char *blk_queue_engine(const struct blk_queue *); /* "io_uring" or "libaio" */
-/* Why the automatic choice fell on libaio; NULL when it did not. */
-const char *blk_queue_fallback(const struct blk_queue *);
+/* For its counters, and for why it uses libaio. */
+const struct blk_runner *blk_queue_runner(const struct blk_queue *);
 
 #endif

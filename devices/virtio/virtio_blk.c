@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The virtio-blk device: configuration, features, and a blk_queue per virtqueue. The requests
- * themselves are in blk_queue.c.
+ * themselves are in blk_queue.c, the thread of a queue in devices/block/runner.c.
  *
  * Durability: writes are acknowledged when the kernel has them. A driver that negotiated FLUSH gets
  * fdatasync() for it; one that did not gets each write synchronously (§5.2.6.2). Either way what
@@ -130,19 +130,20 @@ static void fill_config(struct virtio_blk *b, unsigned queues)
 static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct pci_root *root,
 		      struct error *err)
 {
+	const char *fallback;
 	char name[32];
 
 	for (unsigned i = 0; i < b->vdev.n_queues; i++) {
 		struct blk_queue_config qc = {
-			.name = name,
-			.file = &b->file,
-			.mem = root->mem,
-			.aio = cfg->aio,
-			.pin_ram = cfg->pin_ram,
-			.poll_usec = BLK_POLL_USEC,
-			.depth = QUEUE_SIZE,
-			.kick_fd = b->vdev.queues[i].kick_fd,
-			.timed = stats_timed(root->stats),
+			.run.name = name,
+			.run.aio = cfg->aio,
+			.run.poll_usec = BLK_POLL_USEC,
+			.run.timed = stats_timed(root->stats),
+			.run.engine.file = &b->file,
+			.run.engine.mem = root->mem,
+			.run.engine.pin_ram = cfg->pin_ram,
+			.run.engine.kick_fd = b->vdev.queues[i].kick_fd,
+			.run.engine.depth = QUEUE_SIZE,
 		};
 
 		snprintf(name, sizeof(name), "%.15s.%u", b->name, i);
@@ -151,12 +152,13 @@ static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct
 		b->queues[i] = blk_queue_new(&qc, err);
 		if (!b->queues[i])
 			return error_prefix(err, "disk %s", cfg->path);
-		blk_queue_add_stats(b->queues[i], root->stats, name);
+		blk_runner_add_stats(blk_queue_runner(b->queues[i]), root->stats, name);
 	}
-	if (blk_queue_fallback(b->queues[0]))
+	fallback = blk_runner_fallback(blk_queue_runner(b->queues[0]));
+	if (fallback)
 		log_warn("disk %s: using libaio, because io_uring is not permitted here (%s; see "
 			 "the sysctl kernel.io_uring_disabled)",
-			 cfg->path, blk_queue_fallback(b->queues[0]));
+			 cfg->path, fallback);
 	return 0;
 }
 

@@ -181,15 +181,15 @@ static struct blk_queue *queue_new(struct bench *b, struct blk_file *f, struct g
 				 GPA(d->gpa + DRIVER_USED),
 				 true,
 				 true };
-	struct blk_queue_config c = { .name = "blk0",
-				      .file = f,
-				      .mem = mem,
-				      .aio = b->native ? BLK_AIO_LIBAIO : BLK_AIO_URING,
-				      .pin_ram = b->pin,
-				      .poll_usec = b->poll_usec,
-				      .depth = DRIVER_QUEUE,
-				      .kick_fd = d->kick_fd,
-				      .timed = b->timed };
+	struct blk_queue_config c = { .run.name = "blk0",
+				      .run.aio = b->native ? BLK_AIO_LIBAIO : BLK_AIO_URING,
+				      .run.poll_usec = b->poll_usec,
+				      .run.timed = b->timed,
+				      .run.engine = { .file = f,
+						      .mem = mem,
+						      .pin_ram = b->pin,
+						      .kick_fd = d->kick_fd,
+						      .depth = DRIVER_QUEUE } };
 
 	return virtq_init(vq, mem, &s) ? NULL : blk_queue_new(&c, err);
 }

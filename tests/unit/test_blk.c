@@ -99,13 +99,13 @@ static const struct blk_queue_ops ops = { .notify = irq, .broken = broken };
 static bool disk_start(struct disk *d, const struct variant *v, bool readonly, size_t len)
 {
 	struct error err = { 0 };
-	struct blk_queue_config c = { .name = "test",
-				      .file = &d->f,
-				      .aio = v->aio,
-				      .pin_ram = true,
-				      .poll_usec = BLK_POLL_USEC,
-				      .depth = 64,
-				      .timed = true,
+	struct blk_queue_config c = { .run.name = "test",
+				      .run.aio = v->aio,
+				      .run.poll_usec = BLK_POLL_USEC,
+				      .run.timed = true,
+				      .run.engine.file = &d->f,
+				      .run.engine.pin_ram = true,
+				      .run.engine.depth = 64,
 				      .serial = "SN0123456789ABCDEFGH" };
 
 	memset(d, 0, sizeof(*d));
@@ -117,8 +117,8 @@ static bool disk_start(struct disk *d, const struct variant *v, bool readonly, s
 	assert_int_equal(ring_new(&d->r, v->event_idx), 0);
 	d->kick = eventfd(0, EFD_NONBLOCK);
 	d->call = eventfd(0, EFD_NONBLOCK);
-	c.kick_fd = d->kick;
-	c.mem = d->r.mem;
+	c.run.engine.kick_fd = d->kick;
+	c.run.engine.mem = d->r.mem;
 	d->q = blk_queue_new(&c, &err);
 	if (!d->q) {
 		print_message("%s\n", err.text);
@@ -239,7 +239,7 @@ static void counts(void **state)
 		struct stats *s = stats_new(true);
 		uint64_t latencies = 0;
 
-		blk_queue_add_stats(d.q, s, "blk0.0");
+		blk_runner_add_stats(blk_queue_runner(d.q), s, "blk0.0");
 		request(&d, VIRTIO_BLK_T_IN, 8, 4096);
 		request(&d, VIRTIO_BLK_T_IN, 8, 512);
 		request(&d, VIRTIO_BLK_T_OUT, 8, 1024);

@@ -80,15 +80,17 @@ static const struct blk_queue_ops ops = { .notify = irq, .broken = irq };
 static int disk_start(struct disk *d, const char *path, enum blk_aio aio, enum blk_cache cache,
 		      struct error *err)
 {
-	struct blk_queue_config c = { .name = "test", .file = &d->f, .aio = aio, .depth = 64 };
+	struct blk_queue_config c = { .run.name = "test",
+				      .run.aio = aio,
+				      .run.engine = { .file = &d->f, .depth = 64 } };
 	int ret = blk_file_open(&d->f, path, false, cache, BLK_FORMAT_AUTO, err);
 
 	if (ret)
 		return ret;
 	MUST(ring_new(&d->r, true) == 0);
-	c.kick_fd = d->kick = eventfd(0, EFD_NONBLOCK);
+	c.run.engine.kick_fd = d->kick = eventfd(0, EFD_NONBLOCK);
 	d->call = eventfd(0, 0);
-	c.mem = d->r.mem;
+	c.run.engine.mem = d->r.mem;
 	d->q = blk_queue_new(&c, err);
 	if (d->q)
 		blk_queue_start(d->q, &d->r.vq, false, &ops, d);
@@ -280,8 +282,7 @@ static void without_io_uring(void *arg)
 	for (unsigned c = 0; c < 2; c++) {
 		MUST(disk_start(&d, arg, BLK_AIO_AUTO, c ? BLK_CACHE_NONE : BLK_CACHE_WRITEBACK,
 				&err) == 0);
-		MUST(strcmp(blk_queue_engine(d.q), "libaio") == 0);
-		MUST(strstr(blk_queue_fallback(d.q), "not permitted"));
+		MUST(strstr(blk_runner_fallback(blk_queue_runner(d.q)), "not permitted"));
 		memset(d.r.ram + BUF, 'a' + (int)c, BLOCK);
 		MUST(request(&d, VIRTIO_BLK_T_OUT, 8, BLOCK) == 0);
 		memset(d.r.ram + BUF, 0, BLOCK);

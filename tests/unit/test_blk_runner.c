@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The thread of a disk's queue without a virtqueue: the front end is a list of requests, as an NVMe
+ * submission queue might be. Kept: no more in flight than the limit, each request given back once,
+ * completions shown before the runner sleeps, kicks asked for before it does, nothing of the front
+ * end used after a stop.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "devices/block/blk_file.h"
+#include "devices/block/runner.h"
+#include "vmm/core/error.h"
+#include "vmm/core/eventfd.h"
+#include "vmm/core/stats.h"
+
+#define REQUESTS 256u
+#define BLOCK	 512u
+#define LIMIT	 8u
+
+struct item {
+	struct blk_req req;
+	struct iovec iov;
+	enum blk_op op;
+	char data[BLOCK];
+	_Atomic unsigned done;
+	int res;
+};
+
+struct list {
+	struct blk_runner *runner;
+	struct blk_file file;
+	int kick;
+	struct item item[REQUESTS];
+	_Atomic unsigned offered; /* by the test, as a doorbell */
+	_Atomic unsigned shown;	  /* completions that the guest can see */
+	_Atomic bool want_kick;
+	_Atomic unsigned left;
+	/* the runner's thread's, the test's while it is stopped */
+	unsigned taken, completed, in_flight, most, takes;
+	bool odd; /* the first thing that must not happen */
+	_Atomic bool stopped;
+};
+
+static void must(struct list *l, bool ok)
+{
+	l->odd |= !ok || l->stopped;
+}
+
+static unsigned list_take(void *front, unsigned max)
+{
+	struct list *l = front;
+	unsigned n;
+
+	must(l, max >= 1 && l->in_flight + max <= LIMIT);
+	l->takes++;
+	for (n = 0; n < max && l->taken < l->offered; n++) {
+		struct item *t = &l->item[l->taken++];
+
+		if (t->op > BLK_WRITE_ZEROES) { /* nothing that there is */
+			blk_runner_refused(l->runner);
+			t->res = -EINVAL;
+			t->done++;
+			l->completed++;
+			continue;
+		}
+		t->iov = (struct iovec){ t->data, BLOCK };
+		t->req = (struct blk_req){ .op = t->op,
+					   .iov = &t->iov,
+					   .niov = t->op <= BLK_WRITE,
+					   .off = (uint64_t)(t - l->item) % 64 * BLOCK,
+					   .len = t->op <= BLK_WRITE ? BLOCK : 1 };
+		l->in_flight++;
+		blk_runner_submit(l->runner, &t->req);
+	}
+	l->most = l->in_flight > l->most ? l->in_flight : l->most;
+	return n;
+}
+
+static void list_complete(void *front, struct blk_req *req)
+{
+	struct list *l = front;
+
+	must(l, req);
+	for (; req; req = req->next) {
+		struct item *t = container_of(req, struct item, req);
+
+		must(l, t->done == 0);
+		t->res = req->res;
+		t->done++;
+		l->in_flight--;
+		l->completed++;
+	}
+}
+
+static bool list_publish(void *front)
+{
+	struct list *l = front;
+	bool news = l->shown != l->completed;
+
+	must(l, true);
+	l->shown = l->completed;
+	return news;
+}
+
+static bool list_pending(void *front)
+{
+	struct list *l = front;
+
+	must(l, true);
+	return l->taken < l->offered;
+}
+
+static bool list_kicks_on(void *front)
+{
+	struct list *l = front;
+
+	must(l, true);
+	l->want_kick = true;
+	return l->taken == l->offered;
+}
+
+static void list_kicks_off(void *front)
+{
+	struct list *l = front;
+
+	must(l, true);
+	l->want_kick = false;
+}
+
+static void list_left(void *front)
+{
+	((struct list *)front)->left++;
+}
+
+static const struct blk_front_ops list_ops = {
+	.take = list_take,
+	.complete = list_complete,
+	.publish = list_publish,
+	.pending = list_pending,
+	.kicks_on = list_kicks_on,
+	.kicks_off = list_kicks_off,
+	.left = list_left,
+};
+
+static struct list list;
+
+static void list_start(enum blk_aio aio, unsigned poll_usec)
+{
+	struct blk_runner_config c = { .name = "test", .aio = aio, .poll_usec = poll_usec };
+	int fd = memfd_create("disk", 0);
+	struct error err = { 0 };
+	char path[32];
+
+	memset(&list, 0, sizeof(list));
+	assert_int_equal(ftruncate(fd, 64 * BLOCK), 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	assert_int_equal(
+		blk_file_open(&list.file, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_RAW, &err),
+		0);
+	close(fd);
+	list.kick = eventfd_new();
+	c.engine = (struct blk_engine_config){ .file = &list.file,
+					       .kick_fd = list.kick,
+					       .depth = 2 * LIMIT };
+	list.runner = blk_runner_new(&c, &list_ops, &list, &err);
+	if (!list.runner)
+		fail_msg("%s", err.text);
+	blk_runner_start(list.runner, LIMIT);
+}
+
+static void list_end(void)
+{
+	blk_runner_free(list.runner);
+	blk_file_close(&list.file);
+	close(list.kick);
+	assert_false(list.odd);
+}
+
+/* As a driver does: the index first, then a kick if one is wanted. */
+static void offer(unsigned n)
+{
+	const uint64_t one = 1;
+
+	list.offered += n;
+	if (list.want_kick)
+		assert_int_equal(write(list.kick, &one, 8), 8);
+}
+
+/* A minute at most: the machine may be slow, and nothing here takes a millisecond. */
+static void wait_shown(unsigned n)
+{
+	for (unsigned i = 0; list.shown != n && i < 60000; i++)
+		usleep(1000);
+	assert_int_equal(list.shown, n);
+}
+
+static void stop(void)
+{
+	blk_runner_stop(list.runner);
+	list.stopped = true;
+}
+
+static void carry(enum blk_aio aio, unsigned poll_usec)
+{
+	unsigned i;
+
+	list_start(aio, poll_usec);
+	for (i = 0; i < REQUESTS; i++) {
+		list.item[i].op = i < 64 ? BLK_WRITE : BLK_READ;
+		memset(list.item[i].data, (int)(i < 64 ? i + 1 : 0), BLOCK);
+	}
+	/* One at a time, a few, and all that is left: only asked-for kicks wake it. */
+	for (i = 1; i <= 4; i++) {
+		offer(1);
+		wait_shown(i);
+	}
+	offer(60);
+	wait_shown(64);
+	offer(REQUESTS - 64);
+	wait_shown(REQUESTS);
+	stop();
+	assert_int_equal(list.in_flight, 0);
+	assert_in_range(list.most, 2, LIMIT);
+	for (i = 0; i < REQUESTS; i++) {
+		assert_int_equal(list.item[i].done, 1);
+		assert_int_equal(list.item[i].res, 0);
+		assert_int_equal((uint8_t)list.item[i].data[BLOCK - 1], i % 64 + 1);
+	}
+	list_end();
+}
+
+static void test_carry(void **state)
+{
+	(void)state;
+	carry(BLK_AIO_AUTO, 0);
+	carry(BLK_AIO_AUTO, BLK_POLL_USEC);
+	carry(BLK_AIO_LIBAIO, BLK_POLL_USEC);
+}
+
+/* What was taken is given back before a stop returns, and a start goes on with the rest. */
+static void test_stop(void **state)
+{
+	unsigned taken;
+
+	(void)state;
+	list_start(BLK_AIO_AUTO, BLK_POLL_USEC);
+	offer(REQUESTS);
+	stop();
+	taken = list.taken;
+	assert_int_equal(list.completed, taken);
+	assert_int_equal(list.shown, taken);
+	assert_int_equal(list.in_flight, 0);
+	usleep(2000);
+	assert_int_equal(list.taken, taken);
+	list.stopped = false;
+	blk_runner_start(list.runner, LIMIT);
+	wait_shown(REQUESTS);
+	/* Without a wait, as long as it takes. */
+	list.left = 0;
+	assert_true(blk_runner_leave(list.runner));
+	for (unsigned i = 0; !list.left && i < 60000; i++)
+		usleep(1000);
+	assert_int_equal(list.left, 1);
+	list.stopped = true;
+	assert_false(blk_runner_leave(list.runner));
+	list_end();
+}
+
+static uint64_t count_of(struct stats *s, const char *name)
+{
+	const struct stats_set *set = stats_sets(s);
+
+	for (unsigned i = 0; i < set->n; i++)
+		if (strcmp(set->counter[i].name, name) == 0)
+			return *set->counter[i].value;
+	fail_msg("no counter %s", name);
+	return 0;
+}
+
+/* What the front end fails by itself counts as a request of a batch and as an error. */
+static void test_counts(void **state)
+{
+	struct stats *s = stats_new(false);
+
+	(void)state;
+	list_start(BLK_AIO_AUTO, 0);
+	blk_runner_add_stats(list.runner, s, "nvme0.1");
+	list.item[0].op = BLK_WRITE;
+	list.item[1].op = 99;
+	list.item[2].op = BLK_READ;
+	list.item[3].op = BLK_FLUSH;
+	offer(4);
+	wait_shown(4);
+	stop();
+	assert_int_equal(list.item[1].res, -EINVAL);
+	assert_int_equal(count_of(s, "reads"), 1);
+	assert_int_equal(count_of(s, "writes"), 1);
+	assert_int_equal(count_of(s, "flushes"), 1);
+	assert_int_equal(count_of(s, "bytes_written"), BLOCK);
+	assert_int_equal(count_of(s, "errors"), 1);
+	assert_true(count_of(s, "system_calls") >= 1);
+	assert_in_range(count_of(s, "interrupts"), 1, 4);
+	stats_free(s);
+	list_end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_carry),
+		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_counts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
