@@ -382,19 +382,9 @@ void vfio_pci_free(struct vfio_pci *v)
 
 /* ---- what composition asks ---- */
 
-const char *vfio_pci_name(const struct vfio_pci *v)
-{
-	return v->k->name;
-}
-
 struct vfio_kernel *vfio_pci_kernel(const struct vfio_pci *v)
 {
 	return v->k;
-}
-
-struct pci_device *vfio_pci_device(struct vfio_pci *v)
-{
-	return &v->dev;
 }
 
 bool vfio_pci_has_reset(const struct vfio_pci *v)
@@ -408,15 +398,6 @@ bool vfio_pci_has_flr(const struct vfio_pci *v)
 	ssize_t n = v->k->ops->region_read(v->k, v->cfg_off, cfg, sizeof(cfg));
 
 	return n > 0 && vfio_reset_has_flr(cfg, (size_t)n);
-}
-
-bool vfio_pci_has_pm_reset(const struct vfio_pci *v)
-{
-	uint8_t b[2];
-
-	return v->pm_cap &&
-	       v->k->ops->region_read(v->k, v->cfg_off + v->pm_cap + PCI_PM_CTRL, b, 2) == 2 &&
-	       !(pci_get16(b, 0) & PCI_PM_CTRL_NO_SOFT_RESET);
 }
 
 /* As the guest reads it: what is synthesized counts. */

@@ -45,15 +45,11 @@ void vfio_pci_after_reset(struct vfio_pci *);
 /* Takes it off the bus when it is on one. The main loop's sources go with it. */
 void vfio_pci_free(struct vfio_pci *);
 
-const char *vfio_pci_name(const struct vfio_pci *);
 struct vfio_kernel *vfio_pci_kernel(const struct vfio_pci *);
-struct pci_device *vfio_pci_device(struct vfio_pci *);
 /* VFIO_DEVICE_RESET does something (VFIO_DEVICE_FLAGS_RESET: FLR, AF FLR, PM, ...). */
 bool vfio_pci_has_reset(const struct vfio_pci *);
 /* A function-level reset by itself: PCI Express or Advanced Features capability. */
 bool vfio_pci_has_flr(const struct vfio_pci *);
-/* Power management reset: D3hot to D0 loses state (PMCSR No_Soft_Reset clear). */
-bool vfio_pci_has_pm_reset(const struct vfio_pci *);
 /* Speed (1..5) and width as trained, for the root port above; 0 when the device does not say. */
 void vfio_pci_link(const struct vfio_pci *, unsigned *speed, unsigned *width);
 

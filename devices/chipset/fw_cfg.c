@@ -376,11 +376,6 @@ int fw_cfg_add_file_ref(struct fw_cfg *f, const char *name, const struct fw_cfg_
 	return key < 0 ? key : 0;
 }
 
-int fw_cfg_add_string(struct fw_cfg *f, const char *name, const char *s)
-{
-	return fw_cfg_add_file(f, name, s, strlen(s) + 1);
-}
-
 int fw_cfg_add_mmio64_size(struct fw_cfg *f, uint64_t mib)
 {
 	char text[24];
@@ -388,13 +383,6 @@ int fw_cfg_add_mmio64_size(struct fw_cfg *f, uint64_t mib)
 
 	/* OVMF parses the text by its length, so there must be no terminating zero. */
 	return fw_cfg_add_file(f, "opt/ovmf/X-PciMmio64Mb", text, (size_t)n);
-}
-
-int fw_cfg_add_reserved_end(struct fw_cfg *f, uint64_t gpa)
-{
-	uint64_t le = htole64(gpa);
-
-	return fw_cfg_add_file(f, "etc/reserved-memory-end", &le, sizeof(le));
 }
 
 /* ---- Linux through the firmware ---- */

@@ -47,7 +47,6 @@ int fw_cfg_add(struct fw_cfg *, unsigned key, const void *data, size_t len); /* 
 int fw_cfg_add_u16(struct fw_cfg *, unsigned key, uint16_t v);
 int fw_cfg_add_u32(struct fw_cfg *, unsigned key, uint32_t v);
 int fw_cfg_add_file(struct fw_cfg *, const char *name, const void *data, size_t len); /* copies */
-int fw_cfg_add_string(struct fw_cfg *, const char *name, const char *s); /* with its zero */
 
 /* The caller owns data and keeps it until fw_cfg_free(). It may change data while no vCPU runs, and
  * in the callbacks. The callbacks run on a vCPU thread under the lock of fw_cfg; they may be
@@ -79,7 +78,5 @@ int fw_cfg_add_linux(struct fw_cfg *, const struct fw_cfg_linux *);
 
 /* "opt/ovmf/X-PciMmio64Mb": size of OVMF's 64-bit PCI window, in MiB. */
 int fw_cfg_add_mmio64_size(struct fw_cfg *, uint64_t mib);
-/* "etc/reserved-memory-end": OVMF places its 64-bit PCI window above this address. */
-int fw_cfg_add_reserved_end(struct fw_cfg *, uint64_t gpa);
 
 #endif

@@ -217,17 +217,6 @@ int virtio_blk_plug(struct virtio_blk *b, struct pci_root *root, struct pci_bus 
 	return rc ? rc : virtio_realize(&b->vdev, root, bus, devfn, err);
 }
 
-struct virtio_blk *virtio_blk_new(struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
-				  const struct blk_config *cfg, struct error *err)
-{
-	struct virtio_blk *b = virtio_blk_open(cfg, err);
-
-	if (!b || virtio_blk_plug(b, root, bus, devfn, cfg, err) == 0)
-		return b;
-	virtio_blk_free(b);
-	return NULL;
-}
-
 bool virtio_blk_free(struct virtio_blk *b)
 {
 	if (!b)

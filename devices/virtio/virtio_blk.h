@@ -38,9 +38,6 @@ struct virtio_blk *virtio_blk_open(const struct blk_config *, struct error *);
  * opened with. virtio_blk_free() in either case. */
 int virtio_blk_plug(struct virtio_blk *, struct pci_root *, struct pci_bus *, uint8_t devfn,
 		    const struct blk_config *, struct error *);
-/* Both. */
-struct virtio_blk *virtio_blk_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
-				  const struct blk_config *, struct error *);
 /* Removes it; requests in flight are completed first. NULL is fine. False: the storage has not
  * answered for a second. The device is off its bus then; what is in flight, its threads and guest
  * memory have to stay as they are until the process ends. */

@@ -361,17 +361,6 @@ int virtio_net_plug(struct virtio_net *n, struct pci_root *root, struct pci_bus 
 	return virtio_realize(&n->vdev, root, bus, devfn, err);
 }
 
-struct virtio_net *virtio_net_new(struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
-				  const struct net_config *cfg, struct error *err)
-{
-	struct virtio_net *n = virtio_net_open(cfg, err);
-
-	if (!n || virtio_net_plug(n, root, bus, devfn, cfg, err) == 0)
-		return n;
-	virtio_net_free(n);
-	return NULL;
-}
-
 void virtio_net_free(struct virtio_net *n)
 {
 	if (!n)

@@ -27,9 +27,6 @@ struct virtio_net *virtio_net_open(const struct net_config *, struct error *);
  * case. */
 int virtio_net_plug(struct virtio_net *, struct pci_root *, struct pci_bus *, uint8_t devfn,
 		    const struct net_config *, struct error *);
-/* Both. */
-struct virtio_net *virtio_net_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
-				  const struct net_config *, struct error *);
 void virtio_net_free(struct virtio_net *); /* NULL is fine */
 
 extern const struct device_class virtio_net_class;

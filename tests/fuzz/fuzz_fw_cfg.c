@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	for (size_t i = 0; i < copy; i++)
 		ram[i] = data[len - 1 - i];
-	if (!fw || guest_mem_add(mem, &r) || fw_cfg_add_string(fw, "etc/a", "something") ||
+	if (!fw || guest_mem_add(mem, &r) || fw_cfg_add_file(fw, "etc/a", "something", 10) ||
 	    fw_cfg_add_file_ref(fw, "etc/w", &ref) || fw_cfg_add_u16(fw, FW_CFG_NB_CPUS, 3) ||
 	    fw_cfg_add_mmio64_size(fw, len) || fw_cfg_add_linux(fw, &l))
 		abort();

@@ -12,6 +12,7 @@
 #include "tests/unit/fake_vfio.h"
 #include "vfio/iommu/iommu_backend.h"
 #include "vfio/reset.h"
+#include "vfio/vfio_pci.h"
 #include "vmm/core/evloop.h"
 #include "vmm/core/hold.h"
 #include "vmm/core/log.h"
@@ -89,7 +90,7 @@ static void region(struct run *r, bool io, const uint8_t *s, uint64_t at)
 /* Where something may be: a mapped BAR, most of the time. */
 static void bar_access(struct run *r, const uint8_t *s)
 {
-	const struct pci_bar *bar = &vfio_pci_device(r->v)->bar[s[1] % 7];
+	const struct pci_bar *bar = &r->v->dev.bar[s[1] % 7];
 	uint32_t off;
 
 	memcpy(&off, s + 2, 4);
@@ -99,7 +100,7 @@ static void bar_access(struct run *r, const uint8_t *s)
 
 static void special(struct run *r, const uint8_t *s)
 {
-	const struct pci_bar *bar = &vfio_pci_device(r->v)->bar[0];
+	const struct pci_bar *bar = &r->v->dev.bar[0];
 	unsigned off = s[2] | s[3] << 8;
 
 	switch (s[1] & 3) {

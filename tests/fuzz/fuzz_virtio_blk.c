@@ -197,8 +197,8 @@ static struct virtio_blk *make(struct fake_driver *d, bool direct)
 	if (fd < 0 || ftruncate(fd, IMAGE_SIZE) || fake_driver_init(d))
 		abort();
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	b = virtio_blk_new(d->root, &d->root->bus, FAKE_DEVFN, &c, &err);
-	if (!b) {
+	b = virtio_blk_open(&c, &err);
+	if (!b || virtio_blk_plug(b, d->root, &d->root->bus, FAKE_DEVFN, &c, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
 	}

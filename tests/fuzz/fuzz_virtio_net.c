@@ -38,8 +38,8 @@ static struct virtio_net *make(struct fake_driver *d)
 
 	if (fake_driver_init(d))
 		abort();
-	n = virtio_net_new(d->root, &d->root->bus, FAKE_DEVFN, &c, &err);
-	if (!n) {
+	n = virtio_net_open(&c, &err);
+	if (!n || virtio_net_plug(n, d->root, &d->root->bus, FAKE_DEVFN, &c, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
 	}

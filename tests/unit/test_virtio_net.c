@@ -111,8 +111,9 @@ static void frames_both_ways(void **state)
 
 	(void)state;
 	assert_int_equal(fake_driver_init(&d), 0);
-	n = virtio_net_new(d.root, &d.root->bus, FAKE_DEVFN, &c, &err);
-	if (!n) {
+	n = virtio_net_open(&c, &err);
+	if (!n || virtio_net_plug(n, d.root, &d.root->bus, FAKE_DEVFN, &c, &err) < 0) {
+		virtio_net_free(n);
 		print_message("%s\n", err.text);
 		fake_driver_free(&d);
 		skip();
@@ -176,8 +177,9 @@ static void tap_removed(void **state)
 
 	(void)state;
 	assert_int_equal(fake_driver_init(&d), 0);
-	n = virtio_net_new(d.root, &d.root->bus, FAKE_DEVFN, &c, &err);
-	if (!n) {
+	n = virtio_net_open(&c, &err);
+	if (!n || virtio_net_plug(n, d.root, &d.root->bus, FAKE_DEVFN, &c, &err) < 0) {
+		virtio_net_free(n);
 		print_message("%s\n", err.text);
 		fake_driver_free(&d);
 		skip();

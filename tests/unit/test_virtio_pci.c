@@ -67,8 +67,9 @@ static int setup(void **state)
 	assert_int_equal(pwrite(fd, "first sector", 12, 0), 12);
 	close(fd);
 	assert_int_equal(fake_driver_init(&e->d), 0);
-	e->blk = virtio_blk_new(e->d.root, &e->d.root->bus, FAKE_DEVFN, &c, &err);
-	if (!e->blk)
+	e->blk = virtio_blk_open(&c, &err);
+	if (!e->blk ||
+	    virtio_blk_plug(e->blk, e->d.root, &e->d.root->bus, FAKE_DEVFN, &c, &err) < 0)
 		fail_msg("%s", err.text);
 	driver_map(&e->d);
 	*state = e;

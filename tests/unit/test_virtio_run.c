@@ -122,8 +122,9 @@ static int setup(void **state)
 	go_fd = eventfd(0, 0);
 	hold = false;
 	assert_int_equal(fake_driver_init(&e->d), 0);
-	e->blk = virtio_blk_new(e->d.root, &e->d.root->bus, FAKE_DEVFN, &c, &err);
-	if (!e->blk)
+	e->blk = virtio_blk_open(&c, &err);
+	if (!e->blk ||
+	    virtio_blk_plug(e->blk, e->d.root, &e->d.root->bus, FAKE_DEVFN, &c, &err) < 0)
 		fail_msg("%s", err.text);
 	*state = e;
 	return 0;
