@@ -136,27 +136,53 @@ static void rtc_adopt(struct cmos_rtc *r)
 
 /* ---- the three interrupts ---- */
 
-static bool alarm_fits(uint8_t reg, int decoded, int now)
+#define ANY   (-1)
+#define NEVER (-2)
+
+static int alarm_byte(uint8_t reg, int decoded, int most, uint8_t encoded)
 {
-	return (reg & DONT_CARE) == DONT_CARE || decoded == now;
+	if ((reg & DONT_CARE) == DONT_CARE)
+		return ANY;
+	return decoded <= most && encoded == reg ? decoded : NEVER;
+}
+
+/* A byte that the clock never shows, such as 0x1a in BCD, matches no time. */
+static void alarm_decode(const struct cmos_rtc *r, int *hour, int *min, int *sec)
+{
+	const uint8_t *c = r->cmos;
+
+	*hour = hour_decode(r, c[5]);
+	*hour = alarm_byte(c[5], *hour, 23, hour_encode(r, (unsigned)*hour % 24));
+	*min = from_bcd(r, c[3]);
+	*min = alarm_byte(c[3], *min, 59, to_bcd(r, (unsigned)*min % 60));
+	*sec = from_bcd(r, c[1]);
+	*sec = alarm_byte(c[1], *sec, 59, to_bcd(r, (unsigned)*sec % 60));
+}
+
+static bool alarm_fits(int want, int now)
+{
+	return want == ANY || want == now;
 }
 
 /* Seconds from `from` to the next alarm, from 1 to a day; 0: the alarm matches no time. The loop
- * skips whole hours and minutes that do not match, so it takes at most 150 steps. */
+ * skips whole hours and minutes that do not match. A second that can match comes within the next
+ * minute that does, so there are less than 300 steps. */
 static int64_t alarm_in(const struct cmos_rtc *r, int64_t from)
 {
 	int start = (int)((from % DAY_S + DAY_S) % DAY_S), i = 1;
-	int sec = from_bcd(r, r->cmos[1]), min = from_bcd(r, r->cmos[3]);
-	int hour = hour_decode(r, r->cmos[5]);
+	int hour, min, sec;
 
+	alarm_decode(r, &hour, &min, &sec);
+	if (hour == NEVER || min == NEVER || sec == NEVER)
+		return 0;
 	while (i <= DAY_S) {
 		int t = (start + i) % DAY_S;
 
-		if (!alarm_fits(r->cmos[5], hour, t / 3600))
+		if (!alarm_fits(hour, t / 3600))
 			i += 3600 - t % 3600;
-		else if (!alarm_fits(r->cmos[3], min, t / 60 % 60))
+		else if (!alarm_fits(min, t / 60 % 60))
 			i += 60 - t % 60;
-		else if (!alarm_fits(r->cmos[1], sec, t % 60))
+		else if (!alarm_fits(sec, t % 60))
 			i++;
 		else
 			return i;

@@ -338,6 +338,66 @@ static void test_alarm(void **state)
 	assert_int_equal(wait_alarm(10), 0); /* no updates, no alarm */
 }
 
+/* A byte that no time has matches none, whatever the others are, and this is found out at once: the
+ * walk through a day's seconds took a thousand times as long as for another byte. */
+static void test_alarm_never(void **state)
+{
+	static const uint8_t times[][3] = {
+		{ 0xff, 0xff, 0x60 }, { 0xff, 0xff, 0x75 }, { 0xff, 0xff, 0x1a },
+		{ 0xff, 0xff, 0x9f }, { 0xff, 0x60, 0xff }, { 0xff, 0x0f, 0xff },
+		{ 0x24, 0xff, 0xff }, { 0x1b, 0xff, 0xff }, { 0xb0, 0xff, 0xff },
+	};
+	clock_t begin, took = 0;
+	unsigned i, k;
+
+	(void)state;
+	for (i = 0; i < 9; i++) {
+		put(0xb, 2);
+		set_alarm(times[i][0], times[i][1], times[i][2]);
+		assert_int_equal(wait_alarm(100), 0);
+		put(0xb, 2 | AIE);
+		begin = clock();
+		for (k = 0; k < 1000; k++)
+			assert_int_equal(due(), -1);
+		took += clock() - begin;
+	}
+	assert_true(took < CLOCKS_PER_SEC);
+	put(0xb, 0); /* 12 hours: there is no hour 0, and no 13 */
+	set_alarm(0x00, 0xff, 0xff);
+	assert_int_equal(wait_alarm(2000), 0);
+	set_alarm(0x13, 0xff, 0xff);
+	assert_int_equal(wait_alarm(5000), 0);
+}
+
+/* The alarm comes when it is said to be due, over a day and for bytes of all kinds. */
+static void test_alarm_each(void **state)
+{
+	static const uint8_t times[][3] = {
+		{ 0xff, 0xff, 0xff }, { 0xff, 0xff, 0x00 }, { 0xff, 0x00, 0xff },
+		{ 0x00, 0xff, 0xff }, { 0xff, 0x59, 0x59 }, { 0x23, 0xc5, 0x59 },
+		{ 0x12, 0x34, 0xe1 }, { 0x12, 0x34, 0x56 },
+	};
+	unsigned i, seen;
+	int64_t in;
+
+	(void)state;
+	for (i = 0; i < 8; i++) {
+		set_alarm(times[i][0], times[i][1], times[i][2]);
+		get(0xc);
+		for (seen = 0; seen < 86400; seen += 600) {
+			put(0xb, 2 | AIE);
+			in = due();
+			put(0xb, 2);
+			assert_in_range(in, 1, 60 * NS); /* or a look in between */
+			pass(in);
+			if (in < 60 * NS)
+				assert_true(get(0xc) & 0x20);
+			pass(600 * NS - in);
+			get(0xc);
+		}
+	}
+}
+
 static void test_alarm_interrupt(void **state)
 {
 	(void)state;
@@ -476,6 +536,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_periodic, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_coalesce, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alarm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alarm_never, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alarm_each, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alarm_interrupt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_step, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_divider, setup, teardown),
