@@ -315,13 +315,15 @@ static void test_net(void **state)
 	device("-netdev tap,id=n -device virtio-net,netdev=n", "--net tap,ifname=tap0",
 	       "changed: -netdev tap,id=n: minivmm runs no script");
 	device("-netdev bridge,id=n,br=virbr0 -device e1000,netdev=n", "--net tap,ifname=tap0",
-	       "changed: -netdev bridge,id=n,br=virbr0: minivmm does not join a bridge itself: ip tuntap "
+	       "changed: -netdev bridge,id=n,br=virbr0: minivmm does not join a bridge itself: ip "
+	       "tuntap "
 	       "add tap0 mode tap && ip link set tap0 up master virbr0");
 	device("-nic tap,ifname=t1,script=no,model=virtio", "--net tap,ifname=t1", NULL);
 	device("-nic none", "", NULL);
 	device("-netdev user,id=n -device virtio-net,netdev=n", "",
 	       "not carried over: -netdev user,id=n: ");
-	device("-netdev vde,id=n", "", "not carried over: -netdev vde,id=n: minivmm has only tap devices");
+	device("-netdev vde,id=n", "",
+	       "not carried over: -netdev vde,id=n: minivmm has only tap devices");
 	device("-device virtio-net,netdev=x", "", "not carried over: -device virtio-net,netdev=x");
 }
 
@@ -349,7 +351,8 @@ static void test_vfio(void **state)
 	       "--disk x --vfio 01:00.0", NULL);
 	device("-device vfio-pci,host=01:00.1,addr=5.1", "--vfio 01:00.1", NULL);
 	device("-device usb-host,hostbus=2,hostport=1", "",
-	       "not carried over: -device usb-host,hostbus=2,hostport=1: minivmm cannot pass single USB "
+	       "not carried over: -device usb-host,hostbus=2,hostport=1: minivmm cannot pass "
+	       "single USB "
 	       "devices: pass their controller, --vfio with the PCI address in: readlink "
 	       "-f /sys/bus/usb/devices/usb2");
 	device("-device $DEV", "", "not carried over: -device $DEV: what it stands for");
@@ -378,7 +381,8 @@ static void test_ports(void **state)
 	device("-monitor stdio", "", "not carried over: -monitor stdio: ");
 	device("-device frobnicator,x=y", "",
 	       "not carried over: -device frobnicator,x=y: minivmm has no such option or device");
-	device("-frobnicate hard", "", "not carried over: -frobnicate hard: this option is unknown");
+	device("-frobnicate hard", "",
+	       "not carried over: -frobnicate hard: this option is unknown");
 	device("\"${ARGS[@]}\"", "", "not carried over: ${ARGS[@]}: what it stands for");
 }
 
@@ -411,6 +415,43 @@ static void test_script(void **state)
 	import_script_free(&s);
 }
 
+/* The lines of a here-document are no commands, whatever is in them, and what follows them is read.
+ */
+static void test_heredocs(void **state)
+{
+	static const char text[] = "cat >a <<EOF\n"
+				   "qemu-system-x86_64 -m 1G 'open\n"
+				   "EOF\n"
+				   "qemu-system-x86_64 -m 2G <<-'END OF IT' >log\n"
+				   "qemu-system-x86_64 -m 3G\n"
+				   "EOF\n"
+				   "\tEND OF IT\n"
+				   "cat <<A <<\"B\" # two\n"
+				   "kvm -m 4G\n"
+				   "A\n"
+				   "B \n"
+				   "kvm -m 5G\n"
+				   "B\r\n"
+				   "x=$((1 << 3)) # and it's <<NOTHING\n"
+				   "echo '<<A' \"<<A\" \\<<A <<<A\n"
+				   "kvm -m 6G\n";
+	struct import_script s;
+	scoped_free char *got = NULL;
+
+	(void)state;
+	import_free(&im);
+	assert_int_equal(import_script(&s, text), 2);
+	assert_int_equal(s.command[0].line, 4);
+	assert_int_equal(s.command[1].line, 16);
+	assert_int_equal(import_qemu(&im, &s.command[0].words, NULL), 0);
+	got = import_text(&im);
+	assert_string_equal(got, "minivmm --memory 2G >log\n");
+	assert_true(im.lost);
+	assert_non_null(strstr(im.note.word[0], "not carried over: <<-'END OF IT': the lines"));
+	import_free(&im);
+	import_script_free(&s);
+}
+
 static int clean(void **state)
 {
 	(void)state;
@@ -425,7 +466,7 @@ int main(void)
 		cmocka_unit_test(test_placement), cmocka_unit_test(test_firmware),
 		cmocka_unit_test(test_disks),	  cmocka_unit_test(test_net),
 		cmocka_unit_test(test_vfio),	  cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_script),
+		cmocka_unit_test(test_script),	  cmocka_unit_test(test_heredocs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, clean);

@@ -133,6 +133,32 @@ static void test_quote(void **state)
 	check_quote("2>&1", "2>&1");
 }
 
+/* A script's escape sequence is not for the terminal of whoever reads the import. */
+static void test_quote_controls(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "$A\033x", "$A\"$(printf '\\033')x\"" },
+		{ "$A'\xc2\x9b'", "$A\"$(printf '\\302')$(printf '\\233')\"" },
+		{ "${A:-\033[2J}", "${A:-?[2J}" },
+		{ "a\033", "'a'\"$(printf '\\033')\"''" },
+		{ "$A'\n'", "$A\"\n\"" },
+	};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct words w = { 0 };
+		size_t pos = 0, start;
+		char *q;
+
+		assert_int_equal(shell_command(cases[i][0], &pos, &start, &w), 0);
+		q = shell_quote(w.word[0]);
+		assert_string_equal(q, cases[i][1]);
+		free(q);
+		words_free(&w);
+	}
+}
+
 static void test_find(void **state)
 {
 	struct words w = { 0 };
@@ -150,9 +176,8 @@ static void test_find(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_words),
-		cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_quote),
+		cmocka_unit_test(test_words), cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_quote), cmocka_unit_test(test_quote_controls),
 		cmocka_unit_test(test_find),
 	};
 

@@ -21,6 +21,13 @@ static void quoted(void **state)
 		{ "$(reboot)", "'$(reboot)'" },
 		{ "~root", "'~root'" },
 		{ "\xc3\xa4", "'\xc3\xa4'" },
+		{ "a\nb\tc", "'a\nb\tc'" },
+		{ "a\033[2Jb", "'a'\"$(printf '\\033')\"'[2Jb'" },
+		{ "\r\177", "''\"$(printf '\\015')\"''\"$(printf '\\177')\"''" },
+		/* The control sequence introducer in one character, UTF-8 and alone. */
+		{ "\xc2\x9b", "''\"$(printf '\\302')\"''\"$(printf '\\233')\"''" },
+		{ "\x9b", "''\"$(printf '\\233')\"''" },
+		{ "\xe2\x82\xac\xf0\x9f\x98\x80", "'\xe2\x82\xac\xf0\x9f\x98\x80'" },
 	};
 
 	(void)state;

@@ -2,8 +2,11 @@
 #include "vmm/core/error.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "vmm/core/text.h"
 
 int error_set(struct error *err, int code, const char *fmt, ...)
 {
@@ -20,9 +23,14 @@ int error_set(struct error *err, int code, const char *fmt, ...)
 
 void error_visible(char *text)
 {
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			*text = '?';
+	bool control;
+	unsigned n;
+
+	for (; *text; text += n) {
+		n = text_char(text, &control);
+		if (control)
+			memset(text, '?', n);
+	}
 }
 
 int error_prefix(struct error *err, const char *fmt, ...)

@@ -14,10 +14,44 @@ bool text_is_plain(char c)
 	return isalnum((unsigned char)c) || (c && strchr("_-./:=,+@%", c));
 }
 
+static unsigned continued(const char *s)
+{
+	unsigned n = 1;
+
+	while (((unsigned char)s[n] & 0xc0) == 0x80 && n < 4)
+		n++;
+	return n;
+}
+
+unsigned text_char(const char *s, bool *control)
+{
+	unsigned char c = (unsigned char)*s;
+	unsigned n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 1;
+
+	n = c < 0xf5 && continued(s) >= n ? n : 1;
+	*control = c < ' ' || c == 0x7f || (n == 1 && c >= 0x80 && c < 0xa0) ||
+		   (n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0);
+	return n;
+}
+
+static void quote_char(FILE *f, const char *w, unsigned n, bool control)
+{
+	unsigned i;
+
+	if (*w == '\'')
+		fputs("'\\''", f);
+	else if (!control || *w == '\n' || *w == '\t')
+		fwrite(w, 1, n, f);
+	for (i = 0; control && *w != '\n' && *w != '\t' && i < n; i++)
+		fprintf(f, "'\"$(printf '\\%03o')\"'", (unsigned char)w[i]);
+}
+
 char *text_quote(const char *word)
 {
 	const char *w = word;
+	bool control;
 	char *s = NULL;
+	unsigned one;
 	size_t n;
 	FILE *f;
 
@@ -29,8 +63,10 @@ char *text_quote(const char *word)
 	if (!f)
 		return NULL;
 	fputc('\'', f);
-	for (w = word; *w; w++)
-		fputs(*w == '\'' ? "'\\''" : (char[]){ *w, '\0' }, f);
+	for (w = word; *w; w += one) {
+		one = text_char(w, &control);
+		quote_char(f, w, one, control);
+	}
 	fputc('\'', f);
 	if (fclose(f) == 0)
 		return s;

@@ -8,8 +8,12 @@
 
 /* True for a character that no shell treats specially, wherever it stands in a word. */
 bool text_is_plain(char c);
+/* Bytes of the first character of s, UTF-8, which is not empty. *control: it controls a terminal, as
+ * ESC does, and the second set of such characters (C1) with or without UTF-8. */
+unsigned text_char(const char *s, bool *control);
 /* Quotes the word for a POSIX shell: unchanged if every character is plain, else in single quotes.
- * The caller frees it. NULL: out of memory. */
+ * What controls a terminal becomes $(printf '\\033'), but for a newline and a tab. The caller frees
+ * it. NULL: out of memory. */
 char *text_quote(const char *word);
 /* A list of numbers as the kernel and taskset write it, such as "0-3,8". Takes "A" or "A-B" and the
  * comma behind it off *list: 1 with first <= last < max; 0 at the end of the list; -EINVAL: this is

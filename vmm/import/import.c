@@ -338,13 +338,35 @@ static void write_start(struct importer *im)
 	words_take(&im->to->line, strdup(import_fmt(im, "%sminivmm", start)));
 }
 
+/* <<WORD, not <<<WORD. */
+static bool is_heredoc(const char *w)
+{
+	if (!is_redirection(w))
+		return false;
+	w += 1 + strspn(w + 1, "0123456789");
+	return strncmp(w, "<<", 2) == 0 && w[2] != '<';
+}
+
+/* Without its lines the shell would take those that come next. */
+static void lose_heredoc(struct importer *im, const char *w)
+{
+	const char *text =
+		import_fmt(im, "not carried over: %s: the lines that it hands to QEMU's stdin",
+			   import_quoted(im, w));
+
+	words_take(&im->to->note, strdup(text));
+	im->to->lost = true;
+}
+
 static void write_redirections(struct importer *im)
 {
 	const char *all = "";
 	unsigned i;
 
 	for (i = im->qemu + 1; i < im->from->n; i++)
-		if (is_redirection(im->from->word[i]))
+		if (is_heredoc(im->from->word[i]))
+			lose_heredoc(im, im->from->word[i]);
+		else if (is_redirection(im->from->word[i]))
 			all = import_fmt(im, "%s %s", all, import_quoted(im, im->from->word[i]));
 	if (*all)
 		words_take(&im->to->line, strdup(all + 1));

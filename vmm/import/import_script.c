@@ -5,10 +5,13 @@
  * Only lines that name it are read as shell: an apostrophe in a sentence further up opens no quote.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmm/import/import.h"
+
+#define UNENDED_MAX 16
 
 /* Behind the line at pos, with those that a backslash joins to it. */
 static size_t line_end(const char *text, size_t pos)
@@ -89,9 +92,99 @@ static int scan(struct import_script *s, const char *text, size_t *pos, size_t e
 	return rc == -ENOMEM ? rc : 0;
 }
 
+/* Here-documents (POSIX, Shell Command Language, 2.7.4): their lines are no commands. */
+
+struct heredoc {
+	char word[128]; /* of the line that ends it */
+	bool tabs;	/* may stand before it */
+};
+
+/* Behind the quote or the backslash at p, which hides what follows; end: nothing closes it, so it
+ * is an apostrophe. */
+static const char *skip_quoted(const char *p, const char *end)
+{
+	const char *close = *p == '\\' ? p + 1 : memchr(p + 1, *p, (size_t)(end - p - 1));
+
+	return close && close < end ? close + 1 : p + 1;
+}
+
+/* Reads the word at p, without its quotes; false: there is none, or a long one. */
+static bool heredoc_word(struct heredoc *h, const char *p, const char *end)
+{
+	size_t n = 0;
+	char quote = 0;
+
+	for (; p < end && (quote || !strchr(" \t\r\n;&|()<>", *p)); p++) {
+		if (*p == quote)
+			quote = 0;
+		else if (!quote && (*p == '\'' || *p == '"'))
+			quote = *p;
+		else if ((quote || *p != '\\') && n < sizeof(h->word))
+			h->word[n++] = *p;
+	}
+	if (n == 0 || n == sizeof(h->word))
+		return false;
+	h->word[n] = '\0';
+	return true;
+}
+
+/* The first <<WORD in [*p, end); moves *p behind the operator. */
+static bool heredoc_find(struct heredoc *h, const char **p, const char *end)
+{
+	while (*p < end) {
+		size_t n = strspn(*p, "<");
+
+		if (strchr("'\"\\", **p) && **p) {
+			*p = skip_quoted(*p, end);
+			continue;
+		}
+		*p += n ? n : 1;
+		if (n != 2)
+			continue;
+		h->tabs = **p == '-';
+		*p += h->tabs;
+		*p += strspn(*p, " \t");
+		if (heredoc_word(h, *p, end))
+			return true;
+	}
+	return false;
+}
+
+/* Behind the line that ends the document that begins at pos; 0: there is none. */
+static size_t heredoc_end(const struct heredoc *h, const char *text, size_t pos)
+{
+	size_t n, len = strlen(h->word);
+
+	for (; text[pos]; pos += n + (text[pos + n] != '\0')) {
+		pos += h->tabs ? strspn(text + pos, "\t") : 0;
+		n = strcspn(text + pos, "\n");
+		if (strncmp(text + pos, h->word, len) == 0 &&
+		    (n == len || (n == len + 1 && text[pos + len] == '\r')))
+			return pos + n + (text[pos + n] != '\0');
+	}
+	return 0;
+}
+
+/* Behind the documents of the lines in [from, to), which begin at `to`. What no line ends was none:
+ * a shift, or a sentence. Looking for the ends of many of those is not worth the time. */
+static size_t skip_heredocs(const char *text, size_t from, size_t to, unsigned *unended)
+{
+	const char *p = text + from, *end = text + to;
+	struct heredoc h;
+	size_t behind;
+
+	while (*unended < UNENDED_MAX && heredoc_find(&h, &p, end)) {
+		behind = heredoc_end(&h, text, to);
+		*unended += !behind;
+		to = behind ? behind : to;
+	}
+	return to;
+}
+
 int import_script(struct import_script *s, const char *text)
 {
-	size_t pos = 0, end;
+	size_t pos = 0, line = 0, end;
+	unsigned unended = 0;
 	int rc = 0;
 
 	*s = (struct import_script){ 0 };
@@ -101,6 +194,8 @@ int import_script(struct import_script *s, const char *text)
 			rc = scan(s, text, &pos, end);
 		else
 			pos = end;
+		if (text[pos - 1] == '\n')
+			line = pos = skip_heredocs(text, line, pos, &unended);
 	}
 	if (rc == 0 && s->pins.failed)
 		rc = -ENOMEM;

@@ -370,13 +370,44 @@ static bool set_open(FILE *f, bool open, bool want)
 
 /* A character of a word with expansions, with double quotes open or not. Returns whether they are.
  * In an interactive shell an exclamation mark means history even between them. */
-static bool quote_char(FILE *f, char c, bool open)
+static bool quote_plain(FILE *f, char c, bool open)
 {
 	open = set_open(f, open, c != '!' && (open || !text_is_plain(c)));
 	if (strchr("$`\"\\!", c))
 		fputc('\\', f);
 	fputc(c, f);
 	return open;
+}
+
+static const char *quote_char(FILE *f, const char *w, bool *open)
+{
+	bool control;
+	unsigned n = text_char(w, &control);
+
+	if (control && *w != '\n' && *w != '\t') {
+		*open = set_open(f, *open, true);
+		for (; n; n--)
+			fprintf(f, "$(printf '\\%03o')", (unsigned char)*w++);
+		return w;
+	}
+	*open = quote_plain(f, *w, *open);
+	return w + 1;
+}
+
+/* As it is written. What controls a terminal cannot be written in another way there. */
+static void put_expansion(FILE *f, const char *w, size_t n)
+{
+	bool control;
+	size_t i, one;
+
+	for (i = 0; i < n; i += one) {
+		one = text_char(w + i, &control);
+		one = one < n - i ? one : n - i;
+		if (control && w[i] != '\n' && w[i] != '\t')
+			fprintf(f, "%.*s", (int)one, "????");
+		else
+			fwrite(w + i, 1, one, f);
+	}
 }
 
 static const char *quote_expansion(FILE *f, const char *w, bool *open)
@@ -386,7 +417,7 @@ static const char *quote_expansion(FILE *f, const char *w, bool *open)
 	bool named = n > 1 && w[1] == '$' && is_name(w[2]);
 
 	*open = set_open(f, *open, *w == SHELL_QUOTED);
-	fwrite(w + 1, 1, n, f);
+	put_expansion(f, w + 1, n);
 	w += 1 + n + (end != NULL);
 	if (named && is_name(*w)) { /* $A, then x: not $Ax */
 		*open = set_open(f, *open, !*open);
@@ -403,7 +434,7 @@ static void quote_live(FILE *f, const char *w)
 		if (*w == SHELL_BARE || *w == SHELL_QUOTED)
 			w = quote_expansion(f, w, &open);
 		else
-			open = quote_char(f, *w++, open);
+			w = quote_char(f, w, &open);
 	}
 	set_open(f, open, false);
 }
