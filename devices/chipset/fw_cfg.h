@@ -57,9 +57,9 @@ struct fw_cfg_ref {
 	void (*select)(void *);	 /* before the guest reads the item: may fill in data */
 	void (*written)(void *); /* after the guest wrote to it; NULL: read-only */
 	void *arg;
-	/* Used instead of data, which is NULL then: copies [off, off + len) of the item to buf. 0
-	 * or
-	 * -errno. After an error a DMA sets its error bit, and the port reads zeros. */
+	/* Used instead of data, which is NULL then: copies [off, off + len) of the item to buf. 0,
+	 * or a negative errno. After an error a DMA sets its error bit, and the port reads
+	 * zeros. */
 	int (*read)(void *arg, uint64_t off, void *buf, size_t len);
 };
 int fw_cfg_add_ref(struct fw_cfg *, unsigned key, const struct fw_cfg_ref *);

@@ -9,11 +9,10 @@
  *
  * Threads: configuration accesses arrive on vCPU threads. pci_host serialises all of them with one
  * lock (pci_root->lock), so cfg_*, bar_mapped(), reset() and unrealize() run under it. BAR
- * callbacks run under the region's lock, which is the device's. Order: root lock -> device lock ->
- * intx lock
- * -> irq table. Unmapping a BAR waits for its callbacks, so a BAR callback must never take the root
- * lock. pci_set_intx(), pci_rid(), pci_where() and pci_bus_master() do not take it and are safe
- * there.
+ * callbacks run under the region's lock, which is the device's. The order is: root lock, device
+ * lock, intx lock, irq table. Unmapping a BAR waits for its callbacks, so a BAR callback must never
+ * take the root lock. pci_set_intx(), pci_rid(), pci_where() and pci_bus_master() do not take it
+ * and are safe there.
  */
 #ifndef DEVICES_PCI_PCI_H
 #define DEVICES_PCI_PCI_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Address types and overflow-safe ranges. `base + len` is written nowhere else. */
+/* Address types, and range checks that cannot overflow. No other file may compute `base + len`. */
 #ifndef VMM_CORE_ADDR_H
 #define VMM_CORE_ADDR_H
 
@@ -14,8 +14,8 @@
 #define ARRAY_SIZE(a)			(sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-/* A guest physical address, and an I/O virtual address as a device sees it. Never mixed by
- * accident. */
+/* A guest physical address, and an I/O virtual address as a device sees it. They are different
+ * types, so that the compiler finds mistakes. */
 typedef struct {
 	uint64_t v;
 } gpa_t;
@@ -65,7 +65,7 @@ static inline bool is_pow2(uint64_t v)
 	return v != 0 && (v & (v - 1)) == 0;
 }
 
-/* What a read of `size` bytes, 1 to 8, returns where nothing answers. */
+/* The result of a read of `size` bytes (1 to 8) at an address where nothing answers. */
 static inline uint64_t all_ones(unsigned size)
 {
 	return size >= 8 ? UINT64_MAX : (1ull << (size * 8)) - 1;

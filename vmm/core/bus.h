@@ -2,9 +2,9 @@
 /*
  * PIO and MMIO dispatch.
  *
- * A region is a range with callbacks. The bus checks size and [off, off + size) before each call;
- * accesses of a size the region does not take are split (too wide) or answered with all-ones (too
- * narrow); a miss reads all-ones and drops writes, as the hardware does.
+ * A region is a range with callbacks. The bus checks size and [off, off + size) before each call.
+ * An access that is too wide for the region is split. One that is too narrow, or that finds no
+ * region, reads all ones, and a write is dropped, as on hardware.
  *
  * Threads and lock order (stated once, here): any vCPU thread may dispatch. Lookup takes the bus
  * lock for reading, takes a reference on the region and drops the lock before the callback: a
@@ -21,11 +21,11 @@
 
 #include "vmm/core/addr.h"
 
-/* How statistics name a place that traps. */
+/* The description of an access that traps, for statistics. */
 struct io_place {
 	char device[32], where[64]; /* "0000:01:00.0", "BAR 0" */
-	char cause[96];		    /* why it is not answered without us; "": it is emulated */
-	uint64_t off;		    /* of the register, within `where` */
+	char cause[96];		    /* why the access leaves the guest; "": it is emulated */
+	uint64_t off;		    /* offset of the register within `where` */
 };
 
 struct io_region_ops {
@@ -42,11 +42,11 @@ struct io_region {
 	const struct io_region_ops *ops;
 	void *opaque;
 	pthread_mutex_t *lock; /* NULL: the callbacks are thread-safe on their own */
-	int priority;	       /* overlaps: the higher wins (default 0) */
-	/* Optional: says more of a place in the region than its name, which *place holds already.
-	 * Main loop, no lock held. */
+	int priority;	       /* where regions overlap, the highest wins (default 0) */
+	/* Optional: describes a place in the region in more detail than its name, which is already
+	 * in *place. Called on the main loop without a lock. */
 	void (*explain)(const struct io_region *, uint64_t off, struct io_place *place);
-	/* below: the bus's own */
+	/* for the bus only */
 	unsigned refs;
 	bool mapped;
 };
@@ -65,15 +65,15 @@ void bus_del(struct bus *, struct io_region *);
 uint64_t bus_read(struct bus *, uint64_t addr, unsigned size);
 void bus_write(struct bus *, uint64_t addr, unsigned size, uint64_t val);
 
-/* Accesses of the calling thread are counted in *t from now on (misses as a region "nothing"). */
+/* From now on, the accesses of the calling thread are counted in *t. An access that finds no region
+ * is counted for a region "nothing". */
 void bus_count_traps(struct trap_table *t);
-/* How statistics name an access that was counted for this region. Main loop. */
+/* Describes an access that was counted for this region, for statistics. Main loop. */
 void bus_explain(const struct io_region *, uint64_t off, struct io_place *place);
 
-/* An address whose *writes* signal an eventfd inside the kernel (ioeventfd). len 0 = any size (MMIO
- * only). datamatch < 0: any value. Implemented by the hypervisor backend through
- * bus_set_doorbell_ops(); without one (unit tests) the bus signals the eventfd itself in
- * bus_write(). */
+/* An address whose *writes* signal an eventfd inside the kernel (ioeventfd). len 0: any size (MMIO
+ * only). datamatch < 0: any value. KVM does this through bus_set_doorbell_ops(). Without such ops
+ * (unit tests), bus_write() signals the eventfd itself. */
 struct doorbell {
 	uint64_t addr;
 	unsigned len;
@@ -88,7 +88,8 @@ void bus_set_doorbell_ops(struct bus *, const struct doorbell_ops *, void *opaqu
 int bus_doorbell_add(struct bus *, const struct doorbell *);
 void bus_doorbell_del(struct bus *, const struct doorbell *);
 
-/* Calls fn, which must not call the bus, for every mapped region, hidden ones too, in no order. */
+/* Calls fn for every mapped region, also for those that others hide, in no particular order. fn
+ * must not call the bus. */
 void bus_each(struct bus *, void (*fn)(void *, const struct io_region *), void *arg);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Scoped cleanup, and endian-typed fields for structures that the guest shares with us. */
+/* Cleanup at the end of a scope. */
 #ifndef VMM_CORE_CLEANUP_H
 #define VMM_CORE_CLEANUP_H
 
@@ -33,7 +33,7 @@ static inline pthread_mutex_t *scoped_lock_take(pthread_mutex_t *m)
 
 #define scoped_fd   __attribute__((cleanup(cleanup_close))) int
 #define scoped_free __attribute__((cleanup(cleanup_free)))
-/* Holds m (NULL: nothing) to the end of the scope. */
+/* Holds the mutex m to the end of the scope. NULL: no mutex. */
 #define scoped_lock(m)                                   \
 	__attribute__((cleanup(cleanup_unlock), unused)) \
 	pthread_mutex_t *scoped_lock_ = scoped_lock_take(m)

@@ -88,7 +88,7 @@ const char *device_arg(const struct device *d)
 	return arg;
 }
 
-/* A string that is the whole argument helps to tell devices apart. */
+/* If the argument is one string, the message contains it, to tell which device failed. */
 static int prefix_option(const struct device *d, struct error *err)
 {
 	const char *arg = device_arg(d);

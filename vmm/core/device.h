@@ -2,17 +2,17 @@
 /*
  * Devices that a user asks for, and their classes.
  *
- * A class is a row of the machine's table (vmm/machine/classes.c), and everything about its devices
- * is in its own file: their option, its keys, how a device is opened, put into a machine and taken
- * away. A device goes through it in this order:
+ * A class is a row of the machine's table (vmm/machine/classes.c). Everything about its devices is
+ * in one file: the option, its keys, and how a device is opened, put into a machine and closed. The
+ * calls for a device come in this order:
  *
  *   device_create()  reads the arguments; opens nothing
  *   open()           opens what the user named, before there is a machine
  *   plug()           puts the device on the machine's buses; the guest does not run yet
  *   reset()          power-on state, with the machine
- *   close()          undoes whatever of open() and plug() was done
+ *   close()          undoes open() and plug(), as far as they were done
  *
- * Threads: the main loop's.
+ * Threads: main loop.
  */
 #ifndef VMM_CORE_DEVICE_H
 #define VMM_CORE_DEVICE_H
@@ -30,15 +30,15 @@ struct outputs;
 struct pci_bus;
 struct pci_root;
 
-/* What a device is put into. */
+/* The machine that a device is put into. */
 struct device_env {
 	const struct device_list *devices; /* of the machine */
-	unsigned cpus;			   /* that the guest has */
-	struct outputs *outputs; /* files that the run writes to; NULL: nobody counts them */
-	/* From plug() on. pci has the buses, memory, interrupts and the main loop. */
+	unsigned cpus;			   /* number of the guest's vCPUs */
+	struct outputs *outputs;	   /* files that the run writes to; may be NULL */
+	/* Valid from plug() on. pci has the buses, memory, interrupts and the main loop. */
 	struct pci_root *pci;
-	struct pci_bus *bus; /* of a PCI device, ... */
-	uint8_t devfn;	     /* ... and its place on it */
+	struct pci_bus *bus; /* the bus of a PCI device, ... */
+	uint8_t devfn;	     /* ... and its device and function number */
 	void (*power_off)(void *);
 	void *power_off_arg;
 };
@@ -46,33 +46,35 @@ struct device_env {
 struct device_class {
 	const char *name;   /* of the device: "virtio-net" */
 	const char *option; /* of the command line, without the dashes: "net" */
-	const char *arg;    /* the option's argument, as messages show it; NULL: it takes none */
+	const char *arg;    /* the argument, as messages show it; NULL: the option takes none */
 	const char *help;   /* its lines in --help */
-	/* How the argument is read, into opts_size bytes like `defaults`, or of zeroes. NULL: the
-	 * argument is one string, and opts begins with a const char * to it. */
+	/* The table that the argument is read by. The result has opts_size bytes, which are first
+	 * copied from `defaults` or zeroed. NULL: the argument is one string, and opts begins with
+	 * a const char * to it. */
 	const struct key *keys;
 	bool positional; /* as in struct key_reader */
-	bool pci;	 /* takes a slot of the guest's first bus */
-	bool late;	 /* writes to files: comes after all that is read */
-	unsigned most;	 /* how many of them a machine has at most */
+	bool pci;	 /* the device needs a slot on the guest's first bus */
+	bool late;	 /* it writes to files: opened after all files that are read */
+	unsigned most;	 /* the maximal number of such devices in a machine */
 	size_t opts_size;
 	const void *defaults;
-	/* All of them may be NULL. What fails sets *err and returns its code. check() looks at what
-	 * was read, beside the devices before it, and may fill in what follows from it. */
+	/* All callbacks may be NULL. A callback that fails sets *err and returns its code. check()
+	 * checks the options, also against the devices before this one, and may set options that
+	 * follow from others. */
 	int (*check)(const struct device *, const struct device_list *, struct error *);
 	int (*open)(struct device *, const struct device_env *, struct error *);
 	int (*plug)(struct device *, const struct device_env *, struct error *);
 	void (*reset)(struct device *);
-	/* False: the host's side of it does not answer. What it uses stays, guest memory too, and
-	 * goes with the process. */
+	/* False: the host (storage, for example) does not answer. Then everything that the device
+	 * uses, guest memory too, stays until the process ends. */
 	bool (*close)(struct device *);
 };
 
 struct device {
 	const struct device_class *class;
-	unsigned index; /* among those of its class */
-	void *opts;	/* of the class, as they were read */
-	void *state;	/* the class's own; NULL at first */
+	unsigned index; /* among the devices of its class */
+	void *opts;	/* the options, in the form of the class */
+	void *state;	/* for the class; NULL at first */
 	struct device *next;
 };
 
@@ -81,25 +83,27 @@ struct device_list {
 	struct key_pool strings;
 };
 
-/* Reads the argument (NULL: none) and adds a device to the list. The error names the key, not the
- * option. -EINVAL or -ENOMEM. */
+/* Reads the argument (NULL: no argument) and adds a device to the list. -EINVAL or -ENOMEM; the
+ * message names the key, but not the option. */
 int device_create(struct device_list *, const struct device_class *, const char *arg,
 		  struct error *);
-/* The next device of that class behind `after`; NULL: the first. NULL: there is none. */
+/* The next device of that class after `after`, or the first one if `after` is NULL. NULL: there is
+ * no such device. */
 struct device *device_next(const struct device_list *, const struct device_class *,
 			   const struct device *after);
-/* The argument of a class that reads it as one string; NULL: of another class. */
+/* The argument, if the class reads it as one string; NULL for other classes. */
 const char *device_arg(const struct device *);
 unsigned device_count(const struct device_list *, const struct device_class *);
-/* Opens all devices of a class; the error begins with the option. */
+/* Opens all devices of a class. The message begins with the option. */
 int devices_open(struct device_list *, const struct device_class *, const struct device_env *,
 		 struct error *);
-/* Calls what the class has for it, for each device. devices_close(): false when one says so. */
+/* Call the reset or close of the class for each device. devices_close() returns false if one of
+ * them does. */
 void devices_reset(struct device_list *, const struct device_class *);
 bool devices_close(struct device_list *, const struct device_class *);
-/* Puts one device in its place; the error begins with the option. */
+/* Puts one device into the machine. The message begins with the option. */
 int device_plug(struct device *, const struct device_env *, struct error *);
-/* Frees what device_create() made; the devices are closed. */
+/* Frees the list and its devices, which must be closed. */
 void device_list_free(struct device_list *);
 
 #endif

@@ -3,9 +3,8 @@
  * Events between threads and with the kernel: a counter behind a descriptor, which is readable
  * while it is not zero (eventfd(2)).
  *
- * The descriptors do not block, so neither call sleeps, and a signal cannot interrupt one (no
- * EINTR). EAGAIN is no error: a full counter is readable already, and an empty one has nothing to
- * take.
+ * The descriptors are non-blocking, so no call sleeps, and no signal can interrupt one (no EINTR).
+ * EAGAIN is not an error: a full counter is already readable, and an empty one has nothing to take.
  *
  * Threads: any.
  */
@@ -14,13 +13,13 @@
 
 #include <stdbool.h>
 
-/* Not signalled, closed on exec. The descriptor, or -1 with errno. */
+/* A new eventfd that is not signalled and is closed on exec. Returns -1 with errno on failure. */
 int eventfd_new(void);
-/* Adds one. False: the counter was full, or fd is -1 or no eventfd. */
+/* Adds one to the counter. False: the counter was full, or fd is -1 or not an eventfd. */
 bool eventfd_signal(int fd);
-/* Takes all that was added. False: there was nothing, or fd is -1. */
+/* Sets the counter to zero. False: it was zero before, or fd is -1. */
 bool eventfd_drain(int fd);
-/* Whether there is something to take, which stays there. */
+/* True if the counter is not zero; does not change it. */
 bool eventfd_is_set(int fd);
 
 #endif

@@ -2,12 +2,13 @@
 /*
  * The main loop: epoll, timers on one timerfd, and calls from other threads.
  *
- * A source that is deleted inside a callback may still be in the batch epoll_wait() returned, so it
- * is only marked and leaves the heap when the batch is done. The loop sleeps without a timeout: an
- * idle machine wakes us never.
+ * A source that a callback deletes may still be in the batch that epoll_wait() returned. So it is
+ * only marked, and freed when the batch is done. The loop sleeps without a timeout, so it never
+ * wakes up in an idle machine.
  *
- * Threads: the loop's own, but for evloop_call() (queue under `lock`) and evloop_stop() (an atomic
- * and a write to an eventfd: safe in a signal handler).
+ * Threads: everything runs on the loop's thread, except evloop_call(), which puts the call into the
+ * queue under `lock`, and evloop_stop(), which uses only an atomic and a write to an eventfd, so
+ * that signal handlers may call it.
  */
 #include "vmm/core/evloop.h"
 
@@ -36,17 +37,17 @@ struct ev_source {
 
 struct ev_timer {
 	struct evloop *loop;
-	uint64_t deadline; /* 0: disarmed */
+	uint64_t deadline; /* 0: off */
 	void (*fn)(void *);
 	void *arg;
 	struct ev_timer *next;
 };
 
 struct evloop {
-	int epfd, wakefd, timerfd; /* timerfd -1 until the first timer */
+	int epfd, wakefd, timerfd; /* timerfd: -1 until the first timer is added */
 	struct ev_source *sources, *dead;
 	struct ev_timer *timers;
-	pthread_mutex_t lock; /* calls and what is in them */
+	pthread_mutex_t lock; /* protects the queue of calls, and next and waits of each call */
 	struct ev_call *calls, **calls_end;
 	int stopped, value;
 };
@@ -182,7 +183,7 @@ static void timers_fire(void *arg, int fd, uint32_t events)
 	struct ev_timer *t;
 
 	wake_drain(arg, fd, events);
-	/* A timer that rearms itself for a moment already past waits for the next round. */
+	/* A timer that sets itself to a time in the past fires in the next round only. */
 	while ((t = timer_due(l, now))) {
 		t->deadline = 0;
 		t->fn(t->arg);
@@ -225,7 +226,7 @@ void ev_timer_set(struct ev_timer *t, uint64_t deadline_ns)
 	uint64_t now;
 
 	if (deadline_ns) {
-		/* Never in the past: the firing loop would not end otherwise. */
+		/* A deadline in the past would make the loop in timers_fire() endless. */
 		now = evloop_now_ns();
 		deadline_ns = deadline_ns > now ? deadline_ns : now + 1;
 	}
@@ -281,7 +282,7 @@ void evloop_cancel(struct evloop *l, struct ev_call *c)
 	c->waits = false;
 }
 
-/* Takes the first one off, which may be asked for again from here on. */
+/* Removes the first call from the queue. From now on it can be asked for again. */
 static struct ev_call *call_pop(struct evloop *l)
 {
 	struct ev_call *c;
@@ -313,8 +314,9 @@ static bool is_stopped(struct evloop *l)
 	return __atomic_load_n(&l->stopped, __ATOMIC_ACQUIRE);
 }
 
-/* As many as are there now. What is asked for meanwhile has woken the loop and comes after the
- * descriptors: signals must get their turn whatever a guest does. */
+/* Runs only the calls that are in the queue now. Calls that are added meanwhile have woken the
+ * loop, and run after the descriptors have been handled. So signals are handled, whatever a guest
+ * does. */
 static void run_calls(struct evloop *l)
 {
 	unsigned n = calls_count(l);
@@ -349,7 +351,7 @@ int evloop_run(struct evloop *l)
 void evloop_stop(struct evloop *l, int value)
 {
 	l->value = value;
-	/* Pairs with is_stopped(). The first to stop wins; a second value is as good. */
+	/* Pairs with is_stopped(). If it is called twice, either value may be returned. */
 	__atomic_store_n(&l->stopped, 1, __ATOMIC_RELEASE);
 	evloop_wake(l);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See helper.h. One job is held at most: giving a second one waits for the first. */
+/* See helper.h. There is at most one job: helper_run() waits until the previous one is done. */
 #include "vmm/core/helper.h"
 
 #include <sched.h>
@@ -13,11 +13,11 @@ struct helper {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	void (*job)(void *); /* NULL: none, or done */
+	void (*job)(void *); /* NULL: there is no job, or it is done */
 	void *arg;
 	bool stop;
-	cpu_set_t cpus; /* that the process may use */
-	bool elsewhere; /* the thread starts on one that is not its maker's */
+	cpu_set_t cpus; /* the CPUs that the process may use */
+	bool elsewhere; /* the thread was started without its creator's CPU in its affinity */
 };
 
 static void *helper_main(void *arg)
@@ -43,7 +43,8 @@ static void *helper_main(void *arg)
 	return NULL;
 }
 
-/* On any CPU but this one, where the kernel may start a thread though its maker does not sleep. */
+/* Starts the thread on any CPU except the current one. Otherwise the kernel may start it on the
+ * current CPU, although the main thread does not sleep. */
 static int start(struct helper *h)
 {
 	cpu_set_t others;

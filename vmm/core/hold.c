@@ -8,7 +8,7 @@
 #include <time.h>
 
 struct held {
-	const int *wanted; /* NULL: not to be held */
+	const int *wanted; /* NULL: this thread must not be held */
 	int kick;
 };
 
@@ -24,8 +24,8 @@ bool hold_is_over(void)
 	return held.wanted && __atomic_load_n(held.wanted, __ATOMIC_SEQ_CST);
 }
 
-/* The signal is blocked from before the look at `wanted` until ppoll() sleeps: a kick that comes
- * between the two ends the sleep. */
+/* The signal is blocked before `wanted` is checked, and ppoll() unblocks it while it sleeps. So a
+ * kick that comes after the check ends the sleep. */
 enum hold hold_until(int fd, short events, unsigned ms)
 {
 	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Holding a processor back inside a device's callback, because somebody outside is slow. The
- * waiting ends at once when the processor's thread is wanted elsewhere (a pause, the end), so a
- * device may do it where it holds no lock, and nowhere else.
+ * Holds a vCPU inside a device's callback, because a reader on the host is slow. The wait ends at
+ * once if the vCPU must pause or end. A device may hold a vCPU only while it holds no lock.
  *
- * Threads: a processor's. On any other there is no waiting.
+ * Threads: vCPU threads. On other threads the functions do not wait.
  */
 #ifndef VMM_CORE_HOLD_H
 #define VMM_CORE_HOLD_H
@@ -12,16 +11,16 @@
 #include <stdbool.h>
 
 enum hold {
-	HOLD_READY, /* fd is ready, or in error */
-	HOLD_TIME,  /* the time is up */
-	HOLD_OVER,  /* the thread must not wait (any longer) */
+	HOLD_READY, /* fd is ready, or has an error */
+	HOLD_TIME,  /* the time has passed */
+	HOLD_OVER,  /* the thread must not wait, or must stop waiting */
 };
 
-/* The calling thread may be held as long as *wanted (atomic) is 0. Whoever changes that sends it
- * the signal `kick` afterwards, which has a handler. */
+/* The calling thread may be held while *wanted (atomic) is 0. A thread that changes *wanted must
+ * then send this thread the signal `kick`, which must have a handler. */
 void hold_allow(const int *wanted, int kick);
-/* Whether the calling thread is a processor's that is wanted elsewhere, so that what takes long has
- * to be put off. */
+/* True if the calling thread is a vCPU's that must pause or end, so that long work must stop
+ * now. */
 bool hold_is_over(void);
 /* Waits until fd (-1: none) is ready for these poll() events. */
 enum hold hold_until(int fd, short events, unsigned ms);

@@ -13,7 +13,7 @@
 
 #include "vmm/core/cleanup.h"
 
-/* Every function here begins like this: the path, from the last argument on. */
+/* Makes the path from the format and the arguments after it. */
 #define FULL_PATH(path, root, fmt)               \
 	char path[PATH_MAX];                     \
 	do {                                     \

@@ -2,10 +2,10 @@
 /*
  * Files that a run reads: kernel, initrd, firmware.
  *
- * Each carries a read lock on its open file description (F_OFD_SETLK) as long as it is open, which
- * tells outfile.h, in this process and in any other minivmm, that its content is needed. The lock
- * is on the file, so other names, hard and symbolic links do not matter. It keeps no other program
- * from anything.
+ * While such a file is open, it has a read lock on its open file description (F_OFD_SETLK). The
+ * lock tells outfile.h, in this process and in any other minivmm, that the content is needed. It
+ * belongs to the file and not to its name, so hard and symbolic links do not matter. Other programs
+ * ignore it.
  *
  * Threads: any; no state.
  */
@@ -17,19 +17,19 @@
 
 #include "vmm/core/error.h"
 
-/* Opens path for reading and locks it. Never waits for a pipe's writer, and the descriptor does not
- * either. Returns it, or a negative errno. */
+/* Opens path for reading and locks it. Returns a non-blocking descriptor, or -errno. It never waits
+ * for the writer of a pipe. */
 int infile_open(const char *path);
-/* The same to read to the end, a pipe as well: reads wait for what its writer has to say; without a
- * writer there is nothing to read. NULL: errno tells. */
+/* Like infile_open(), for reading to the end. If the file is a pipe, reads wait for the writer; a
+ * pipe without a writer is empty. NULL with errno on failure. */
 FILE *infile_stream(const char *path);
-/* f was empty: the reason, when it is a pipe that nobody writes to; else NULL. */
+/* For a file that was empty. Returns the reason if it is a pipe without a writer, else NULL. */
 const char *infile_no_writer(FILE *f);
-/* Locks what is open already. False: a minivmm, this process too, has it to write to, a disk say.
- * It can be read all the same. */
+/* Locks a file that is open already. False: a minivmm (perhaps this process) has it open for
+ * writing, for example as a disk. The file can be read nevertheless. */
 bool infile_lock(int fd);
-/* infile_open() of what must not change while a machine has it: a kernel, say. -EBUSY when somebody
- * writes to it. *err has the reason only. */
+/* Like infile_open(), for a file that must not change while a machine uses it, such as a kernel.
+ * -EBUSY: a minivmm may write to it. *err has only the reason, without the path. */
 int infile_open_alone(const char *path, struct error *);
 
 #endif

@@ -2,13 +2,13 @@
 /*
  * The GSI table.
  *
- * GSI 0-15 reach the PIC and the IOAPIC, 16-23 the IOAPIC alone. GSI 0 (the PIT) is wired to IOAPIC
- * pin 2, as on a PC and as our MADT says (ACPI 6.5, 5.2.12.5); GSI 2 (the cascade) is wired to
- * nothing. MSI routes take the lowest free GSI from 24 up, so the table handed to the kernel stays
- * short.
+ * GSI 0-15 are connected to the PIC and the IOAPIC, 16-23 only to the IOAPIC. GSI 0 (the PIT) is
+ * connected to pin 2 of the IOAPIC, as on a PC and as our MADT says (ACPI 6.5, 5.2.12.5). GSI 2
+ * (the cascade) is connected to nothing. An MSI route takes the lowest free GSI from 24 on, so that
+ * the kernel's table stays short.
  *
- * Threads: any. `lock` is held over the backend's calls, so that what the kernel knows and what the
- * table says change together.
+ * Threads: any. `lock` is held during calls of the backend, so that the kernel's table and ours
+ * always agree.
  */
 #include "vmm/core/irq.h"
 
@@ -28,7 +28,7 @@ struct msi_route {
 	uint32_t gsi;
 	uint64_t addr;
 	uint32_t data, devid;
-	bool set; /* has a message: part of the kernel's table */
+	bool set; /* it has a message, so it belongs into the kernel's table */
 	int fd;
 };
 
@@ -38,7 +38,7 @@ struct irq_table {
 	void *opaque;
 	uint64_t used[IRQ_PINS], high[IRQ_PINS]; /* one bit per source */
 	uint64_t raised[IRQ_PINS];
-	struct msi_route **msi; /* by gsi - IRQ_PINS, n_msi of them */
+	struct msi_route **msi; /* n_msi entries; the index is gsi - IRQ_PINS */
 	unsigned n_msi, max_msi;
 	bool dirty;
 };
@@ -53,7 +53,7 @@ struct irq_table *irq_table_new(const struct irq_backend_ops *ops, void *opaque,
 	t->ops = ops;
 	t->opaque = opaque;
 	t->max_msi = max_gsi > IRQ_PINS ? max_gsi - IRQ_PINS : 0;
-	t->dirty = true; /* the pins */
+	t->dirty = true; /* the kernel does not have the routes of the pins yet */
 	return t;
 }
 
@@ -145,7 +145,7 @@ void irq_line_irqfd_del(struct irq_table *t, uint32_t gsi, int fd)
 	t->ops->irqfd_del(t->opaque, gsi, fd);
 }
 
-/* The lowest free slot, growing the array when there is none. -ENOSPC / -ENOMEM. */
+/* The lowest free slot. If there is none, the array grows. -ENOSPC or -ENOMEM. */
 static int msi_slot(struct irq_table *t)
 {
 	struct msi_route **bigger;
@@ -218,7 +218,8 @@ void msi_route_free(struct msi_route *r)
 		scoped_lock(&t->lock);
 		attach_locked(r, -1);
 		t->msi[r->gsi - IRQ_PINS] = NULL;
-		/* A stale entry is harmless without an irqfd: it leaves at the next commit. */
+		/* The kernel's table keeps the entry until the next commit. Without an irqfd it has
+		 * no effect. */
 		t->dirty |= r->set;
 	}
 	free(r);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupts: level lines into the IOAPIC/PIC and message-signalled routes, over one GSI table.
+ * Interrupts: level-triggered lines to the IOAPIC and PIC, and routes for MSIs. Both use one GSI
+ * table.
  *
- * GSIs 0-23 are the irqchip's pins; MSI routes take GSIs from 24 up. Changes are collected and
- * reach the kernel in one KVM_SET_GSI_ROUTING by irq_commit(): each call costs an SRCU grace
+ * GSIs 0-23 are the pins of the interrupt chips; MSI routes use GSIs from 24 on. irq_commit() gives
+ * all changes to the kernel in one KVM_SET_GSI_ROUTING, because each call costs an SRCU grace
  * period.
  *
- * Threads: any; one internal lock, held over the ioctl.
+ * Threads: any. One internal lock is held during the ioctls.
  */
 #ifndef VMM_CORE_IRQ_H
 #define VMM_CORE_IRQ_H
@@ -16,10 +17,10 @@
 struct irq_table;
 struct msi_route;
 
-#define IRQ_GSI_PCI_BASE 16 /* _PRT: PIRQ A..H = GSI 16..23, level, active high in our MADT */
+#define IRQ_GSI_PCI_BASE 16 /* ACPI's _PRT maps INTx of PCI devices to GSI 16..23 */
 #define IRQ_GSI_SCI	 9
 
-/* What a backend (vmm/kvm/kvm_irq.c; a fake in unit tests) must do. */
+/* A backend: vmm/kvm/kvm_irq.c, or a fake in unit tests. */
 struct irq_backend_route {
 	uint32_t gsi;
 	bool is_msi;
@@ -37,7 +38,7 @@ struct irq_backend_route {
 struct irq_backend_ops {
 	int (*set_line)(void *, uint32_t gsi, bool level);
 	int (*set_routes)(void *, const struct irq_backend_route *, unsigned n);
-	/* resample_fd -1: edge */
+	/* resample_fd -1: edge-triggered */
 	int (*irqfd_add)(void *, uint32_t gsi, int fd, int resample_fd);
 	int (*irqfd_del)(void *, uint32_t gsi, int fd);
 	int (*signal_msi)(void *, uint64_t addr, uint32_t data, uint32_t devid);
@@ -47,11 +48,11 @@ struct stats;
 
 struct irq_table *irq_table_new(const struct irq_backend_ops *, void *opaque, unsigned max_gsi);
 void irq_table_free(struct irq_table *);
-/* Shows how often each line was raised. */
+/* Adds to the statistics how often each line was raised. */
 void irq_table_add_stats(struct irq_table *, struct stats *);
 
-/* Level lines are shared: a GSI is high while any source holds it. `id` is the number that
- * irq_source_init() gives a source of the GSI. */
+/* A source of a line. Several sources may share a GSI, which is high while any of them is high.
+ * `id` is the number of the source on its GSI, from irq_source_init(). */
 struct irq_source {
 	struct irq_table *table;
 	uint32_t gsi;
@@ -59,22 +60,24 @@ struct irq_source {
 };
 int irq_source_init(struct irq_table *, uint32_t gsi, struct irq_source *);
 void irq_set(struct irq_source *, bool level);
-void irq_source_release(struct irq_source *); /* lowers it and gives the id back */
-/* Level interrupt by eventfd with EOI notification (INTx of passed-through devices). */
+void irq_source_release(struct irq_source *); /* lowers the line and frees the id */
+/* A level-triggered interrupt by eventfd (INTx of passed-through devices): a write to fd raises it,
+ * and the kernel signals resample_fd at the guest's EOI. */
 int irq_line_irqfd_add(struct irq_table *, uint32_t gsi, int fd, int resample_fd);
 void irq_line_irqfd_del(struct irq_table *, uint32_t gsi, int fd);
 
-/* A route: message plus optional eventfd. Created masked (no eventfd attached). NULL: no GSI is
- * free. */
+/* A route has a message and may have an eventfd. A new route has none, so it is masked. NULL: no
+ * GSI is free. */
 struct msi_route *msi_route_new(struct irq_table *);
 void msi_route_free(struct msi_route *);
-/* Takes effect at the next irq_commit(). An unchanged message costs nothing. */
+/* Sets the message. It takes effect at the next irq_commit(). Setting the same message again costs
+ * nothing. */
 void msi_route_set(struct msi_route *, uint64_t addr, uint32_t data, uint32_t devid);
 int irq_commit(struct irq_table *);
-/* Attach (fd >= 0) or detach (-1 = masked) the irqfd. The message must be committed first.
- * Idempotent. */
+/* Attaches an eventfd as irqfd, or detaches it (fd -1: masked). The message must have been
+ * committed before. Calling it again with the same fd changes nothing. */
 int msi_route_attach(struct msi_route *, int fd);
-/* Injects once from a thread of ours (no eventfd). */
+/* Injects the message once, without an eventfd. */
 int msi_route_signal(struct msi_route *);
 
 #endif

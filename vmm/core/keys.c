@@ -151,7 +151,8 @@ int key_set(const struct key_reader *r, const struct key *k, const char *val, st
 	return ret < 0 ? bad_value(k, err) : 0;
 }
 
-/* No key begins with a digit: such an item goes on with the list before it. */
+/* An item that begins with a digit belongs to the list before it, because no key begins with a
+ * digit. */
 static int extend_list(const struct key_reader *r, const char *item, struct error *err)
 {
 	const char **field = (const char **)((char *)r->base + r->last->offset);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One line to stderr, prefixed "minivmm: ". Thread-safe: one write(2) a line. */
+/* Writes lines to stderr, with "minivmm: " in front. Thread-safe: each line is one write(2). */
 #ifndef VMM_CORE_LOG_H
 #define VMM_CORE_LOG_H
 
@@ -18,24 +18,24 @@ void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(p
 #define log_info(...)  log_msg(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_msg(LOG_DEBUG, __VA_ARGS__)
 
-/* The guest is about to start, or the start was told to end: from now on no line waits for whoever
- * reads stderr (log.c). */
+/* Called when the guest starts, or when the start is cancelled. From now on no line waits for the
+ * reader of stderr (log.c). */
 void log_run(void);
-/* It has ended: lines wait a little. */
+/* Called when the guest has ended: lines may wait for a short time again. */
 void log_end(void);
-/* A text of several lines that the user asked for, on the main loop: waits up to half a second. */
+/* Writes a text of several lines that the user asked for. Main loop; waits up to half a second. */
 void log_text(const char *, size_t);
 
-/* For anything the guest can provoke at will: at most 8 lines per call site and 10 s, then one line
- * that says how many were dropped. The state is the caller's (it lives in the device, not in a
- * global). */
+/* For messages that a guest can cause at will: at most 8 lines in 10 s for each struct log_limit,
+ * then one line that says how many were dropped. The caller owns the struct; it lives in the
+ * device. */
 struct log_limit {
 	uint64_t window_ns;
 	uint32_t count;
 	uint32_t dropped;
 };
 void log_guest(struct log_limit *limit, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The same for lines of other levels, or for several: whether they may be logged now. */
+/* The same for other levels, or for several lines: true if they may be logged now. */
 bool log_allow(enum log_level level, struct log_limit *limit);
 
 #endif

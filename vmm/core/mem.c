@@ -2,12 +2,13 @@
 /*
  * Guest physical memory.
  *
- * The table is a sorted array under a sequence lock: readers copy out the one entry they need and
- * retry when a writer was at work, so the lookup on the I/O path is a handful of loads without a
- * locked instruction. An array that has become too small is kept until guest_mem_free(), because a
- * reader may still be looking at it; it doubles, so what is kept stays below the array in use.
+ * The table is a sorted array under a sequence lock. A reader copies the entry that it needs, and
+ * tries again if a writer has changed the table meanwhile. So the lookup on the I/O path is a few
+ * loads without a locked instruction. When the array becomes too small, a new one of twice the size
+ * replaces it. The old array is kept until guest_mem_free(), because a reader may still use it; all
+ * old arrays together are smaller than the current one.
  *
- * Threads: readers any; writers serialise on `lock`, which is held over the listeners' calls.
+ * Threads: any thread may read. Writers hold `lock`, also during the calls of the listeners.
  */
 #include "vmm/core/mem.h"
 
@@ -29,7 +30,7 @@ struct mem_table {
 
 struct guest_mem {
 	pthread_mutex_t lock;
-	unsigned seq; /* odd while a writer edits */
+	unsigned seq; /* odd while a writer changes the table */
 	struct mem_table *table;
 	struct mem_listener *listeners;
 };
@@ -73,9 +74,9 @@ void guest_mem_free(struct guest_mem *m)
 }
 
 /*
- * A reader may look at an entry while a writer changes it; it then finds seq changed and looks
- * again. The fields are atomic for that, each load an acquire and each store a release: whoever has
- * seen one new field sees the seq that was set before it. Both are plain moves on x86.
+ * A reader may read an entry while a writer changes it. It then sees that seq has changed, and
+ * reads again. So each field is loaded with acquire and stored with release: a reader that has seen
+ * one new field also sees the seq that was stored before it. Both are plain moves on x86.
  */
 static void range_load(struct mem_range *to, const struct mem_range *entry)
 {
@@ -100,7 +101,7 @@ static unsigned table_find(const struct mem_table *t, uint64_t gpa)
 {
 	unsigned lo = 0, hi = __atomic_load_n(&t->n, __ATOMIC_ACQUIRE);
 
-	/* A racing writer can show any n up to capacity, never more. */
+	/* During a write n may have any value up to capacity, but not more. */
 	while (lo < hi) {
 		unsigned mid = (lo + hi) / 2;
 		uint64_t at = __atomic_load_n(&t->r[mid].gpa, __ATOMIC_ACQUIRE);
@@ -114,7 +115,7 @@ static unsigned table_find(const struct mem_table *t, uint64_t gpa)
 	return lo;
 }
 
-/* Copies out range number i (>= 0), or the one that ends above gpa (i < 0). */
+/* Copies range number i if i >= 0; otherwise the first range that ends above gpa. */
 static bool mem_lookup(const struct guest_mem *m, int i, uint64_t gpa, struct mem_range *out)
 {
 	unsigned seq, at;
@@ -135,7 +136,7 @@ static bool mem_lookup(const struct guest_mem *m, int i, uint64_t gpa, struct me
 	return found;
 }
 
-/* Before the stores of what is edited, which are releases. */
+/* Makes seq odd. Relaxed order is enough: the stores to the entries that follow are releases. */
 static void edit_begin(struct guest_mem *m)
 {
 	__atomic_store_n(&m->seq, m->seq + 1, __ATOMIC_RELAXED);
@@ -185,7 +186,7 @@ static void table_remove(struct guest_mem *m, unsigned at)
 	edit_end(m);
 }
 
-/* Tells the listeners up to (not including) `end` that r goes. */
+/* Calls del() of all listeners before `end`. */
 static void listeners_del(struct guest_mem *m, const struct mem_listener *end,
 			  const struct mem_range *r)
 {
@@ -244,7 +245,7 @@ int guest_mem_del(struct guest_mem *m, gpa_t base)
 	if (at >= m->table->n || m->table->r[at].gpa != base.v)
 		return -ENOENT;
 	r = m->table->r[at];
-	/* First out of the table, so that no device finds what is being taken away. */
+	/* Remove it from the table first, so that no device finds it while it is removed. */
 	table_remove(m, at);
 	listeners_del(m, NULL, &r);
 	return 0;
@@ -289,7 +290,7 @@ void guest_mem_unlisten(struct guest_mem *m, struct mem_listener *l)
 		l->del(l, &m->table->r[i]);
 }
 
-/* The piece of [gpa, gpa + len) at its start: host address and length, or false on a hole. */
+/* The first piece of [gpa, gpa + len): its host address and length. False: there is a hole. */
 static bool mem_piece(const struct guest_mem *m, uint64_t gpa, size_t len, enum mem_access access,
 		      struct iovec *piece)
 {
@@ -322,7 +323,7 @@ int guest_mem_iov(const struct guest_mem *m, gpa_t gpa, size_t len, enum mem_acc
 			return -EFAULT;
 		at += piece.iov_len;
 		len -= piece.iov_len;
-		/* Two ranges that touch in both spaces are one piece. */
+		/* Merge pieces that are adjacent in the guest's and in our address space. */
 		if (n && (char *)iov[n - 1].iov_base + iov[n - 1].iov_len == piece.iov_base) {
 			iov[n - 1].iov_len += piece.iov_len;
 			continue;
@@ -334,7 +335,7 @@ int guest_mem_iov(const struct guest_mem *m, gpa_t gpa, size_t len, enum mem_acc
 	return (int)n;
 }
 
-/* Copies once the whole range is known to be there: all or nothing. */
+/* Checks the whole range before it copies, so it copies all bytes or none. */
 static int mem_copy(const struct guest_mem *m, uint64_t gpa, char *buf, size_t len,
 		    enum mem_access access)
 {

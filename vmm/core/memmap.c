@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The window for 64-bit BARs is where OVMF puts it by itself: the top eighth of what the processor
- * addresses. Where BARs need more it is told a size, and takes that much from the top. Twice what
- * the BARs take, because each bridge's window is aligned to its largest BAR; when there is no room
- * for that, an eighth more than they take, for the emulated devices' BARs.
+ * The window for 64-bit BARs is where OVMF puts it by itself: in the top eighth of the processor's
+ * address space. If the BARs need more, OVMF is told a size and takes that much from the top. The
+ * size is twice that of the BARs, because each bridge window is aligned to its largest BAR. If
+ * there is no space for that, it is an eighth more than the BARs need; the rest is for the BARs of
+ * emulated devices.
  *
- * Few bits, because the firmware's page tables cover all that the processor addresses: bookworm's
- * OVMF maps it with 2 MiB pages (at 46 bits it takes 45 s to its shell in the test host, newer ones
- * 13). 42 bits hold 3.5 TiB of RAM and 256 GiB of BARs, or 2 TiB and 1 TiB.
+ * The number of bits is small, because the page tables of the firmware cover the whole address
+ * space of the processor. The OVMF of Debian 12 maps it with 2 MiB pages; with 46 bits it needs 45
+ * s to its shell in the test host, newer versions need 13 s. 42 bits are enough for 3.5 TiB of RAM
+ * and 256 GiB of BARs, or for 2 TiB and 1 TiB.
  */
 #include "vmm/core/memmap.h"
 
@@ -16,9 +18,9 @@
 
 #define BITS_USUAL 42u
 #define BITS_MAX   52u
-#define BITS_OVMF  46u /* OVMF uses no more for the window */
-#define BITS_LEAST 36u /* with fewer there is no window */
-/* Less than this finds room in the 32-bit window. */
+#define BITS_OVMF  46u /* OVMF places the window below this, even if there are more bits */
+#define BITS_LEAST 36u /* with fewer bits there is no window */
+/* 64-bit BARs up to this size fit into the 32-bit window. */
 #define MEM64_SMALL (512 * MiB)
 
 void memmap_ram(struct memmap *l, uint64_t ram, bool amd_iommu)
@@ -48,7 +50,7 @@ static unsigned min_bits(unsigned a, unsigned b)
 	return b && b < a ? b : a;
 }
 
-/* Tries with so many bits. */
+/* Tries to place the window with this number of bits. */
 static bool window_fits(struct memmap *l, uint64_t mem64, unsigned bits)
 {
 	unsigned of = min_bits(bits, BITS_OVMF);
@@ -65,7 +67,7 @@ static bool window_fits(struct memmap *l, uint64_t mem64, unsigned bits)
 	return true;
 }
 
-/* With `bits` or, up to `limit`, more. */
+/* Tries `bits`, then more bits up to `limit`. */
 static bool window_find(struct memmap *l, uint64_t mem64, unsigned bits, unsigned limit)
 {
 	for (; bits <= limit; bits++)
@@ -81,7 +83,7 @@ static const char *whose_bits(const struct memmap_want *w, unsigned bits)
 	return w->iommu_bits == bits ? "this host's IOMMU has" : "this host's processor has";
 }
 
-/* No window. RAM must fit nevertheless, and the BARs below 4 GiB. */
+/* There is no window. RAM must fit nevertheless, and the BARs must fit below 4 GiB. */
 static int window_none(struct memmap *l, const struct memmap_want *w, struct error *err)
 {
 	unsigned long long gib = ram_end(l) / GiB, need = (w->mem64 + GiB - 1) / GiB;

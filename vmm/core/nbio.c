@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * O_NONBLOCK belongs to the open file, not to the descriptor: set on a standard output that the
- * shell and other programs share, it would make their writes fail. So the file is opened once more
- * through /proc/self/fd, which gives an open file of our own on the same pipe or terminal.
+ * O_NONBLOCK belongs to the open file description, not to the descriptor. If it were set on a
+ * standard output that the shell and other programs share, their writes would fail. So the file is
+ * opened again through /proc/self/fd, which gives us our own open file description of the same pipe
+ * or terminal.
  *
- * That cannot be done with sockets (they have MSG_DONTWAIT) and, without root, with a pipe or a
- * terminal that belongs to another user, as after su. A terminal that controls this process can
- * then be opened as /dev/tty. What is left is written with RWF_NOWAIT (pipes, since Linux 6.4), or
- * after poll() with no more than one PIPE_BUF, which a pipe with any room takes whole, and a
- * terminal one byte. The last way may wait after all when another program fills the pipe between
- * the two calls.
+ * This is not possible for sockets, which have MSG_DONTWAIT instead. Without root, it is not
+ * possible for a pipe or a terminal of another user, as after su. If such a terminal is the
+ * controlling terminal of this process, it can be opened as /dev/tty. For the rest there are two
+ * ways: RWF_NOWAIT (pipes, since Linux 6.4), or poll() and then a small write. The small write has
+ * one PIPE_BUF, which a pipe takes as a whole if it has room at all, or one byte for a terminal. It
+ * may nevertheless wait if another program fills the pipe between the two calls.
  *
- * Regular files are used as they are: opened again, they would be written from their beginning.
+ * Regular files are not opened again, because writing would begin at the start of the file.
  */
 #include "vmm/core/nbio.h"
 
@@ -30,10 +31,10 @@
 #include <unistd.h>
 
 #define LOOK_MS	   100
-#define PAUSE_MS   10 /* when poll() says that there is room and write() that there is none */
+#define PAUSE_MS   10 /* wait this long if poll() reports room but write() finds none */
 #define OPEN_FLAGS (O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
 
-/* A terminal's device, whatever name it was opened by; 0: no terminal. */
+/* The device number of a terminal, whatever name it was opened by. 0: not a terminal. */
 static unsigned tty_device(int fd)
 {
 	unsigned dev = 0;
@@ -41,7 +42,8 @@ static unsigned tty_device(int fd)
 	return ioctl(fd, TIOCGDEV, &dev) == 0 ? dev : 0;
 }
 
-/* The other end of a pty makes a new pty when it is opened: that is not what fd was. */
+/* Opens the file again. Opening the master end of a pty creates a new pty, which is not the
+ * terminal behind fd; so the device numbers are compared. */
 static int open_same(const char *path, int fd, int access)
 {
 	int again = open(path, access | OPEN_FLAGS);
@@ -141,7 +143,7 @@ static ssize_t read_once(const struct nbio *n, int how, void *buf, size_t len)
 	return read(n->fd, buf, len);
 }
 
-/* After a failure: whether it is worth another try at once. */
+/* Called after a failure. True: try again at once. */
 static bool try_again(struct nbio *n, int how)
 {
 	if (errno == EOPNOTSUPP && how == NBIO_NOWAIT) {

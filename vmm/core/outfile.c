@@ -80,7 +80,7 @@ int outfile_check(const char *path, struct error *err)
 				       : error_set(err, -errno, "%s: %s", path, strerror(errno));
 	if (S_ISBLK(st.st_mode))
 		return error_set(err, -EINVAL, "%s is a disk: name a file", path);
-	/* The reader of a pipe would see that it is opened and closed. */
+	/* Do not open a pipe here: its reader would see the end of the file. */
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return 0;
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Files that a run writes beside its disks: what a serial line says, statistics, a device tree.
+ * Files that a run writes besides its disks: the output of a serial port, statistics, a device
+ * tree.
  *
- * None of them may be somebody's data. Whatever a minivmm reads or writes carries a lock on its
- * open file description: disks and the firmware's variables one for writing, kernel, initrd and
- * firmware one for reading (infile.h), and what is opened here one for writing, too. So neither an
- * input nor an output, of this run or of another one, is emptied or written over. Inputs are opened
- * before outputs.
+ * Writing such a file must not destroy data. So every file that a minivmm uses has a lock on its
+ * open file description: a write lock on disks, on the variable store of the firmware and on the
+ * files that are opened here; a read lock on kernel, initrd and firmware (infile.h). A file that is
+ * locked by this run or by another one is not opened for writing. Inputs are opened before outputs.
  *
  * Threads: any; no state.
  */
@@ -17,26 +17,26 @@
 
 #include "vmm/core/error.h"
 
-/* Opens path for writing, creating it, or emptying it. Also a terminal, a device such as /dev/null,
- * or a pipe that is read; no disk, and no file that a minivmm has in use. Never waits for a pipe's
- * reader. Returns a descriptor, the caller's to close and blocking, or a negative errno with
- * "PATH: why" in *err. */
+/* Opens path for writing; creates the file, or truncates it if `empty`. Accepts files, terminals,
+ * devices such as /dev/null, and pipes that have a reader. Refuses block devices, and files that a
+ * minivmm uses. Never waits for the reader of a pipe. Returns a blocking descriptor, which the
+ * caller closes, or -errno with "PATH: why" in *err. */
 int outfile_open(const char *path, bool empty, struct error *err);
 
-/* What outfile_open() would refuse, as far as it shows without making or changing anything: 0 or a
- * negative errno with "PATH: why" in *err. */
+/* Checks everything of outfile_open() that can be checked without creating or changing a file. 0,
+ * or a negative errno with "PATH: why" in *err. */
 int outfile_check(const char *path, struct error *);
-/* Whether a minivmm, this process too, has this file in use through another descriptor. */
+/* True if a minivmm, perhaps this process, uses this file through another descriptor. */
 bool outfile_is_locked(int fd);
-/* Takes the lock as long as fd is open. False: somebody has it. A file system without locks cannot
- * tell. */
+/* Takes the write lock, until fd is closed. False: somebody else holds a lock. On a file system
+ * without locks it always succeeds. */
 bool outfile_lock(int fd);
-/* The file at path, which was opened here, becomes path.1 in the place of the one before, which must
- * be a file that nobody has in use; path is opened anew. A descriptor or a negative errno. */
+/* Renames the file at path, which outfile_open() opened, to path.1, and opens path again. An older
+ * path.1 is replaced; it must be a regular file that no minivmm uses. A descriptor or -errno. */
 int outfile_rotate(const char *path, struct error *);
-/* What outfile_rotate() would refuse, beside what outfile_check() says of path. */
+/* Checks what outfile_rotate() needs in addition to outfile_check(). */
 int outfile_check_rotate(const char *path, struct error *);
-/* Whether a file can be made at path, which is not there. */
+/* Checks that a file can be created at path, which does not exist yet. */
 int outfile_check_folder(const char *path, struct error *);
 
 #endif

@@ -14,11 +14,11 @@
 #include "vmm/core/outfile.h"
 
 struct output {
-	char *name; /* without symbolic links */
+	char *name; /* with all symbolic links resolved */
 	bool there, rotated;
-	dev_t dev; /* of a file that is there */
+	dev_t dev; /* of a file that exists */
 	ino_t ino;
-	int fd; /* not ours to close; -1: it is not to be emptied */
+	int fd; /* the caller closes it; -1: the file must not be truncated */
 	bool made;
 	struct output *next;
 };
@@ -52,14 +52,14 @@ static bool output_look(struct output *o)
 	return S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode);
 }
 
-/* NULL: out of memory, or *other: no regular file, or one that cannot be there. */
+/* NULL: out of memory; or, if *other is set, it is not a regular file, or its path is wrong. */
 static struct output *output_of(const char *path, bool *other)
 {
 	struct output *o = calloc(1, sizeof(*o));
 	char name[PATH_MAX] = "";
 
-	/* Of a file that is not there, glibc leaves the name that is missing; a symbolic link may
-	 * lead to it. */
+	/* If the file does not exist, glibc stores the path that is missing, with symbolic links
+	 * resolved. */
 	*other = !realpath(path, name) && errno != ENOENT;
 	if (o && !*other)
 		o->name = strdup(name);
@@ -161,7 +161,7 @@ void outputs_begin(struct outputs *all)
 	all->begun = true;
 }
 
-/* Nobody has written to it, or it is not what we made. */
+/* Removes a file that we created, if it is still the same file and still empty. */
 static void output_remove(const struct output *o)
 {
 	struct stat st;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * All files that one run writes to: no two of them are the same file, and a start that fails leaves
- * each as it was.
+ * All files that one run writes to. No two of them may be the same file, and a start that fails
+ * must leave all of them unchanged.
  *
- * First every file is claimed, which looks only. Then they are opened, which makes those that are
- * not there, and empties none. Once nothing else can fail, outputs_begin() empties those that are
- * to be empty. Without it, outputs_free() removes the ones that were made.
+ * First each file is claimed, which only checks it. Then the files are opened; missing files are
+ * created, but no file is truncated. When nothing else can fail, outputs_begin() truncates those
+ * that must be empty. If outputs_begin() was not called, outputs_free() removes the created files.
  *
  * Threads: main.
  */
@@ -19,14 +19,14 @@
 struct outputs;
 
 struct outputs *outputs_new(void); /* NULL: out of memory */
-/* This run will write to path. -EEXIST when it is claimed already, by whatever name, with "PATH:
- * why" in *err. Only regular files count: a terminal or a pipe may be shared. NULL: claims nothing.
- */
+/* Claims path: this run will write to it. -EEXIST with "PATH: why" in *err: the same file was
+ * claimed already, perhaps by another name. Only regular files are claimed; a terminal or a pipe
+ * may be shared. outputs may be NULL: then nothing is claimed. */
 int outputs_claim(struct outputs *, const char *path, struct error *);
-/* What a file with max= becomes when it is full: claims PATH.1. */
+/* Claims PATH.1, the name that a file with max= gets when it is full. */
 int outputs_claim_rotated(struct outputs *, const char *path, struct error *);
-/* As outfile_open(), but the file is emptied by outputs_begin(); the caller must not close it
- * before. Later, or with NULL, at once. */
+/* Like outfile_open(), but outputs_begin() truncates the file; the caller must not close it before.
+ * After outputs_begin(), or with NULL, it is truncated at once. */
 int outputs_open(struct outputs *, const char *path, bool empty, struct error *);
 /* The start has succeeded. */
 void outputs_begin(struct outputs *);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See stats.h. Ticks are converted by how far both clocks came since the start: no calibration. */
+/* See stats.h. The rate of the ticks is computed from the progress of both clocks since the start,
+ * so no calibration is needed. */
 #include "vmm/core/stats.h"
 
 #include <stdio.h>

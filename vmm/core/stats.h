@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a machine counts, and where the counters are.
+ * The list of a machine's counters.
  *
- * A counter is a uint64_t of its owner's: one thread adds to it with count_add() (a load, an add
- * and a store, no locked instruction), any thread reads it with count_read(). It never goes back.
- * Here is only the list of who has which: a device makes a set with a line a counter, and keeps the
- * memory in place until stats_free(). Time is taken only when stats_timed() says so (--stats).
+ * A counter is a uint64_t in the memory of its owner. One thread adds to it with count_add() (a
+ * load, an add and a store, no locked instruction); any thread may read it with count_read(). It
+ * never decreases. A device makes a set, adds its counters, and keeps their memory until
+ * stats_free(). Time is measured only if stats_timed() is true (--stats).
  *
- * Threads: counters as above; the list belongs to the main thread.
+ * Threads: the list belongs to the main thread.
  */
 #ifndef VMM_CORE_STATS_H
 #define VMM_CORE_STATS_H
@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A histogram: bucket 0 counts zeroes, bucket i values from 2^(i-1) to 2^i - 1, the last all above.
- */
+/* In a histogram, bucket 0 counts zeroes, bucket i counts values from 2^(i-1) to 2^i - 1, and the
+ * last bucket counts all larger values. */
 #define STATS_BUCKETS 32
 
 static inline uint64_t count_read(const uint64_t *c)
@@ -36,7 +36,7 @@ static inline void count_bucket(uint64_t *buckets, uint64_t value)
 	count_add(&buckets[i < STATS_BUCKETS ? i : STATS_BUCKETS - 1], 1);
 }
 
-/* The processor's clock, for differences; stats_ns() converts them. */
+/* The processor's clock (TSC), for time differences; stats_ns() converts them. */
 static inline uint64_t stats_ticks(void)
 {
 	return __builtin_ia32_rdtsc();
@@ -57,12 +57,12 @@ struct stats_set {
 	struct stats_set *next;
 };
 
-/* One way an interrupt takes into the guest. */
+/* An interrupt, and the way in which it is injected into the guest. */
 struct stats_irq {
 	const char *device, *kind; /* "MSI-X", "INTx", "line" */
-	const char *path;	   /* who injects: "irqfd", "irqfd, resample", "userspace" */
+	const char *path;	   /* the way: "irqfd", "irqfd, resample", "userspace" */
 	unsigned vector;
-	bool known; /* count is */
+	bool known; /* count is valid */
 	uint64_t count;
 };
 typedef void stats_irq_fn(void *arg, const struct stats_irq *);
@@ -76,20 +76,22 @@ struct stats_irqs {
 struct stats *stats_new(bool timed);
 void stats_free(struct stats *);
 
-/* All of these do nothing with NULL, and when memory is short: statistics are no reason to fail. */
+/* All functions accept NULL and then do nothing. If memory is exhausted, they do nothing, too:
+ * missing statistics must not make a machine fail. */
 bool stats_timed(const struct stats *);
-/* kind and name are copied, names of counters are not. */
+/* kind and name are copied; the names of counters are not. */
 struct stats_set *stats_add_set(struct stats *, const char *kind, const char *name);
 void stats_add_counter(struct stats_set *, const char *name, const uint64_t *);
 void stats_add_histogram(struct stats_set *, const char *name, const uint64_t buckets[]);
-/* each() calls its argument for every interrupt it knows of, on the main thread. */
+/* each() must call the given function for every interrupt that it knows. It runs on the main
+ * thread. */
 void stats_add_irqs(struct stats *, void (*each)(void *opaque, stats_irq_fn *, void *arg),
 		    void *opaque);
 
-/* In the order in which they were added. */
+/* All sets, in the order in which they were added. */
 const struct stats_set *stats_sets(const struct stats *);
 void stats_each_irq(const struct stats *, stats_irq_fn *, void *arg);
-/* Nanoseconds since stats_new(), and in a number of ticks. */
+/* Nanoseconds since stats_new(); and a number of ticks in nanoseconds. */
 uint64_t stats_uptime_ns(const struct stats *);
 uint64_t stats_ns(const struct stats *, uint64_t ticks);
 

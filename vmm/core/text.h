@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* True for a character that no shell treats specially, wherever it stands in a word. */
+/* True for a character that has no special meaning for a shell at any place in a word. */
 bool text_is_plain(char c);
 /* Bytes of the first character of s, UTF-8, which is not empty. *control: it controls a terminal, as
  * ESC does, and the second set of such characters (C1) with or without UTF-8. */
@@ -15,9 +15,9 @@ unsigned text_char(const char *s, bool *control);
  * What controls a terminal becomes $(printf '\\033'), but for a newline and a tab. The caller frees
  * it. NULL: out of memory. */
 char *text_quote(const char *word);
-/* A list of numbers as the kernel and taskset write it, such as "0-3,8". Takes "A" or "A-B" and the
- * comma behind it off *list: 1 with first <= last < max; 0 at the end of the list; -EINVAL: this is
- * no such list; -ERANGE: a number is max or more. An empty list has no ranges. */
+/* Reads a list of numbers such as "0-3,8", the format of the kernel and taskset. Each call reads
+ * "A" or "A-B" and the comma behind it, and moves *list on. 1: a range with first <= last < max. 0:
+ * the end of the list. -EINVAL: wrong syntax. -ERANGE: a number is max or more. */
 int text_range(const char **list, unsigned max, unsigned *first, unsigned *last);
 /* A size for people: "4 KiB", "1.5 GiB". */
 void text_size(uint64_t bytes, char text[16]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* See trap.h. The index is hashed, with linear probing; a slot's number is kept plus one. */
+/* See trap.h. The index is a hash table with linear probing. It holds slot numbers plus one; 0
+ * means empty. */
 #include "vmm/core/trap.h"
 
 #include <assert.h>
@@ -19,7 +20,7 @@ static unsigned hash(const struct io_region *r, uint64_t off, enum trap_scope sc
 static_assert(TRAP_INDEX == 1024, "the hash has 10 bits");
 static_assert(TRAP_SLOTS < TRAP_INDEX, "probing ends at a free place");
 
-/* The slot, made when there are fewer than `limit`; NULL: there is no room. */
+/* Finds the slot, or makes one if fewer than `limit` are in use. NULL: there is no free slot. */
 static struct trap_slot *find(struct trap_table *t, const struct io_region *r, uint64_t off,
 			      enum trap_scope scope, unsigned limit)
 {
@@ -35,12 +36,12 @@ static struct trap_slot *find(struct trap_table *t, const struct io_region *r, u
 		return NULL;
 	t->slot[t->n] = (struct trap_slot){ .region = r, .off = off, .scope = scope };
 	t->index[i] = (uint16_t)(t->n + 1);
-	/* Pairs with trap_slots(): who sees the number sees the slot. */
+	/* Pairs with trap_slots(): a reader that sees the new number also sees the slot. */
 	__atomic_store_n(&t->n, t->n + 1, __ATOMIC_RELEASE);
 	return &t->slot[t->n - 1];
 }
 
-/* NULL: there is no room of any kind. */
+/* NULL: there is no free slot of any kind. */
 static __attribute__((noinline)) struct trap_slot *find_any(struct trap_table *t,
 							    const struct io_region *r, uint64_t off)
 {
@@ -51,7 +52,7 @@ static __attribute__((noinline)) struct trap_slot *find_any(struct trap_table *t
 	return s ? s : find(t, r, 0, TRAP_REGION, TRAP_SLOTS);
 }
 
-/* Mostly the first look finds it. */
+/* The first look usually finds the slot, so it is done inline. */
 void trap_count(struct trap_table *t, const struct io_region *r, uint64_t off, bool write,
 		uint64_t ticks)
 {

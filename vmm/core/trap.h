@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The accesses of one vCPU that came to our process, by region and register.
+ * Counts the accesses of one vCPU that came to our process, by region and register.
  *
- * A table of fixed size, filled in order of appearance, so that it costs memory only for what the
- * guest really traps on. A guest that touches more registers than fit has the rest counted by page,
- * and by region when there are too many of those.
+ * The table has a fixed size and is filled in the order of the first accesses, so only the used
+ * part takes memory. If a guest accesses more registers than fit, the rest is counted by page; if
+ * there are too many pages, by region.
  *
- * Threads: one adds (the vCPU's, in bus.c), any looks.
+ * Threads: the vCPU's thread adds (in bus.c); any thread may read.
  */
 #ifndef VMM_CORE_TRAP_H
 #define VMM_CORE_TRAP_H
@@ -16,16 +16,17 @@
 
 struct io_region;
 
-#define TRAP_REGISTERS 512 /* slots that single registers may take; then pages, then regions */
-#define TRAP_PAGES     640
-#define TRAP_SLOTS     704
-#define TRAP_INDEX     1024
+#define TRAP_REGISTERS 512 /* slots for registers; the following ones are for pages, then regions \
+			    */
+#define TRAP_PAGES 640
+#define TRAP_SLOTS 704
+#define TRAP_INDEX 1024
 
 enum trap_scope { TRAP_REGISTER, TRAP_PAGE, TRAP_REGION };
 
 struct trap_slot {
 	const struct io_region *region;
-	uint64_t off; /* of the register, the page (4096) or 0 */
+	uint64_t off; /* of the register, or of the page (4096 bytes); 0 for a region */
 	uint64_t scope;
 	uint64_t reads, writes, ticks;
 };
@@ -38,10 +39,11 @@ struct trap_table {
 	struct trap_slot slot[TRAP_SLOTS];
 };
 
-/* off: of the register within the region. ticks: what it took, 0 when not timed. */
+/* off: of the register within the region. ticks: the duration; 0 if it is not measured. */
 void trap_count(struct trap_table *, const struct io_region *, uint64_t off, bool write,
 		uint64_t ticks);
-/* How many slots may be looked at, with count_read(). Their regions and offsets do not change. */
+/* The number of slots in use. Read their counters with count_read(). Their regions and offsets do
+ * not change any more. */
 unsigned trap_slots(const struct trap_table *);
 
 #endif
