@@ -4,10 +4,10 @@
  *
  * What VFIO lets us map of a memory BAR is mapped into our process once, when the device is opened,
  * and becomes guest memory (a memslot) wherever the guest places the BAR: accesses then reach the
- * hardware without an exit. Left out, and trapped on the bus underneath, are the pages of the MSI-X
- * table and PBA, windows that a quirk asks for, what the kernel does not let be mapped (its sparse
- * areas), and I/O BARs. PCI 3.0, 6.8.2 gives table and PBA pages of their own; registers of devices
- * that share them anyway work, by trapping.
+ * hardware without an exit. Left out, and trapped on the bus underneath, are the pages of its parts
+ * (struct pci_bar_part: the MSI-X table and PBA, and what a quirk asks for), what the kernel does
+ * not let be mapped (its sparse areas), and I/O BARs. PCI 3.0, 6.8.2 gives table and PBA pages of
+ * their own; registers of devices that share them anyway work, by trapping.
  *
  * The address of the mapping is aligned to min(BAR size, 1 GiB): kernels with huge pfn mappings
  * (6.12) then map it, and pin it for the IOMMU, by the gigabyte instead of by the page.

@@ -221,6 +221,48 @@ static void test_table_accesses(void **state)
 	assert_int_equal(x->v->irq.table.word[1][3], 1);
 }
 
+/* The table is where its BAR is, also when that moves, and nowhere while a BAR that does not decode
+ * lingers in guest memory. */
+static void test_table_follows_its_bar(void **state)
+{
+	struct fixture *x = *state;
+	struct bus *b = x->m.root.mmio;
+
+	use_loop(x);
+	start(x, 4);
+	flags(x, ON);
+	entry(x, 0, 0x41);
+	wr(x, PCI_BASE_ADDRESS_0, 4, TABLE + 0x100000);
+	mask(x, 0, false);
+	assert_int_equal(bus_read(b, TABLE + 8, 8), UINT64_MAX);
+	assert_int_equal(bus_read(b, TABLE + 0x100000 + 8, 8), 0x100000041);
+	wr(x, PCI_COMMAND, 2, 0);
+	bus_write(b, TABLE + 0x100000 + 12, 4, 0);
+	assert_int_equal(bus_read(b, TABLE + 0x100000 + 8, 8), UINT64_MAX);
+	assert_int_equal(COUNT(x, "irqfd+24"), 0);
+	wr(x, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	bus_write(b, TABLE + 0x100000 + 12, 4, 0);
+	assert_int_equal(COUNT(x, "irqfd+24"), 1);
+	assert_int_equal(vfio_pci_counts(x->v).unmasks, 1);
+}
+
+/* No device should do that, and one might. */
+static void test_table_in_ports(void **state)
+{
+	struct fixture *x = *state;
+
+	fake_vfio_bar(&x->f, 2, 0x100, PCI_BASE_ADDRESS_SPACE_IO);
+	fake_vfio_msix(&x->f, MSIX, 4, 0x40 | 2, 0x80 | 2);
+	plug(x);
+	wr(x, PCI_BASE_ADDRESS_2, 4, 0xc000);
+	wr(x, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	flags(x, ON);
+	bus_write(x->m.root.pio, 0xc04c, 4, 0);
+	assert_int_equal(COUNT(x, "set:2:0:1:F"), 1);
+	assert_int_equal(bus_read(x->m.root.pio, 0xc04c, 4), 0);
+	assert_int_equal(bus_read(x->m.root.pio, 0xc080, 4), 0);
+}
+
 /* A table outside its BAR hides MSI-X; a PBA there is not shown. */
 static void test_bogus_places(void **state)
 {
@@ -374,6 +416,8 @@ int main(void)
 		T(test_host_refuses),
 		T(test_pending),
 		T(test_table_accesses),
+		T(test_table_follows_its_bar),
+		T(test_table_in_ports),
 		T(test_bogus_places),
 		T(test_msi),
 		T(test_msi_many),
