@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * struct vfio_pci as its parts share it; private to vfio/ and its tests.
+ * struct vfio_pci as its parts share it; private to vfio/, its tests and vmm/bench/host_driver.c.
  *
  * What is under which lock: everything that configuration accesses reach (cfg masks, bars, rom,
  * mirrors) under pci_root->lock; irq, which the trapped MSI-X table also reaches, under dev.lock.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A passed-through device, behind a root port, whose configuration space is the input's, and a
  * guest that then reads and writes configuration space (also the port's and the host bridge's), the
  * MSI-X table, VGA's ranges, the mirrors of configuration space and everything else in the BARs,
