@@ -24,12 +24,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "devices/backend/outq.h"
+#include "devices/backend/unix_listener.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/evloop.h"
@@ -41,7 +40,6 @@
 #define CHUNK_MAX 64
 #define TYPED_MAX 4096u
 #define DEAF_NS	  1000000000ull
-#define RETRY_NS  200000000ull
 #define MAX_MIN	  (64 * KiB)
 
 /* What was typed on the terminal and the front end has not taken yet. */
@@ -56,13 +54,10 @@ struct chardev {
 	struct chardev_front front;
 	struct outq out;
 	struct nbio in;
-	int keep, listen_fd; /* the other end of the pty; the listening socket */
-	char *path;	     /* of the socket; removed at the end if the file is still ours */
-	char *file;	     /* path of a file with a maximal size */
-	dev_t path_dev;
-	ino_t path_ino;
-	struct ev_source *source, *listen_source;
-	struct ev_timer *refused; /* set when accept() failed: then try again */
+	int keep; /* the other end of the pty */
+	struct unix_listener listener;
+	char *file; /* path of a file with a maximal size */
+	struct ev_source *source;
 	struct ev_call resume;
 	struct typed *typed; /* NULL: this is not a terminal */
 	bool escaped, paused;
@@ -158,9 +153,9 @@ static void stop_input(struct chardev *c)
 static void drop_input(struct chardev *c)
 {
 	stop_input(c);
-	if (c->listen_fd < 0)
+	if (!c->listener.loop)
 		return;
-	evloop_set_events(c->listen_source, EPOLLIN);
+	unix_listener_pause(&c->listener, false);
 	shutdown(c->in.fd, SHUT_RDWR); /* also wakes a vCPU that is held for this client */
 	outq_detach(&c->out);
 	nbio_close(&c->in);
@@ -403,81 +398,19 @@ static int open_null(struct chardev *c, const char *arg, struct error *err)
 	return 0;
 }
 
-static void accept_again(void *arg)
+/* One at a time: the next client waits until this one has left. */
+static void on_connect(void *arg, int fd)
 {
 	struct chardev *c = arg;
 
-	evloop_set_events(c->listen_source, EPOLLIN);
-}
-
-static void on_connect(void *arg, int fd, uint32_t events)
-{
-	struct chardev *c = arg;
-	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	(void)events;
-	if (client < 0) {
-		/* For example, no descriptor is free. The client still waits, and epoll would
-		 * report it again and again; so try again later. */
-		evloop_set_events(c->listen_source, 0);
-		ev_timer_set(c->refused, evloop_now_ns() + RETRY_NS);
-		return;
-	}
-	/* One client at a time: the next one waits until this one has left. */
-	evloop_set_events(c->listen_source, 0);
-	if (use_both_ways(c, client) < 0)
+	unix_listener_pause(&c->listener, true);
+	if (use_both_ways(c, fd) < 0)
 		drop_input(c);
-}
-
-/* Removes a socket that nobody listens on (ECONNREFUSED): an earlier run left it. Any other file
- * stays. EAGAIN means that the listener's queue is full, so the socket is in use; do not wait. */
-static void remove_stale(const struct sockaddr_un *sa)
-{
-	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-
-	if (lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return;
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 &&
-	    errno == ECONNREFUSED)
-		unlink(sa->sun_path);
-}
-
-/* Removes our socket, unless another file has taken its place meanwhile. */
-static void remove_own(const struct chardev *c)
-{
-	struct stat st;
-
-	if (lstat(c->path, &st) == 0 && st.st_dev == c->path_dev && st.st_ino == c->path_ino)
-		unlink(c->path);
 }
 
 static int open_unix(struct chardev *c, const char *path, struct error *err)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct stat st;
-
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return error_set(err, -ENAMETOOLONG,
-				 "%s: the path of a socket may have at most %zu bytes", path,
-				 sizeof(sa.sun_path) - 1);
-	memcpy(sa.sun_path, path, strlen(path) + 1);
-	remove_stale(&sa);
-	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->listen_fd < 0 || bind(c->listen_fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return error_set(err, -errno, "%s: %s", path, strerror(errno));
-	c->path = strdup(path);
-	if (lstat(path, &st) == 0) {
-		c->path_dev = st.st_dev;
-		c->path_ino = st.st_ino;
-	}
-	if (!c->path || listen(c->listen_fd, 1) < 0)
-		return error_set(err, -errno, "%s: %s", path, strerror(errno));
-	c->refused = evloop_add_timer(c->loop, accept_again, c);
-	if (!c->refused)
-		return error_set(err, -ENOMEM, "out of memory");
-	c->listen_source = evloop_add_fd(c->loop, c->listen_fd, EPOLLIN, on_connect, c);
-	return c->listen_source ? 0 : error_set(err, -errno, "%s: %s", path, strerror(errno));
+	return unix_listener_open(&c->listener, c->loop, path, 1, false, on_connect, c, err);
 }
 
 struct backend {
@@ -533,20 +466,6 @@ static int check_file(const char *arg, struct outputs *outputs, struct error *er
 	return rc == 0 && max ? outputs_claim_rotated(outputs, path, err) : rc;
 }
 
-/* An existing socket is not refused here: only open_unix() finds out whether somebody listens on
- * it. */
-static int check_unix(const char *path, struct outputs *outputs, struct error *err)
-{
-	int rc;
-
-	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return error_set(err, -ENAMETOOLONG,
-				 "%s: the path of a socket may have at most %zu bytes", path,
-				 sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-	rc = outfile_check_folder(path, err);
-	return rc == 0 ? outputs_claim(outputs, path, err) : rc;
-}
-
 int chardev_check(const char *spec, struct outputs *outputs, struct error *err)
 {
 	const char *arg;
@@ -554,7 +473,7 @@ int chardev_check(const char *spec, struct outputs *outputs, struct error *err)
 
 	if (b && b->open == open_file)
 		return check_file(arg, outputs, err);
-	return b && b->open == open_unix ? check_unix(arg, outputs, err) : 0;
+	return b && b->open == open_unix ? unix_listener_check(arg, outputs, err) : 0;
 }
 
 struct chardev *chardev_open(struct evloop *loop, const char *spec,
@@ -576,9 +495,7 @@ struct chardev *chardev_open(struct evloop *loop, const char *spec,
 		error_set(err, -ENOMEM, "out of memory");
 		return NULL;
 	}
-	*c = (struct chardev){
-		.loop = loop, .front = *front, .in = { .fd = -1 }, .keep = -1, .listen_fd = -1
-	};
+	*c = (struct chardev){ .loop = loop, .front = *front, .in = { .fd = -1 }, .keep = -1 };
 	c->resume = (struct ev_call){ .fn = resume_input, .arg = c };
 	if (outq_init(&c->out, loop, front->ready, front->opaque) < 0)
 		error_set(err, -ENOMEM, "out of memory");
@@ -594,8 +511,7 @@ void chardev_close(struct chardev *c)
 		return;
 	evloop_cancel(c->loop, &c->resume);
 	evloop_del_fd(c->source);
-	evloop_del_fd(c->listen_source);
-	evloop_del_timer(c->refused);
+	unix_listener_close(&c->listener);
 	outq_destroy(&c->out);
 	if (c->typed) {
 		tty_restore();
@@ -604,10 +520,6 @@ void chardev_close(struct chardev *c)
 	}
 	nbio_close(&c->in);
 	cleanup_close(&c->keep);
-	cleanup_close(&c->listen_fd);
-	if (c->path)
-		remove_own(c);
-	free(c->path);
 	free(c->file);
 	free(c);
 }
