@@ -29,10 +29,12 @@ struct device_list;
 struct outputs;
 struct pci_bus;
 struct pci_root;
+struct qmp;
 
 /* The machine that a device is put into. */
 struct device_env {
 	const struct device_list *devices; /* of the machine */
+	const char *name;		   /* of --name; NULL: none */
 	unsigned cpus;			   /* number of the guest's vCPUs */
 	struct outputs *outputs;	   /* files that the run writes to; may be NULL */
 	/* Valid from plug() on. pci has the buses, memory, interrupts and the main loop. */
@@ -41,6 +43,7 @@ struct device_env {
 	uint8_t devfn;	     /* ... and its device and function number */
 	void (*power_off)(void *);
 	void *power_off_arg;
+	struct qmp *qmp; /* NULL: no --qmp */
 };
 
 struct device_class {

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * QMP: sockets on which other programs ask about a running machine and tell it what to do.
+ *
+ * A client cannot harm the machine or another client: how many there are, how long a request is and
+ * how much waits to be read by one are bounded, and nothing ever waits for one. Requests are
+ * answered in their order. Differences from QEMU's: several clients at a time; commands are taken
+ * before qmp_capabilities, so that one-shot scripts work; events go to those who negotiated.
+ *
+ * Threads: the main loop's.
+ */
+#ifndef VMM_CONTROL_QMP_H
+#define VMM_CONTROL_QMP_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "vmm/core/device.h"
+#include "vmm/core/error.h"
+
+#define QMP_MAX_CLIENTS 16u
+#define QMP_MAX_SOCKETS 8u
+
+struct evloop;
+struct qmp;
+
+/* What a command can do to the machine and ask of it. All functions return at once. */
+struct qmp_machine {
+	void *opaque;
+	const char *name; /* of --name; NULL: none */
+	/* RunState of QEMU: prelaunch, running, paused, shutdown, internal-error. */
+	const char *(*status)(void *opaque);
+	void (*stop)(void *opaque);  /* the processors stand still when it returns */
+	bool (*quiet)(void *opaque); /* nothing that they asked for before is under way any more */
+	void (*cont)(void *opaque);
+	void (*reset)(void *opaque);
+	void (*power_button)(void *opaque);
+	void (*quit)(void *opaque);
+	/* The result of that query-command, or of x-minivmm-stats: a new reference. NULL: there is
+	 * no such query, or no memory. */
+	json_t *(*query)(void *opaque, const char *command);
+};
+
+/* --qmp. */
+extern const struct device_class qmp_class;
+
+/* The machine stays the caller's, in place until qmp_free(). NULL: out of memory. */
+struct qmp *qmp_new(struct evloop *, const struct qmp_machine *);
+/* Listens on one more socket, at most QMP_MAX_SOCKETS. */
+int qmp_listen(struct qmp *, const char *path, struct error *);
+/* Tells all clients that have negotiated. Takes data, an object; NULL: an empty one. q NULL: nobody
+ * is there to be told. */
+void qmp_event(struct qmp *q, const char *name, json_t *data);
+/* Gives clients a moment to take what is left, and removes the sockets. */
+void qmp_free(struct qmp *);
+
+#endif

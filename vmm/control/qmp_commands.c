@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Names, members and texts are QEMU's (qapi/misc.json, control.json, run-state.json, machine.json),
+ * because clients were written for them.
+ */
+#include "vmm/control/qmp_commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/version.h"
+
+static json_t *nothing(void)
+{
+	return json_object();
+}
+
+/* ---- about the protocol ---- */
+
+static json_t *run_capabilities(struct qmp_call *c, struct error *err)
+{
+	const json_t *enable = json_object_get(c->args, "enable");
+	const char *name;
+
+	if (c->negotiated) {
+		error_set(err, -ENOSYS,
+			  "Capabilities negotiation is already complete, command ignored");
+		return NULL;
+	}
+	if (enable && !json_is_array(enable)) {
+		error_set(err, -EINVAL, "Invalid parameter type for 'enable', expected: array");
+		return NULL;
+	}
+	if (json_array_size(enable)) {
+		name = json_string_value(json_array_get(enable, 0));
+		error_set(err, -EINVAL, "Parameter 'enable' does not accept value '%s'",
+			  name ? name : "?");
+		return NULL;
+	}
+	c->negotiated = true;
+	return nothing();
+}
+
+json_t *qmp_version(void)
+{
+	return json_pack("{s: {s: i, s: i, s: i}, s: s}", "qemu", "major", QMP_QEMU_MAJOR, "minor",
+			 QMP_QEMU_MINOR, "micro", 0, "package", "minivmm " MINIVMM_VERSION);
+}
+
+static json_t *run_version(struct qmp_call *c, struct error *err)
+{
+	(void)c;
+	(void)err;
+	return qmp_version();
+}
+
+static json_t *run_commands(struct qmp_call *c, struct error *err)
+{
+	const struct qmp_command *row;
+	json_t *all = json_array();
+
+	(void)c;
+	(void)err;
+	for (row = qmp_commands; row->name; row++)
+		json_array_append_new(all, json_pack("{s: s}", "name", row->name));
+	return all;
+}
+
+/* ---- the machine's life ---- */
+
+static json_t *run_status(struct qmp_call *c, struct error *err)
+{
+	const char *status = c->machine->status(c->machine->opaque);
+
+	(void)err;
+	return json_pack("{s: s, s: b, s: b}", "status", status, "singlestep", 0, "running",
+			 strcmp(status, "running") == 0);
+}
+
+static json_t *run_stop(struct qmp_call *c, struct error *err)
+{
+	(void)err;
+	c->machine->stop(c->machine->opaque);
+	return nothing();
+}
+
+static json_t *run_cont(struct qmp_call *c, struct error *err)
+{
+	(void)err;
+	c->machine->cont(c->machine->opaque);
+	return nothing();
+}
+
+static json_t *run_reset(struct qmp_call *c, struct error *err)
+{
+	(void)err;
+	c->machine->reset(c->machine->opaque);
+	return nothing();
+}
+
+static json_t *run_powerdown(struct qmp_call *c, struct error *err)
+{
+	(void)err;
+	c->machine->power_button(c->machine->opaque);
+	return nothing();
+}
+
+static json_t *run_quit(struct qmp_call *c, struct error *err)
+{
+	(void)err;
+	c->machine->quit(c->machine->opaque);
+	return nothing();
+}
+
+/* ---- questions ---- */
+
+static json_t *ask(const struct qmp_call *c, const char *command, struct error *err)
+{
+	json_t *o = c->machine->query(c->machine->opaque, command);
+
+	if (!o)
+		error_set(err, -ENOMEM, "out of memory");
+	return o;
+}
+
+#define ASK(fn, command)                                         \
+	static json_t *fn(struct qmp_call *c, struct error *err) \
+	{                                                        \
+		return ask(c, command, err);                     \
+	}
+ASK(run_cpus, "query-cpus-fast")
+ASK(run_pci, "query-pci")
+ASK(run_block, "query-block")
+ASK(run_blockstats, "query-blockstats")
+ASK(run_chardev, "query-chardev")
+ASK(run_memory, "query-memory-size-summary")
+ASK(run_stats, "x-minivmm-stats")
+
+static json_t *run_name(struct qmp_call *c, struct error *err)
+{
+	(void)err;
+	return c->machine->name ? json_pack("{s: s}", "name", c->machine->name) : nothing();
+}
+
+static json_t *run_uuid(struct qmp_call *c, struct error *err)
+{
+	(void)c;
+	(void)err;
+	return json_pack("{s: s}", "UUID", "00000000-0000-0000-0000-000000000000");
+}
+
+static json_t *run_kvm(struct qmp_call *c, struct error *err)
+{
+	(void)c;
+	(void)err;
+	return json_pack("{s: b, s: b}", "enabled", 1, "present", 1);
+}
+
+static json_t *run_none(struct qmp_call *c, struct error *err)
+{
+	(void)c;
+	(void)err;
+	return json_array();
+}
+
+static json_t *run_migrate(struct qmp_call *c, struct error *err)
+{
+	(void)c;
+	(void)err;
+	return nothing();
+}
+
+static json_t *run_screendump(struct qmp_call *c, struct error *err)
+{
+	(void)c;
+	error_set(err, -EOPNOTSUPP,
+		  "this machine has no emulated display: its picture is that of the passed-through "
+		  "graphics card");
+	return NULL;
+}
+
+/* ---- human-monitor-command ---- */
+
+static json_t *hmp_version(struct qmp_call *c, struct error *err)
+{
+	char text[80];
+
+	(void)c;
+	(void)err;
+	snprintf(text, sizeof(text), "%d.%d.0minivmm %s\r\n", QMP_QEMU_MAJOR, QMP_QEMU_MINOR,
+		 MINIVMM_VERSION);
+	return json_string(text);
+}
+
+static json_t *hmp_status(struct qmp_call *c, struct error *err)
+{
+	char text[80];
+
+	(void)err;
+	snprintf(text, sizeof(text), "VM status: %s\r\n", c->machine->status(c->machine->opaque));
+	return json_string(text);
+}
+
+/* A query's answer as text, for people: indented JSON. */
+static json_t *hmp_query(struct qmp_call *c, const char *command, struct error *err)
+{
+	json_t *o = ask(c, command, err), *s;
+	scoped_free char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
+
+	json_decref(o);
+	s = text ? json_string(text) : NULL;
+	if (!s)
+		error_set(err, -ENOMEM, "out of memory");
+	return s;
+}
+
+static json_t *hmp_pci(struct qmp_call *c, struct error *err)
+{
+	return hmp_query(c, "query-pci", err);
+}
+
+static json_t *hmp_block(struct qmp_call *c, struct error *err)
+{
+	return hmp_query(c, "query-block", err);
+}
+
+static json_t *hmp_cpus(struct qmp_call *c, struct error *err)
+{
+	return hmp_query(c, "query-cpus-fast", err);
+}
+
+static json_t *hmp_help(struct qmp_call *c, struct error *err);
+
+static const struct {
+	const char *line;
+	json_t *(*run)(struct qmp_call *, struct error *);
+} hmp[] = {
+	{ "help", hmp_help },
+	{ "info", hmp_help },
+	{ "info version", hmp_version },
+	{ "info status", hmp_status },
+	{ "info pci", hmp_pci },
+	{ "info block", hmp_block },
+	{ "info cpus", hmp_cpus },
+	{ "stop", run_stop },
+	{ "cont", run_cont },
+	{ "system_reset", run_reset },
+	{ "system_powerdown", run_powerdown },
+	{ "quit", run_quit },
+};
+
+static json_t *hmp_help(struct qmp_call *c, struct error *err)
+{
+	char text[512] = "";
+	size_t n = 0;
+	unsigned i;
+
+	(void)c;
+	(void)err;
+	for (i = 0; i < ARRAY_SIZE(hmp); i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\r\n", hmp[i].line);
+	return json_string(text);
+}
+
+static json_t *run_human(struct qmp_call *c, struct error *err)
+{
+	const char *line = json_string_value(json_object_get(c->args, "command-line"));
+	char text[200];
+	json_t *o;
+	unsigned i;
+
+	if (!line) {
+		error_set(err, -EINVAL, "Parameter 'command-line' is missing");
+		return NULL;
+	}
+	for (i = 0; i < ARRAY_SIZE(hmp); i++) {
+		if (strcmp(hmp[i].line, line) != 0)
+			continue;
+		o = hmp[i].run(c, err);
+		if (!o || json_is_string(o))
+			return o;
+		json_decref(o);
+		return json_string("");
+	}
+	/* As in QEMU: an answer, not an error. */
+	snprintf(text, sizeof(text), "unknown command: '%.80s' (try 'help', or use QMP)\r\n", line);
+	o = json_string(text);
+	return o ? o : json_string("unknown command\r\n");
+}
+
+/* ---- the table ---- */
+
+const struct qmp_command qmp_commands[] = {
+	{ "qmp_capabilities", run_capabilities, "enable ", false },
+	{ "query-version", run_version, NULL, false },
+	{ "query-commands", run_commands, NULL, false },
+	{ "query-status", run_status, NULL, false },
+	{ "query-name", run_name, NULL, false },
+	{ "query-uuid", run_uuid, NULL, false },
+	{ "query-kvm", run_kvm, NULL, false },
+	{ "query-cpus-fast", run_cpus, NULL, false },
+	{ "query-pci", run_pci, NULL, false },
+	{ "query-block", run_block, NULL, false },
+	{ "query-blockstats", run_blockstats, "query-nodes ", false },
+	{ "query-chardev", run_chardev, NULL, false },
+	{ "query-memory-size-summary", run_memory, NULL, false },
+	{ "query-hotpluggable-cpus", run_none, NULL, false },
+	{ "query-migrate", run_migrate, NULL, false },
+	{ "stop", run_stop, NULL, true },
+	{ "cont", run_cont, NULL, false },
+	{ "system_reset", run_reset, NULL, false },
+	{ "system_powerdown", run_powerdown, NULL, false },
+	{ "quit", run_quit, NULL, false },
+	{ "screendump", run_screendump, "filename device head format ", false },
+	{ "human-monitor-command", run_human, "command-line cpu-index ", false },
+	{ "x-minivmm-stats", run_stats, NULL, false },
+	{ NULL, NULL, NULL, false },
+};
+
+static const struct qmp_command *find(const char *name)
+{
+	const struct qmp_command *row;
+
+	for (row = qmp_commands; row->name; row++)
+		if (strcmp(row->name, name) == 0)
+			return row;
+	return NULL;
+}
+
+/* True: name is one of the words, each with a blank behind it. */
+static bool listed(const char *words, const char *name)
+{
+	size_t n = strlen(name);
+	const char *at;
+
+	for (at = words; n && at && (at = strstr(at, name)); at++)
+		if ((at == words || at[-1] == ' ') && at[n] == ' ')
+			return true;
+	return false;
+}
+
+static int check_args(const struct qmp_command *row, const json_t *args, struct error *err)
+{
+	const char *name;
+	json_t *value;
+
+	if (args && !json_is_object(args))
+		return error_set(err, -EINVAL, "QMP input member 'arguments' must be an object");
+	json_object_foreach((json_t *)args, name, value)
+	{
+		if (!listed(row->args, name))
+			return error_set(err, -EINVAL, "Parameter '%.64s' is unexpected", name);
+	}
+	return 0;
+}
+
+static int check_members(const json_t *request, struct error *err)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)request, name, value)
+	{
+		if (!listed("execute arguments id ", name))
+			return error_set(err, -EINVAL, "QMP input member '%.64s' is unexpected",
+					 name);
+	}
+	if (!json_object_get(request, "execute"))
+		return error_set(err, -EINVAL, "QMP input lacks member 'execute'");
+	if (!json_is_string(json_object_get(request, "execute")))
+		return error_set(err, -EINVAL, "QMP input member 'execute' must be a string");
+	return 0;
+}
+
+json_t *qmp_execute(struct qmp_call *c, const json_t *request, const struct qmp_command **command,
+		    struct error *err)
+{
+	const struct qmp_command *row;
+	const char *name;
+
+	*command = NULL;
+	if (check_members(request, err) < 0)
+		return NULL;
+	name = json_string_value(json_object_get(request, "execute"));
+	row = find(name);
+	if (!row) {
+		error_set(err, -ENOSYS, "The command %.64s has not been found", name);
+		return NULL;
+	}
+	c->args = json_object_get(request, "arguments");
+	if (check_args(row, c->args, err) < 0)
+		return NULL;
+	*command = row;
+	return row->run(c, err);
+}
