@@ -136,7 +136,7 @@ const struct device_class debugcon_class = {
 	.name = "debug console",
 	.option = "debugcon",
 	.arg = "FILE",
-	.help = "  --debugcon FILE[,max=SIZE]                what firmware writes to port 0x402\n",
+	.help = "  --debugcon FILE[,max=SIZE]  port 0x402\n",
 	.late = true,
 	.most = 1,
 	.opts_size = sizeof(struct debugcon_opts),

@@ -315,6 +315,29 @@ const char *pci_quiesce(struct pci_root *root)
 	return busy;
 }
 
+struct pausing {
+	bool pause;
+	const char *busy;
+};
+
+static int pause_device(void *arg, struct pci_device *dev)
+{
+	struct pausing *p = arg;
+
+	if (dev->ops && dev->ops->pause && !dev->ops->pause(dev, p->pause))
+		p->busy = dev->name;
+	return 0;
+}
+
+const char *pci_pause(struct pci_root *root, bool pause)
+{
+	struct pausing p = { .pause = pause };
+
+	scoped_lock(&root->lock);
+	pci_each_on_bus(&root->bus, pause_device, &p);
+	return p.busy;
+}
+
 void pci_reset_all(struct pci_root *root)
 {
 	scoped_lock(&root->lock);

@@ -332,3 +332,11 @@ const struct device_class virtio_blk_class = {
 	.plug = disk_plug,
 	.close = disk_close,
 };
+
+struct virtio_blk_info virtio_blk_info(const struct device *d)
+{
+	const struct blk_opts *o = d->opts;
+	const struct virtio_blk *b = d->state;
+
+	return (struct virtio_blk_info){ o->disk.path, o->disk.readonly, b ? b->file.size : 0 };
+}

@@ -9,6 +9,7 @@
 #include "devices/block/blk_file.h"
 #include "devices/virtio/blk_queue.h"
 
+struct device;
 struct device_class;
 struct error;
 struct pci_bus;
@@ -44,5 +45,13 @@ int virtio_blk_plug(struct virtio_blk *, struct pci_root *, struct pci_bus *, ui
 bool virtio_blk_free(struct virtio_blk *);
 
 extern const struct device_class virtio_blk_class;
+
+/* What is known of a device of that class. */
+struct virtio_blk_info {
+	const char *path; /* the device's own */
+	bool readonly;
+	uint64_t bytes; /* 0: not open */
+};
+struct virtio_blk_info virtio_blk_info(const struct device *);
 
 #endif

@@ -484,6 +484,11 @@ static bool virtio_pci_quiesce(struct pci_device *dev)
 	return virtio_quiesce(from_pci(dev));
 }
 
+static bool virtio_pci_pause(struct pci_device *dev, bool pause)
+{
+	return virtio_pause(from_pci(dev), pause);
+}
+
 static const struct pci_device_ops virtio_pci_ops = {
 	.cfg_read = virtio_cfg_read,
 	.cfg_write = virtio_cfg_write,
@@ -491,6 +496,7 @@ static const struct pci_device_ops virtio_pci_ops = {
 	.bar_mapped = virtio_bar_mapped,
 	.reset = virtio_pci_reset,
 	.quiesce = virtio_pci_quiesce,
+	.pause = virtio_pci_pause,
 };
 
 /* One capability; returns its offset. extra: bytes after struct virtio_pci_cap. */

@@ -68,7 +68,7 @@ struct virtio_device {
 	bool started; /* between start() and stop() */
 	/* the transport's: virtio_run.c */
 	const struct virtio_run_ops *run_ops;
-	bool driver_ok, master, resetting, ended;
+	bool driver_ok, master, resetting, paused, ended;
 	unsigned leaving;    /* parts that have yet to leave the rings */
 	uint64_t stopped_ns; /* when they were asked to */
 	pthread_cond_t left; /* with the device's lock */

@@ -2,11 +2,11 @@
 /*
  * Whether a virtio device is on its rings.
  *
- * It is while the driver has set DRIVER_OK and lets the device be bus master. When one of the two
- * ends, ops->stop() asks it to leave. A device with threads leaves when what they have in flight
- * has come back, which on storage that hangs is never; each thread then says virtio_left(). Until
- * the last has, the device is neither started again nor reset, and nobody waits for it with a lock
- * held, but for GRACE_NS:
+ * It is while the driver has set DRIVER_OK, lets the device be bus master, and the machine is not
+ * paused. When one of these ends, ops->stop() asks it to leave. A device with threads leaves when
+ * what they have in flight has come back, which on storage that hangs is never; each thread then
+ * says virtio_left(). Until the last has, the device is neither started again nor reset, and nobody
+ * waits for it with a lock held, but for GRACE_NS:
  *
  * A reset is complete when device_status reads 0, and drivers have to wait for that (VIRTIO 1.2
  * §4.1.4.3.2). Linux does. OVMF resets and goes on at once, and its disks are idle then, so that
@@ -128,7 +128,7 @@ static void device_stop(struct virtio_device *v)
 /* Takes the next step there is to take. */
 static void settle(struct virtio_device *v)
 {
-	bool want = v->driver_ok && v->master && !v->resetting;
+	bool want = v->driver_ok && v->master && !v->resetting && !v->paused;
 
 	if (v->started && !want)
 		device_stop(v);
@@ -188,6 +188,15 @@ bool virtio_quiesce(struct virtio_device *v)
 	scoped_lock(&v->pci.lock);
 
 	reset_begin(v);
+	return !v->leaving;
+}
+
+bool virtio_pause(struct virtio_device *v, bool pause)
+{
+	scoped_lock(&v->pci.lock);
+
+	v->paused = pause;
+	settle(v);
 	return !v->leaving;
 }
 

@@ -26,6 +26,9 @@ void virtio_driver_ok(struct virtio_device *);
 void virtio_reset(struct virtio_device *);
 /* A reset without any wait; true when it is done. Takes the device's lock. */
 bool virtio_quiesce(struct virtio_device *);
+/* The machine is paused, or goes on: the device is off its rings meanwhile. Does not wait; true
+ * when it has left them. Takes the device's lock. */
+bool virtio_pause(struct virtio_device *, bool pause);
 /* Bus mastering was switched on or off, or may have been. */
 void virtio_master_changed(struct virtio_device *);
 /* The last stop, for a device that is on no bus any more. Takes the device's lock. False: it has

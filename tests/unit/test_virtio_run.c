@@ -338,6 +338,43 @@ static void master_while_it_hangs(void **state)
 	assert_int_equal(driver_status(&e->d), 15);
 }
 
+/* ---- a paused machine ---- */
+
+/* What is in flight comes back, what is offered meanwhile waits, and nothing is lost. */
+static void pause_and_go_on(void **state)
+{
+	struct env *e = *state;
+
+	go(e);
+	hold = true;
+	offer(e);
+	wait_in_flight();
+	assert_string_equal(pci_pause(e->d.root, true), "blk0");
+	let_go();
+	for (unsigned i = 0; i < 10000 && pci_pause(e->d.root, true); i++)
+		usleep(1000);
+	assert_null(pci_pause(e->d.root, true));
+	assert_int_equal(used(e), 1);
+	for (uint16_t i = 2; i < 20; i++) {
+		offer(e);
+		usleep(2000);
+		assert_int_equal(used(e), i - 1);
+		assert_null(pci_pause(e->d.root, false));
+		wait_used(e, i);
+		for (unsigned k = 0; k < 10000 && pci_pause(e->d.root, true); k++)
+			usleep(1000);
+	}
+	/* A reset meanwhile is one, and does not end the pause. */
+	driver_status_set(&e->d, 0);
+	wait_status(e, 0);
+	go(e);
+	offer(e);
+	usleep(20000);
+	assert_int_equal(used(e), 0);
+	assert_null(pci_pause(e->d.root, false));
+	wait_used(e, 1);
+}
+
 static int irq_fd(struct env *e)
 {
 	for (unsigned i = 24; i < 64; i++)
@@ -386,8 +423,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(reset_of_an_idle_disk), T(reset_while_it_hangs),  T(machine_reset_while_it_hangs),
-		T(no_master_no_requests), T(master_while_it_hangs), T(no_master_no_message),
-		T(end_while_it_hangs),
+		T(pause_and_go_on),	  T(no_master_no_requests), T(master_while_it_hangs),
+		T(no_master_no_message),  T(end_while_it_hangs),
 	};
 
 	alarm(300);

@@ -64,6 +64,7 @@ struct vcpu {
 	pthread_t thread;
 	struct helper *helper; /* owns the thread; NULL: the vCPU owns it */
 	bool started;
+	pid_t tid; /* atomic; 0: the thread has not begun */
 };
 
 struct vcpus {
@@ -476,6 +477,7 @@ static void vcpu_job(void *arg)
 
 	snprintf(name, sizeof(name), "vcpu%u", v->index);
 	pthread_setname_np(pthread_self(), name);
+	__atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
 	vcpu_place(v);
 	bus_count_traps(&v->stats->traps);
 	hold_allow(&v->all->want, VCPU_KICK_SIGNAL);
@@ -579,6 +581,11 @@ const struct vcpu_stats *vcpu_stats(const struct vcpus *vs, unsigned i)
 int vcpu_stats_fd(const struct vcpus *vs, unsigned i)
 {
 	return vs->cpu[i].stats_fd;
+}
+
+pid_t vcpu_thread_id(const struct vcpus *vs, unsigned i)
+{
+	return __atomic_load_n(&vs->cpu[i].tid, __ATOMIC_RELAXED);
 }
 
 const char *vcpu_exit_name(unsigned reason)

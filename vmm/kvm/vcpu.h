@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+
 #include "vmm/kvm/cpuid.h"
 #include "vmm/core/error.h"
 #include "vmm/core/trap.h"
@@ -91,6 +93,8 @@ unsigned vcpus_count(const struct vcpus *);
 const struct vcpu_stats *vcpu_stats(const struct vcpus *, unsigned i);
 /* For kvm_stats_read(); -1: the kernel has no statistics. */
 int vcpu_stats_fd(const struct vcpus *, unsigned i);
+/* For `taskset` and the like; 0: not started. */
+pid_t vcpu_thread_id(const struct vcpus *, unsigned i);
 const char *vcpu_exit_name(unsigned reason); /* "io", "mmio"; never NULL */
 
 #endif

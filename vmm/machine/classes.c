@@ -8,6 +8,7 @@
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_rng.h"
 #include "vfio/options.h"
+#include "vmm/control/qmp.h"
 
 const struct device_class *const device_classes[] = {
 	&vfio_class, /* passthrough.c puts them in */
@@ -17,6 +18,7 @@ const struct device_class *const device_classes[] = {
 	/* These empty the files that they write, so they come after what may fail. */
 	&virtio_console_class,
 	&debugcon_class,
+	&qmp_class,
 	&serial_class,
 	NULL,
 };

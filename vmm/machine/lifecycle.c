@@ -18,13 +18,26 @@
 
 #include "vmm/machine/vm.h"
 
+static json_t *cause(enum machine_by by, const char *reason)
+{
+	return json_pack("{s: b, s: s}", "guest", by == MACHINE_GUEST, "reason", reason);
+}
+
+/* The first reason is the one that counts. */
+void machine_end(struct vm *vm, int status, enum machine_by by, const char *reason)
+{
+	vcpus_pause_async(vm->cpus.vcpus);
+	evloop_stop(vm->loop, 0);
+	if (vm->life.ended)
+		return;
+	vm->life.ended = true;
+	vm->life.status = status;
+	qmp_event(vm->monitor.qmp, "SHUTDOWN", vm->monitor.qmp ? cause(by, reason) : NULL);
+}
+
 void machine_stop(void *arg, int status)
 {
-	struct vm *vm = arg;
-
-	vcpus_pause_async(vm->cpus.vcpus);
-	vm->life.status = status;
-	evloop_stop(vm->loop, 0);
+	machine_end(arg, status, MACHINE_HOST, status ? "host-error" : "host-signal");
 }
 
 /* Requests from vCPU threads and devices */
@@ -64,6 +77,17 @@ static bool devices_quiet(struct vm *vm)
 	return false;
 }
 
+static void say_reset(struct vm *vm)
+{
+	bool host = vm->life.reset_by_host;
+
+	vm->life.reset_by_host = false;
+	if (vm->monitor.qmp)
+		qmp_event(vm->monitor.qmp, "RESET",
+			  host ? cause(MACHINE_HOST, "host-qmp-system-reset")
+			       : cause(MACHINE_GUEST, "guest-reset"));
+}
+
 static void do_reset(void *arg)
 {
 	struct vm *vm = arg;
@@ -71,7 +95,7 @@ static void do_reset(void *arg)
 
 	if (vm->cfg->no_reboot) {
 		log_info("reset: --no-reboot ends the run");
-		machine_stop(vm, 0);
+		machine_end(vm, 0, MACHINE_GUEST, "guest-reset");
 		return;
 	}
 	vcpus_pause(vm->cpus.vcpus);
@@ -85,20 +109,22 @@ static void do_reset(void *arg)
 	}
 	if (log_allow(LOG_INFO, &vm->life.reset_limit))
 		log_info("reset");
-	vcpus_resume(vm->cpus.vcpus);
+	say_reset(vm);
+	if (!vm->life.paused)
+		vcpus_resume(vm->cpus.vcpus);
 }
 
 static void do_power_off(void *arg)
 {
 	log_info("power off");
-	machine_stop(arg, 0);
+	machine_end(arg, 0, MACHINE_GUEST, "guest-shutdown");
 }
 
 static void do_exit(void *arg)
 {
 	struct vm *vm = arg;
 
-	machine_stop(vm, (int)(vm->life.exit_value & 0xff));
+	machine_end(vm, (int)(vm->life.exit_value & 0xff), MACHINE_GUEST, "guest-shutdown");
 }
 
 static void do_fail(void *arg)
@@ -156,6 +182,45 @@ void machine_init_lifecycle(struct vm *vm, int (*reset)(struct vm *, struct erro
 	vm->life.fail = (struct ev_call){ .fn = do_fail, .arg = vm };
 }
 
+/* What the host wants */
+
+void machine_pause(struct vm *vm)
+{
+	if (vm->life.paused)
+		return;
+	vm->life.paused = true;
+	vcpus_pause(vm->cpus.vcpus);
+	pci_pause(&vm->chipset.pci, true);
+	qmp_event(vm->monitor.qmp, "STOP", NULL);
+}
+
+void machine_resume(struct vm *vm)
+{
+	if (!vm->life.paused)
+		return;
+	vm->life.paused = false;
+	pci_pause(&vm->chipset.pci, false);
+	/* A reset or the end that waits takes care of the processors itself. */
+	if (!vm->life.ended && !__atomic_load_n(&vm->life.reset_pending, __ATOMIC_ACQUIRE))
+		vcpus_resume(vm->cpus.vcpus);
+	qmp_event(vm->monitor.qmp, "RESUME", NULL);
+}
+
+void machine_reset_by_host(struct vm *vm)
+{
+	vm->life.reset_by_host = true;
+	machine_request_reset(vm);
+}
+
+bool machine_press_power_button(void *arg)
+{
+	struct vm *vm = arg;
+	bool heard = acpi_pm_power_button(&vm->chipset.pm);
+
+	qmp_event(vm->monitor.qmp, "POWERDOWN", NULL);
+	return heard;
+}
+
 /* Signals */
 
 /* For a guest that hangs: what its processors do. */
@@ -186,12 +251,12 @@ static void on_signal(void *arg, int fd, uint32_t events)
 	}
 	/* The first SIGTERM is the power button, where the guest listens to one. */
 	if (si.ssi_signo == SIGTERM && vm->life.terminations++ == 0 &&
-	    acpi_pm_power_button(&vm->chipset.pm)) {
+	    machine_press_power_button(vm)) {
 		log_info("SIGTERM: the guest's power button was pressed; a second SIGTERM stops "
 			 "the guest at once");
 		return;
 	}
-	machine_stop(vm, 0);
+	machine_end(vm, 0, MACHINE_HOST, "host-signal");
 }
 
 void machine_block_signals(sigset_t *set)

@@ -27,6 +27,7 @@ static int look_devices(struct vm *vm, bool late, struct error *err)
 {
 	struct device_env env = {
 		.devices = &vm->cfg->devices,
+		.name = vm->cfg->name,
 		.cpus = (unsigned)vm->cfg->cpus.n,
 		.outputs = vm->outputs,
 	};

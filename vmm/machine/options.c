@@ -269,15 +269,39 @@ static const char help_tail[] =
 	"process\n"
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]  --dump-dtb FILE\n"
 	"  --core-dump on  -v, --verbose  -h, --help  --version  a comma in a value is ,,\n"
-	"other:  minivmm check|bind|restore [BDF], groups, vf PF, import|report F, bench\n";
+	"other:  minivmm check|bind|restore [BDF], groups, vf PF, import|report F, ctl\n";
+
+#define HELP_COLUMNS 80
+
+static bool one_line(const char *text)
+{
+	return strchr(text, '\n') == text + strlen(text) - 1;
+}
+
+/* The classes' lines; short ones share a line. */
+static void help_devices(FILE *f)
+{
+	const struct device_class *const *c;
+	size_t column = 0;
+
+	for (c = device_classes; *c; c++) {
+		const char *text = (*c)->help;
+		size_t n = strlen(text) - 1; /* without the newline */
+
+		if (column && (!one_line(text) || column + n > HELP_COLUMNS)) {
+			fputc('\n', f);
+			column = 0;
+		}
+		fwrite(text, 1, n, f);
+		column = one_line(text) ? column + n : HELP_COLUMNS;
+	}
+	fputc('\n', f);
+}
 
 void config_help(FILE *f)
 {
-	const struct device_class *const *c;
-
 	fputs(help_head, f);
-	for (c = device_classes; *c; c++)
-		fputs((*c)->help, f);
+	help_devices(f);
 	fputs(help_tail, f);
 }
 

@@ -50,12 +50,14 @@ static struct device_env device_env(struct vm *vm)
 {
 	return (struct device_env){
 		.devices = &vm->cfg->devices,
+		.name = vm->cfg->name,
 		.cpus = (unsigned)vm->cfg->cpus.n,
 		.outputs = vm->outputs,
 		.pci = &vm->chipset.pci,
 		.bus = &vm->chipset.pci.bus,
 		.power_off = machine_request_power_off,
 		.power_off_arg = vm,
+		.qmp = vm->monitor.qmp,
 	};
 }
 
@@ -98,7 +100,9 @@ static int realize_asked(struct vm *vm, struct error *err)
 
 static int realize_late(struct vm *vm, struct error *err)
 {
-	return plug_classes(vm, true, err);
+	int rc = machine_monitor_open(vm, err);
+
+	return rc < 0 ? rc : plug_classes(vm, true, err);
 }
 
 /* Also those that were only opened. */
@@ -120,16 +124,9 @@ static void reset_asked(struct vm *vm)
 		devices_reset(&vm->cfg->devices, *c);
 }
 
-static bool press_power_button(void *arg)
-{
-	struct vm *vm = arg;
-
-	return acpi_pm_power_button(&vm->chipset.pm);
-}
-
 static int realize_vfio(struct vm *vm, struct error *err)
 {
-	const struct vfio_news news = { press_power_button, machine_stop, vm };
+	const struct vfio_news news = { machine_press_power_button, machine_stop, vm };
 
 	return machine_vfio_realize(vm->vfio, &vm->chipset.pci, vm->next_slot, &news, &vm->phases,
 				    err);
@@ -183,6 +180,7 @@ void machine_unplug(struct vm *vm)
 	/* All at once, so that those that do not answer are waited for together. */
 	if (vm->chipset.pci.mmio)
 		pci_quiesce(&vm->chipset.pci);
+	machine_monitor_close(vm);
 	close_asked(vm);
 	while (vm->n_plugged > 0) {
 		vm->n_plugged--;

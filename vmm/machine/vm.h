@@ -17,6 +17,7 @@
 #include "vmm/machine/cpus.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/memory.h"
+#include "vmm/machine/monitor.h"
 #include "vmm/machine/options.h"
 #include "vmm/machine/passthrough.h"
 #include "vmm/machine/platform.h"
@@ -30,6 +31,9 @@ struct lifecycle {
 	unsigned reset_waits;	      /* how often */
 	struct log_limit reset_limit;
 	bool reset_pending;    /* atomic */
+	bool reset_by_host;    /* the one that is pending */
+	bool paused;	       /* by the host; a reset does not end that */
+	bool ended;	       /* the run is over, or about to be */
 	uint32_t exit_value;   /* of the exit port; atomic */
 	int signal_fd;	       /* -1: not open */
 	unsigned terminations; /* SIGTERMs so far */
@@ -60,6 +64,7 @@ struct vm {
 	struct machine_platform platform;
 	struct machine_boot boot;
 	struct machine_stats report; /* of --stats, and at SIGUSR1 */
+	struct machine_monitor monitor;
 
 	unsigned n_plugged; /* rows of plug.c's table */
 	uint8_t next_slot;  /* of 00:xx.0 */
@@ -90,7 +95,16 @@ void machine_on_vcpu_event(void *vm, enum vcpu_event); /* on vCPU threads */
 void machine_request_reset(void *vm);
 void machine_request_power_off(void *vm);
 void machine_request_exit(void *vm, uint32_t value);
-/* Ends the run with this exit status. Main loop. */
+/* On the main loop. machine_stop(): ends the run with this exit status, for a device that wants it.
+ * The reason is QEMU's ShutdownCause, for those who listen. */
+enum machine_by { MACHINE_GUEST, MACHINE_HOST };
+void machine_end(struct vm *, int status, enum machine_by, const char *reason);
 void machine_stop(void *vm, int status);
+/* Until machine_resume() the processors stand still, whatever else happens. */
+void machine_pause(struct vm *);
+void machine_resume(struct vm *);
+void machine_reset_by_host(struct vm *);
+/* False: the guest does not listen to it. */
+bool machine_press_power_button(void *vm);
 
 #endif
