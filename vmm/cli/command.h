@@ -20,5 +20,6 @@ int command_import(int argc, char **argv);
 int command_groups(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_ctl(int argc, char **argv);
 
 #endif

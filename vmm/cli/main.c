@@ -185,7 +185,7 @@ int main(int argc, char **argv)
 		{ "restore", command_restore }, { "vf", command_vf },
 		{ "report", command_report },	{ "import", command_import },
 		{ "groups", command_groups },	{ "check", command_check },
-		{ "bench", command_bench },
+		{ "bench", command_bench },	{ "ctl", command_ctl },
 	};
 	unsigned i;
 

@@ -391,6 +391,16 @@ void import_machine(struct importer *im)
 	write_same(im, boot, ARRAY_SIZE(boot));
 }
 
+static void write_qmp(struct importer *im)
+{
+	const struct import_item *it = NULL;
+
+	while ((it = import_next(im, it, "qmp|qmp-pretty", NULL, NULL)))
+		if (it->arg && import_match("unix:*", it->arg))
+			import_line(im, "--qmp",
+				    import_fmt(im, "%.*s", (int)strcspn(it->arg, ","), it->arg));
+}
+
 void import_process(struct importer *im)
 {
 	const struct import_item *action = import_last(im, "action");
@@ -401,6 +411,7 @@ void import_process(struct importer *im)
 	if (import_on(import_last(im, "machine|M"), "dump-guest-core"))
 		import_line(im, "--core-dump", "on");
 	write_same(im, process, ARRAY_SIZE(process));
+	write_qmp(im);
 	if (import_last(im, "daemonize"))
 		import_line(im, "--daemonize", NULL);
 }

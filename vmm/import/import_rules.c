@@ -59,9 +59,7 @@ const struct import_grammar import_grammar[] = {
 #define NO_SOUND                                                                           \
 	"minivmm emulates no sound card: pass a sound card, or the audio function of the " \
 	"graphics card, with --vfio"
-#define NO_CONTROL                                                                              \
-	"there is no monitor and no hotplug: kill -TERM $(cat PIDFILE) with --pidfile presses " \
-	"the power button"
+#define NO_MONITOR "there is no human monitor: use --qmp unix:PATH, and minivmm ctl PATH"
 #define NO_SHARE "minivmm shares no folders with the guest: use NFS, SMB or sshfs over the network"
 #define NO_PLUG	 "minivmm cannot plug anything into a running guest"
 #define NO_FDC	 "there is no floppy drive"
@@ -113,7 +111,9 @@ const struct import_rule import_rules[] = {
 	ITEM("readconfig *|writeconfig *|set *", LOST,
 	     "minivmm does not read QEMU's configuration files"),
 	ITEM("monitor none|monitor null|parallel none|parallel null", SAME, 0),
-	ITEM("qmp *|qmp-pretty *|monitor *|mon|mon *", LOST, NO_CONTROL),
+	ITEM("qmp unix:*|qmp-pretty unix:*", SAME, 0),
+	ITEM("qmp *|qmp-pretty *", LOST, "a control socket is a unix socket: use --qmp unix:PATH"),
+	ITEM("monitor *|mon|mon *", LOST, NO_MONITOR),
 	ITEM("parallel *", LOST, "there is no parallel port"),
 	ITEM("add-fd *", LOST, "minivmm takes files by their path only"),
 

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `minivmm ctl NAME|PATH COMMAND`: a running machine is asked or told something through its control
+ * socket.
+ *
+ * The words of the table below are for people; any other word is a command of QMP, with its
+ * arguments as key=value.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/cli/command.h"
+#include "vmm/cli/output.h"
+#include "vmm/control/qmp_client.h"
+#include "vmm/control/runtime.h"
+#include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/evloop.h"
+#include "vmm/core/keys.h"
+#include "vmm/core/log.h"
+#include "vmm/report/report.h"
+
+#define ANSWER_S 35u /* `stop` waits up to 30 s for the disks */
+#define SECOND	 1000000000ull
+
+static const char usage[] =
+	"usage: minivmm ctl NAME|PATH COMMAND, or minivmm ctl list\n"
+	"  status, stop, cont, reset, quit, stats\n"
+	"  powerdown [--timeout S [--then quit]]   press the power button; wait\n"
+	"  events, wait EVENT [--timeout S]        print events; wait for one of a kind\n"
+	"  QMP-COMMAND [KEY=VALUE...] [--json]     any other, as query-pci\n"
+	"NAME is that of --name, with --qmp auto; PATH is that of --qmp unix:PATH\n";
+
+struct call {
+	const char *word;
+	const char **args; /* what is left, NULL behind the last */
+	unsigned n_args;
+	uint64_t timeout_s; /* UINT64_MAX: none given */
+	const char *then;
+	bool json;
+	struct qmp_peer *peer;
+};
+
+static uint64_t deadline_of(uint64_t seconds)
+{
+	return seconds > UINT32_MAX ? UINT64_MAX : evloop_now_ns() + seconds * SECOND;
+}
+
+static int print_json(const json_t *o, bool compact)
+{
+	scoped_free char *text = json_dumps(o, (compact ? JSON_COMPACT : JSON_INDENT(2)) |
+						       JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+
+	if (!text)
+		return -ENOMEM;
+	printf("%s\n", text);
+	fflush(stdout);
+	return 0;
+}
+
+static json_t *ask(const struct call *c, const char *command, json_t *args, struct error *err)
+{
+	return qmp_peer_ask(c->peer, command, args, deadline_of(ANSWER_S), err);
+}
+
+/* ---- words for people ---- */
+
+static int tell(const struct call *c, const char *command, struct error *err)
+{
+	json_t *o = ask(c, command, NULL, err);
+
+	if (!o)
+		return err->code;
+	if (c->json)
+		print_json(o, true);
+	json_decref(o);
+	return 0;
+}
+
+static int do_status(const struct call *c, struct error *err)
+{
+	json_t *o = ask(c, "query-status", NULL, err);
+	const char *status = json_string_value(json_object_get(o, "status"));
+
+	if (!o)
+		return err->code;
+	if (c->json)
+		print_json(o, true);
+	else
+		printf("%s\n", status ? status : "?");
+	json_decref(o);
+	return 0;
+}
+
+static int do_stop(const struct call *c, struct error *err)
+{
+	return tell(c, "stop", err);
+}
+
+static int do_cont(const struct call *c, struct error *err)
+{
+	return tell(c, "cont", err);
+}
+
+static int do_reset(const struct call *c, struct error *err)
+{
+	return tell(c, "system_reset", err);
+}
+
+static int do_quit(const struct call *c, struct error *err)
+{
+	return tell(c, "quit", err);
+}
+
+static int do_stats(const struct call *c, struct error *err)
+{
+	json_t *o = ask(c, "x-minivmm-stats", NULL, err);
+
+	if (!o)
+		return err->code;
+	if (c->json)
+		print_json(o, true);
+	else
+		report_text(stdout, o);
+	json_decref(o);
+	return 0;
+}
+
+static bool is_event(const json_t *o, const char *name)
+{
+	const char *is = json_string_value(json_object_get(o, "event"));
+
+	return is && strcmp(is, name) == 0;
+}
+
+/* Until such an event, or the end of the machine, which is what SHUTDOWN tells. */
+static int await_event(const struct call *c, const char *name, uint64_t deadline, json_t **event,
+		       struct error *err)
+{
+	json_t *o;
+
+	while ((o = qmp_peer_event(c->peer, deadline, err))) {
+		if (is_event(o, name)) {
+			*event = o;
+			return 0;
+		}
+		json_decref(o);
+	}
+	*event = NULL;
+	return err->code;
+}
+
+static int do_powerdown(const struct call *c, struct error *err)
+{
+	uint64_t deadline = deadline_of(c->timeout_s);
+	json_t *event;
+	int rc = tell(c, "system_powerdown", err);
+
+	if (rc < 0 || c->timeout_s == UINT64_MAX)
+		return rc;
+	rc = await_event(c, "SHUTDOWN", deadline, &event, err);
+	json_decref(event);
+	if (rc == 0 || rc == -EPIPE)
+		return 0;
+	if (rc != -ETIMEDOUT)
+		return rc;
+	if (c->then)
+		return tell(c, "quit", err);
+	return error_set(err, rc,
+			 "the guest has not powered off in %" PRIu64 " s: does it listen to its "
+			 "power button? --then quit ends it",
+			 c->timeout_s);
+}
+
+static int do_events(const struct call *c, struct error *err)
+{
+	uint64_t deadline = deadline_of(c->timeout_s);
+	json_t *o;
+
+	while ((o = qmp_peer_event(c->peer, deadline, err))) {
+		print_json(o, true);
+		json_decref(o);
+	}
+	return err->code == -EPIPE || err->code == -ETIMEDOUT ? 0 : err->code;
+}
+
+static int do_wait(const struct call *c, struct error *err)
+{
+	json_t *event;
+	int rc = await_event(c, c->args[0], deadline_of(c->timeout_s), &event, err);
+
+	if (rc == 0)
+		print_json(event, true);
+	json_decref(event);
+	if (rc == -ETIMEDOUT)
+		return error_set(err, rc, "no event %s in %" PRIu64 " s", c->args[0], c->timeout_s);
+	return rc;
+}
+
+/* ---- any command ---- */
+
+/* A number, a truth value, or a string. */
+static json_t *value_of(const char *s)
+{
+	char *end;
+	long long n;
+
+	if (strcmp(s, "true") == 0 || strcmp(s, "false") == 0)
+		return json_boolean(s[0] == 't');
+	errno = 0;
+	n = strtoll(s, &end, 10);
+	return end != s && !*end && !errno ? json_integer(n) : json_string(s);
+}
+
+static json_t *arguments(const struct call *c, struct error *err)
+{
+	json_t *o = json_object();
+	unsigned i;
+
+	for (i = 0; i < c->n_args; i++) {
+		const char *eq = strchr(c->args[i], '=');
+		scoped_free char *key = eq ? strndup(c->args[i], (size_t)(eq - c->args[i])) : NULL;
+
+		if (!key || !*key) {
+			error_set(err, -EINVAL, "%s: arguments are KEY=VALUE", c->args[i]);
+			json_decref(o);
+			return NULL;
+		}
+		json_object_set_new(o, key, value_of(eq + 1));
+	}
+	return o;
+}
+
+static int do_any(const struct call *c, struct error *err)
+{
+	json_t *args = c->n_args ? arguments(c, err) : NULL, *o;
+
+	if (c->n_args && !args)
+		return err->code;
+	o = ask(c, c->word, args, err);
+	if (!o)
+		return err->code;
+	if (json_is_string(o) && !c->json)
+		printf("%s", json_string_value(o));
+	else if (c->json || !json_is_object(o) || json_object_size(o))
+		print_json(o, c->json);
+	json_decref(o);
+	return 0;
+}
+
+static const struct word {
+	const char *name;
+	int (*run)(const struct call *, struct error *);
+	unsigned n_args;
+} words[] = {
+	{ "status", do_status, 0 },	  { "stop", do_stop, 0 },   { "pause", do_stop, 0 },
+	{ "cont", do_cont, 0 },		  { "resume", do_cont, 0 }, { "reset", do_reset, 0 },
+	{ "quit", do_quit, 0 },		  { "stats", do_stats, 0 }, { "events", do_events, 0 },
+	{ "powerdown", do_powerdown, 0 }, { "wait", do_wait, 1 },
+};
+
+static int run_word(const struct call *c, struct error *err)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(words[i].name, c->word) != 0)
+			continue;
+		if (c->n_args != words[i].n_args)
+			return error_set(err, -EINVAL, "%s takes %s", c->word,
+					 words[i].n_args ? "the name of an event" : "no argument");
+		return words[i].run(c, err);
+	}
+	return do_any(c, err);
+}
+
+/* ---- ctl list ---- */
+
+static void list_one(struct output_table *t, const char *name)
+{
+	char path[RUNTIME_PATH_MAX], pid[16] = "";
+	struct error err = { 0 };
+	struct qmp_peer *p;
+	json_t *o;
+
+	if (runtime_socket(name, path, sizeof(path), &err) < 0)
+		return;
+	p = qmp_peer_open(path, deadline_of(2), &err);
+	o = p ? qmp_peer_ask(p, "query-status", NULL, deadline_of(2), &err) : NULL;
+	if (p)
+		snprintf(pid, sizeof(pid), "%d", (int)qmp_peer_pid(p));
+	if (o) {
+		const char *status = json_string_value(json_object_get(o, "status"));
+
+		output_row(t, 3, (const char *const[]){ name, status ? status : "?", pid });
+	} else if (err.code != -ECONNREFUSED && err.code != -ENOENT && err.code != -ENOTDIR) {
+		output_row(t, 3, (const char *const[]){ name, "does not answer", pid });
+	}
+	json_decref(o);
+	qmp_peer_close(p);
+}
+
+static int list(struct error *err)
+{
+	char dir[RUNTIME_PATH_MAX];
+	struct output out = output_to(stdout);
+	struct output_table t = { 0 };
+	struct dirent *e;
+	DIR *d;
+
+	if (runtime_dir(dir, sizeof(dir), err) < 0)
+		return err->code;
+	output_row(&t, 3, (const char *const[]){ "NAME", "STATUS", "PID" });
+	d = opendir(dir);
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.')
+			list_one(&t, e->d_name);
+	if (d)
+		closedir(d);
+	return output_table(&out, &t) < 0 ? error_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+/* ---- the call ---- */
+
+static int take_option(struct call *c, char **argv, int *i, struct error *err)
+{
+	const char *arg = argv[*i];
+
+	if (strcmp(arg, "--json") == 0) {
+		c->json = true;
+		return 0;
+	}
+	if (strcmp(arg, "--timeout") != 0 && strcmp(arg, "--then") != 0)
+		return error_set(err, -EINVAL, "unknown option %s", arg);
+	if (!argv[++*i])
+		return error_set(err, -EINVAL, "%s takes a value", arg);
+	if (arg[4] == 'e') {
+		c->then = argv[*i];
+		return strcmp(c->then, "quit") ? error_set(err, -EINVAL, "--then takes quit") : 0;
+	}
+	return key_parse_number(argv[*i], 0, &c->timeout_s) < 0
+		       ? error_set(err, -EINVAL, "--timeout takes seconds")
+		       : 0;
+}
+
+static int parse(struct call *c, int argc, char **argv, struct error *err)
+{
+	int i;
+
+	for (i = 2; i < argc; i++) {
+		if (strncmp(argv[i], "--", 2) == 0) {
+			if (take_option(c, argv, &i, err) < 0)
+				return err->code;
+		} else if (!c->word) {
+			c->word = argv[i];
+		} else {
+			c->args[c->n_args++] = argv[i];
+		}
+	}
+	if (!c->word)
+		return error_set(err, -EINVAL, "what shall the machine do? See minivmm ctl --help");
+	return 0;
+}
+
+static int reach(struct call *c, const char *where, struct error *err)
+{
+	char path[RUNTIME_PATH_MAX];
+
+	if (strncmp(where, "unix:", 5) == 0)
+		where += 5;
+	if (strchr(where, '/'))
+		snprintf(path, sizeof(path), "%s", where);
+	else if (runtime_socket(where, path, sizeof(path), err) < 0)
+		return err->code;
+	c->peer = qmp_peer_open(path, deadline_of(ANSWER_S), err);
+	if (!c->peer && err->code == -ENOENT && !strchr(where, '/'))
+		return error_set(err, -ENOENT,
+				 "no machine named %s runs with --qmp auto (see minivmm ctl list)",
+				 where);
+	return c->peer ? 0 : err->code;
+}
+
+int command_ctl(int argc, char **argv)
+{
+	scoped_free const char **args = calloc((size_t)argc + 1, sizeof(*args));
+	struct call c = { .args = args, .timeout_s = UINT64_MAX };
+	struct error err = { 0 };
+	int rc;
+
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		fputs(usage, argc < 2 ? stderr : stdout);
+		return argc < 2 ? COMMAND_USAGE : 0;
+	}
+	if (argc == 2 && strcmp(argv[1], "list") == 0) {
+		rc = list(&err);
+	} else if (!args || parse(&c, argc, argv, &err) < 0) {
+		log_error("ctl: %s", err.text);
+		return COMMAND_USAGE;
+	} else {
+		rc = reach(&c, argv[1], &err);
+		if (rc == 0)
+			rc = run_word(&c, &err);
+	}
+	qmp_peer_close(c.peer);
+	if (rc < 0)
+		log_error("ctl: %s", err.text);
+	return rc < 0 ? 1 : 0;
+}
