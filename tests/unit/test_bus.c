@@ -150,6 +150,15 @@ static void test_topology(void **state)
 	bus_del(b, &r);
 	assert_int_equal(bus_add(b, &same), 0);
 	assert_int_equal(bus_read(b, 8, 1), 2);
+	/* Over the end of the bus there is nothing, and nothing begins anew at 0. */
+	hi.reg[15] = 3;
+	assert_int_equal(bus_read(b, 0xfff, 1), 3);
+	assert_int_equal(bus_read(b, 0xfff, 2), 0xffff);
+	assert_int_equal(bus_read(b, 0x1000, 4), 0xffffffff);
+	assert_int_equal(bus_read(b, UINT64_MAX, 8), UINT64_MAX);
+	bus_write(b, 0xfff, 2, 0);
+	bus_write(b, UINT64_MAX - 3, 8, 0);
+	assert_int_equal(hi.reg[15], 3);
 	bus_free(b);
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 #include <linux/virtio_config.h>
 #include <time.h>
@@ -49,6 +50,7 @@ struct vcpu {
 	struct machine *m;
 	uint32_t random;
 	unsigned long steps;
+	struct bus_member member;
 	pthread_t thread;
 };
 
@@ -257,11 +259,17 @@ static void (*const deeds[])(struct vcpu *) = {
 static void *vcpu_run(void *arg)
 {
 	struct vcpu *v = arg;
+	struct pci_root *root = v->m->d.root;
+	bool joins = v != v->m->vcpu; /* the first one uses the bus as other threads do */
 
+	if (joins)
+		bus_join(&v->member, root->pio, root->mmio);
 	while (!__atomic_load_n(&v->m->stop, __ATOMIC_RELAXED)) {
 		deeds[any(v) % ARRAY_SIZE(deeds)](v);
 		__atomic_fetch_add(&v->steps, 1, __ATOMIC_RELAXED);
 	}
+	if (joins)
+		bus_part(&v->member);
 	return NULL;
 }
 
@@ -296,11 +304,12 @@ static int passed_through(struct machine *m)
 
 static int setup(void **state)
 {
-	struct machine *m = calloc(1, sizeof(*m));
+	struct machine *m = aligned_alloc(_Alignof(struct machine), sizeof(*m));
 	struct cmos_rtc_params rtc;
 	struct pci_root *root;
 	struct error err = { 0 };
 
+	memset(m, 0, sizeof(*m));
 	*state = m;
 	log_set_level(LOG_ERROR);
 	assert_int_equal(fake_driver_init(&m->d), 0);

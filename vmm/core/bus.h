@@ -6,13 +6,13 @@
  * An access that is too wide for the region is split. One that is too narrow, or that finds no
  * region, reads all ones, and a write is dropped, as on hardware.
  *
- * Threads and lock order (stated once, here): any vCPU thread may dispatch. Lookup takes the bus
- * lock for reading, takes a reference on the region and drops the lock before the callback: a
- * scoped lock protects the lookup, not the object. The callback runs under the region's own `lock`
- * when it has one. bus topology (main loop) -> region/device lock -> irq table lock -> log. Never
- * take a device lock while holding the bus lock, nor a second device's lock while holding one.
- * bus_del() waits until no callback of the region runs (not callable from that region's own
- * callback).
+ * Threads and lock order (stated once, here): any thread may dispatch. A thread that has called
+ * bus_join(), as vCPUs do, takes no lock of the bus, and writes nothing that other threads read
+ * except in bus_del(). Other threads look up under the bus lock and drop it before the callback.
+ * The callback runs under the region's own `lock` if the region has one. The order is: topology
+ * (main loop) -> region/device lock -> bus lock, irq table lock -> log. Never take a device lock
+ * while holding the bus lock or a second device's lock. bus_del() waits until no callback of the
+ * region runs. If a callback takes its own region off the bus, bus_del() does not wait.
  */
 #ifndef VMM_CORE_BUS_H
 #define VMM_CORE_BUS_H
@@ -47,12 +47,23 @@ struct io_region {
 	 * in *place. Called on the main loop without a lock. */
 	void (*explain)(const struct io_region *, uint64_t off, struct io_place *place);
 	/* for the bus only */
-	unsigned refs;
+	unsigned refs; /* threads in a callback that have not joined */
 	bool mapped;
 };
 
 struct bus;
 struct trap_table;
+
+/* A thread that has joined. It notes here which regions' callbacks it is in, the outermost first.
+ * Only the thread itself writes to this cache line, unless bus_del() waits for it. */
+#define BUS_DEPTH 4 /* callbacks within callbacks; deeper ones are counted in refs */
+struct bus_member {
+	uintptr_t inside[BUS_DEPTH]; /* a region; bit 0: bus_del() waits */
+	struct bus_seat {
+		struct bus *bus;
+		struct bus_member *next; /* of the same bus */
+	} seat[2];
+} __attribute__((aligned(64)));
 
 struct bus *bus_new(uint64_t limit /* first address past the end: 0x10000 for PIO */);
 void bus_free(struct bus *);
@@ -64,6 +75,12 @@ void bus_del(struct bus *, struct io_region *);
 
 uint64_t bus_read(struct bus *, uint64_t addr, unsigned size);
 void bus_write(struct bus *, uint64_t addr, unsigned size, uint64_t val);
+
+/* From now on, the calling thread's accesses to these two buses find their regions without a lock.
+ * The caller keeps *m, which is zero before, in place until bus_part(). The thread calls that
+ * before it ends. */
+void bus_join(struct bus_member *m, struct bus *pio, struct bus *mmio);
+void bus_part(struct bus_member *m);
 
 /* From now on, the accesses of the calling thread are counted in *t. An access that finds no region
  * is counted for a region "nothing". */

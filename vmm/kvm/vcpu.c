@@ -479,10 +479,12 @@ static void vcpu_job(void *arg)
 	pthread_setname_np(pthread_self(), name);
 	__atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
 	vcpu_place(v);
+	bus_join(&v->stats->member, v->all->p.pio, v->all->p.mmio);
 	bus_count_traps(&v->stats->traps);
 	hold_allow(&v->all->want, VCPU_KICK_SIGNAL);
 	while (vcpu_gate(v))
 		vcpu_enter(v);
+	bus_part(&v->stats->member);
 }
 
 static void *vcpu_main(void *arg)

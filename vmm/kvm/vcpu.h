@@ -15,10 +15,10 @@
 #include <sys/types.h>
 
 #include "vmm/kvm/cpuid.h"
+#include "vmm/core/bus.h"
 #include "vmm/core/error.h"
 #include "vmm/core/trap.h"
 
-struct bus;
 struct guest_mem;
 struct helper;
 struct kvm;
@@ -44,6 +44,7 @@ struct vcpu_entry {
 /* Statistics: why KVM_RUN returned, and which registers the guest accessed. */
 #define VCPU_EXITS 48
 struct vcpu_stats {
+	struct bus_member member;   /* the thread's own, on a page that it writes anyway */
 	uint64_t exits[VCPU_EXITS]; /* by KVM's exit reason */
 	uint64_t ticks[VCPU_EXITS]; /* stats_ticks() spent outside of KVM_RUN; 0 if not timed */
 	struct trap_table traps;
