@@ -34,7 +34,7 @@ struct virtio_blk {
 	struct virtio_blk_config config;
 	char name[16];
 	struct blk_queue *queues[BLK_MAX_QUEUES];
-	bool initialized; /* vdev */
+	bool initialized; /* vdev is initialised */
 };
 
 static void vblk_notify(void *arg)
@@ -86,7 +86,7 @@ static unsigned vblk_stop(struct virtio_device *v)
 
 static const struct virtio_ops vblk_ops = {
 	.id = VIRTIO_ID_BLOCK,
-	.class_code = 0x010000, /* storage, SCSI: what virtio disks have always said */
+	.class_code = 0x010000, /* mass storage, SCSI: the usual class of virtio disks */
 	.start = vblk_start,
 	.stop = vblk_stop,
 };
@@ -110,7 +110,8 @@ static void fill_config(struct virtio_blk *b, unsigned queues)
 	const struct blk_file *f = &b->file;
 	struct virtio_blk_config *c = &b->config;
 
-	/* A last, partial sector counts: it reads with zeroes behind it (blk_req.c). */
+	/* A partial sector at the end counts as a whole one; the missing bytes read as zeroes
+	 * (blk_req.c). */
 	c->capacity = htole64(align_up(f->size, 512) / 512);
 	c->seg_max = htole32(BLK_SEG_MAX);
 	c->blk_size = htole32(f->block_size);
@@ -273,7 +274,7 @@ static struct blk_config disk_config(const struct device *d, const struct device
 	return c;
 }
 
-/* "In use" may be our own doing. */
+/* If the image is in use, another --disk of this run may use it. */
 static int explain_busy(const struct device *d, const struct device_list *l, struct error *err)
 {
 	const char *path = ((const struct blk_opts *)d->opts)->disk.path;

@@ -32,16 +32,16 @@ struct blk_config {
 
 #define BLK_MAX_QUEUES 32
 
-/* Opens and locks the image, before there is a machine. The strings are not kept. Main thread. NULL
- * with *err naming the path and the remedy. */
+/* Opens and locks the image; needs no machine. The strings are not kept. Main thread. NULL with
+ * *err set on failure. */
 struct virtio_blk *virtio_blk_open(const struct blk_config *, struct error *);
-/* Starts one thread per queue and puts the device on the bus; the configuration is the one it was
- * opened with. virtio_blk_free() in either case. */
+/* Starts one thread for each queue and puts the device on the bus. The configuration must be the
+ * one of virtio_blk_open(). Call virtio_blk_free() also after a failure. */
 int virtio_blk_plug(struct virtio_blk *, struct pci_root *, struct pci_bus *, uint8_t devfn,
 		    const struct blk_config *, struct error *);
-/* Removes it; requests in flight are completed first. NULL is fine. False: the storage has not
- * answered for a second. The device is off its bus then; what is in flight, its threads and guest
- * memory have to stay as they are until the process ends. */
+/* Removes the device; requests in flight are completed first. NULL is allowed. False: the storage
+ * has not answered for a second. Then the device is off its bus, but its requests, its threads and
+ * guest memory must stay until the process ends. */
 bool virtio_blk_free(struct virtio_blk *);
 
 extern const struct device_class virtio_blk_class;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * One port, no features: queue 0 carries input to the guest, queue 1 its output.
+ * One port without features. Queue 0 carries the input of the guest, queue 1 its output.
  *
- * Input waits in the back end until the driver has offered a buffer. The buffer it will go to is
- * taken off the ring when the back end asks for room, and kept until bytes come.
+ * Input waits in the back end until the driver offers a buffer. When the back end asks for room, a
+ * buffer is taken off the ring and kept until input comes.
  *
- * Output is written a piece a turn of the main loop, whatever a request holds (a chain may name all
- * of memory a hundred times). While its reader is behind, requests stay where they are.
+ * Each turn of the main loop writes only a limited piece of the output, because a single chain may
+ * contain all of memory many times. While the reader is behind, requests stay on the ring.
  *
- * Threads: both queues are served on the main loop under the device's lock; start() and stop() come
- * on vCPU threads under the same. The back end is never called with input under that lock, so its
- * callbacks take it.
+ * Threads: both queues are handled on the main loop under the device's lock. start() and stop() run
+ * on vCPU threads under the same lock. The back end calls room() and input() without the lock, so
+ * these callbacks take it.
  */
 #include "devices/virtio/virtio_console.h"
 
@@ -25,7 +25,7 @@
 #include "vmm/core/iov.h"
 
 #define QUEUE_SIZE 64
-#define TURN_BYTES (64 * KiB) /* of output */
+#define TURN_BYTES (64 * KiB) /* of output, in one turn of the main loop */
 
 enum { RX, TX, QUEUES }; /* §5.3.2 */
 
@@ -34,8 +34,8 @@ struct virtio_console {
 	struct chardev *back;
 	void (*quit)(void *);
 	void *quit_arg;
-	bool rx_held; /* rx is off the ring and empty */
-	bool tx_held; /* tx is off the ring and not all written */
+	bool rx_held; /* rx was taken off the ring and is still empty */
+	bool tx_held; /* tx was taken off the ring and is not completely written */
 	size_t tx_done;
 	struct virtq_chain rx, tx;
 };
@@ -51,13 +51,13 @@ static void flush(struct virtio_queue *q)
 		virtio_notify_queue(q);
 }
 
-/* Makes rx a buffer with room in it, if the driver has offered one; else asks for a kick. */
+/* Takes a buffer with room off the ring and keeps it in rx. If there is none, asks for a kick. */
 static bool hold_rx(struct virtio_console *c)
 {
 	struct virtio_queue *q = &c->vdev.queues[RX];
 	int ret = 0;
 
-	/* A buffer without room goes back; no more than a ring's worth of those a turn. */
+	/* A buffer without room is returned. At most one ring of them is handled in one turn. */
 	for (unsigned i = 0; i < QUEUE_SIZE && !c->rx_held; i++) {
 		ret = virtq_pop(&q->vq, &c->rx);
 		if (ret < 0 || (ret == 0 && !virtq_enable_kicks(&q->vq)))
@@ -92,7 +92,7 @@ static void console_input(void *arg, const uint8_t *buf, size_t len)
 
 	scoped_lock(&c->vdev.pci.lock);
 	if (!c->rx_held)
-		return; /* reset since it was asked: nobody to read it */
+		return; /* the device was reset meanwhile, so nobody reads the input */
 	n = iov_write(&c->rx.iov[c->rx.nr_out], c->rx.nr_in, 0, buf, len);
 	virtq_push(&q->vq, c->rx.head, (uint32_t)n);
 	c->rx_held = false;
@@ -107,7 +107,7 @@ static void console_quit(void *arg)
 		c->quit(c->quit_arg);
 }
 
-/* The next bytes of tx, at most max; true: that was all of them. */
+/* Writes the next bytes of tx, at most *max. True: all of tx has been written. */
 static bool write_piece(struct virtio_console *c, size_t *max)
 {
 	size_t skip = c->tx_done;
@@ -128,8 +128,8 @@ static bool write_piece(struct virtio_console *c, size_t *max)
 	return c->tx_done == c->tx.out_len;
 }
 
-/* At most one ring's worth a turn, and no more bytes than TURN_BYTES, so that a guest that keeps
- * printing cannot keep the loop. */
+/* Handles at most one ring of requests and TURN_BYTES bytes in one turn, so that a guest that
+ * prints all the time cannot block the main loop. */
 static void transmit(struct virtio_console *c, struct virtio_queue *q)
 {
 	size_t left = TURN_BYTES;
@@ -154,7 +154,7 @@ static void transmit(struct virtio_console *c, struct virtio_queue *q)
 		virtio_kick_self(q);
 }
 
-/* The reader has caught up. */
+/* The back end calls this when its reader has caught up. */
 static void console_ready(void *arg)
 {
 	struct virtio_console *c = arg;
@@ -174,15 +174,15 @@ static void console_kicked(struct virtio_device *v, struct virtio_queue *q)
 		transmit(c, q);
 }
 
-/* The driver may have filled its queue before DRIVER_OK. */
+/* The driver may have added buffers before DRIVER_OK, so the back end may ask for room again. */
 static int console_start(struct virtio_device *v)
 {
 	chardev_want(console_of(v)->back);
 	return 0;
 }
 
-/* What is held goes back to the ring: the device may go on there, when the guest only took its bus
- * mastering away. A request that was written in part is then written once more. */
+/* Returns the held buffers to the ring, because the device may continue there: the guest may have
+ * switched only bus mastering off. A request that was partly written is then written again. */
 static unsigned console_stop(struct virtio_device *v)
 {
 	struct virtio_console *c = console_of(v);
@@ -257,7 +257,7 @@ static int console_check(const struct device *d, const struct device_list *l, st
 	return error_set(err, -EINVAL, "%s is not supported: use " CHARDEV_SPECS, o->to);
 }
 
-/* Looks only: opening a file makes it. */
+/* Only checks the file, because opening would create it. */
 static int console_open(struct device *d, const struct device_env *env, struct error *err)
 {
 	const struct console_opts *o = d->opts;

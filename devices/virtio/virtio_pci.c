@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio over PCI. One 32-bit BAR holds all registers, a page each, and the MSI-X table:
+ * virtio over PCI. One 32-bit BAR contains all groups of registers, each in its own page, and the
+ * MSI-X table:
  *
  *   0x0000 common   0x1000 ISR   0x2000 device   0x3000 notify (4 bytes a queue)   0x4000 MSI-X
  *
- * OVMF numbers BARs by counting registers, so nothing may follow a 64-bit BAR; one 32-bit BAR
- * avoids the question. The notify page has its multiplier at 4 so that each queue has an address of
- * its own, which a zero-length doorbell (ioeventfd) turns into a write to kick_fd inside the
- * kernel. Doorbells exist while the driver runs and the BAR is mapped.
+ * OVMF numbers BARs by counting registers, so no BAR may follow a 64-bit BAR. With one 32-bit BAR
+ * this problem does not exist. The notify multiplier is 4, so each queue has its own address in the
+ * notify page. A zero-length doorbell (ioeventfd) at this address makes the kernel write to
+ * kick_fd. Doorbells exist while the driver runs and the BAR is mapped.
  *
- * Interrupts: with MSI-X each queue's vector is an eventfd, written to by whoever completes. With
- * INTx the same threads write to intx_fd instead, and the main loop raises the line under the
- * device's lock: ISR and line then change together (§4.1.4.5).
+ * Interrupts: with MSI-X, each queue has an eventfd for its vector, and the thread that completes
+ * requests writes to it. With INTx, the same threads write to intx_fd, and the main loop raises the
+ * line under the device's lock, so that ISR and line change together (§4.1.4.5).
  */
 #include "devices/virtio/virtio_pci.h"
 
@@ -34,7 +35,7 @@
 #include "vmm/core/evloop.h"
 
 #define VIRTIO_VENDOR 0x1af4u
-#define VIRTIO_PCI_ID 0x1040u /* + the device's id, §4.1.2 */
+#define VIRTIO_PCI_ID 0x1040u /* plus the virtio device id, §4.1.2 */
 
 #define PAGE	   0x1000u
 #define REG_BAR	   0u
@@ -44,7 +45,7 @@
 #define REG_MSIX   0x4000u
 #define REG_SIZE   0x8000u
 
-#define VIRTIO_PCI_ISR_QUEUE 0x1u /* <linux/virtio_pci.h> has only the other bit */
+#define VIRTIO_PCI_ISR_QUEUE 0x1u /* <linux/virtio_pci.h> defines only the other bit */
 
 #define TRANSPORT_FEATURES                                              \
 	(1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
@@ -88,7 +89,7 @@ void virtio_notify_queue(struct virtio_queue *q)
 		eventfd_signal(q->vector_fd);
 }
 
-/* A queue interrupt in INTx mode, on the main loop. */
+/* Raises a queue interrupt in INTx mode; runs on the main loop. */
 static void intx_raised(void *arg, int fd, uint32_t events)
 {
 	struct virtio_device *v = arg;
@@ -105,7 +106,7 @@ static void intx_raised(void *arg, int fd, uint32_t events)
 static void notify_config(struct virtio_device *v)
 {
 	if (msix_enabled(&v->pci)) {
-		msix_notify(&v->pci, v->config_vector); /* NO_VECTOR is none */
+		msix_notify(&v->pci, v->config_vector); /* ignores NO_VECTOR */
 	} else {
 		v->isr |= VIRTIO_PCI_ISR_CONFIG;
 		eventfd_signal(v->intx_fd);
@@ -135,7 +136,7 @@ void virtio_config_changed(struct virtio_device *v)
 		notify_config(v);
 }
 
-/* Reading clears, and lowers the line. */
+/* Reading ISR clears it and lowers the line. */
 static uint8_t isr_read(struct virtio_device *v)
 {
 	uint8_t isr = atomic_exchange(&v->isr, 0);
@@ -144,7 +145,7 @@ static uint8_t isr_read(struct virtio_device *v)
 	return isr;
 }
 
-/* §4.1.5.1.2: a vector that cannot be had reads back as NO_VECTOR. */
+/* §4.1.5.1.2: if a vector cannot be assigned, the register reads back as NO_VECTOR. */
 static uint16_t take_vector(struct virtio_device *v, uint64_t vector, int *fd)
 {
 	*fd = vector == VIRTIO_MSI_NO_VECTOR || vector > UINT16_MAX
@@ -162,7 +163,7 @@ static void virtio_bar_mapped(struct pci_device *dev, unsigned n, bool mapped)
 		virtio_moved(from_pci(dev), mapped ? dev->bar[n].addr : 0);
 }
 
-/* ---- life of the device as the driver steers it ---- */
+/* ---- device status and features ---- */
 
 static void queue_reset(struct virtio_queue *q)
 {
@@ -187,7 +188,8 @@ static void registers_reset(struct virtio_device *v)
 	v->status = 0;
 }
 
-/* §2.2.2: nothing that was not offered; and a modern driver, which is the only kind served here. */
+/* §2.2.2: the driver may accept only offered features. It must be a modern driver, because we do
+ * not support others. */
 static bool features_ok(const struct virtio_device *v)
 {
 	return !(v->guest_features & ~v->features) && virtio_has(v, VIRTIO_F_VERSION_1);
@@ -227,7 +229,8 @@ static struct virtio_queue *selected(struct virtio_device *v)
 	return v->queue_sel < v->n_queues ? &v->queues[v->queue_sel] : NULL;
 }
 
-/* The rings are resolved here, once: features are settled (FEATURES_OK) and addresses known. */
+/* Looks up the host addresses of the rings. This is done only once, when features (FEATURES_OK) and
+ * guest addresses are final. */
 static void queue_enable(struct virtio_device *v, struct virtio_queue *q)
 {
 	struct virtq_setup s = {
@@ -267,7 +270,7 @@ static void queue_write(struct virtio_device *v, uint64_t off, uint64_t val)
 		return;
 	}
 	if (q->enabled)
-		return; /* §4.1.4.3.2: not while it is enabled */
+		return; /* §4.1.4.3.2: these registers must not change while the queue is enabled */
 	switch (off) {
 	case REG(queue_size):
 		if (is_pow2(val) && val <= q->max_size)
@@ -298,7 +301,7 @@ static void common_write(struct virtio_device *v, uint64_t off, uint64_t val)
 {
 	int fd;
 
-	if (v->resetting) /* §4.1.4.3.2: the driver waits for status 0 */
+	if (v->resetting) /* §4.1.4.3.2: the driver must wait for status 0 */
 		return;
 	switch (off) {
 	case REG(device_feature_select):
@@ -325,7 +328,8 @@ static void common_write(struct virtio_device *v, uint64_t off, uint64_t val)
 	}
 }
 
-/* By bytes: the device's own thread may change some (virtio_net's link goes down). */
+/* Copies byte by byte with atomic loads, because a thread of the device may change bytes (the link
+ * state of virtio_net). */
 static uint64_t copy_out(const void *src, uint64_t src_len, uint64_t off, unsigned size)
 {
 	uint64_t val = 0;
@@ -353,7 +357,7 @@ static uint64_t common_read(struct virtio_device *v, uint64_t off, unsigned size
 		c.device_feature = (uint32_t)(v->features >> 32 * v->feature_sel);
 	if (v->guest_feature_sel < 2)
 		c.guest_feature = (uint32_t)(v->guest_features >> 32 * v->guest_feature_sel);
-	if (q) { /* §4.1.4.3.1: queue_size 0 says that there is no such queue */
+	if (q) { /* §4.1.4.3.1: for a queue that does not exist queue_size is 0 */
 		c.queue_size = q->size;
 		c.queue_msix_vector = q->vector;
 		c.queue_enable = q->enabled;
@@ -381,7 +385,7 @@ static uint64_t virtio_reg_read(void *opaque, uint64_t off, unsigned size)
 	case REG_DEVICE:
 		return copy_out(v->config, v->config_len, reg, size);
 	}
-	return 0; /* the notify page, and what is beside the MSI-X table */
+	return 0; /* the notify page, and the page of the MSI-X table outside of the table */
 }
 
 static void virtio_reg_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
@@ -412,8 +416,9 @@ static const struct io_region_ops virtio_bar_ops = {
 
 /* ---- the PCI side ---- */
 
-/* §4.1.4.9: the registers through configuration space, for firmware that cannot map the BAR; the
- * MSI-X table is not among them. True when the window points at something. */
+/* §4.1.4.9: firmware that cannot map the BAR accesses the registers through a window in
+ * configuration space. The MSI-X table cannot be accessed by it. True: the window is set to valid
+ * registers. */
 static bool cfg_window(const struct virtio_device *v, uint32_t *off, uint32_t *len)
 {
 	const uint8_t *cap = &v->pci.cfg[v->cfg_cap];
@@ -460,7 +465,7 @@ static void virtio_cfg_written(struct pci_device *dev, unsigned off, unsigned si
 	struct virtio_device *v = from_pci(dev);
 	bool master = range_overlaps(off, size, PCI_COMMAND, 2) && pci_bus_master(dev) != v->master;
 
-	/* The first capability is MSI-X; its flags are all that can be written there. */
+	/* The first capability is MSI-X. Only its flags are writable. */
 	if (master || range_overlaps(off, size, dev->cfg[PCI_CAPABILITY_LIST], 4))
 		msix_cfg_written(dev);
 	if (!master)
@@ -499,7 +504,7 @@ static const struct pci_device_ops virtio_pci_ops = {
 	.pause = virtio_pci_pause,
 };
 
-/* One capability; returns its offset. extra: bytes after struct virtio_pci_cap. */
+/* Adds a capability with `extra` bytes after struct virtio_pci_cap. Returns its offset. */
 static int add_cap(struct virtio_device *v, uint8_t type, uint32_t off, uint32_t len,
 		   unsigned extra)
 {
@@ -573,7 +578,8 @@ int virtio_init(struct virtio_device *v, const char *name, const struct virtio_o
 	pci_device_init(&v->pci, name, &virtio_pci_ops, VIRTIO_VENDOR,
 			(uint16_t)(VIRTIO_PCI_ID + ops->id), ops->class_code, 1);
 	pci_set16(v->pci.cfg, PCI_SUBSYSTEM_VENDOR_ID, VIRTIO_VENDOR);
-	/* At least 0x40, or drivers take it for a transitional device (§4.1.2.1). */
+	/* Must be at least 0x40; otherwise drivers take the device for a transitional one
+	 * (§4.1.2.1). */
 	pci_set16(v->pci.cfg, PCI_SUBSYSTEM_ID, (uint16_t)(VIRTIO_PCI_ID + ops->id));
 	virtio_run_init(v, &run_ops);
 	v->ops = ops;
@@ -671,7 +677,7 @@ static void remove_sources(struct virtio_device *v)
 
 bool virtio_destroy(struct virtio_device *v)
 {
-	pci_remove(&v->pci); /* unmaps the BAR: no register access comes any more */
+	pci_remove(&v->pci); /* unmaps the BAR, so no register access can follow */
 	remove_sources(v);
 	if (!virtio_end(v))
 		return false;

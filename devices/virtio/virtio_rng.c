@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* One queue of buffers to fill. Served on the main loop: a guest reads a few hundred bytes at boot
- * and then now and again, so there is nothing a thread of its own would win. */
+/* One queue of buffers that are filled with random bytes. It is handled on the main loop: a guest
+ * reads a few hundred bytes at boot and little later, so an own thread would not help. */
 #include "devices/virtio/virtio_rng.h"
 
 #include <errno.h>
@@ -13,11 +13,11 @@
 #include "vmm/core/iov.h"
 
 #define QUEUE_SIZE 64
-#define FILL_MAX   4096 /* bytes a request; shorter answers are allowed (§5.4.6.1) */
+#define FILL_MAX   4096 /* bytes for one request; short answers are allowed (§5.4.6.1) */
 
 struct virtio_rng {
 	struct virtio_device vdev;
-	struct virtq_chain chain; /* scratch */
+	struct virtq_chain chain; /* the current request */
 };
 
 static uint32_t fill(const struct virtq_chain *c)
@@ -28,7 +28,8 @@ static uint32_t fill(const struct virtq_chain *c)
 	return n > 0 ? (uint32_t)iov_write(&c->iov[c->nr_out], c->nr_in, 0, buf, (size_t)n) : 0;
 }
 
-/* At most one ring's worth a turn, so that a guest that keeps refilling cannot keep the loop. */
+/* Handles at most one ring of requests in one turn, so that a guest that adds buffers all the time
+ * cannot block the main loop. */
 static void rng_kicked(struct virtio_device *v, struct virtio_queue *q)
 {
 	struct virtio_rng *r = container_of(v, struct virtio_rng, vdev);
@@ -57,7 +58,7 @@ static int rng_start(struct virtio_device *v)
 static unsigned rng_stop(struct virtio_device *v)
 {
 	(void)v;
-	return 0; /* works under the device's lock only: nothing is in flight */
+	return 0; /* all work is done under the device's lock, so no request is in flight */
 }
 
 static const struct virtio_ops rng_ops = {

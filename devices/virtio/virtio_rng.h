@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* virtio-rng (VIRTIO 1.2 §5.4): the host kernel's random numbers. */
+/* virtio-rng (VIRTIO 1.2 §5.4): random numbers from the host's kernel. */
 #ifndef DEVICES_VIRTIO_VIRTIO_RNG_H
 #define DEVICES_VIRTIO_VIRTIO_RNG_H
 
@@ -13,7 +13,7 @@ struct virtio_rng;
 
 struct virtio_rng *virtio_rng_new(struct pci_root *, struct pci_bus *, uint8_t devfn,
 				  struct error *);
-void virtio_rng_free(struct virtio_rng *); /* NULL is fine */
+void virtio_rng_free(struct virtio_rng *); /* NULL is allowed */
 
 extern const struct device_class virtio_rng_class;
 

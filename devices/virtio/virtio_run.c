@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Whether a virtio device is on its rings.
+ * Decides when a virtio device may use its rings.
  *
- * It is while the driver has set DRIVER_OK, lets the device be bus master, and the machine is not
- * paused. When one of these ends, ops->stop() asks it to leave. A device with threads leaves when
- * what they have in flight has come back, which on storage that hangs is never; each thread then
- * says virtio_left(). Until the last has, the device is neither started again nor reset, and nobody
- * waits for it with a lock held, but for GRACE_NS:
+ * It may while DRIVER_OK and bus mastering are set and the machine is not paused. When one of these
+ * ends, ops->stop() asks the device to leave its rings. The threads of a device leave when their
+ * requests in flight have completed; each of them then calls virtio_left(). If storage hangs, this
+ * may never happen. Until the last thread has left, the device is neither started nor reset, and
+ * nobody waits for it while holding a lock.
  *
- * A reset is complete when device_status reads 0, and drivers have to wait for that (VIRTIO 1.2
- * §4.1.4.3.2). Linux does. OVMF resets and goes on at once, and its disks are idle then, so that
- * all it takes is to wake a thread up. The same goes for a guest that ends bus mastering and uses
- * its memory for something else. So the vCPU waits for a moment, once for each time that the device
- * leaves, without the device's lock.
+ * But the vCPU waits up to GRACE_NS without the device's lock, once for each stop. The reason: a
+ * reset is complete when device_status reads 0, and drivers must wait for that (VIRTIO 1.2
+ * §4.1.4.3.2). Linux does; OVMF goes on at once. Its disks are idle then, so the threads only need
+ * to wake up. The same holds for a guest that clears bus mastering and then uses the memory for
+ * something else.
  *
- * Kicks that come while the device is on no ring are not lost: each enabled queue is kicked when it
- * starts.
+ * Kicks that come while the device does not use its rings are not lost: when it starts, each
+ * enabled queue is kicked.
  *
  * Threads: see virtio_pci.h.
  */
@@ -31,7 +31,7 @@
 #include "vmm/core/evloop.h"
 
 #define GRACE_NS 100000000ull
-#define END_NS	 1000000000ull /* from the moment in which it was asked to leave */
+#define END_NS	 1000000000ull /* how long virtio_end() waits, counted from ops->stop() */
 
 void virtio_run_init(struct virtio_device *v, const struct virtio_run_ops *ops)
 {
@@ -62,8 +62,8 @@ static struct doorbell queue_doorbell(const struct virtio_queue *q)
 	};
 }
 
-/* Called with `leaf` held, whenever one of the conditions may have changed. Without a doorbell
- * kicks still arrive, as writes to the notify page. */
+/* Called with `leaf` held, whenever one of the conditions may have changed. If a doorbell cannot be
+ * added, kicks still arrive as writes to the notify page. */
 static void doorbells_set(struct virtio_device *v, bool want)
 {
 	for (unsigned i = 0; i < v->n_queues; i++) {
@@ -96,7 +96,7 @@ static void set_started(struct virtio_device *v, bool started)
 	doorbells_set(v, started && v->bar_addr);
 }
 
-/* ---- on the rings, or not ---- */
+/* ---- start and stop ---- */
 
 void virtio_kick_self(struct virtio_queue *q)
 {
@@ -112,7 +112,7 @@ static void device_start(struct virtio_device *v)
 		v->run_ops->broken(v, "it cannot start");
 		return;
 	}
-	/* What was made available before the doorbells existed. */
+	/* The driver may have added requests before the doorbells existed. */
 	for (unsigned i = 0; i < v->n_queues; i++)
 		if (v->queues[i].enabled)
 			virtio_kick_self(&v->queues[i]);
@@ -125,7 +125,7 @@ static void device_stop(struct virtio_device *v)
 	set_started(v, false);
 }
 
-/* Takes the next step there is to take. */
+/* Takes the next possible step: stop, reset or start. */
 static void settle(struct virtio_device *v)
 {
 	bool want = v->driver_ok && v->master && !v->resetting && !v->paused;
@@ -151,8 +151,8 @@ void virtio_left(struct virtio_device *v)
 	pthread_cond_broadcast(&v->left);
 }
 
-/* Until `ns` after the device was asked to leave its rings; true when it has. The lock is not held
- * meanwhile. */
+/* Waits for the device to leave its rings, at most until `ns` after the stop; releases the device's
+ * lock meanwhile. True: it has left. */
 static bool wait_left(struct virtio_device *v, uint64_t ns)
 {
 	uint64_t end = v->stopped_ns + ns;

@@ -2,14 +2,15 @@
 /*
  * Split virtqueue. See virtq.h for the contract.
  *
- * Indices are free-running 16-bit counters; entry i lives at i & (size - 1). Between the driver
- * and us there are two hand-overs:
+ * Indices are 16-bit counters that wrap; entry i is at i & (size - 1). Two indices pass data
+ * between the driver and us:
  *
  *   avail->idx   driver: write descriptors, release idx      we: acquire idx, read descriptors
  *   used->idx    we: write used elements, release idx        driver: acquire idx, read elements
  *
- * and two Dekker-style sleeps, each side writing its own word and then reading the other's across
- * a full fence: kicks (virtq_enable_kicks) and interrupts (virtq_flush).
+ * For kicks (virtq_enable_kicks) and interrupts (virtq_flush), each side writes its own word,
+ * executes a full fence, and then reads the word of the other side (as in Dekker's algorithm). So
+ * at least one side sees the write of the other.
  */
 #include "devices/virtio/virtq.h"
 
@@ -27,7 +28,8 @@ static_assert(sizeof(struct virtq_avail) == 4, "VIRTIO 1.2 2.7.6");
 static_assert(sizeof(struct virtq_used_elem) == 8, "VIRTIO 1.2 2.7.8");
 static_assert(sizeof(struct virtq_used) == 4, "VIRTIO 1.2 2.7.8");
 
-/* Descriptors and indices in memory that the guest may be writing: exactly one load each. */
+/* The guest may write to descriptors and indices at any time: each one must be loaded exactly
+ * once. */
 static uint16_t load_acquire(const __le16 *p)
 {
 	return le16toh(__atomic_load_n(p, __ATOMIC_ACQUIRE));
@@ -49,8 +51,8 @@ struct desc {
 	uint16_t flags, next;
 };
 
-/* An indirect table may have any alignment. The fence keeps the compiler from going back to guest
- * memory for a field that has been checked. */
+/* memcpy(), because an indirect table may have any alignment. The fence keeps the compiler from
+ * loading a field from guest memory again after it has been checked. */
 static struct desc desc_load(const struct virtq_desc *table, uint16_t i)
 {
 	struct virtq_desc d;
@@ -60,7 +62,7 @@ static struct desc desc_load(const struct virtq_desc *table, uint16_t i)
 	return (struct desc){ le64toh(d.addr), le32toh(d.len), le16toh(d.flags), le16toh(d.next) };
 }
 
-/* §2.7.7.1, §2.7.10: the words after the rings. */
+/* §2.7.7.1, §2.7.10: these words follow the rings. */
 static const __le16 *used_event(const struct virtq *vq)
 {
 	return &vq->avail->ring[vq->size];
@@ -98,8 +100,8 @@ static int virtq_break(struct virtq *vq)
 	return -EINVAL;
 }
 
-/* How many are there to take: 0..size, or -EINVAL when the driver claims more than the ring
- * holds. */
+/* The number of available requests: 0..size. -EINVAL: the driver claims more than the ring can
+ * hold. */
 static int virtq_avail_count(struct virtq *vq)
 {
 	uint16_t n;
@@ -107,8 +109,8 @@ static int virtq_avail_count(struct virtq *vq)
 	if (vq->broken)
 		return -EINVAL;
 	if (vq->seen_avail == vq->last_avail) {
-		/* Pairs with the driver's release of avail->idx (§2.7.13.3): the ring entries and
-		 * descriptors behind it are visible after this. */
+		/* Pairs with the driver's release of avail->idx (§2.7.13.3): after this we see the
+		 * ring entries and descriptors that the driver wrote before. */
 		vq->seen_avail = load_acquire(&vq->avail->idx);
 	}
 	n = (uint16_t)(vq->seen_avail - vq->last_avail);
@@ -122,7 +124,7 @@ unsigned virtq_pending(struct virtq *vq)
 	return n < 0 ? 0 : (unsigned)n;
 }
 
-/* Appends one descriptor's buffer. §2.7.4.2: all readable ones come before all writable ones. */
+/* Appends the buffer of a descriptor. §2.7.4.2: readable buffers must come before writable ones. */
 static int chain_add(const struct virtq *vq, struct virtq_chain *c, const struct desc *d)
 {
 	bool in = d->flags & VRING_DESC_F_WRITE;
@@ -153,7 +155,8 @@ struct table {
 	bool indirect;
 };
 
-/* §2.7.5.3: only when negotiated, not nested, last of its chain, a whole number of entries. */
+/* §2.7.5.3: an indirect table must have been negotiated, must not be nested, must be the last of
+ * its chain, and must have a whole number of entries. */
 static int table_indirect(const struct virtq *vq, struct table *t, const struct desc *d)
 {
 	uint32_t n = d->len / (uint32_t)sizeof(struct virtq_desc);
@@ -166,10 +169,10 @@ static int table_indirect(const struct virtq *vq, struct table *t, const struct 
 	return t->desc ? 0 : -EINVAL;
 }
 
-/* How many descriptors are followed. No chain visits an entry of its table twice, so a loop ends
- * here. A driver must not make a chain longer than its queue (§2.7.5.3.1), also in an indirect
- * table, which may be much longer; where a queue is short, drivers do, so that as many as there is
- * room for are taken in any case. */
+/* The maximal number of descriptors in a chain. A valid chain has each entry of its table at most
+ * once, so this limit ends loops. By §2.7.5.3.1 a chain must not be longer than the queue, even if
+ * its indirect table is longer. But drivers violate this with short queues, so we always accept as
+ * many descriptors as there is space for. */
 static unsigned chain_max(const struct virtq *vq, const struct table *t)
 {
 	unsigned most = vq->size > VIRTQ_MAX_IOV ? vq->size : VIRTQ_MAX_IOV;
@@ -231,7 +234,8 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
 	vq->next_used++;
 }
 
-/* §2.7.7.2: with EVENT_IDX when used_event lies in what this flush published, else by the flag. */
+/* §2.7.7.2: with EVENT_IDX, the driver wants an interrupt if this flush has passed used_event.
+ * Without it, the flag decides. */
 static bool virtq_wants_irq(const struct virtq *vq, uint16_t was)
 {
 	if (vq->event_idx)
@@ -245,11 +249,11 @@ bool virtq_flush(struct virtq *vq)
 
 	if (was == vq->next_used)
 		return false;
-	/* Pairs with the driver's acquire of used->idx: it sees the elements and our data. */
+	/* Pairs with the driver's acquire of used->idx: then it sees the elements and the data. */
 	__atomic_store_n(&vq->used->idx, htole16(vq->next_used), __ATOMIC_RELEASE);
 	vq->flushed = vq->next_used;
-	/* Pairs with the driver's fence between writing used_event (or avail->flags) and its last
-	 * look at used->idx: one of us sees the other. */
+	/* Pairs with the driver's fence between its write to used_event (or avail->flags) and its
+	 * last read of used->idx: at least one side sees the write of the other. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return virtq_wants_irq(vq, was);
 }
@@ -258,13 +262,14 @@ bool virtq_enable_kicks(struct virtq *vq)
 {
 	if (vq->broken)
 		return false;
-	/* The event is behind everything there is now: a caller that left entries on the ring
-	 * (waiting for more of them) hears of the next one. */
+	/* The event is set behind the last available entry. So a caller that leaves entries on the
+	 * ring (because it waits for more) gets a kick for the next one. */
 	if (vq->event_idx)
 		store_relaxed(avail_event(vq), load_relaxed(&vq->avail->idx));
 	else
 		store_relaxed(&vq->used->flags, 0);
-	/* Pairs with the driver's fence between avail->idx and its look at avail_event/flags. */
+	/* Pairs with the driver's fence between its write to avail->idx and its read of avail_event
+	 * or flags. */
 	atomic_thread_fence(memory_order_seq_cst);
 	/* Pairs with the driver's release of avail->idx, as in virtq_avail_count(), which checks
 	 * the value. */
@@ -274,7 +279,7 @@ bool virtq_enable_kicks(struct virtq *vq)
 
 void virtq_disable_kicks(struct virtq *vq)
 {
-	/* With EVENT_IDX a stale avail_event does it (§2.7.10). */
+	/* With EVENT_IDX nothing is needed: the old avail_event suppresses kicks (§2.7.10). */
 	if (!vq->broken && !vq->event_idx)
 		store_relaxed(&vq->used->flags, VRING_USED_F_NO_NOTIFY);
 }

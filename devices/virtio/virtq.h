@@ -2,15 +2,15 @@
 /*
  * Split virtqueues, the device's side (VIRTIO 1.2 §2.7).
  *
- * The only place where the contents of a ring are looked at. Each guest value is loaded once into
- * a local, checked, and only the local is used: the guest may rewrite its memory at any time.
- * What leaves here is host addresses that are known to lie in guest RAM.
+ * No other code reads the contents of a ring. The guest may change its memory at any time, so each
+ * value is loaded once into a local variable and checked, and only the local variable is used. The
+ * host addresses that this code returns always lie in guest RAM.
  *
- * A broken ring answers -EINVAL, now and ever after until virtq_init(): the device then sets
+ * A broken ring returns -EINVAL, and again for each call until virtq_init(). The device then sets
  * DEVICE_NEEDS_RESET (virtio_broken()).
  *
- * Threads: a virtq belongs to one thread at a time; the guest's driver is the other party and is
- * met by acquire/release at the two ring indices only.
+ * Threads: a virtq belongs to one thread at a time. The guest's driver runs at the same time;
+ * acquire and release at the two ring indices order the accesses of both sides.
  */
 #ifndef DEVICES_VIRTIO_VIRTQ_H
 #define DEVICES_VIRTIO_VIRTQ_H
@@ -23,8 +23,8 @@
 struct guest_mem;
 
 #define VIRTQ_MAX_SIZE 1024 /* entries of a queue */
-/* Longest chain taken, after splitting buffers at guest RAM boundaries: 126 data segments
- * (seg_max), header, status, and a little for the splits. */
+/* The longest chain that is accepted, in pieces: 126 data segments (seg_max), header, status, and
+ * some more for buffers that are split at the boundaries of guest RAM. */
 #define VIRTQ_MAX_IOV 136
 
 struct virtq_desc {
@@ -37,7 +37,7 @@ struct virtq_desc {
 struct virtq_avail {
 	__le16 flags;
 	__le16 idx;
-	__le16 ring[]; /* then used_event */
+	__le16 ring[]; /* used_event follows */
 };
 
 struct virtq_used_elem {
@@ -48,33 +48,34 @@ struct virtq_used_elem {
 struct virtq_used {
 	__le16 flags;
 	__le16 idx;
-	struct virtq_used_elem ring[]; /* then avail_event */
+	struct virtq_used_elem ring[]; /* avail_event follows */
 };
 
 struct virtq {
 	const struct guest_mem *mem;
-	/* Guest memory. */
+	/* host addresses of the rings in guest memory */
 	const struct virtq_desc *desc;
 	struct virtq_avail *avail;
 	struct virtq_used *used;
 	uint16_t size;
 	bool event_idx, indirect; /* as negotiated */
 	bool broken;
-	uint16_t last_avail; /* next entry of avail->ring to take */
-	uint16_t seen_avail; /* avail->idx when last loaded */
-	uint16_t next_used;  /* used->idx after the next flush */
-	uint16_t flushed;    /* used->idx as the guest sees it */
+	uint16_t last_avail; /* the next entry of avail->ring to take */
+	uint16_t seen_avail; /* the value of avail->idx that was last loaded */
+	uint16_t next_used;  /* the value of used->idx after the next flush */
+	uint16_t flushed;    /* the value of used->idx that the guest sees */
 };
 
-/* What the driver wrote to the transport. */
+/* The values that the driver wrote to the transport. */
 struct virtq_setup {
 	uint16_t size; /* a power of two up to VIRTQ_MAX_SIZE */
 	gpa_t desc, avail, used;
 	bool event_idx, indirect;
 };
 
-/* One request: iov[0 .. nr_out) is what the driver gives, iov[nr_out .. nr_out + nr_in) what it
- * wants filled. Addresses are host addresses within guest RAM; the bytes there may change. */
+/* One request: iov[0 .. nr_out) is data from the driver, iov[nr_out .. nr_out + nr_in) are buffers
+ * to fill. The addresses are host addresses in guest RAM, and the guest may change the bytes
+ * there. */
 struct virtq_chain {
 	uint16_t head;
 	uint16_t nr_out, nr_in;
@@ -82,27 +83,29 @@ struct virtq_chain {
 	struct iovec iov[VIRTQ_MAX_IOV];
 };
 
-/* Resolves the rings. -EINVAL: size, alignment or an address outside RAM (§2.7: 16, 2 and 4). The
- * queue starts empty at index 0. */
+/* Looks up the host addresses of the rings. -EINVAL: the size or an alignment (§2.7: 16, 2 and 4)
+ * is wrong, or an address is outside of RAM. The queue starts empty at index 0. */
 int virtq_init(struct virtq *, const struct guest_mem *, const struct virtq_setup *);
 
-/* Takes the next request: 1, 0 when there is none, or -EINVAL for a broken ring. */
+/* Takes the next request. 1: there was one; 0: there is none; -EINVAL: the ring is broken. */
 int virtq_pop(struct virtq *, struct virtq_chain *);
-/* Requests the driver has made available and virtq_pop() has not taken (0 for a broken ring). */
+/* The number of requests that virtq_pop() has not taken yet; 0 for a broken ring. */
 unsigned virtq_pending(struct virtq *);
-/* Gives the last `n` popped chains back, as if they had not been taken (rx buffers). */
+/* Returns the last `n` popped chains to the avail ring, as if they had not been taken (rx
+ * buffers). */
 void virtq_unpop(struct virtq *, unsigned n);
 
-/* Returns a buffer of which the first `len` writable bytes were written. The guest sees it at the
- * next virtq_flush(): one index update and one decision about the interrupt for the whole batch. */
+/* Puts a finished request on the used ring; its first `len` writable bytes were written. The guest
+ * sees it at the next virtq_flush(), which has one index update and one interrupt for the batch. */
 void virtq_push(struct virtq *, uint16_t head, uint32_t len);
-/* Publishes what was pushed. True: the driver wants an interrupt for it. */
+/* Makes the pushed requests visible to the guest. True: the driver wants an interrupt. */
 bool virtq_flush(struct virtq *);
 
-/* Asks the driver for kicks from now on, then looks again: true means that requests have arrived
- * meanwhile and there may be no kick for them. */
+/* Asks the driver for kicks from now on, then checks the ring again. True: requests have arrived
+ * meanwhile, perhaps without a kick. */
 bool virtq_enable_kicks(struct virtq *);
-/* Kicks are not needed: somebody is looking at the ring. A hint; the driver may still send some. */
+/* Tells the driver that kicks are not needed, because the ring is being polled. It is only a hint:
+ * the driver may send kicks nevertheless. */
 void virtq_disable_kicks(struct virtq *);
 
 #endif
