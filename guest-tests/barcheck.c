@@ -1,10 +1,10 @@
 /*
- * barcheck DEVICE_DIR BAR: where a memory BAR lies, how large it is, and what is behind it.
+ * barcheck DEVICE_DIR BAR: prints the address and size of a memory BAR, and checks its contents.
  *
- * Writes a different word at its start, middle and end, and only then reads all of them back, so
- * that addresses that wrap around inside the BAR show. QEMU's pci-testdev puts memory behind its
- * large BAR only with membar-backed=on; without, the bus swallows writes and reads come back all
- * zeros or all ones, which is reported but is no failure. Single-threaded. One line of result.
+ * Writes a different word at its start, middle and end, and then reads all of them back. So it
+ * finds addresses that wrap around inside the BAR. QEMU's pci-testdev puts memory behind its large
+ * BAR only with membar-backed=on. Without it, writes have no effect, and reads return all zeros or
+ * all ones; this is reported, but it is not a failure. Single-threaded. Prints one line.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ struct place {
 	uint64_t put, got;
 };
 
-/* Maps only the pages touched: page tables for a BAR of many gigabytes would cost memory. */
+/* Maps only the pages that are used: page tables for a BAR of many gigabytes would cost memory. */
 static int places_map(const char *dir, int index, struct place *p)
 {
 	for (int i = 0; i < PLACES; i++) {

@@ -1,10 +1,10 @@
 /*
- * blkcheck [-r] [-n PASSES] DEV [NAME]: is this block device the test disk make-disk wrote?
+ * blkcheck [-r] [-n PASSES] DEV [NAME]: checks that a block device is a test disk of make-disk.
  *
- * The first half holds known sectors (pattern.h) and is only read; the second half is scratch and
- * is written only once the known sectors proved that the disk is ours, so that a mistake in a test
- * cannot damage another disk. Everything goes through O_DIRECT: the page cache would answer in
- * the device's place. One line of result goes to stdout; the exit status is 0 when all was right.
+ * The first half has known sectors (pattern.h) and is only read. The second half is for writing. It
+ * is written only after the known sectors have been verified, so that a mistake in a test cannot
+ * damage another disk. All access uses O_DIRECT; otherwise the page cache would answer instead of
+ * the device. Prints one line; the exit status is 0 if everything is correct.
  *
  * -r reads only; -n repeats the reading. Single-threaded.
  */
@@ -23,9 +23,9 @@
 
 #define KIB ((uint64_t)1024)
 #define MIB (1024 * KIB)
-/* Fits every logical block size in use, so that all our O_DIRECT requests are aligned. */
+/* A multiple of all usual logical block sizes, so that all O_DIRECT requests are aligned. */
 #define BLOCK (4 * KIB)
-/* Larger than a page of PRP entries or one TRB can describe: makes drivers build lists. */
+/* Larger than one page of PRP entries or one TRB can describe, so that drivers must build lists. */
 #define LARGE (1 * MIB)
 
 struct disk {
@@ -53,7 +53,7 @@ static int disk_read(struct disk *d, uint64_t pos, uint64_t len)
 {
 	ssize_t n;
 
-	/* A transfer that never happened must not leave the right bytes of an earlier one. */
+	/* If the transfer does not happen, the buffer must not have the right bytes from before. */
 	memset(d->buf, 0xee, len);
 	n = pread(d->fd, d->buf, len, (off_t)pos);
 	if (n < 0)
@@ -65,7 +65,7 @@ static int disk_read(struct disk *d, uint64_t pos, uint64_t len)
 	return 0;
 }
 
-/* Says what differs, not only that something does: the difference often names the bug. */
+/* Prints the bytes that differ, because they often show what the bug is. */
 static int compare(struct disk *d, uint64_t pos, uint64_t len, const char *what)
 {
 	for (uint64_t i = 0; i < len; i++) {
@@ -90,7 +90,8 @@ static int verify(struct disk *d, uint64_t pos, uint64_t len)
 	return 0;
 }
 
-/* Block-aligned places in the first half: its ends, past 4 MiB, in between; all sizes. */
+/* Reads at block-aligned places in the first half: at both ends, above 4 MiB, in between. The sizes
+ * differ. */
 static int verify_all(struct disk *d)
 {
 	uint64_t half = d->size / 2 / BLOCK * BLOCK;
@@ -107,7 +108,7 @@ static int verify_all(struct disk *d)
 	return 0;
 }
 
-/* The bytes are new every time: those of an earlier run must not pass for ours. */
+/* Writes new random bytes each time, so that bytes of an earlier run cannot be accepted. */
 static int scratch(struct disk *d, uint64_t pos, uint64_t len)
 {
 	uint64_t x;
@@ -146,7 +147,8 @@ static int scratch_all(struct disk *d)
 		       : 0;
 }
 
-/* Finds the name in sector 0, which tells a strange disk from a damaged or a swapped one. */
+/* Reads the name in sector 0. It shows whether the disk is no test disk, damaged, or another
+ * one. */
 static int identify(struct disk *d, const char *want)
 {
 	char text[PATTERN_SECTOR + 1];
@@ -165,7 +167,7 @@ static int identify(struct disk *d, const char *want)
 	return 0;
 }
 
-/* Regular files are taken too, so that the program can be tested without a device. */
+/* Accepts regular files, too, so that the program can be tested without a device. */
 static int disk_open(struct disk *d, const char *path, bool readonly)
 {
 	struct stat st;

@@ -1,10 +1,10 @@
 /*
  * educheck DEVICE_DIR [DMA_BITS]: exercises QEMU's "edu" device without a driver.
  *
- * Registers prove that its BAR reaches the device, DMA both ways proves that the addresses the
- * guest calls physical are the ones the device's IOMMU translates. The device drops address bits
- * above its mask (28 bits unless QEMU's dma_mask= says otherwise), so a page low enough must be
- * found first. All waiting is polling; no interrupt is used. Single-threaded. One line of result.
+ * Accessing registers proves that the BAR reaches the device. DMA in both directions proves that
+ * the IOMMU translates the guest's physical addresses. The device ignores address bits above its
+ * mask (28 bits, or QEMU's dma_mask=), so a page with a low address must be found first. It polls
+ * and uses no interrupt. Single-threaded. Prints one line.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -27,7 +27,8 @@
 
 #define PAGE  4096u
 #define CHUNK (2u << 20)
-/* Stop looking for a low page here: taking more would have the guest run out of memory. */
+/* Leave this much memory free while searching a low page, so that the guest does not run out of it.
+ */
 #define SEARCH_MARGIN (48u << 20)
 #define WAIT_MS	      10000
 
@@ -86,7 +87,7 @@ static int check_registers(void)
 	return 0;
 }
 
-/* Physical address of one of our pages, or 0 (which no user page has) when the kernel hides it. */
+/* The physical address of one of our pages. 0, which no user page has: the kernel hides it. */
 static uint64_t phys_of(int pagemap, const void *page)
 {
 	uint64_t entry;
@@ -112,8 +113,8 @@ static uint64_t memory_available(void)
 }
 
 /*
- * Takes memory chunk by chunk, keeping all of it so that the kernel has to hand out other pages,
- * until one page lies below @limit. The kernel gives low memory away last.
+ * Allocates memory chunk by chunk until one page lies below @limit. It keeps all chunks, so that
+ * the kernel must give out other pages. The kernel gives out low memory last.
  */
 static uint8_t *find_page(int pagemap, uint64_t limit, uint64_t *phys, uint64_t *tried)
 {
@@ -146,7 +147,8 @@ static int dma(uint64_t src, uint64_t dst, uint32_t cmd)
 	return -1;
 }
 
-/* Out and back; in between the page is changed, so that a DMA that did nothing is noticed. */
+/* Copies a page to the device and back. In between the page is changed, so that a DMA that does
+ * nothing is noticed. */
 static int check_dma(uint8_t *page, uint64_t phys)
 {
 	uint8_t want[PAGE];
@@ -176,7 +178,7 @@ static int check_dma_below(uint64_t limit, uint64_t *phys)
 	uint64_t tried;
 	uint8_t *page;
 
-	/* Locked pages may otherwise still move, and the device would hit their old place. */
+	/* Compaction could move locked pages, and the device would then use the old address. */
 	if (compact) {
 		fputs("0\n", compact);
 		fclose(compact);
@@ -230,7 +232,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	err = check(argv[1], (unsigned int)bits);
-	/* Our memory is free for others once we exit, so the device must not reach it any more. */
+	/* When we exit, other programs get our memory, so the device must not access it any
+	 * more. */
 	pcidev_command(argv[1], 0, PCI_COMMAND_MASTER);
 	return err ? 1 : 0;
 }

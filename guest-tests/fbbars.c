@@ -1,9 +1,9 @@
 /*
  * fbbars DEV: draws eight colour bars of equal width on a framebuffer and reads them back.
  *
- * From left to right white, yellow, cyan, green, magenta, red, blue, black; the lowest eighth is a
- * ramp from black to white. Somebody looking at a screenshot sees at once whether the width, the
- * line length and the order of the colours are right. Single-threaded. One line of result.
+ * The bars are, from left to right, white, yellow, cyan, green, magenta, red, blue, black. The
+ * lowest eighth is a ramp from black to white. A screenshot shows at once whether the width, the
+ * line length and the order of the colours are right. Single-threaded. Prints one line.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,8 @@ static void line_fill(uint8_t *line, const struct fb_var_screeninfo *v, uint32_t
 	}
 }
 
-/* Otherwise the console would draw its cursor and its messages over the picture. */
+/* Switches the console to graphics mode, so that it does not draw its cursor and messages over the
+ * picture. */
 static void console_off(void)
 {
 	int fd = open("/dev/tty0", O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -57,8 +58,8 @@ static void console_off(void)
 }
 
 /*
- * The whole picture in one write: Linux 6.12 takes a write of exactly one full line for an empty
- * one (drm_fb_helper_memory_range_to_clip) and never shows it.
+ * Writes the whole picture at once: Linux 6.12 treats a write of exactly one full line as empty
+ * (drm_fb_helper_memory_range_to_clip) and never shows it.
  */
 static int draw(int fd, const struct fb_fix_screeninfo *f, const struct fb_var_screeninfo *v)
 {

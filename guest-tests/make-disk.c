@@ -1,5 +1,5 @@
 /*
- * make-disk FILE NAME SIZE_MIB: writes a test disk whose every sector is known, see pattern.h.
+ * make-disk FILE NAME SIZE_MIB: writes a test disk with known sectors, see pattern.h.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #define MIB (1024u * 1024u)
 
-/* Writes whole mebibytes: one call to the kernel per sector would take a second per 100 MiB. */
+/* Writes one mebibyte at once: one system call for each sector would take a second for 100 MiB. */
 static int write_mib(FILE *f, uint8_t *buf, const char *name, uint64_t mib)
 {
 	const uint64_t per_mib = MIB / PATTERN_SECTOR;
@@ -28,7 +28,7 @@ static int make_disk(const char *path, const char *name, uint64_t mib)
 		return -errno;
 	for (uint64_t i = 0; i < mib && !err; i++)
 		err = write_mib(f, buf, name, i);
-	/* A full disk is often reported only here. */
+	/* That the disk is full may be reported only by fclose(). */
 	if (fclose(f) && !err)
 		err = -errno;
 	return err;

@@ -1,10 +1,10 @@
 /*
- * The known content of a test disk, shared by the program that makes it on the host and the one
- * that checks it in the guest.
+ * The contents of a test disk. The program that makes it on the host and the program that checks it
+ * in the guest both use this file.
  *
- * Sector N of a disk named NAME begins with the text "minivmm NAME sector N\n"; the rest is bytes
- * derived from N. A sector delivered from the wrong place, the wrong disk or only in part is
- * therefore recognised, and a person reading a dump sees which sector it was.
+ * Sector N of the disk NAME begins with the text "minivmm NAME sector N\n"; the other bytes are
+ * computed from N. So a sector from the wrong place or the wrong disk, or a part of a sector, is
+ * recognised, and a dump shows which sector it is.
  */
 #ifndef GUEST_TESTS_PATTERN_H
 #define GUEST_TESTS_PATTERN_H
@@ -17,10 +17,12 @@
 
 #define PATTERN_SECTOR	 512
 #define PATTERN_NAME_MAX 32
-/* The scratch half must start past 4 MiB, where blkcheck wants a known sector. */
+/* The second half, which may be written, must start above 4 MiB, because blkcheck reads known
+ * sectors there. */
 #define PATTERN_MIN_MIB 16
 
-/* Names travel on the kernel's command line, so only letters that need no quoting there. */
+/* Names are given on the kernel's command line, so they may have only characters that need no
+ * quotes. */
 static inline bool pattern_name_ok(const char *name)
 {
 	static const char allowed[] =
@@ -30,7 +32,7 @@ static inline bool pattern_name_ok(const char *name)
 	return len >= 1 && len <= PATTERN_NAME_MAX && strspn(name, allowed) == len;
 }
 
-/* Fills one sector; multiplying by an odd constant makes every byte of it depend on N. */
+/* Fills one sector. The multiplication by an odd constant makes all bytes depend on N. */
 static inline void pattern_fill(uint8_t *sector, const char *name, uint64_t n)
 {
 	uint64_t mix = (n + 1) * 0x9e3779b97f4a7c15u;

@@ -1,6 +1,7 @@
 /*
- * A PCI device reached through sysfs, as the small test programs need it: no driver is bound, so
- * they switch on its memory and bus mastering themselves and map its BARs.
+ * Accesses a PCI device through sysfs, for the small test programs. No driver is bound to the
+ * device, so the programs enable its memory decoding and bus mastering themselves, and map its
+ * BARs.
  */
 #ifndef GUEST_TESTS_PCIDEV_H
 #define GUEST_TESTS_PCIDEV_H
@@ -73,7 +74,7 @@ static inline int pcidev_bar(const char *dir, int index, struct pcidev_bar *bar)
 	return err;
 }
 
-/* Maps @len bytes at page-aligned @pos of BAR @index; MAP_FAILED with errno set when it cannot. */
+/* Maps @len bytes at the page-aligned @pos of BAR @index. MAP_FAILED with errno set on failure. */
 static inline void *pcidev_map(const char *dir, int index, uint64_t pos, size_t len)
 {
 	char file[32];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rtccheck [DEVICE]: exercises the real-time clock's interrupts through Linux' driver.
+ * rtccheck [DEVICE]: tests the interrupts of the real-time clock through the driver of Linux.
  *
- * Update-ended (what hwclock waits for), alarm (rtcwake) and periodic interrupts, one after the
- * other. Single-threaded. One line of result.
+ * It tests the update-ended interrupt (which hwclock uses), the alarm (rtcwake) and the periodic
+ * interrupt, one after the other. Single-threaded. Prints one line.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The virtio-blk device: configuration, features, and a blk_queue per virtqueue. The requests
- * themselves are in blk_queue.c, the thread of a queue in devices/block/runner.c.
+ * The virtio-blk device: configuration, features, and a blk_queue for each virtqueue. blk_queue.c
+ * handles the requests; devices/block/runner.c has the thread of a queue.
  *
- * Durability: writes are acknowledged when the kernel has them. A driver that negotiated FLUSH gets
- * fdatasync() for it; one that did not gets each write synchronously (§5.2.6.2). Either way what
- * was acknowledged as flushed does not depend on this process any more.
+ * Durability: a write is acknowledged when the kernel has the data. For a driver that negotiated
+ * FLUSH, a flush is fdatasync(). For a driver that did not, each write is synchronous (§5.2.6.2).
+ * In both cases, data that was acknowledged as flushed survives the end of this process.
  */
 #include "devices/virtio/virtio_blk.h"
 
@@ -233,11 +233,11 @@ bool virtio_blk_free(struct virtio_blk *b)
 
 /* ---- what a user asks for ---- */
 
-/* What the device takes, and what has to be worked out first. */
+/* The configuration of the device, and options that it is computed from. */
 struct blk_opts {
 	struct blk_config disk;
-	unsigned block_size; /* an index of block_sizes */
-	uint64_t queues;     /* 0: one for each processor, up to 4 */
+	unsigned block_size; /* index into block_sizes */
+	uint64_t queues;     /* 0: one for each vCPU, at most 4 */
 };
 
 static const unsigned block_sizes[] = { 0, 512, 4096 };

@@ -18,16 +18,16 @@ struct virtio_blk;
 
 struct blk_config {
 	const char *path;
-	const char *serial; /* at most 20 bytes; NULL: none */
+	const char *serial; /* at most 20 bytes; NULL: no serial number */
 	bool readonly;
 	enum blk_format format;
 	enum blk_cache cache;
 	enum blk_aio aio;
-	unsigned block_size; /* logical; 0: 512, or a block device's own */
+	unsigned block_size; /* logical block size; 0: 512, or that of a block device */
 	unsigned queues;     /* 1..BLK_MAX_QUEUES; 0 means 1 */
-	bool pin_ram;	     /* guest RAM is populated or pinned anyway: register it with io_uring
-			      * for O_DIRECT (registering faults in and pins all of it) */
-	unsigned index;	     /* names the device: blk0, blk1 ... */
+	bool pin_ram;	     /* register guest RAM with io_uring for O_DIRECT. This populates and
+			      * pins all of it, so it is set only if RAM is populated anyway */
+	unsigned index;	     /* number of the device: blk0, blk1 ... */
 };
 
 #define BLK_MAX_QUEUES 32

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --disk @DISK@ */
-/* Broken rings: each ends in DEVICE_NEEDS_RESET, and after a reset the device works again. */
+/* Broken rings: each one must lead to DEVICE_NEEDS_RESET, and after a reset the device must work
+ * again. */
 #include "virtio.h"
 
 #define NEEDS_RESET 64
@@ -23,7 +24,8 @@ static void clear(void)
 		p[i] = 0;
 }
 
-/* Breaks the ring in the nth way. The device may look at any moment, so the index comes last. */
+/* Breaks the ring in the nth way. The device may read the ring at any time, so the index is written
+ * last. */
 static void spoil(uint32_t n)
 {
 	q.desc[0] = (struct vq_desc){ (uint32_t)header, sizeof(header), DESC_NEXT, 1 };
@@ -40,7 +42,7 @@ static void spoil(uint32_t n)
 	case 3: /* a loop */
 		q.desc[1] = (struct vq_desc){ (uint32_t)header, 1, DESC_NEXT, 0 };
 		break;
-	case 4: /* memory that is not there */
+	case 4: /* an address without memory */
 		q.desc[0].addr = 0x7ff0000000000000;
 		break;
 	case 5: /* an address that wraps */

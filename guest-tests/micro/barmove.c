@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --vfio @NVME@ */
-/* The BAR of a passed-through NVMe moves while in use: what the guest takes away answers nothing,
- * what belongs to the chipset keeps its place, and the device is there again afterwards. */
+/* Moves the BAR of a passed-through NVMe while it is in use. The old address must not answer any
+ * more, the registers of the chipset must keep their addresses, and the device must answer again
+ * afterwards. */
 #include "lib.h"
 
 #define A	0xc0000000u
 #define B	0xc0100000u
 #define WIN	0x400000u
-#define VS	8 /* the NVMe's version: never all-ones */
+#define VS	8 /* the NVMe's version register, which is never all ones */
 #define NOTHING 0xffffffffu
 #define IOAPIC	0xfec00000u
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --disk @DISK@ */
-/* What a trapped access costs, in TSC ticks (where the TSC counts instructions, in those): a line
- * "COUNT name ticks" each, less the loop's own. For other VMMs too, so it finds
- * its devices itself and leaves out the rows of those that are not there. */
+/* Measures the cost of trapped accesses in TSC ticks, without the cost of the loop, and prints a
+ * line "COUNT name ticks" for each. Where the TSC counts instructions, these are instructions. It
+ * must work with other VMMs, too, so it searches its devices, and omits the lines of missing
+ * ones. */
 #include "virtio.h"
 
 #define ROUNDS	   32
@@ -59,7 +60,7 @@ static void op_mask(void)
 	write32(at, MSIX_MASK);
 }
 
-/* One sector, asleep until its interrupt. */
+/* Reads one sector, and sleeps until the interrupt. */
 static void op_disk(void)
 {
 	q.avail.ring[q.avail.idx % VQ_SIZE] = 0;
@@ -82,7 +83,7 @@ static uint64_t run(void (*op)(void), unsigned rounds)
 	return __builtin_ia32_rdtsc() - t0;
 }
 
-/* The best of several batches: what it costs when no timer of the host comes between. */
+/* Takes the best of several batches, in which no timer of the host has interrupted. */
 static void count(const char *name, void (*op)(void))
 {
 	uint32_t best = ~0u, loop, ticks;
@@ -101,7 +102,8 @@ static void count(const char *name, void (*op)(void))
 	print("\n");
 }
 
-/* The table of the disk, placed next to its other registers where it has a BAR of its own. */
+/* The address of the disk's MSI-X table. If the table has its own BAR, the BAR is placed next to
+ * the other registers. */
 static uint32_t msix_table(uint32_t cfg, unsigned cap)
 {
 	uint32_t where = read32(cfg + cap + 4);
@@ -146,8 +148,7 @@ static void count_virtio(void)
 	count("virtio-msix-table-write", op_mask);
 }
 
-/* A passed-through NVMe: its configuration space and its MSI-X table, which are trapped, and a
- * register, which is not. */
+/* A passed-through NVMe: configuration space and the MSI-X table trap, a register does not. */
 static void count_passthrough(void)
 {
 	int devfn = pci_find_behind_port(0x1b36, 0x0010, BEHIND_AT, BEHIND_LEN);

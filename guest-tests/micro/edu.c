@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --vfio @EDU@ */
-/* QEMU's edu device, passed through (QEMU, docs/specs/edu): its MSI raised by register and by DMA's
- * end, moved to another vector while it is on, off and on again; DMA to the device and back. */
+/* QEMU's edu device, passed through (QEMU, docs/specs/edu). Tests its MSI, raised by a register and
+ * by the end of a DMA; a change of the vector while MSI is on; MSI off and on again; DMA to the
+ * device and back. */
 #include "../../vmm/bench/edu.h"
 #include "lib.h"
 
@@ -24,7 +25,8 @@ static void msi_set(uint32_t cap, uint8_t vector)
 	write16(cap + 12, vector);
 }
 
-/* One after the other: how many ticks until the handler has run, of the fastest. */
+/* Raises interrupts one after the other. Returns the smallest number of ticks until the handler had
+ * run. */
 static uint32_t raise_many(uint8_t vector, uint32_t rounds)
 {
 	uint32_t best = ~0u, i, ticks;
@@ -87,7 +89,7 @@ void guest_main(void)
 	irq_init();
 	irq_on();
 
-	/* Off, it stays silent; on, each raise is one interrupt. */
+	/* While MSI is off there must be no interrupt; while it is on, one for each raise. */
 	write32(BAR_AT + EDU_RAISE, 1);
 	check(irq_stays_away(VECTOR, 1));
 	write32(BAR_AT + EDU_ACK, 1);
@@ -96,7 +98,7 @@ void guest_main(void)
 	best = raise_many(VECTOR, ROUNDS);
 	check_eq(irq_count[VECTOR], ROUNDS);
 
-	/* Another vector, while it is on; then off and on again. */
+	/* Change the vector while MSI is on; then switch MSI off and on again. */
 	msi_set(cap, OTHER);
 	raise_many(OTHER, ROUNDS);
 	check_eq(irq_count[VECTOR], ROUNDS);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What an exit to the process costs, in ticks of the TSC: a write to a port that nothing answers. */
+/* Measures the cost of an exit to the process, in ticks of the TSC, by writes to an unused port. */
 #include "lib.h"
 
 #define ROUNDS 200u
@@ -22,7 +22,7 @@ void guest_main(void)
 
 	for (i = 0; i < ROUNDS; i++)
 		ticks[i] = round_of_writes();
-	/* The median: the one that half of the others are below. */
+	/* Find the median: half of the values are smaller. */
 	for (i = 0; i < ROUNDS; i++) {
 		for (k = 0, below = 0; k < ROUNDS; k++)
 			below += ticks[k] < ticks[i] || (ticks[k] == ticks[i] && k < i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --cpus 4 --vfio @NVME@ */
-/* Four processors reset a passed-through NVMe by its port, and by itself, and move its BAR in
- * between: a few times or, with --append forever, without end. Then it is there. */
+/* Four processors reset a passed-through NVMe through its port and by its own reset, and move its
+ * BAR in between: a few times or, with --append forever, without end. Then the NVMe must answer. */
 #include "lib.h"
 
 #define BAR   0xc0000000u

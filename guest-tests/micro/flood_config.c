@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --cpus 2 --rng --console null */
-/* Two processors write to configuration space at random, by the ports and by ECAM: BARs to
- * everywhere, also over each other and over the interrupt controllers, which minivmm tells on
- * stderr; decoding on and off. A few thousand times or, with --append forever, without end. Then
- * configuration space still works. */
+/* Two processors write to configuration space at random, through the ports and through ECAM. They
+ * switch decoding on and off, and move BARs to all addresses, also over each other and over the
+ * interrupt controllers, which minivmm reports on stderr. They do this a few thousand times, or
+ * without end with --append forever. Then configuration space must still work. */
 #include "lib.h"
 
 #define CF8    0xcf8

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --console file:/dev/null */
-/* Prints through virtio-console, 64 KiB a request, a few MiB or, with --append forever, without
- * end. With "big" in the command line each request names the same 16 MiB six times. */
+/* Prints through virtio-console with 64 KiB in each request: a few MiB or, with --append forever,
+ * without end. With "big" in the command line, each request has the same 16 MiB six times. */
 #include "virtio.h"
 
 #define CONSOLE	 3

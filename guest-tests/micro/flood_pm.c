@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --cpus 4 */
-/* All processors turn the PM timer's interrupt on and off: each change is work for the main loop.
- * A few thousand times or, with --append forever, without end. */
+/* All processors switch the interrupt of the PM timer on and off; each change is work for the main
+ * loop. They do this a few thousand times or, with --append forever, without end. */
 #include "lib.h"
 
 #define PM1_EN	0x602

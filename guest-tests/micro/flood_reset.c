@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --cpus 2 --rng --disk @DISK@ */
-/* Resets the machine as soon as it runs, a few times or, with --append forever, without end. CMOS
- * memory counts. */
+/* Resets the machine as soon as it runs: a few times or, with --append forever, without end. The
+ * number of boots is kept in CMOS memory. */
 #include "lib.h"
 
 #define BOOTS 0x51

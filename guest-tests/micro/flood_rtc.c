@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --cpus 2 */
-/* The clock's periodic interrupt at 8192 Hz, the fastest: one processor acknowledges, another one
- * turns interrupts on and off and sets the alarm. A few thousand times or, with --append forever,
- * without end. */
+/* The periodic interrupt of the clock runs at 8192 Hz, its highest rate. One processor acknowledges
+ * it, and another one switches interrupts on and off and sets the alarm: a few thousand times, or
+ * without end with --append forever. */
 #include "lib.h"
 
 #define REG_ALARM 1
@@ -22,7 +22,8 @@ static void cmos_write(uint8_t reg, uint8_t v)
 	outb(0x71, v);
 }
 
-/* Both processors use one index register: what is read or written by mistake is CMOS, too. */
+/* Both processors share the index register. An access to a wrong register by mistake is harmless,
+ * because all of them are in CMOS. */
 void guest_ap(void)
 {
 	uint32_t i;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Prints as fast as it can with string instructions, 64 KiB or, with --append forever, without end.
- * With "bytes" in the command line it uses single OUTs. Then a line with how much it was. */
+/* Prints as fast as possible with string instructions: 64 KiB or, with --append forever, without
+ * end. With "bytes" in the command line it uses single OUTs. At the end it prints how much it
+ * was. */
 #include "lib.h"
 
 #define COM1  0x3f8

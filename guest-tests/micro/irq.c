@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Interrupts: the UART through the IOAPIC, the LAPIC's timer, the PIT on pin 2. */
+/* Interrupts: the UART through the IOAPIC, the timer of the LAPIC, the PIT on pin 2 of the
+ * IOAPIC. */
 #include "lib.h"
 
 #define UART_VECTOR  0x41

@@ -13,14 +13,14 @@
 #define INIT_ALL     0xc4500
 #define SIPI_ALL     0xc4600
 
-#define INFO_CMDLINE 24 /* of the PVH start_info: where the command line is */
+#define INFO_CMDLINE 24 /* offset of the command line's address in the PVH start_info */
 
 extern char stubs[], trampoline[], trampoline_end[];
 const char *guest_command_line = "";
 volatile uint32_t irq_count[256];
 static uint64_t idt[256];
 
-/* What the compiler calls on its own. */
+/* The compiler generates calls of these functions. */
 void *memcpy(void *dst, const void *src, size_t n);
 void *memset(void *dst, int c, size_t n);
 
@@ -93,7 +93,7 @@ void skip(const char *why)
 
 void failed(const char *file, int line, const char *what, uint32_t value)
 {
-	outb(COM1 + 4, 0); /* out of loop-back, if that was the test */
+	outb(COM1 + 4, 0); /* end loop-back mode, which the test may have set */
 	print(file);
 	print(":");
 	print_hex((uint32_t)line);
@@ -122,7 +122,7 @@ void guest_start(uint32_t info)
 void guest_interrupt(const uint32_t *frame);
 void guest_interrupt(const uint32_t *frame)
 {
-	uint32_t vector = frame[8] & 0xff; /* above the eight of pusha */
+	uint32_t vector = frame[8] & 0xff; /* above the eight registers of pusha */
 
 	if (vector < 32)
 		failed("exception", (int)vector, "at", frame[10]);

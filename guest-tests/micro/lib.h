@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A library for guests of a hundred lines: 32-bit, flat, no paging, one verdict.
+ * A library for guests of a hundred lines: 32-bit flat mode, no paging, one result.
  *
- * A guest defines guest_main(). Returning is success; check() fails with the place; skip() says why
- * not. The verdict is the value written to port 0xf4 (0, 1, 77), the words go to COM1.
+ * A guest defines guest_main(). If it returns, the test has passed. If check() fails, it prints its
+ * file and line. skip() prints why a test cannot run. The result is written to port 0xf4 (0:
+ * passed,
+ * 1: failed, 77: skipped); texts go to COM1.
  */
 #ifndef MICRO_LIB_H
 #define MICRO_LIB_H
@@ -15,7 +17,7 @@
 void guest_main(void); /* the test */
 void guest_ap(void);   /* what an application processor runs; default: nothing */
 
-/* What --append says, and whether this word is somewhere in it. */
+/* The text of --append; and true if it contains this word. */
 extern const char *guest_command_line;
 bool guest_option(const char *word);
 
@@ -26,14 +28,14 @@ void finish(uint8_t status) __attribute__((noreturn));
 void skip(const char *why) __attribute__((noreturn));
 void failed(const char *file, int line, const char *what, uint32_t value) __attribute__((noreturn));
 
-/* Looks until cond holds, at most so often; whether it does. */
+/* Checks cond up to `loops` times, until it is true. Returns its last value. */
 #define looks_until(cond, loops)                                     \
 	({                                                           \
 		for (uint32_t i_ = 0; i_ < (loops) && !(cond); i_++) \
 			__asm__ volatile("pause");                   \
 		(cond);                                              \
 	})
-/* Seconds, which a busy host may need; what comes ends the wait. */
+/* Waits some seconds, which a busy host may need; ends as soon as cond is true. */
 #define wait_until(cond) looks_until(cond, 40000000u)
 
 #define check(cond)                                           \
@@ -105,15 +107,16 @@ static inline void wrmsr(uint32_t index, uint64_t v)
 	__asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
 
-/* What a general protection fault runs; it must not return. After irq_init(). */
+/* Sets the handler of general protection faults, which must not return. Call it after
+ * irq_init(). */
 void on_gp(void (*fn)(void));
 
-/* Interrupts: counted per vector, acknowledged at the LAPIC. */
+/* Interrupts are counted for each vector, and acknowledged at the LAPIC. */
 extern volatile uint32_t irq_count[256];
 void irq_init(void); /* IDT, LAPIC on, PIC masked */
 void ioapic_route(unsigned pin, uint8_t vector, bool level);
 bool irq_wait(uint8_t vector, uint32_t count);	     /* false: it did not come */
-bool irq_stays_away(uint8_t vector, uint32_t count); /* so far; a shorter look */
+bool irq_stays_away(uint8_t vector, uint32_t count); /* waits for a shorter time */
 static inline void irq_on(void)
 {
 	__asm__ volatile("sti");
@@ -132,24 +135,27 @@ static inline uint32_t lapic_read(unsigned reg)
 	return read32(LAPIC + reg);
 }
 
-/* SMP: starts all others by INIT, SIPI; they run guest_ap(). ap_count: how many came. */
+/* SMP: starts all other processors with INIT and SIPI; they run guest_ap(). ap_count is the number
+ * of processors that have started. */
 extern volatile uint32_t ap_count;
 void smp_start(void);
 
-/* PCI by ECAM at 0xb0000000, where minivmm puts it for direct boot. A devfn may have a bus above
- * it. */
+/* PCI through ECAM at 0xb0000000, where minivmm puts it for direct boot. The bits above the 8 bits
+ * of devfn may be a bus number. */
 static inline uint32_t pci_ecam(unsigned devfn)
 {
 	return 0xb0000000u + (devfn << 12);
 }
-/* The devfn on bus 0 of the first device with this vendor and device; -1: none. */
+/* The devfn of the first device on bus 0 with this vendor and device id; -1: there is none. */
 int pci_find(uint16_t vendor, uint16_t device);
-/* The same behind the root ports, which get buses from 1 on and, the one it is found at, a memory
- * window of `size` bytes at `base` (MiB both). */
+/* The same for devices behind the root ports. The root ports get bus numbers from 1 on. The port
+ * above the found device gets a memory window of `size` bytes at `base`, both multiples of 1
+ * MiB. */
 int pci_find_behind_port(uint16_t vendor, uint16_t device, uint32_t base, uint32_t size);
-/* Places memory BAR n at addr (32 bits of it) and turns decoding and bus mastering on. */
+/* Places memory BAR n at addr (32 bits), and enables decoding and bus mastering. */
 void pci_place_bar(int devfn, unsigned bar, uint32_t addr);
-/* Offset of the capability, starting after `from` (0: the first); 0: none. */
+/* The offset of the next capability with this id after `from` (0: the first one); 0: there is
+ * none. */
 unsigned pci_cap(int devfn, uint8_t id, unsigned from);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* MMIO: holes, sizes, ECAM and CF8 seeing the same registers. */
+/* MMIO: holes and access sizes; ECAM and port 0xcf8 must show the same registers. */
 #include "lib.h"
 
 void guest_main(void)
@@ -23,7 +23,7 @@ void guest_main(void)
 	outl(0xcf8, 0);
 	check_eq(inl(0xcfc), 0xffffffff);
 
-	/* Command register: writable bits stay, the rest does not. */
+	/* The command register keeps only its writable bits. */
 	write16(lpc + 4, 0xffff);
 	check_eq(read16(lpc + 4) & 7, 7);
 	check_eq(read16(lpc + 4) & 0xf000, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --disk @DISK@ */
-/* MSI-X: a vector fires on completion; masked, it waits in the PBA and fires when unmasked. */
+/* MSI-X: a completion raises its vector. A masked vector becomes pending in the PBA, and is raised
+ * when it is unmasked. */
 #include "virtio.h"
 
 #define VECTOR	 0x51
@@ -43,7 +44,7 @@ void guest_main(void)
 	check(cap != 0);
 	irq_init();
 	write16(cfg + cap + 2, 0x8000);
-	/* Vector 0's entry lies in the BAR that virtio_start() places; it needs an address now. */
+	/* The table lies in the BAR that virtio_start() places later; it needs an address now. */
 	pci_place_bar(devfn, read32(cfg + cap + 4) & 7, VIRTIO_BAR_AT);
 	table = VIRTIO_BAR_AT + (read32(cfg + cap + 4) & ~7u);
 	pba = VIRTIO_BAR_AT + (read32(cfg + cap + 8) & ~7u);

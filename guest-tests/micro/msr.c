@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A register that KVM does not know reads 0 and takes any value. What KVM knows is as it was. */
+/* An MSR that KVM does not know must read as 0 and accept any value. Known MSRs must not change. */
 #include "lib.h"
 
 #define MSR_NOBODYS   0x00abcdefu

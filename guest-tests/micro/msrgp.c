@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* With --msr-unknown gp a register that KVM does not know is a general protection fault. */
+/* With --msr-unknown gp, an MSR that KVM does not know must raise a general protection fault. */
 /* runner: --msr-unknown gp */
 #include "lib.h"
 

@@ -12,13 +12,13 @@ void guest_main(void)
 	check_eq(inl(0xcd8), 0xffffffff);
 	outl(0x1234, 0);
 
-	/* A word at the UART's last register: one byte answers, the other is all-ones. */
+	/* A word at the last register of the UART: the UART answers one byte, the other is 0xff. */
 	outb(0x3ff, 0xa5);
 	check_eq(inw(0x3ff), 0xffa5);
 	outw(0x3fe, 0x5a00);
 	check_eq(inb(0x3ff), 0x5a);
 
-	/* Loop-back: what goes out comes in. */
+	/* In loop-back mode the UART receives what it sends. */
 	outb(0x3fa, 7);
 	outb(0x3fc, 0x10);
 	for (i = 0; i < 16; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Power-off through PM1a_CNT (SLP_TYP 0, SLP_EN), after a look at the PM timer. */
+/* Checks the PM timer, then powers off through PM1a_CNT (SLP_TYP 0, SLP_EN). */
 #include "lib.h"
 
 void guest_main(void)

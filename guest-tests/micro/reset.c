@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --cpus 2 */
-/* Resets: port 0xcf9, then a triple fault; CMOS memory counts the boots. Each time the processors,
- * the interrupt chips and the memory image are as at the first. */
+/* Resets by port 0xcf9, then by a triple fault. CMOS memory counts the boots. After each reset the
+ * processors, the interrupt chips and the memory image must be as at the first start. */
 #include "lib.h"
 
 #define BOOTS 0x51

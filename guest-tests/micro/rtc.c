@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The real-time clock's interrupts, through the IOAPIC: update-ended, periodic, alarm. */
+/* The interrupts of the real-time clock through the IOAPIC: update-ended, periodic, alarm. */
 #include "lib.h"
 
 #define RTC_VECTOR 0x48
@@ -37,7 +37,7 @@ void guest_main(void)
 		check(irq_wait(RTC_VECTOR, i));
 		check_eq(rtc_read(0xc) & 0xc0, 0xc0);
 	}
-	/* Not read, no further one. */
+	/* If register C is not read, there must be no further interrupt. */
 	check(irq_wait(RTC_VECTOR, 11));
 	check(irq_stays_away(RTC_VECTOR, 12));
 	rtc_write(0xb, 0x02);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Memory with something in it that stands in no file and on no command line: "guest-secret-7391",
- * a thousand times. With --append forever it then waits without end. */
+/* Fills memory with a text that is in no file and on no command line: "guest-secret-7391", a
+ * thousand times. With --append forever it then waits without end. */
 #include "lib.h"
 
 #define TIMES 1000u

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --cpus 4,cores=2,threads=2 */
-/* SMP: INIT and SIPI start the others; APIC ids and topology leaves agree. */
+/* SMP: INIT and SIPI must start the other processors; APIC ids and topology leaves must agree. */
 #include "lib.h"
 
 static volatile uint32_t seen[8], done;

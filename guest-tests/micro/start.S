@@ -16,7 +16,8 @@ start:	mov	$stack_top, %esp
 2:	hlt
 	jmp	2b
 
-	/* 256 stubs of 16 bytes: a dummy error code where the processor pushes none, the vector. */
+	/* 256 stubs of 16 bytes: each pushes the vector, and before it a dummy error code if the
+	 * processor pushes none. */
 	.globl stubs
 	.balign 16
 stubs:
@@ -64,7 +65,7 @@ ap_start:
 	mov	%ax, %ds
 	mov	%ax, %es
 	mov	%ax, %ss
-	/* A stack each: 4 KiB, handed out in order of arrival. */
+	/* Each processor gets a stack of 4 KiB, in the order in which they start. */
 	mov	$1, %eax
 	lock xadd %eax, ap_count
 	inc	%eax

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --stats=@STATS@ */
-/* Known numbers of accesses: --stats must say exactly these. 0xf4 is the verdict. */
+/* Does known numbers of accesses; --stats must have exactly these. Port 0xf4 gets the result. */
 /* stats: exits("io") == 1000 + 123 + 1 and exits("mmio") == 7 */
 /* stats: register("nothing", 0x80)["writes"] == 1000 */
 /* stats: register("serial", 0x3ff)["reads"] == 123 */

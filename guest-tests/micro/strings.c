@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* String instructions: KVM hands them out in batches. */
+/* String instructions: KVM reports several accesses in one exit. */
 #include "lib.h"
 
 static uint8_t out[16] = "abcdefghijklmnop", in[16];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* runner: --vfio @NVME@ --stats=@STATS@ */
-/* A known number of accesses to a passed-through NVMe: registers, its MSI-X table, and what lies in
- * the table's page. Only the last two trap; each is named. */
+/* Does a known number of accesses to a passed-through NVMe: to registers, to its MSI-X table, and
+ * to other bytes in the table's page. Only the last two trap, and the statistics must name them. */
 /* stats: traps(where="BAR 0", cause="shares its page with the MSI-X table") == 200 */
 /* stats: traps(where="BAR 0", cause="the MSI-X table") == 3 and traps(where="BAR 0") == 203 */
 /* stats: traps(where="BAR 0", page=0) == 0 and exits("mmio") >= 203 */

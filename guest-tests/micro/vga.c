@@ -42,7 +42,7 @@ void guest_main(void)
 	crtc_write(CURSOR_LOW, 0x21);
 	check_eq(crtc_read(CURSOR_HIGH), 0x03);
 	check_eq(crtc_read(CURSOR_LOW), 0x21);
-	/* What lies around the window is memory. */
+	/* Below and above the VGA window there is memory. */
 	write32(TEXT - 0x18000 - 4, 0x12345678);
 	write32(0xc0000, 0x9abcdef0);
 	check_eq(read32(TEXT - 0x18000 - 4), 0x12345678);

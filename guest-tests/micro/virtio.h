@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A driver for one queue of a modern virtio-pci device, as small as it can be. */
+/* A minimal driver for one queue of a modern virtio-pci device. */
 #ifndef MICRO_VIRTIO_H
 #define MICRO_VIRTIO_H
 
@@ -32,15 +32,15 @@ struct vq {
 
 struct virtio {
 	int devfn;
-	uint32_t common, device, notify; /* addresses; notify is the queue's */
+	uint32_t common, device, notify; /* addresses; notify is that of the queue */
 	uint32_t notify_multiplier;
 	uint16_t queue;
 };
 
-/* Finds the device of this virtio type, resets it, accepts VERSION_1, sets queue 0 up and goes to
- * DRIVER_OK. skip()s when there is none. msix_vector: 0xffff for none. */
+/* Finds the device of this virtio type, resets it, accepts VERSION_1, sets up queue 0 and sets
+ * DRIVER_OK. Calls skip() if there is no such device. msix_vector 0xffff: no vector. */
 void virtio_start(struct virtio *, uint16_t type, struct vq *, uint16_t msix_vector);
-/* The same with another queue than 0. */
+/* The same with the queue `index`. */
 void virtio_start_queue(struct virtio *, uint16_t type, uint16_t index, struct vq *,
 			uint16_t msix_vector);
 void virtio_kick(const struct virtio *);

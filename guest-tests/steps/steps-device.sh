@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154 # variables of the other parts
-# Devices of other kinds.
+# Checks of other devices.
 
 step_edu() {
 	need_plain edu
@@ -10,7 +10,7 @@ step_edu() {
 	done
 }
 
-# For devices no driver of the kernel takes.
+# For devices without a driver in the kernel.
 need_plain() {
 	devices=$(devices_of "$1")
 	[ -n "$devices" ] || fail "no such device: nothing on the PCI bus matches $(ids_of "$1")"
@@ -20,7 +20,7 @@ step_testdev() {
 	need_plain testdev
 	want=$(word_value membar "$@")
 	for a in $devices; do
-		# BAR 2 exists only with QEMU's membar=; without it there is nothing large to try.
+		# BAR 2 exists only with QEMU's membar=. Without it there is no large BAR to test.
 		out=$(barcheck "$pci/$a" 2) || fail "$a: $out"
 		case $out in
 		"BAR 2 of ${want:-*} MiB "*) ;;
@@ -54,7 +54,7 @@ step_gpu() {
 	done
 }
 
-# card_name NUMBER: of a sound card
+# card_name NUMBER: prints the name of a sound card
 card_name() {
 	sed -n "s/^ *$1 \[[^]]*\]: *//p" /proc/asound/cards | grep .
 }
@@ -64,7 +64,7 @@ step_audio() {
 	for a in $devices; do
 		if wait_for 5 has_card "$a" sound/card; then
 			card=$(cd "$pci/$a/sound" && echo card*)
-			# The kernel makes the device first and lists the card then.
+			# The kernel first makes the device, and then adds the card to the list.
 			wait_for 5 card_name "${card#card}" >"$work/card" || fail "$a: $card is not in /proc/asound/cards"
 			add "$a: $card $(cat "$work/card")"
 		else
@@ -73,11 +73,11 @@ step_audio() {
 	done
 }
 
-# Lines from the host come back with a word before them, until one says `end`.
+# Sends lines from the host back with a word in front, until a line is `end`.
 step_virtio_console() {
 	need virtio_console
 	wait_for 10 exists /dev/hvc0 || fail "no /dev/hvc0"
-	exec 3<>/dev/hvc0 # kept open: its settings go with the last who has it
+	exec 3<>/dev/hvc0 # keep it open: when nobody has it open, its settings are lost
 	stty raw -echo <&3
 	echo ready >&3
 	lines=0 bytes=0

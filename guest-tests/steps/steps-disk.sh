@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154 # variables of the other parts
-# Disks by NVMe, USB and virtio: every sector read and checked, written, checked again.
+# Disks by NVMe, USB and virtio: sectors are read and checked, written, and checked again.
 
-# nvme_block ADDRESS: block device of the first namespace; "nvme0c1n1" is one path of "nvme0n1".
+# nvme_block ADDRESS: prints the block device of the first namespace; "nvme0c1n1" is one path of "nvme0n1".
 nvme_block() {
 	for n in "$pci/$1"/nvme/nvme*/nvme*n*; do
 		[ -e "$n" ] || continue
@@ -13,7 +13,7 @@ nvme_block() {
 	return 1
 }
 
-# usb_block ADDRESS: block devices behind this controller
+# usb_block ADDRESS: prints the block devices behind this controller
 usb_block() {
 	found=1
 	for b in /sys/block/sd*; do
@@ -24,7 +24,7 @@ usb_block() {
 	return $found
 }
 
-# virtio_blk_block ADDRESS
+# virtio_blk_block ADDRESS: prints the block device
 virtio_blk_block() {
 	for b in "$pci/$1"/virtio*/block/*; do
 		[ -b "/dev/${b##*/}" ] || return 1
@@ -36,7 +36,7 @@ has_block() {
 	"$1"_block "$2" >/dev/null
 }
 
-# disk_step KIND WORD ...: check each disk of that kind, and that the named ones are among them.
+# disk_step KIND WORD ...: checks each disk of that kind, and that the disks named by WORDs are among them.
 disk_step() {
 	kind=$1
 	shift
@@ -70,7 +70,7 @@ step_usb() {
 	disk_step usb "$@"
 }
 
-# fio_on DEV OPTION ...: fio on the scratch half of a test disk, once that has proved to be one; prints what it did.
+# fio_on DEV OPTION ...: runs fio on the second half of a disk, if it is a test disk; prints what it did.
 fio_on() {
 	fio_dev=$1
 	shift
@@ -81,14 +81,14 @@ fio_on() {
 	fio --name=t --filename="$fio_dev" --offset="$((sectors / 4096 + 2))m" --size=4m --bs=4k --iodepth=16 --direct=1 \
 		--ioengine=libaio --thread --randrepeat=0 --output-format=terse --terse-version=3 --output="$fio_out" "$@" \
 		2>"$fio_out.err" || fail "fio: $(grep -v 'no version information' "$fio_out.err" | head -n 1)"
-	# fio(1), terse output version 3: error, KiB read, KiB written, slowest read and write in us
+	# fio(1), terse output version 3: error, KiB read, KiB written, longest read and write in us
 	awk -F ';' 'NF > 56 { if ($5 != 0) exit 1
 			slowest = $15 > $56 ? $15 : $56
 			printf "%d KiB written, %d KiB read back at depth 16, slowest %.0f ms\n", $47, $6, slowest / 1000; done = 1 }
 		END { if (!done) exit 1 }' "$fio_out" || fail "fio: $(cat "$fio_out" "$fio_out.err" | head -n 1)"
 }
 
-# Random writes, then each block read back and its checksum compared; new data at every run.
+# Writes at random, then reads each block back and compares its checksum. Each run uses new data.
 step_fio() {
 	need nvme
 	for a in $devices; do

@@ -1,9 +1,9 @@
 # shellcheck shell=sh disable=SC2154 # variables of the other parts
-# Devices by what they are, their drivers and modules; and what every step uses.
+# Finds devices by their kind, and their drivers and modules; also functions that every step uses.
 
 pci=/sys/bus/pci/devices
 
-# pci_find PATTERN ...: addresses of the devices whose vendor:device:class matches one of them.
+# pci_find PATTERN ...: prints the addresses of the devices whose vendor:device:class matches a PATTERN.
 pci_find() {
 	for d in "$pci"/*; do
 		[ -e "$d/class" ] || continue
@@ -64,13 +64,13 @@ modules_of() {
 	esac
 }
 
-# The PCI path the root file system hangs from, so that nobody unbinds or overwrites it.
+# Prints the PCI path of the device with the root file system, so that no step unbinds or overwrites it.
 root_path() {
 	dev=$(awk '$5 == "/" { print $3; exit }' /proc/self/mountinfo)
 	[ ! -e "/sys/dev/block/$dev" ] || readlink -f "/sys/dev/block/$dev"
 }
 
-# holds_root ADDRESS
+# holds_root ADDRESS: true if the root file system is on this device
 holds_root() {
 	case $(root_path) in
 	*/"$1"/*) return 0 ;;
@@ -83,7 +83,7 @@ fail() {
 	exit 1
 }
 
-# wait_for SECONDS COMMAND ...: until the command succeeds
+# wait_for SECONDS COMMAND ...: waits until the command succeeds
 wait_for() {
 	tries=$(($1 * 10))
 	shift
@@ -104,7 +104,7 @@ exists() {
 
 load() {
 	for module in $(modules_of "$1"); do
-		# Without the pause: a USB disk otherwise appears a second late.
+		# Set the delay to 0; otherwise a USB disk appears a second late.
 		case $module in
 		usb-storage) modprobe usb-storage delay_use=0 || fail "modprobe $module failed" ;;
 		*) modprobe "$module" || fail "modprobe $module failed" ;;
@@ -112,7 +112,7 @@ load() {
 	done
 }
 
-# need STEP: sets $devices; loads the driver and waits until it has taken every one of them.
+# need STEP: sets $devices, loads the driver, and waits until it is bound to all of them.
 need() {
 	devices=$(devices_of "$1")
 	[ -n "$devices" ] || fail "no such device: nothing on the PCI bus matches $(ids_of "$1")"
@@ -122,12 +122,12 @@ need() {
 	done
 }
 
-# complaint ADDRESS: the kernel's last word about a device, for failures
+# complaint ADDRESS: prints the kernel's last message about a device, for failures
 complaint() {
 	dmesg 2>/dev/null | grep -F "$1" | tail -n 1 | sed 's/^\[[^]]*\] */: /'
 }
 
-# add TEXT: collects the detail line
+# add TEXT: adds TEXT to the detail line
 detail=
 add() {
 	detail="$detail${detail:+; }$*"

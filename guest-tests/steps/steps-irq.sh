@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154 # variables of the other parts
-# Steps that go over the other devices: drivers taken away and given back, interrupts moved under load.
+# Steps that use all devices: unbind and bind drivers, move interrupts under load.
 
 with_driver="nvme usb igbvf e1000 e1000e gpu audio"
 
@@ -7,14 +7,14 @@ unbound() {
 	! bound "$1"
 }
 
-# rebind ADDRESS: takes the driver away, makes sure that it went, and gives it back.
+# rebind ADDRESS: unbinds the driver, checks that the device has none, and binds it again.
 rebind() {
 	drv=$(readlink -f "$pci/$1/driver")
 	echo "$1" >"$drv/unbind" || fail "$1: unbind from ${drv##*/} refused"
 	wait_for 10 unbound "$1" || fail "$1: ${drv##*/} did not let go"
 	echo "$1" >"$drv/bind" || fail "$1: ${drv##*/} does not bind again$(complaint "$1")"
 	wait_for 10 bound "$1" || fail "$1: ${drv##*/} did not take it again$(complaint "$1")"
-	# Where there is udev, it gives an interface its name only now.
+	# If there is udev, it renames the interface only now.
 	! command -v udevadm >/dev/null || udevadm settle --timeout=10
 }
 
@@ -45,13 +45,13 @@ irqs_of() {
 	fi
 }
 
-# irq_counts IRQ ...: one "irq count-on-cpu0 count-on-cpu1 name" line each
+# irq_counts IRQ ...: prints a line "irq count-on-cpu0 count-on-cpu1 name" for each IRQ
 irq_counts() {
 	awk -v want=" $* " '{ sub(":", "", $1) } index(want, " " $1 " ") { print $1, $2, $3, $NF }' \
 		/proc/interrupts
 }
 
-# A nudge for every device, so that the interrupts under test occur.
+# Makes every device work a little, so that the tested interrupts occur.
 stir() {
 	for n in $nics; do
 		net_ping "$n" 1 >"$work/ping" || fail "$n: $(cat "$work/ping") after the move to CPU $1"
@@ -65,7 +65,7 @@ stir() {
 	done
 }
 
-# irqs_move CPU: sets $moved and $pinned; an NVMe I/O queue belongs to one CPU and stays there.
+# irqs_move CPU: sets $moved and $pinned. The interrupt of an NVMe I/O queue is pinned to the queue's CPU.
 irqs_move() {
 	moved='' pinned=0
 	for irq in $irqs; do
@@ -93,7 +93,7 @@ step_irqmove() {
 				disks="$disks $("$kind"_block "$a")" ;;
 			igbvf | e1000 | e1000e)
 				wait_for 10 has_nic "$a" || fail "no interface at $a"
-				# One only: with two, an answer could come by the other.
+				# Only one interface is up: with two, an answer could come through the other one.
 				[ -n "$nics" ] || nics=$(nic_names "$a" | head -n 1) ;;
 			esac
 		done
@@ -102,8 +102,8 @@ step_irqmove() {
 	for n in $nics; do
 		net_up "$n" || fail "$n: no carrier"
 	done
-	# Only now: an interface has its interrupts while it is up. Audio has no work here: its interrupts come in bursts, as
-	# it goes to sleep, and say nothing about moves.
+	# Find the interrupts only now, because an interface has interrupts only while it is up. Audio is left out: it has no
+	# work here, and its interrupts come in bursts when it goes to sleep.
 	audio=$(devices_of audio)
 	for d in "$pci"/*; do
 		case "$audio" in
@@ -123,10 +123,10 @@ step_irqmove() {
 		irqs_move $((rounds % 2))
 		rounds=$((rounds + 1))
 		echo $rounds >"$work/rounds"
-		sleep 0.03 # a move takes effect at the next interrupt
+		sleep 0.03 # a new affinity takes effect at the next interrupt
 	done
 	loads_end
-	# And without load each of them still comes, on either CPU.
+	# Without load, each interrupt must still come on both CPUs.
 	for cpu in 0 1 0 1; do
 		irqs_move $cpu
 		stir $cpu
@@ -142,12 +142,12 @@ step_irqmove() {
 	add "$out, in $rounds rounds under load, $pinned pinned by their drivers; $loads"
 }
 
-# What the kernel says when an interrupt did not come or came to the wrong place.
+# Kernel messages about interrupts that were lost or came to the wrong CPU.
 irqs_complaints() {
 	dmesg | grep -E 'imeout|timed out|polled|aborting|reset .*USB device|No irq handler|nobody cared'
 }
 
-# repeat COMMAND ...: until the loads end; prints how often, or fails with what the command said
+# repeat COMMAND ...: repeats the command until the loads end; prints how often, or fails with the command's output
 repeat() {
 	count=0
 	while :; do
@@ -158,8 +158,8 @@ repeat() {
 	echo "$count times"
 }
 
-# loads_start MD5: reading and verifying by every disk and the NIC in the background, NVMe also with many requests in
-# flight. A lost interrupt shows as a request that times out, which is to happen before the step does.
+# loads_start MD5: reads and verifies with every disk and the NIC in the background, with NVMe also many requests at
+# once. If an interrupt is lost, a request times out; this must happen before the step times out.
 loads_start() {
 	jobs=''
 	rm -f "$work/loads-end"
@@ -181,13 +181,13 @@ loads_start() {
 	done
 }
 
-# job NAME: the last process in the background is a load; whoever moves interrupts comes first.
+# job NAME: records the last background process as a load. It gets a lower priority than moving interrupts.
 job() {
 	jobs="$jobs $1=$!"
 	renice -n 19 -p $! >/dev/null
 }
 
-# Sets $loads to what they did.
+# Waits for the loads, and sets $loads to what they did.
 loads_end() {
 	loads=
 	: >"$work/loads-end"
@@ -197,7 +197,7 @@ loads_end() {
 	done
 }
 
-# irq_judge MOVED: a busy interrupt seen on one CPU only did not follow its affinity.
+# irq_judge MOVED: fails if a busy interrupt was seen on one CPU only, because then it did not follow its affinity.
 irq_judge() {
 	out=$(awk -v moved=" $1 " '
 		NR == FNR { a[$1] = $2; b[$1] = $3; next }

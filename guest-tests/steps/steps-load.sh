@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154 # variables of the other parts
-# Load, for whoever counts exits outside.
+# Load, for tests that count exits on the host.
 
-# load_on KIND DEVICE: one unit of work with the device that load_ready found
+# load_on KIND DEVICE: does one unit of work with the device that load_ready has found
 load_on() {
 	case $1 in
 	nvme | usb) dd if="$2" of=/dev/null bs=256k count=8 iflag=direct 2>"$work/load" ;;
@@ -10,7 +10,7 @@ load_on() {
 	esac || fail "$2: $(cat "$work/load")"
 }
 
-# load_ready KIND: prints what load_on works with, on the first device of that kind, and what a unit is
+# load_ready KIND: prints the DEVICE for load_on (of the first device of that kind), and what a unit is
 load_ready() {
 	need "$1"
 	a=${devices%%[!0-9a-f:.]*}
@@ -27,8 +27,8 @@ load_ready() {
 	esac
 }
 
-# For each kind in turn, around `bulk` seconds of work and nothing else: "BULK kind start", "BULK kind end: N units in
-# M ms".
+# For each kind in turn, works for `bulk` seconds and does nothing else. Prints "BULK kind start" before, and
+# "BULK kind end: N units in M ms" afterwards.
 step_bulk() {
 	net_words "$@"
 	sum=$(word_value netbulk "$@")
@@ -39,7 +39,7 @@ step_bulk() {
 		igbvf | e1000*) net_up "${out% *}" || fail "${out% *}: no carrier" ;;
 		esac
 		echo "BULK $kind start" >/dev/ttyS0
-		sleep 0.5 # until the line is out
+		sleep 0.5 # until the line has been sent
 		begin=$(uptime_ms) units=0
 		while [ $(($(uptime_ms) - begin)) -lt $((${seconds:-12} * 1000)) ]; do
 			load_on "$kind" "${out% *}"

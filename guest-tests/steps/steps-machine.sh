@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154 # variables of the other parts
-# What the guest runs on: system, processors, nodes.
+# Checks of the machine: system, processors, NUMA nodes.
 
 step_boot() {
 	read -r up _ </proc/uptime
@@ -8,7 +8,7 @@ step_boot() {
 	add "Linux $(uname -r)$name, up $up s"
 }
 
-# distinct FILE: how many different lines the CPUs' topology/FILE have
+# distinct FILE: prints how many different values topology/FILE of the CPUs has
 distinct() {
 	cat /sys/devices/system/cpu/cpu[0-9]*/topology/"$1" | sort -u | wc -l
 }
@@ -26,7 +26,7 @@ step_cpus() {
 	topology=$sockets,$((cores / sockets)),$((online / cores))
 	want=$(word_value topology "$@")
 	[ "${want:-$topology}" = "$topology" ] || fail "topology is $topology, expected $want"
-	# The kernel compares APIC ids of CPUID and MADT, and says so.
+	# The kernel compares the APIC ids of CPUID and MADT, and reports differences.
 	bug=$(dmesg | grep -iE 'firmware bug.*(apic|cpu)|apic id mismatch' | head -n 1)
 	[ -z "$bug" ] || fail "$bug"
 	for f in $(word_value flags "$@" | tr , ' '); do
@@ -49,7 +49,7 @@ step_rtc() {
 	add "$out: interrupt 8, $irqs times"
 }
 
-# numa_is WORD VALUE NAME [WORD ...]: VALUE is what WORD says, if it says anything.
+# numa_is WORD VALUE NAME [WORD ...]: checks that VALUE is the value of WORD, if WORD was given.
 numa_is() {
 	key=$1 have=$2 what=$3
 	shift 3

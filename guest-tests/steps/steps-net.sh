@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154 # variables of the other parts
-# Network interfaces: pings, and a whole transfer compared.
+# Network interfaces: pings, and a transfer whose data is compared.
 
 carrier() {
 	[ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" = 1 ]
@@ -28,7 +28,7 @@ net_up() {
 	wait_for 15 carrier "$1"
 }
 
-# All interfaces get the same address, one after the other, so that no answer can come by another.
+# The interfaces get the same address, one after the other, so that no answer can come through another one.
 net_down() {
 	ip addr flush dev "$1"
 	ip link set "$1" down
@@ -79,7 +79,7 @@ step_virtio_net() {
 	nic_step virtio_net "$@"
 }
 
-# receive: what the host sends to whoever connects to its port
+# receive: connects to the host's port, and prints what the host sends
 receive() {
 	if command -v nc >/dev/null; then
 		nc "${net%.*}.100" 7000 </dev/null
@@ -88,7 +88,7 @@ receive() {
 	fi
 }
 
-# received SUM: a whole transfer, compared; prints its bytes.
+# received SUM: receives a whole transfer and compares its checksum; prints the number of bytes.
 received() {
 	receive >"$work/bulk.$1" || fail "the connection failed after $(wc -c <"$work/bulk.$1") bytes"
 	got=$(md5sum <"$work/bulk.$1")

@@ -1,29 +1,29 @@
 #!/bin/sh
-# steps.sh: the hardware checks that run inside a guest, from the initramfs and from Debian alike.
+# steps.sh: the hardware checks that run inside a guest. The initramfs and Debian both use it.
 #
-#   steps.sh run [WORD ...]   run every step asked for; print a STEP line each, then the VERDICT
-#   steps.sh one STEP [WORD ...]   run one step here; print its detail; exit status 0 when right
+#   steps.sh run [WORD ...]   run every step that is asked for; print a STEP line for each, then the VERDICT
+#   steps.sh one STEP [WORD ...]   run one step here; print its detail; exit status 0 if it has passed
 #   steps.sh get KEY [WORD ...]    print the value of a word
 #
-# A WORD is KEY=VALUE. WORDs of the kernel's command line come last and win:
-#   steps=a,b,c       default: boot, cpus and whatever hardware is present
-#   limit=60          seconds in which a step gets nowhere before it counts as hung; five times as many in all
-#   cpus=N            CPUs that must be online
-#   topology=S,C,T    sockets, cores of one, threads of one that must be there
-#   flags=F,G         words of /proc/cpuinfo that must be there; noflags=: must not
-#   kvm=0             no KVM may be seen
-#   net=10.0.2.50     address of the interface under test, /24; gw=: whom to ping (default: .2)
-#   nvme_disk=A,B     names of the test disks that must be there (make-disk); usb_disk= likewise
-#   numa=N            nodes there must be; numa_cpus=0-1,2-3: their CPUs; numa_distance=21: from node 0 to 1;
+# A WORD is KEY=VALUE. A WORD of the kernel's command line replaces the same WORD given here:
+#   steps=a,b,c       default: boot, cpus, and the steps for the hardware that is present
+#   limit=60          after so many seconds without progress a step counts as hung, or after five times as many in all
+#   cpus=N            the number of CPUs that must be online
+#   topology=S,C,T    the numbers of sockets, cores per socket and threads per core that must exist
+#   flags=F,G         words of /proc/cpuinfo that must be there; noflags=: words that must not be there
+#   kvm=0             the guest must not see KVM
+#   net=10.0.2.50     address of the tested interface, /24; gw=: the address to ping (default: .2)
+#   nvme_disk=A,B     names of the test disks (make-disk) that must be there; usb_disk= likewise
+#   numa=N            the number of nodes; numa_cpus=0-1,2-3: their CPUs; numa_distance=21: from node 0 to 1;
 #                     numa_pci=N: the node of PCI devices
-#   edu_bits=28       DMA address bits of the edu device;  membar=MIB: size pci-testdev must have
-#   netbulk=MD5       of what the host sends to whoever connects to port 7000 of .100 of that network
+#   edu_bits=28       DMA address bits of the edu device;  membar=MIB: the size that pci-testdev must have
+#   netbulk=MD5       checksum of the data that the host sends on port 7000 of address .100 of that network
 #   irqmove=200       how often irqmove moves the interrupts under load
-#   load=nvme,igbvf   what bulk works with, one after the other, bulk=12 seconds each
-#   then=, hold=      poweroff, reboot, shell, button: what follows the verdict; read by the caller
+#   load=nvme,igbvf   the devices that bulk works with, one after the other, bulk=12 seconds each
+#   then=, hold=      poweroff, reboot, shell, button: what follows the verdict; the caller reads it
 #
-# Devices are found by PCI id or class, never by address. Only the modules a step needs are loaded:
-# each one costs time in an emulated machine. Works with busybox and with Debian's dash.
+# Devices are found by PCI id or class, never by address. Only the modules that a step needs are loaded, because each
+# one costs time in an emulated machine. It works with busybox and with Debian's dash.
 set -u
 
 work=/run/minivmm-steps
@@ -34,7 +34,7 @@ for part in "${self%/*}"/steps-*.sh; do
 	. "$part"
 done
 
-# Values come from outside (a file on a FAT partition, a command line), so only plain ones pass.
+# Values come from outside (a file on a FAT partition, a command line), so only plain characters are accepted.
 word_value() {
 	key=$1 value=''
 	shift
@@ -57,7 +57,7 @@ present_steps() {
 	echo "$list"
 }
 
-# run_here STEP WORD ...: in a subshell, so that fail ends the step and not the script
+# run_here STEP WORD ...: runs in a subshell, so that fail ends the step and not the script
 run_here() (
 	name=$1
 	shift
@@ -71,12 +71,12 @@ run_here() (
 	finish
 )
 
-# progress: changes while a step gets on: what it wrote, and what disks and network interfaces did for it.
+# progress: prints a text that changes while a step works: its output, and counters of disks and network interfaces.
 progress() {
 	cat "$work"/* /proc/diskstats /proc/net/dev 2>/dev/null | cksum
 }
 
-# step_ends: waits for its result; false when it gets nowhere for $limit seconds, or takes five times as long.
+# step_ends: waits for the result of a step. False: no progress for $limit seconds, or five times $limit in all.
 step_ends() {
 	left=$((limit * 5)) quiet=0 last=
 	until wait_for 5 exists "$rc"; do
@@ -88,8 +88,8 @@ step_ends() {
 	done
 }
 
-# run_limited STEP WORD ...: sets $line to the last line of output. The result is waited for in a
-# file and not with wait: a process stuck in a driver cannot be killed, and nor could its waiter.
+# run_limited STEP WORD ...: sets $line to the last line of output. It does not use "wait", but waits for a file with
+# the result: a process that hangs in a driver cannot be killed, and "wait" would hang with it.
 run_limited() {
 	name=$1
 	shift
@@ -135,7 +135,7 @@ run() {
 	else
 		echo "VERDICT fail ($failed of $total steps failed)"
 	fi
-	# Above 1 means, to the caller, that there was no verdict.
+	# For the caller, an exit status above 1 means that there was no verdict.
 	[ $failed = 0 ]
 }
 
