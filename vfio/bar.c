@@ -204,7 +204,7 @@ static int choose_areas(struct vfio_bar *bar, struct vfio_region_info *info)
 	unsigned n_holes = holes_of(bar->v, bar->n, hole);
 	int n;
 
-	if (!bar->v->opt.mmap || bar->io || (info->flags & need) != need)
+	if (!bar->v->cfg->mmap || bar->io || (info->flags & need) != need)
 		return 0;
 	bar->sub_page = bar->size < VFIO_PAGE;
 	if (bar->sub_page) {
@@ -317,7 +317,7 @@ void vfio_bars_free(struct vfio_pci *v)
 static void p2p_unmap(struct vfio_bar *bar, unsigned n_areas)
 {
 	for (unsigned i = 0; i < n_areas; i++)
-		iommu_unmap(bar->v->iommu, IOVA(bar->at + bar->area[i].off), bar->area[i].size);
+		iommu_unmap(bar->v->env.iommu, IOVA(bar->at + bar->area[i].off), bar->area[i].size);
 	bar->p2p = false;
 }
 
@@ -441,7 +441,7 @@ static void sync_bar(struct vfio_bar *bar)
 	if (!want)
 		return;
 	enter(bar, guest->addr);
-	if (bar->live && bar->v->opt.p2p)
+	if (bar->live && bar->v->env.p2p)
 		vfio_pci_kick(bar->v);
 }
 
@@ -527,7 +527,7 @@ static int p2p_map(struct vfio_bar *bar)
 {
 	for (unsigned i = 0; i < bar->n_areas; i++) {
 		const struct vfio_area *a = &bar->area[i];
-		int ret = iommu_map(bar->v->iommu, IOVA(bar->at + a->off), bar->host + a->off,
+		int ret = iommu_map(bar->v->env.iommu, IOVA(bar->at + a->off), bar->host + a->off,
 				    a->size, true);
 
 		if (ret) {
@@ -541,7 +541,7 @@ static int p2p_map(struct vfio_bar *bar)
 
 void vfio_bars_p2p(struct vfio_pci *v)
 {
-	for (unsigned n = 0; v->opt.p2p && v->iommu && n < PCI_NUM_BARS; n++) {
+	for (unsigned n = 0; v->env.p2p && v->env.iommu && n < PCI_NUM_BARS; n++) {
 		struct vfio_bar *bar = &v->bar[n];
 		int ret;
 

@@ -21,14 +21,14 @@ int vfio_clique_init(struct vfio_pci *v, struct error *err)
 	static const uint8_t places[] = { 0xc8, 0xd4 };
 	uint8_t cap[8] = { PCI_CAP_ID_VNDR, 0, sizeof(cap), 'P', '2', 'P' };
 
-	if (!v->opt.clique)
+	if (v->cfg->clique == VFIO_NO_CLIQUE)
 		return 0;
 	if (pci_get16(v->dev.cfg, PCI_VENDOR_ID) != NVIDIA ||
 	    v->dev.cfg[PCI_CLASS_DEVICE + 1] != DISPLAY)
 		return error_set(err, -EINVAL,
 				 "%s: p2p-clique is for NVIDIA's graphics cards, and this is none",
 				 v->k->name);
-	cap[6] = (uint8_t)((v->opt.clique - 1) << 3);
+	cap[6] = (uint8_t)(v->cfg->clique << 3);
 	for (unsigned i = 0; i < ARRAY_SIZE(places); i++)
 		if (vfio_config_add_cap(v, places[i], cap, sizeof(cap)) == 0)
 			return 0;

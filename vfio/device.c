@@ -295,8 +295,8 @@ static int init_parts(struct vfio_pci *v, struct error *err)
 	return ret;
 }
 
-struct vfio_pci *vfio_pci_new(struct vfio_kernel *k, struct iommu *iommu,
-			      const struct vfio_pci_config *opt, struct error *err)
+struct vfio_pci *vfio_pci_new(struct vfio_kernel *k, const struct vfio_pci_config *cfg,
+			      const struct vfio_pci_env *env, struct error *err)
 {
 	struct vfio_pci *v = calloc(1, sizeof(*v));
 
@@ -308,17 +308,15 @@ struct vfio_pci *vfio_pci_new(struct vfio_kernel *k, struct iommu *iommu,
 	/* The ids are read from the device. */
 	pci_device_init(&v->dev, k->name, &vfio_pci_ops, 0, 0, 0, 0);
 	v->k = k;
-	v->iommu = iommu;
-	v->opt = *opt;
+	v->cfg = cfg;
+	v->env = *env;
 	v->irq.intx_trigger = v->irq.intx_resample = v->irq.err.fd = v->irq.req.fd = -1;
 	v->kick = eventfd_new();
 	if (v->kick < 0)
 		error_set(err, -errno,
 			  "%s: no file descriptor is left: raise the limit (ulimit -n)", k->name);
-	else if (init_parts(v, err) == 0) {
-		v->opt.romfile = NULL; /* the caller's string */
+	else if (init_parts(v, err) == 0)
 		return v;
-	}
 	vfio_pci_free(v);
 	return NULL;
 }

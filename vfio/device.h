@@ -16,13 +16,21 @@ struct iommu;
 struct vfio_kernel;
 struct vfio_pci;
 
+#define VFIO_NO_CLIQUE 16
+
+/* What the user asks for, of one device: the keys of --vfio fill it. */
 struct vfio_pci_config {
-	const char *romfile; /* NULL: the device's own ROM. Read by vfio_pci_new() only */
+	const char *romfile; /* NULL: the device's own ROM */
 	bool rombar;	     /* the guest sees an expansion ROM */
 	bool x_vga;	     /* legacy VGA ranges through the device's VGA region */
 	bool mmap;	     /* false: every BAR access is trapped (slow; for debugging) */
+	uint64_t clique;     /* NVIDIA's peer-to-peer clique, 0 to 15; VFIO_NO_CLIQUE */
+};
+
+/* What the device has around it. */
+struct vfio_pci_env {
+	struct iommu *iommu; /* NULL when !p2p */
 	bool p2p;	     /* BARs are mapped into the IOMMU for the other devices of the VM */
-	unsigned clique;     /* 1 to 16: NVIDIA's peer-to-peer clique 0 to 15; 0: none is told */
 	/* The host wants the device back; the device reported an uncorrectable error. May be NULL.
 	 * name: "0000:01:00.0". */
 	void (*on_request)(void *opaque, const char *name);
@@ -31,10 +39,10 @@ struct vfio_pci_config {
 };
 
 /* Takes over the kernel device: it is closed by vfio_pci_free(), and by a vfio_pci_new() that
- * fails. iommu may be NULL when !p2p. NULL with *err set: bridge, no VGA region, broken romfile,
- * ... */
-struct vfio_pci *vfio_pci_new(struct vfio_kernel *, struct iommu *, const struct vfio_pci_config *,
-			      struct error *);
+ * fails. The configuration stays the caller's, in place until vfio_pci_free(); env is copied. NULL
+ * with *err set: bridge, no VGA region, broken romfile, ... */
+struct vfio_pci *vfio_pci_new(struct vfio_kernel *, const struct vfio_pci_config *,
+			      const struct vfio_pci_env *env, struct error *);
 /* On the bus, with INTx on. The device must be in its reset state (vfio_pci_after_reset()). */
 int vfio_pci_plug(struct vfio_pci *, struct pci_root *, struct pci_bus *, uint8_t devfn,
 		  struct error *);

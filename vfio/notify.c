@@ -14,8 +14,8 @@ static void notify_error(void *arg, int fd, uint32_t events)
 
 	(void)events;
 	eventfd_drain(fd);
-	if (n->v->opt.on_error)
-		n->v->opt.on_error(n->v->opt.opaque, n->v->k->name);
+	if (n->v->env.on_error)
+		n->v->env.on_error(n->v->env.opaque, n->v->k->name);
 }
 
 static void notify_request(void *arg, int fd, uint32_t events)
@@ -24,8 +24,8 @@ static void notify_request(void *arg, int fd, uint32_t events)
 
 	(void)events;
 	eventfd_drain(fd);
-	if (n->v->opt.on_request)
-		n->v->opt.on_request(n->v->opt.opaque, n->v->k->name);
+	if (n->v->env.on_request)
+		n->v->env.on_request(n->v->env.opaque, n->v->k->name);
 }
 
 static void notifier_watch(struct vfio_pci *v, struct vfio_notifier *n, unsigned index,

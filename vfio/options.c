@@ -7,19 +7,19 @@
 #define IN(field) offsetof(struct vfio_options, field)
 static const struct key vfio_keys[] = {
 	{ "BDF", KEY_STRING, IN(address), 0, 0, { 0 } },
-	{ "romfile", KEY_STRING, IN(romfile), 0, 0, { 0 } },
-	{ "rombar", KEY_FLAG, IN(rombar), 0, 0, { 0 } },
-	{ "x-vga", KEY_FLAG, IN(x_vga), 0, 0, { 0 } },
-	{ "mmap", KEY_FLAG, IN(mmap), 0, 0, { 0 } },
+	{ "romfile", KEY_STRING, IN(dev.romfile), 0, 0, { 0 } },
+	{ "rombar", KEY_FLAG, IN(dev.rombar), 0, 0, { 0 } },
+	{ "x-vga", KEY_FLAG, IN(dev.x_vga), 0, 0, { 0 } },
+	{ "mmap", KEY_FLAG, IN(dev.mmap), 0, 0, { 0 } },
 	{ "slot", KEY_NUMBER, IN(slot), 1, 30, { 0 } },
 	{ "p2p", KEY_CHOICE, IN(p2p), 0, 0, { "auto", "on", "off" } },
-	{ "p2p-clique", KEY_NUMBER, IN(clique), 0, 15, { 0 } },
+	{ "p2p-clique", KEY_NUMBER, IN(dev.clique), 0, 15, { 0 } },
 	{ 0 },
 };
 
-static const struct vfio_options defaults = { .rombar = true,
-					      .mmap = true,
-					      .clique = VFIO_NO_CLIQUE };
+static const struct vfio_options defaults = {
+	.dev = { .rombar = true, .mmap = true, .clique = VFIO_NO_CLIQUE },
+};
 
 const struct vfio_options *vfio_options(const struct device_list *l, unsigned i)
 {
@@ -51,7 +51,7 @@ static int vfio_check(const struct device *d, const struct device_list *l, struc
 	while ((other = device_next(l, &vfio_class, other)))
 		if (strcmp(((const struct vfio_options *)other->opts)->bdf, o->bdf) == 0)
 			return error_set(err, -EINVAL, "%s is given twice", o->address);
-	if (o->romfile && !o->rombar)
+	if (o->dev.romfile && !o->dev.rombar)
 		return error_set(err, -EINVAL, "%s: romfile= and rombar=off contradict: remove one",
 				 o->address);
 	return 0;

@@ -5,22 +5,20 @@
 #ifndef VFIO_OPTIONS_H
 #define VFIO_OPTIONS_H
 
+#include "vfio/device.h"
 #include "vfio/host/sysfs.h"
 #include "vmm/core/device.h"
 
 #define VFIO_MOST      30 /* functions of a machine: a root port each needs a slot */
-#define VFIO_NO_CLIQUE 16
 
 enum vfio_p2p { VFIO_P2P_AUTO, VFIO_P2P_ON, VFIO_P2P_OFF };
 
 struct vfio_options {
 	const char *address;	 /* as given */
 	char bdf[VFIO_BDF_SIZE]; /* "0000:01:00.0" */
-	const char *romfile;	 /* NULL: none */
-	bool rombar, x_vga, mmap;
+	struct vfio_pci_config dev;
 	unsigned p2p;	 /* enum vfio_p2p */
 	uint64_t slot;	 /* of the guest's bus 0, for the root port; 0: any */
-	uint64_t clique; /* of GPUDirect P2P, 0 to 15; VFIO_NO_CLIQUE */
 };
 
 extern const struct device_class vfio_class;

@@ -167,10 +167,10 @@ int vfio_rom_init(struct vfio_pci *v, struct error *err)
 	int ret = 0;
 
 	pci_set32(v->dev.cfg, PCI_ROM_ADDRESS, 0);
-	if (!v->opt.rombar)
+	if (!v->cfg->rombar)
 		return 0;
-	if (v->opt.romfile)
-		ret = load_file(v, v->opt.romfile, err);
+	if (v->cfg->romfile)
+		ret = load_file(v, v->cfg->romfile, err);
 	else
 		find_device_rom(v);
 	if (ret || !v->rom.size)

@@ -48,7 +48,7 @@ static const char *cause(const struct vfio_bar *bar, uint64_t off)
 {
 	if (bar->io)
 		return "I/O ports cannot be mapped";
-	if (!bar->v->opt.mmap)
+	if (!bar->v->cfg->mmap)
 		return "mmap=off";
 	if (bar->sub_page && !is_mapped(bar, off))
 		return "sub-page BAR: on the host it shares its page with something else";
@@ -65,7 +65,7 @@ void vfio_explain_bar(const struct io_region *r, uint64_t off, struct io_place *
 	const struct pci_bar_part *near = part_near(bar, off);
 
 	snprintf(p->where, sizeof(p->where), "BAR %u", bar->n);
-	if (near && !bar->io && bar->v->opt.mmap)
+	if (near && !bar->io && bar->v->cfg->mmap)
 		snprintf(p->cause, sizeof(p->cause), "shares its page with %s", near->what);
 	else
 		snprintf(p->cause, sizeof(p->cause), "%s", cause(bar, off));

@@ -105,8 +105,8 @@ struct vfio_mirror {
 struct vfio_pci {
 	struct pci_device dev;
 	struct vfio_kernel *k;
-	struct iommu *iommu;
-	struct vfio_pci_config opt;
+	const struct vfio_pci_config *cfg; /* the caller's */
+	struct vfio_pci_env env;
 	struct vfio_device_info info; /* without its capabilities */
 	uint32_t atomics;	      /* AtomicOps that the host completes: PCI_EXP_DEVCAP2 bits */
 	bool plugged;

@@ -78,7 +78,7 @@ int vfio_vga_init(struct vfio_pci *v, struct error *err)
 	struct vfio_region_info *info = NULL;
 	uint64_t size = 0;
 
-	if (!v->opt.x_vga)
+	if (!v->cfg->x_vga)
 		return 0;
 	if (v->info.num_regions > VFIO_PCI_VGA_REGION_INDEX &&
 	    v->k->ops->region_info(v->k, VFIO_PCI_VGA_REGION_INDEX, &info) == 0) {

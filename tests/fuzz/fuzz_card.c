@@ -112,7 +112,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static struct run r; /* large; every field is set anew */
 	struct error err = { 0 };
-	struct vfio_pci_config opt = { .x_vga = true, .mmap = true, .rombar = true };
+	struct vfio_pci_config opt = {
+		.x_vga = true, .mmap = true, .rombar = true, .clique = VFIO_NO_CLIQUE
+	};
+	const struct vfio_pci_env env = { 0 };
 	uint32_t before;
 	char path[32];
 	int fd = -1;
@@ -128,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		opt.romfile = path;
 	}
 	before = pci_get32(r.f.config, PCI_BASE_ADDRESS_0);
-	r.v = vfio_pci_new(&r.f.k, NULL, &opt, &err);
+	r.v = vfio_pci_new(&r.f.k, &opt, &env, &err);
 	if (fd >= 0)
 		close(fd);
 	/* A file that is no ROM is refused. */

@@ -302,6 +302,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static struct run r; /* large; every field is set anew */
 	struct vfio_pci_config opt = { .rombar = true, .mmap = true };
+	const struct vfio_pci_env env = { 0 };
 	size_t caps;
 
 	if (len < HEAD + 2)
@@ -313,9 +314,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	fake_vfio_init(&r.f, &r.m.log);
 	build(&r.f, data, data + HEAD, caps);
 	opt.x_vga = data[0] & 2;
-	opt.clique = data[15] & 2 ? 5 : 0;
+	opt.clique = data[15] & 2 ? 5 : VFIO_NO_CLIQUE;
 	r.reset = NULL;
-	r.v = vfio_pci_new(&r.f.k, NULL, &opt, NULL);
+	r.v = vfio_pci_new(&r.f.k, &opt, &env, NULL);
 	if (r.v)
 		plan(&r, data[15] >> 2);
 	if (r.v && vfio_pci_plug(r.v, &r.m.root, r.port.dev.secondary, 0, NULL) == 0) {

@@ -291,14 +291,17 @@ static void *loop_run(void *loop)
 
 static int passed_through(struct machine *m)
 {
-	const struct vfio_pci_config opt = { .rombar = true, .mmap = true };
+	static const struct vfio_pci_config opt = { .rombar = true,
+						    .mmap = true,
+						    .clique = VFIO_NO_CLIQUE };
+	const struct vfio_pci_env env = { 0 };
 	struct error err = { 0 };
 
 	fake_vfio_init(&m->f, &m->log);
 	fake_vfio_bar(&m->f, 0, 0x10000, 0);
 	fake_vfio_bar(&m->f, 2, 0x4000, PCI_BASE_ADDRESS_MEM_TYPE_64);
 	fake_vfio_msix(&m->f, 0x50, MSIX_VECTORS, 0x2000 | 2, 0x3000 | 2);
-	m->vfio = vfio_pci_new(&m->f.k, NULL, &opt, &err);
+	m->vfio = vfio_pci_new(&m->f.k, &opt, &env, &err);
 	return m->vfio ? vfio_pci_plug(m->vfio, m->d.root, m->port.dev.secondary, 0, &err) : -1;
 }
 

@@ -234,7 +234,7 @@ static void test_clique(void **state)
 
 	nvidia(x);
 	fake_vfio_cap(&x->f, 0x60, PCI_CAP_ID_PM);
-	x->opt.clique = 1 + 5;
+	x->opt.clique = 5;
 	plug(x);
 	assert_int_equal(chain(x, ids, 8), 2);
 	assert_int_equal(rd(x, 0x61, 1), 0xc8);
@@ -252,10 +252,10 @@ static void test_clique(void **state)
 	vfio_pci_free(x->v);
 	x->v = NULL;
 	fake_vfio_cap(&x->f, 0xd8, PCI_CAP_ID_VPD);
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -EBUSY);
 	pci_set32(x->f.config, PCI_CLASS_REVISION, 0x040300a1); /* its audio function */
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -EINVAL);
 }
 
@@ -350,20 +350,20 @@ static void test_refused(void **state)
 	struct error err = { 0 };
 
 	x->f.config[PCI_HEADER_TYPE] = 1;
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -EINVAL);
 	assert_int_equal(x->f.closed, 1);
 	x->f.config[PCI_HEADER_TYPE] = 0;
 	pci_set16(x->f.config, PCI_VENDOR_ID, 0xffff);
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -ENODEV);
 	x->f.cfg_dead = true;
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -EIO);
 	x->f.cfg_dead = false;
 	x->opt.x_vga = true;
 	pci_set16(x->f.config, PCI_VENDOR_ID, 0x1234);
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -ENODEV);
 	assert_int_equal(x->f.closed, 4);
 }

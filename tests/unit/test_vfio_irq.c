@@ -389,9 +389,9 @@ static void test_host_signals(void **state)
 
 	use_loop(x);
 	s.loop = x->loop;
-	x->opt.on_request = on_request;
-	x->opt.on_error = on_error;
-	x->opt.opaque = &s;
+	x->env.on_request = on_request;
+	x->env.on_error = on_error;
+	x->env.opaque = &s;
 	x->f.irq[VFIO_PCI_REQ_IRQ_INDEX].count = 1;
 	x->f.irq[VFIO_PCI_ERR_IRQ_INDEX].count = 1;
 	plug(x);

@@ -228,16 +228,16 @@ static void test_romfile(void **state)
 	x->v = NULL;
 	p[1] = 0;
 	write_file(path, p, sizeof(p));
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_non_null(strstr(err.text, "no image"));
 	write_file(path, p, 0);
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -EINVAL);
 	unlink(path);
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -ENOENT);
 	x->opt.romfile = "/";
-	assert_null(vfio_pci_new(&x->f.k, NULL, &x->opt, &err));
+	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -EINVAL);
 }
 

@@ -23,6 +23,7 @@ struct fixture {
 	struct fake_vfio f;
 	struct vfio_pci *v;
 	struct vfio_pci_config opt;
+	struct vfio_pci_env env;
 	struct evloop *loop;
 };
 
@@ -32,7 +33,7 @@ static inline int setup(void **state)
 
 	fake_machine_init(&x->m);
 	fake_vfio_init(&x->f, &x->m.log);
-	x->opt = (struct vfio_pci_config){ .rombar = true, .mmap = true };
+	x->opt = (struct vfio_pci_config){ .rombar = true, .mmap = true, .clique = VFIO_NO_CLIQUE };
 	*state = x;
 	return 0;
 }
@@ -60,7 +61,7 @@ static inline struct vfio_pci *make(struct fixture *x)
 {
 	struct error err = { 0 };
 
-	x->v = vfio_pci_new(&x->f.k, NULL, &x->opt, &err);
+	x->v = vfio_pci_new(&x->f.k, &x->opt, &x->env, &err);
 	if (!x->v)
 		print_message("%s\n", err.text);
 	assert_non_null(x->v);

@@ -91,10 +91,11 @@ static int set_command(const struct host_driver *h, uint16_t command, struct err
 static int start(struct host_driver *h, struct vfio_kernel *kernel, const struct sysfs_pci *host,
 		 struct error *err)
 {
-	const struct vfio_pci_config pc = { .mmap = true };
+	static const struct vfio_pci_config pc = { .mmap = true, .clique = VFIO_NO_CLIQUE };
+	const struct vfio_pci_env env = { .iommu = h->iommu };
 	int rc;
 
-	h->dev = vfio_pci_new(kernel, h->iommu, &pc, err);
+	h->dev = vfio_pci_new(kernel, &pc, &env, err);
 	if (!h->dev)
 		return err->code;
 	rc = plan_reset(h, host, err);

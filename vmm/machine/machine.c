@@ -28,7 +28,7 @@ static bool legacy_vga(const struct config *c)
 	unsigned i;
 
 	for (i = 0; (o = vfio_options(&c->devices, i)); i++)
-		if (o->x_vga)
+		if (o->dev.x_vga)
 			return true;
 	return false;
 }

@@ -179,16 +179,12 @@ unsigned machine_vfio_phys_bits(const struct machine_vfio *v)
 static int make_function(struct machine_vfio *v, unsigned i, struct error *err)
 {
 	const struct vfio_options *c = v->fn[i].opt;
-	struct vfio_pci_config pc = {
-		.romfile = c->romfile,
-		.rombar = c->rombar,
-		.x_vga = c->x_vga,
-		.mmap = c->mmap,
+	const struct vfio_pci_env env = {
+		.iommu = v->iommu,
 		/* Only another passed-through card could read a BAR through the IOMMU; a graphics
 		 * card's audio function does not. */
 		.p2p = c->p2p == VFIO_P2P_ON ||
 		       (c->p2p == VFIO_P2P_AUTO && vfio_layout_cards(v->place, v->n) > 1),
-		.clique = c->clique == VFIO_NO_CLIQUE ? 0 : (unsigned)c->clique + 1,
 		.on_request = on_request,
 		.on_error = on_error,
 		.opaque = v,
@@ -196,7 +192,7 @@ static int make_function(struct machine_vfio *v, unsigned i, struct error *err)
 	struct vfio_kernel *kernel = v->fn[i].kernel;
 
 	v->fn[i].kernel = NULL;
-	v->fn[i].dev = vfio_pci_new(kernel, v->iommu, &pc, err);
+	v->fn[i].dev = vfio_pci_new(kernel, &c->dev, &env, err);
 	return v->fn[i].dev ? 0 : error_prefix(err, "--vfio");
 }
 
