@@ -141,6 +141,7 @@ static void test_quote_controls(void **state)
 		{ "$A'\xc2\x9b'", "$A\"$(printf '\\302')$(printf '\\233')\"" },
 		{ "${A:-\033[2J}", "${A:-?[2J}" },
 		{ "a\033", "'a'\"$(printf '\\033')\"''" },
+		{ "$A\xd2\x9b", "$A\"\xd2\x9b\"" }, /* a letter whose second byte would be one */
 		{ "$A'\n'", "$A\"\n\"" },
 	};
 	unsigned i;

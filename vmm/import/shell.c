@@ -390,8 +390,9 @@ static const char *quote_char(FILE *f, const char *w, bool *open)
 			fprintf(f, "$(printf '\\%03o')", (unsigned char)*w++);
 		return w;
 	}
-	*open = quote_plain(f, *w, *open);
-	return w + 1;
+	while (n--)
+		*open = quote_plain(f, *w++, *open);
+	return w;
 }
 
 /* As it is written. What controls a terminal cannot be written in another way there. */
