@@ -194,7 +194,7 @@ int acpi_pm_init(struct acpi_pm *pm, struct bus *pio, struct irq_table *irq, str
 					 .opaque = pm,
 					 .lock = &pm->lock };
 	acpi_pm_reset(pm);
-	return loop && !pm->timer ? -ENOMEM : 0;
+	return loop && !pm->timer ? -errno : 0;
 }
 
 void acpi_pm_destroy(struct acpi_pm *pm)

@@ -467,7 +467,7 @@ int cmos_rtc_init(struct cmos_rtc *r, const struct cmos_rtc_params *p)
 					.ops = &cmos_ops,
 					.opaque = r,
 					.lock = &r->lock };
-	ret = p->loop && !r->timer ? -ENOMEM : bus_add(p->pio, &r->region);
+	ret = p->loop && !r->timer ? -errno : bus_add(p->pio, &r->region);
 	if (ret)
 		cmos_rtc_destroy(r);
 	return ret;

@@ -23,40 +23,32 @@
 #include "vmm/core/stats.h"
 #include "vmm/machine/machine.h"
 
-#define USAGE "minivmm bench passthrough --vfio BDF [--json]"
-
 struct options {
 	const char *vfio;
 	char bdf[VFIO_BDF_SIZE];
-	bool json, help;
+	bool json;
 };
 
 static int parse(struct options *o, int argc, char **argv, struct error *err)
 {
 	int i;
 
-	*o = (struct options){ .help = argc > 1 && strcmp(argv[1], "--help") == 0 };
-	if (o->help)
-		return 0;
+	*o = (struct options){ 0 };
 	if (argc < 2 || strcmp(argv[1], "passthrough") != 0)
 		return error_set(err, -EINVAL,
-				 "bench: it is not said what to measure: usage: " USAGE);
+				 "bench: it is not said what to measure: usage: " USAGE_BENCH);
 	for (i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			o->json = true;
-		else if (strcmp(argv[i], "--help") == 0)
-			o->help = true;
 		else if (strncmp(argv[i], "--vfio=", 7) == 0)
 			o->vfio = argv[i] + 7;
 		else if (strcmp(argv[i], "--vfio") == 0 && i + 1 < argc)
 			o->vfio = argv[++i];
 		else
-			return error_set(err, -EINVAL, "bench: %s: usage: " USAGE, argv[i]);
+			return error_set(err, -EINVAL, "bench: %s: usage: " USAGE_BENCH, argv[i]);
 	}
-	if (o->help)
-		return 0;
 	if (!o->vfio)
-		return error_set(err, -EINVAL, "bench: no device is given: usage: " USAGE);
+		return error_set(err, -EINVAL, "bench: no device is given: usage: " USAGE_BENCH);
 	return sysfs_parse_bdf(o->vfio, o->bdf) == 0
 		       ? 0
 		       : error_set(err, -EINVAL,
@@ -179,10 +171,6 @@ int command_bench(int argc, char **argv)
 	if (parse(&o, argc, argv, &err) < 0) {
 		log_error("%s", err.text);
 		return COMMAND_USAGE;
-	}
-	if (o.help) {
-		puts("usage: " USAGE);
-		return 0;
 	}
 	rc = look(&o, &about, &err);
 	if (rc == 0)

@@ -10,9 +10,6 @@
 #include "vmm/cli/command.h"
 #include "vmm/core/log.h"
 
-#define BIND_USAGE    "minivmm bind BDF... [--group] [--force]"
-#define RESTORE_USAGE "minivmm restore [BDF...]"
-
 static const char *or_none(const char *driver)
 {
 	return driver[0] ? driver : "no driver";
@@ -43,11 +40,11 @@ static int parse_bind(struct bind_call *c, int argc, char **argv)
 		else if (sysfs_parse_bdf(argv[i], c->bdf[c->n]) == 0)
 			c->n++;
 		else
-			return bad_word("bind", argv[i], BIND_USAGE);
+			return bad_word("bind", argv[i], USAGE_BIND);
 	}
 	if (c->n)
 		return 0;
-	log_error("bind: no device is given: usage: " BIND_USAGE);
+	log_error("bind: no device is given: usage: " USAGE_BIND);
 	return COMMAND_USAGE;
 }
 
@@ -124,7 +121,7 @@ int command_restore(int argc, char **argv)
 
 	for (i = 1; i < argc; i++)
 		if (sysfs_parse_bdf(argv[i], bdf) < 0)
-			return bad_word("restore", argv[i], RESTORE_USAGE);
+			return bad_word("restore", argv[i], USAGE_RESTORE);
 	for (i = 1; i < argc; i++) {
 		sysfs_parse_bdf(argv[i], bdf);
 		restore_one(&c, bdf);

@@ -189,9 +189,9 @@ static int parse(int argc, char **argv, struct arguments *a)
 			log_error("check: at most %d devices", VFIO_MOST);
 			return -EINVAL;
 		} else if (sysfs_parse_bdf(argv[i], a->bdf[a->n++]) < 0) {
-			log_error("check: %s is not a PCI address like 01:00.0: usage: minivmm "
-				  "check [BDF...] [--json]",
-				  argv[i]);
+			log_error(
+				"check: %s is not a PCI address like 01:00.0: usage: " USAGE_CHECK,
+				argv[i]);
 			return -EINVAL;
 		}
 	}

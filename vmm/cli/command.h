@@ -10,6 +10,16 @@
 
 #define COMMAND_USAGE 2 /* exit status */
 
+#define USAGE_BIND    "minivmm bind BDF... [--group] [--force]"
+#define USAGE_RESTORE "minivmm restore [BDF...]"
+#define USAGE_VF      "minivmm vf PF [COUNT [--mac M,...] [--vlan N]]"
+#define USAGE_REPORT  "minivmm report FILE [-o HTML]"
+#define USAGE_IMPORT \
+	"minivmm import -- qemu-system-x86_64 OPTION..., or minivmm import FILE (- for stdin)"
+#define USAGE_GROUPS "minivmm groups [--json]"
+#define USAGE_CHECK  "minivmm check [BDF...] [--json]"
+#define USAGE_BENCH  "minivmm bench passthrough --vfio BDF [--json]"
+
 int command_report(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_bind(int argc, char **argv);

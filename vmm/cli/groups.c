@@ -184,7 +184,7 @@ int command_groups(int argc, char **argv)
 	bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
 
 	if (argc > 1 && !json) {
-		log_error("groups: unknown argument %s: usage: minivmm groups [--json]",
+		log_error("groups: unknown argument %s: usage: " USAGE_GROUPS,
 			  argv[strcmp(argv[1], "--json") == 0 ? 2 : 1]);
 		return COMMAND_USAGE;
 	}

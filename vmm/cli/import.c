@@ -17,8 +17,7 @@
 
 static int usage(void)
 {
-	log_error("import: usage: minivmm import -- qemu-system-x86_64 OPTION..., or minivmm "
-		  "import FILE (- for stdin)");
+	log_error("import: usage: " USAGE_IMPORT);
 	return COMMAND_USAGE;
 }
 

@@ -132,7 +132,9 @@ static int run(struct config *cfg)
 	mallopt(M_ARENA_MAX, 1);
 	status = machine_run(cfg, on_ready, &p, &err);
 	if (err.code)
-		log_error("%s", err.text);
+		log_error("%s%s", err.text,
+			  err.code == -EMFILE ? ": allow this process more of them (ulimit -n)"
+					      : "");
 	if (bind_keeper_end(&bind) < 0 && status == 0)
 		status = 1;
 	pidfile_remove(&p.pidfile);
@@ -174,26 +176,97 @@ static void fill_standard_files(void)
 			_exit(1);
 }
 
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *usage, *does; /* of --help; NULL: the command prints its own */
+};
+
+static const struct command commands[] = {
+	{ "run", command_run, NULL, NULL },
+	{ "bind", command_bind, USAGE_BIND,
+	  "Gives devices to vfio-pci, so that a machine can have them. --group: all devices of "
+	  "their\n"
+	  "groups. --force: also what the host uses." },
+	{ "restore", command_restore, USAGE_RESTORE,
+	  "Gives devices back to the drivers that they had before `minivmm bind`: those named, or "
+	  "all." },
+	{ "vf", command_vf, USAGE_VF,
+	  "Makes COUNT virtual functions of a device, 0 removes them; without COUNT lists them. "
+	  "--mac:\n"
+	  "their addresses, in order. --vlan: the VLAN of all of them." },
+	{ "report", command_report, USAGE_REPORT,
+	  "Makes a page of what `minivmm --stats=FILE` wrote." },
+	{ "import", command_import, USAGE_IMPORT,
+	  "Translates QEMU commands, of words or of a script. Exit status 1: something is lost." },
+	{ "groups", command_groups, USAGE_GROUPS,
+	  "Lists PCI devices by IOMMU group, and whether they can be passed through." },
+	{ "check", command_check, USAGE_CHECK,
+	  "Tells whether this host is ready, and these devices are. Exit status 1: they are not." },
+	{ "ctl", command_ctl, NULL, NULL },
+	{ "bench", command_bench, USAGE_BENCH, "Measures what passing this device through costs." },
+};
+
+static const struct command *find_command(const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int help_on(const struct command *c)
+{
+	char name[16], option[] = "--help", *argv[] = { name, option, NULL };
+
+	if (!c->usage) {
+		snprintf(name, sizeof(name), "%s", c->name);
+		return c->run(2, argv);
+	}
+	printf("usage: %s\n%s\nminivmm(1) has all of it.\n", c->usage, c->does);
+	return 0;
+}
+
+/* minivmm help [COMMAND] */
+static int command_help(int argc, char **argv)
+{
+	const struct command *c = find_command(argc > 1 ? argv[1] : "run");
+
+	if (c && argc <= 2)
+		return help_on(c);
+	log_error("help: unknown command %s: see minivmm --help", argv[c ? 2 : 1]);
+	return COMMAND_USAGE;
+}
+
+/* What follows -- is somebody else's. */
+static bool wants_help(char **argv)
+{
+	for (; *argv && strcmp(*argv, "--") != 0; argv++)
+		if (strcmp(*argv, "-h") == 0 || strcmp(*argv, "--help") == 0)
+			return true;
+	return false;
+}
+
+static int run_command(int argc, char **argv)
+{
+	const struct command *c = argc > 1 ? find_command(argv[1]) : NULL;
+
+	if (c && c->usage && wants_help(argv + 2))
+		return help_on(c);
+	if (c)
+		return c->run(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "help") == 0)
+		return command_help(argc - 1, argv + 1);
+	return command_run(argc, argv);
+}
+
 /* Without a command word it is `run`. */
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*run)(int argc, char **argv);
-	} commands[] = {
-		{ "run", command_run },		{ "bind", command_bind },
-		{ "restore", command_restore }, { "vf", command_vf },
-		{ "report", command_report },	{ "import", command_import },
-		{ "groups", command_groups },	{ "check", command_check },
-		{ "bench", command_bench },	{ "ctl", command_ctl },
-	};
-	unsigned i;
-
 	fill_standard_files();
 	/* A file that may not grow any more (RLIMIT_FSIZE) is an error of write(), not the end. */
 	signal(SIGXFSZ, SIG_IGN);
-	for (i = 0; argc > 1 && i < ARRAY_SIZE(commands); i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return output_end(commands[i].run(argc - 1, argv + 1));
-	return output_end(command_run(argc, argv));
+	return output_end(run_command(argc, argv));
 }

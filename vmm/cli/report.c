@@ -81,8 +81,8 @@ int command_report(int argc, char **argv)
 	FILE *f;
 
 	if (!in || in[0] == '-' || (argc != 2 && !out)) {
-		log_error("report: usage: minivmm report FILE [-o HTML], where FILE was written by "
-			  "--stats=FILE");
+		log_error("report: usage: " USAGE_REPORT
+			  ", where FILE was written by --stats=FILE");
 		return COMMAND_USAGE;
 	}
 	f = infile_stream(in);

@@ -11,7 +11,6 @@
 #include "vmm/core/keys.h"
 #include "vmm/core/log.h"
 
-#define USAGE	 "minivmm vf PF [COUNT [--mac M,...] [--vlan N]]"
 #define MAC_MAX	 256
 #define VLAN_MAX 4094
 
@@ -72,7 +71,7 @@ static const char *parse_words(struct vf_call *c, char **argv)
 
 static int usage(const char *word, const char *why)
 {
-	log_error("vf: %s%s: usage: " USAGE, word, why);
+	log_error("vf: %s%s: usage: " USAGE_VF, word, why);
 	return COMMAND_USAGE;
 }
 

@@ -71,7 +71,10 @@ struct evloop *evloop_new(void)
 	l->wakefd = eventfd_new();
 	l->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->wakefd < 0 || l->epfd < 0 || !evloop_add_fd(l, l->wakefd, EPOLLIN, wake_drain, l)) {
+		int why = errno;
+
 		evloop_free(l);
+		errno = why;
 		return NULL;
 	}
 	return l;

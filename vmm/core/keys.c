@@ -148,6 +148,8 @@ int key_set(const struct key_reader *r, const struct key *k, const char *val, st
 
 	if (ret == -ENOMEM)
 		return error_set(err, ret, "out of memory");
+	if (ret < 0 && r->positional && k == r->keys && k->kind == KEY_STRING && !*val)
+		return error_set(err, ret, "%s is missing: it comes first", k->name);
 	return ret < 0 ? bad_value(k, err) : 0;
 }
 

@@ -65,7 +65,7 @@ static int build_frame(struct vm *vm, struct error *err)
 	vm->pio = bus_new(0x10000);
 	vm->mmio = bus_new(1ull << 52);
 	if (!vm->loop || !vm->mem || !vm->pio || !vm->mmio)
-		return error_set(err, -ENOMEM, "out of memory for the machine");
+		return error_set(err, -errno, "making the machine: %s", strerror(errno));
 	vm->irq = irq_table_new(&kvm_irq_ops, &vm->kvm, vm->kvm.max_gsi);
 	if (!vm->irq)
 		return error_set(err, -ENOMEM, "out of memory for the machine");
@@ -283,7 +283,7 @@ static int stop_reinjection_soon(struct vm *vm, struct error *err)
 	struct ev_timer *t = evloop_add_timer(vm->loop, stop_reinjection, vm);
 
 	if (!t)
-		return error_set(err, -ENOMEM, "out of memory for the machine");
+		return error_set(err, -errno, "making the machine: %s", strerror(errno));
 	ev_timer_set(t, evloop_now_ns() + REINJECTION_AFTER_NS);
 	return 0;
 }

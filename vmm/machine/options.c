@@ -338,25 +338,77 @@ static int add_device(struct config *c, const struct device_class *class, const 
 	return rc < 0 ? error_prefix(err, "--%s", class->option) : 0;
 }
 
-static const char *long_form(const char *arg)
+/* How often -v, -vv, ... says it; 0: it is something else. */
+static unsigned count_v(const char *arg)
 {
-	if (strcmp(arg, "-h") == 0)
-		return "--help";
-	return strcmp(arg, "-v") == 0 ? "--verbose" : arg;
+	size_t n = arg[0] == '-' ? strspn(arg + 1, "v") : 0;
+
+	return n && !arg[n + 1] ? (unsigned)(n < 9 ? n : 9) : 0;
+}
+
+/* Options of QEMU that people type, and what does their work here. */
+static const struct {
+	const char *names, *ours;
+} qemu_options[] = {
+	{ "m", "--memory SIZE" },
+	{ "smp", "--cpus N" },
+	{ "hda hdb hdc hdd drive blockdev cdrom", "--disk FILE" },
+	{ "net netdev nic", "--net tap=NAME" },
+	{ "device", "--vfio BDF, --disk, --net, --console and --rng" },
+	{ "bios pflash L", "--firmware FILE and --nvram FILE" },
+	{ "accel enable-kvm machine M", "nothing for it: a machine is always a q35 with KVM" },
+	{ "nodefaults no-user-config", "nothing for it: a machine has what was asked for" },
+	{ "nographic display vga vnc spice", "--serial TO, or a graphics card with --vfio" },
+	{ "monitor mon", "--qmp auto, and minivmm ctl NAME" },
+	{ "object", "--memory SIZE,hugepages=... and --rng" },
+	{ "cpu kernel initrd append name serial qmp pidfile daemonize rtc no-reboot debugcon",
+	  "the same with two dashes" },
+};
+
+static const char *find_qemu(const char *name)
+{
+	size_t len = strlen(name), n;
+	const char *p;
+	unsigned i;
+
+	for (i = 0; len && i < ARRAY_SIZE(qemu_options); i++)
+		for (p = qemu_options[i].names; *p; p += n + (p[n] == ' ')) {
+			n = strcspn(p, " ");
+			if (n == len && strncmp(p, name, n) == 0)
+				return qemu_options[i].ours;
+		}
+	return NULL;
+}
+
+static int unknown_option(const char *arg, struct error *err)
+{
+	const char *ours = arg[0] == '-' ? find_qemu(arg + 1 + (arg[1] == '-')) : NULL;
+
+	if (!ours)
+		return error_set(err, -EINVAL, "unknown option %s: see minivmm --help", arg);
+	return error_set(
+		err, -EINVAL,
+		"unknown option %s: it is QEMU's, minivmm has %s; minivmm import translates "
+		"a whole QEMU command",
+		arg, ours);
 }
 
 /* Handles argv[i]; returns how many words it took. */
 static int parse_option(struct config *c, int argc, char **argv, int i, struct error *err)
 {
-	const char *arg = long_form(argv[i]), *val = NULL, *takes;
+	const char *arg = strcmp(argv[i], "-h") == 0 ? "--help" : argv[i], *val = NULL, *takes;
 	size_t len = strcspn(arg, "=");
 	bool dashed = strncmp(arg, "--", 2) == 0;
 	const struct option *o = dashed ? find_option(arg + 2, len - 2) : NULL;
 	const struct device_class *class = dashed ? find_class(arg + 2, len - 2) : NULL;
 	int used = 1, rc;
 
+	if (count_v(arg)) {
+		c->verbose += count_v(arg);
+		return 1;
+	}
 	if (!o && !class)
-		return error_set(err, -EINVAL, "unknown option %s: see minivmm --help", argv[i]);
+		return unknown_option(arg, err);
 	takes = o ? o->arg : class->arg;
 	if (arg[len] == '=')
 		val = arg + len + 1;
