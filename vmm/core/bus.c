@@ -2,9 +2,10 @@
 /*
  * PIO and MMIO dispatch.
  *
- * Regions are kept in a list; what a lookup sees is the flat view made from it: sorted segments
- * that do not overlap, each naming the region that wins there. The view is rebuilt whenever the
- * topology changes, which happens when a BAR moves, and searched by bisection on every exit.
+ * Regions are kept in a list, sorted by base; what a lookup sees is the flat view made from it:
+ * sorted segments that do not overlap, each naming the region that wins there. The view is rebuilt
+ * in one pass whenever the topology changes, which happens when a BAR moves, and searched by
+ * bisection on every exit.
  *
  * There are two views, and `seq` says which of them lookups use. A change is made in the other one
  * and published by adding 1 to `seq`. If `seq` has changed at the end of a lookup, the lookup is
@@ -241,28 +242,10 @@ void bus_part(struct bus_member *m)
 	seat_leave(m, &m->seat[0]);
 }
 
-/* The winner at addr, and in *end the first address above it where the winner may change. */
-static struct io_region *winner(const struct bus *b, uint64_t addr, uint64_t *end)
+/* The first address past it. bus_add() has checked that it is inside the limit. */
+static uint64_t region_end(const struct io_region *r)
 {
-	struct io_region *best = NULL;
-	unsigned i;
-
-	*end = b->limit;
-	for (i = 0; i < b->n_regions; i++) {
-		struct io_region *r = b->regions[i];
-
-		if (r->base > addr) {
-			*end = r->base < *end ? r->base : *end;
-			continue;
-		}
-		if (addr - r->base >= r->size)
-			continue;
-		if (r->size - (addr - r->base) < *end - addr)
-			*end = addr + (r->size - (addr - r->base)); /* inside the limit: checked */
-		if (!best || r->priority > best->priority)
-			best = r;
-	}
-	return best;
+	return r->base + r->size;
 }
 
 static void view_append(struct view *v, uint64_t base, uint64_t size, struct io_region *r)
@@ -281,19 +264,44 @@ static void view_append(struct view *v, uint64_t base, uint64_t size, struct io_
 	__atomic_store_n(&v->n, v->n + 1, __ATOMIC_RELEASE);
 }
 
+/* Into the list of regions that are open at an address, the winner first. */
+static void open_insert(struct io_region **open, struct io_region *r)
+{
+	while (*open && (*open)->priority > r->priority)
+		open = &(*open)->under;
+	r->under = *open;
+	*open = r;
+}
+
+/* One pass over the regions. One that ends under another region is dropped when it comes up. */
+static void view_fill(struct view *v, struct io_region *const *regions, unsigned n)
+{
+	struct io_region *open = NULL;
+	uint64_t addr = 0, end;
+	unsigned next = 0;
+
+	while (open || next < n) {
+		if (!open)
+			addr = regions[next]->base;
+		while (next < n && regions[next]->base == addr)
+			open_insert(&open, regions[next++]);
+		end = region_end(open);
+		if (next < n && regions[next]->base < end)
+			end = regions[next]->base;
+		view_append(v, addr, end - addr, open);
+		addr = end;
+		while (open && region_end(open) <= addr)
+			open = open->under;
+	}
+}
+
 /* Makes the view that is not in use anew, and publishes it. */
 static void view_rebuild(struct bus *b)
 {
 	struct view *v = b->view[(b->seq + 1) & 1];
-	uint64_t addr, end;
 
 	__atomic_store_n(&v->n, 0, __ATOMIC_RELEASE);
-	for (addr = 0; addr < b->limit; addr = end) {
-		struct io_region *r = winner(b, addr, &end);
-
-		if (r)
-			view_append(v, addr, end - addr, r);
-	}
+	view_fill(v, b->regions, b->n_regions);
 	/* Pairs with the loads in bus_find(). */
 	__atomic_store_n(&b->seq, b->seq + 1, __ATOMIC_SEQ_CST);
 }
@@ -311,6 +319,7 @@ static bool bus_collides(const struct bus *b, const struct io_region *r)
 
 static int bus_add_locked(struct bus *b, struct io_region *r)
 {
+	unsigned i;
 	int rc = 0;
 
 	if (r->mapped || bus_collides(b, r))
@@ -319,7 +328,9 @@ static int bus_add_locked(struct bus *b, struct io_region *r)
 		rc = bus_resize(b, b->max_regions * 2);
 	if (rc < 0)
 		return rc;
-	b->regions[b->n_regions++] = r;
+	for (i = b->n_regions++; i > 0 && b->regions[i - 1]->base > r->base; i--)
+		b->regions[i] = b->regions[i - 1];
+	b->regions[i] = r;
 	r->mapped = true;
 	view_rebuild(b);
 	return 0;
@@ -375,7 +386,9 @@ void bus_del(struct bus *b, struct io_region *r)
 	for (i = 0; i < b->n_regions && b->regions[i] != r; i++)
 		;
 	if (i < b->n_regions) {
-		b->regions[i] = b->regions[--b->n_regions];
+		b->n_regions--;
+		memmove(&b->regions[i], &b->regions[i + 1],
+			(b->n_regions - i) * sizeof(b->regions[0]));
 		r->mapped = false;
 		view_rebuild(b);
 	}

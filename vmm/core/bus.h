@@ -49,6 +49,7 @@ struct io_region {
 	/* for the bus only */
 	unsigned refs; /* threads in a callback that have not joined */
 	bool mapped;
+	struct io_region *under; /* while the view is made */
 };
 
 struct bus;
