@@ -55,8 +55,16 @@ static void op_read32(void)
 	read32(at);
 }
 
+/* Of a vector that is off already: the access alone. */
 static void op_mask(void)
 {
+	write32(at, MSIX_MASK);
+}
+
+/* A vector comes on and goes off: what a driver does around each move of an interrupt. */
+static void op_unmask_mask(void)
+{
+	write32(at, 0);
 	write32(at, MSIX_MASK);
 }
 
@@ -146,6 +154,7 @@ static void count_virtio(void)
 	irq_off();
 	at = table + 12;
 	count("virtio-msix-table-write", op_mask);
+	count("virtio-msix-pair", op_unmask_mask);
 }
 
 /* A passed-through NVMe: configuration space and the MSI-X table trap, a register does not. */
@@ -170,7 +179,9 @@ static void count_passthrough(void)
 	write32(at + 8, 0x51);
 	write16(cfg + cap + 2, 0x8000);
 	at += 12;
+	write32(at, MSIX_MASK);
 	count("device-msix-table-write", op_mask);
+	count("device-msix-pair", op_unmask_mask);
 }
 
 void guest_main(void)

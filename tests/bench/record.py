@@ -7,30 +7,31 @@ today; those go when the record is made anew.
 import json
 
 OURS = "minivmm"
+# What a figure is measured against, which is no peer: it does less.
+MEASURES = ("bare", "bare+chips", "loop", "floor", "fio", "without")
 TIE = 0.005  # where figures of the same code differ from run to run, neither is ahead
 
 
 def behind(ours, peers, sign):
     """Whether a peer's figure is better than ours by more than TIE; sign: +1 where more is better, else -1."""
-    return any(sign * (ours / v - 1) < -TIE for v in peers.values())
+    return any(sign * (ours - v) < -TIE * v for v in peers.values())
 
 
 def number(text):
     return float(text) if "." in text else int(text)
 
 
-def read_lines(path):
+def read_lines(*paths):
     now = {"versions": {}, "rows": {}, "empty": []}
-    with open(path, encoding="utf-8") as f:
-        for line in f:
-            kind, name, *rest = line.split(maxsplit=2)
-            if kind == "VERSION":
-                now["versions"][name] = rest[0].strip()
-            elif kind == "COUNT":
-                who, n = rest[0].split()
-                now["rows"].setdefault(name, {})[who] = number(n)
-            elif kind == "EMPTY":
-                now["empty"].append((name, *rest[0].strip().split(maxsplit=1)))
+    for line in (line for path in paths for line in open(path, encoding="utf-8")):
+        kind, name, *rest = line.split(maxsplit=2)
+        if kind == "VERSION":
+            now["versions"][name] = rest[0].strip()
+        elif kind == "COUNT":
+            who, n = rest[0].split()
+            now["rows"].setdefault(name, {})[who] = number(n)
+        elif kind == "EMPTY":
+            now["empty"].append((name, *rest[0].strip().split(maxsplit=1)))
     return now
 
 

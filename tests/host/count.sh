@@ -3,10 +3,7 @@
 # with the TSC; what it counts is everything that ran: guest, kernel, VMM.
 . /project/tests/host/lib.sh
 kvm_ready
-bin=/tmp/bin
-cp -r /project/build/l1/count $bin # from memory: the project's file system answers in real time, not in counted
-cp "$(command -v minivmm)" $bin/minivmm
-PATH=$bin:$PATH
+count_ready
 truncate -s 1M /tmp/disk
 qemu="$QEMU_GUEST -m 64 -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4"
 
@@ -18,9 +15,6 @@ micro() {
 	timeout 600 chrt --batch 0 "$@" 2>"$OUT/micro.$vmm.log" </dev/null | tr -d '\r' | sed -n "s/^COUNT \([^ ]*\) \([0-9]*\)$/COUNT \1 $vmm \2/p" |
 		tee -a "$OUT/counts"
 }
-
-: >"$OUT/counts"
-versions
 
 give "$(bdf nvme)" "$(bdf edu)" || fail "devices to vfio-pci"
 micro minivmm minivmm --kernel $bin/count.elf --memory 64M --serial stdio --disk /tmp/disk --vfio "$(bdf nvme)"

@@ -252,7 +252,10 @@ kvm_ready() {
 
 # QEMU as the VMM, for comparison.
 QEMU_GUEST="qemu-system-x86_64 -accel kvm -cpu host -M q35,sata=off -nodefaults -display none -no-reboot"
-export QEMU_GUEST
+# The same without what no guest here needs: fewer devices, for which firmware and kernel would have drivers.
+QEMU_LEAN=${QEMU_GUEST/q35,sata=off/q35,sata=off,i8042=off,smbus=off,hpet=off,vmport=off}
+QEMU_MICROVM=${QEMU_GUEST/q35,sata=off/microvm,pit=off,pic=off,rtc=off}
+export QEMU_GUEST QEMU_LEAN QEMU_MICROVM
 
 # vfio_args BDF...: QEMU's options, one root port a slot, functions kept together. A VF's number is no function of
 # a slot: it gets a port of its own, as function 0, or the guest would not look for it.
@@ -284,6 +287,50 @@ versions() {
 		echo "VERSION kernel $(uname -r)"
 		echo "VERSION qemu $(qemu-system-x86_64 --version | sed -n '1s/.*(\(.*\))/\1/p')"
 	} >>"$OUT/counts"
+}
+
+# For the scripts that count on the machine `count`.
+
+# count_ready: everything in memory, since the project's file system answers in real time and not in counted; sets $bin.
+count_ready() {
+	bin=/tmp/bin
+	[ -d $bin ] || cp -r /project/build/l1/count $bin
+	cp "$(command -v minivmm)" $bin/
+	PATH=$bin:$PATH
+	: >"$OUT/counts"
+	versions
+}
+# bios CODE: an image for QEMU with that code, of 16 bytes at most, where a processor begins.
+bios() {
+	head -c 65520 /dev/zero
+	{ printf "$1"; head -c 16 /dev/zero; } | head -c 16
+}
+# value NAME LINE: of a line of `run_until`
+value() { sed "s/.*$1=\([0-9]*\).*/\1/" <<<"$2"; }
+# count NAME VMM MARKER COMMAND...: by run_until, which may have $until for options; the run of $runs that took the least
+# CPU. The first brings its files into memory.
+until= runs=2
+count() {
+	local name=$1 vmm=$2 marker=$3 line ticks cpu total='' best=''
+	shift 3
+	for _ in $(seq $runs); do
+		# shellcheck disable=SC2086 # words
+		line=$(timeout 900 run_until $until "$marker" "$@" 2>"$OUT/$name.$vmm.log" </dev/null) || {
+			fail "$name, $vmm" "no '$marker': $(tail -n 1 "$OUT/$name.$vmm.log")"
+			return
+		}
+		ticks=$(value ticks "$line") cpu=$(value cpu_ns "$line")
+		[ "${best:-$cpu}" -lt "$cpu" ] || best=$cpu total=$ticks
+	done
+	printf 'COUNT %s %s %s\n' "$name" "$vmm" "$total" "$name-cpu" "$vmm" "$best" | tee -a "$OUT/counts"
+}
+# peer NAME VMM VARIABLE MARKER COMMAND...: the same where the binary is there.
+peer() {
+	local name=$1 vmm=$2 variable=$3
+	shift 3
+	if [ -x "$bin/$vmm" ]; then count "$name" "$vmm" "$@"; else
+		echo "EMPTY $name $vmm $variable= names no binary, and Debian has none" | tee -a "$OUT/counts"
+	fi
 }
 
 # guest_steps FILE: turns the guest's STEP lines into our test lines, prefixed; fails without a passing verdict.
