@@ -50,8 +50,13 @@ idle qemu-q35-lean $QEMU_LEAN -m 512 -smp 2 -serial stdio -kernel /tmp/kernel -i
 	-device virtio-blk-pci,drive=d,iothread=t -netdev tap,id=n,ifname=mv0,script=no,downscript=no,vhost=on \
 	-device virtio-net-pci,netdev=n
 
-# memory VMM COMMAND...: KiB of it (proportional set size) beyond the guest's.
-memory() { value pss_kib "$(timeout 300 run_until --memory x "$@" 2>>"$OUT/memory.log" </dev/null)"; }
+# memory COMMAND...: KiB that are the process's own (private and dirty) beyond the guest's memory.
+memory() {
+	local line
+	line=$(timeout 300 run_until --memory x "$@" 2>>"$OUT/memory.log" </dev/null)
+	echo "$line: $*" >>"$OUT/memory"
+	value dirty_kib "$line"
+}
 # slope NAME VMM PARTS LESS MORE: what each of so many parts adds.
 slope() { said "memory-$1" "$2" $((($5 - $4) / $3)); }
 devices="$(bdf nvme) $(bdf edu) $(bdf e1000)"
