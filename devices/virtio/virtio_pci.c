@@ -168,7 +168,7 @@ static void virtio_bar_mapped(struct pci_device *dev, unsigned n, bool mapped)
 static void queue_reset(struct virtio_queue *q)
 {
 	eventfd_drain(q->kick_fd);
-	q->enabled = false;
+	q->enabled = q->direct = false;
 	q->size = q->max_size;
 	q->vector = VIRTIO_MSI_NO_VECTOR;
 	q->vector_fd = -1;
@@ -185,6 +185,8 @@ static void registers_reset(struct virtio_device *v)
 	v->config_vector = VIRTIO_MSI_NO_VECTOR;
 	eventfd_drain(v->intx_fd);
 	isr_read(v);
+	if (v->ops->reset)
+		v->ops->reset(v);
 	v->status = 0;
 }
 
@@ -244,10 +246,18 @@ static void queue_enable(struct virtio_device *v, struct virtio_queue *q)
 
 	if (!(v->status & VIRTIO_CONFIG_S_FEATURES_OK) || v->driver_ok)
 		return;
-	if (virtq_init(&q->vq, v->pci.root->mem, &s))
+	if (virtq_init(&q->vq, v->pci.root->mem, &s)) {
 		virtio_broken(v, "the address or size of a ring is not valid");
-	else
+		return;
+	}
+	q->direct = v->ops->direct && v->ops->direct(v, q->index);
+	if (!q->direct && q->kick_fd < 0)
+		q->kick_fd = eventfd_new();
+	if (q->direct || q->kick_fd >= 0)
 		q->enabled = true;
+	else
+		log_guest(&v->pci.limit, "%s: queue %u cannot be used: eventfd: %s", v->pci.name,
+			  q->index, strerror(errno));
 }
 
 static void set_half(uint64_t *addr, bool high, uint64_t val)
@@ -403,7 +413,7 @@ static void virtio_reg_write(void *opaque, uint64_t off, unsigned size, uint64_t
 		break;
 	case VIRTIO_REG_NOTIFY:
 		if (v->started && reg / VIRTIO_NOTIFY_MUL < v->n_queues)
-			eventfd_signal(v->queues[reg / VIRTIO_NOTIFY_MUL].kick_fd);
+			virtio_kick_self(&v->queues[reg / VIRTIO_NOTIFY_MUL]);
 		break;
 	}
 }
@@ -556,7 +566,7 @@ static int add_queues(struct virtio_device *v, uint16_t size)
 		v->queues[i] = (struct virtio_queue){
 			.vdev = v, .index = i, .max_size = size, .kick_fd = -1, .vector_fd = -1
 		};
-	for (unsigned i = 0; i < v->n_queues; i++) {
+	for (unsigned i = 0; i < v->n_queues && !v->ops->direct; i++) {
 		v->queues[i].kick_fd = eventfd_new();
 		if (v->queues[i].kick_fd < 0)
 			return -errno;

@@ -3,11 +3,11 @@
  * The modern virtio transport over PCI (VIRTIO 1.2 §4.1). A device has a const struct virtio_ops
  * and its own state; the transport is the same for all devices.
  *
- * Threads: register accesses arrive on vCPU threads under the device's lock. start(), stop() and
- * kicked() also run under it. start() may run on a thread of the device, which has called
- * virtio_left(). None of the three may wait for the device's threads. These threads may call
- * virtio_notify_queue(), virtio_broken() and virtio_config_changed(), which do not take the
- * device's lock. All other functions run on the main thread.
+ * Threads: register accesses arrive on vCPU threads under the device's lock. start(), stop(),
+ * reset(), kicked() and command() also run under it. start() and reset() may run on a thread of the
+ * device, which has called virtio_left(). None of them may wait for the device's threads. These
+ * threads may call virtio_notify_queue(), virtio_broken() and virtio_config_changed(), which do not
+ * take the device's lock. All other functions run on the main thread.
  */
 #ifndef DEVICES_VIRTIO_VIRTIO_PCI_H
 #define DEVICES_VIRTIO_VIRTIO_PCI_H
@@ -27,16 +27,17 @@ struct virtio_queue {
 	struct virtio_device *vdev;
 	unsigned index;
 	uint16_t max_size;
-	int kick_fd;	 /* non-blocking eventfd; the driver's kicks arrive here */
+	int kick_fd;	 /* non-blocking eventfd; the driver's kicks arrive here; -1: none yet */
 	struct virtq vq; /* valid while enabled */
 	bool enabled;
+	bool direct; /* what ops->direct() says of it; false unless it is enabled */
 	/* values that the driver wrote */
 	uint16_t size, vector;
 	uint64_t desc, avail, used;
 	/* for the transport only */
 	_Atomic int vector_fd; /* -1: no vector */
 	uint64_t interrupts;   /* the number that we raised; written on the queue's thread */
-	bool foreign;	       /* the kernel (vhost) may raise interrupts, too */
+	_Atomic bool foreign;  /* the kernel (vhost) may raise interrupts, too */
 	bool doorbell;
 	struct ev_source *source;
 };
@@ -54,6 +55,13 @@ struct virtio_ops {
 	unsigned (*stop)(struct virtio_device *);
 	/* Called on the main loop after a kick. NULL: the device reads kick_fd itself. */
 	void (*kicked)(struct virtio_device *, struct virtio_queue *);
+	/* Kicks of a queue for which direct() is true lead to command() instead, at once, on the
+	 * vCPU's thread. This is for queues that are hardly used. NULL: there are none. The other
+	 * queues of a device that has direct() get their kick_fd when the driver enables them. */
+	bool (*direct)(const struct virtio_device *, unsigned queue);
+	void (*command)(struct virtio_device *, struct virtio_queue *);
+	/* The driver has reset the device, and the device has left its rings; optional. */
+	void (*reset)(struct virtio_device *);
 	/* The driver has written to the device's configuration; optional. */
 	void (*config_write)(struct virtio_device *, unsigned off, unsigned size, uint64_t val);
 };
@@ -105,8 +113,8 @@ static inline bool virtio_has(const struct virtio_device *v, unsigned bit)
 }
 
 void virtio_notify_queue(struct virtio_queue *); /* call it if virtq_flush() returns true */
-/* Makes the main loop call kicked() again, because the ring has more requests than one turn may
- * handle. */
+/* Kicks the queue as the driver does. A device whose turn has ended before the ring was empty calls
+ * this, so that the main loop calls kicked() again. */
 void virtio_kick_self(struct virtio_queue *);
 /* Called by the device's threads, as often as stop() has returned. Takes the device's lock. */
 void virtio_left(struct virtio_device *);

@@ -70,7 +70,7 @@ static void doorbells_set(struct virtio_device *v, bool want)
 		struct virtio_queue *q = &v->queues[i];
 		struct doorbell d = queue_doorbell(q);
 
-		if (want && q->enabled && !q->doorbell) {
+		if (want && q->enabled && !q->direct && !q->doorbell) {
 			q->doorbell = bus_doorbell_add(v->pci.root->mmio, &d) == 0;
 		} else if (!want && q->doorbell) {
 			bus_doorbell_del(v->pci.root->mmio, &d);
@@ -100,7 +100,10 @@ static void set_started(struct virtio_device *v, bool started)
 
 void virtio_kick_self(struct virtio_queue *q)
 {
-	eventfd_signal(q->kick_fd);
+	if (q->direct)
+		q->vdev->ops->command(q->vdev, q);
+	else
+		eventfd_signal(q->kick_fd);
 }
 
 static void device_start(struct virtio_device *v)
