@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* See worker.h. `alive` goes under the lock, as the thread's last act but one: who sees it gone can
+ * join the thread without a wait. */
+#include "devices/backend/worker.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+#include "vmm/core/cleanup.h"
+
+#define WORKER_STACK (128u << 10) /* address space; touched pages only are paid for */
+
+void worker_init(struct worker *w, const char *name, void (*work)(void *), void *arg)
+{
+	*w = (struct worker){ .name = name, .work = work, .arg = arg };
+	pthread_mutex_init(&w->lock, NULL);
+}
+
+static bool worker_next(struct worker *w)
+{
+	scoped_lock(&w->lock);
+
+	w->alive = w->wanted;
+	w->wanted = false;
+	return w->alive;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	pthread_setname_np(pthread_self(), w->name);
+	while (worker_next(w))
+		w->work(w->arg);
+	return NULL;
+}
+
+static int worker_spawn(struct worker *w)
+{
+	sigset_t all, old;
+	pthread_attr_t attr;
+	int ret;
+
+	/* Signals are the main thread's business. */
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, WORKER_STACK);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ret = pthread_create(&w->tid, &attr, worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return ret;
+}
+
+bool worker_wake(struct worker *w)
+{
+	scoped_lock(&w->lock);
+
+	w->wanted = true;
+	if (w->alive)
+		return true;
+	if (w->joinable)
+		pthread_join(w->tid, NULL);
+	w->alive = w->joinable = worker_spawn(w) == 0;
+	w->wanted = w->alive;
+	return w->alive;
+}
+
+void worker_end(struct worker *w)
+{
+	if (w->joinable)
+		pthread_join(w->tid, NULL);
+	pthread_mutex_destroy(&w->lock);
+}
