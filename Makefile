@@ -145,6 +145,10 @@ $(O)/unit/%: tests/unit/%.c $(FAKES:%.c=$(O)/%.o) $(O)/minivmm.a $(NUMA)
 
 # An engine of its own in place of io_uring.
 $(O)/unit/test_virtio_run: LDFLAGS += -Wl,--wrap=blk_uring_ops
+# A tap device and vhost of its own.
+$(O)/unit/test_virtio_net_queues: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,tap_open tap_add_queue tap_attach_queue \
+	tap_set_offload vhost_net_open vhost_net_start vhost_net_stop)
+$(O)/unit/test_vhost_net: LDFLAGS += -Wl,--wrap=ioctl -Wl,--wrap=virtio_queue_call_fd
 
 $(O)/make-disk: guest-tests/make-disk.c
 	@mkdir -p $(@D)

@@ -29,49 +29,158 @@ static int explain(struct error *err, int code, const char *ifname)
 	if (code == -EINVAL)
 		return error_set(err, code,
 				 "network: %s is not a tap device, or was made with other flags: "
-				 "make it with `ip tuntap add dev %s mode tap`",
+				 "make it with `ip tuntap add dev %s mode tap multi_queue`",
 				 name, name);
 	return error_set(err, code, "network: cannot attach to %s: %s", name, strerror(-code));
 }
 
 /* Sets the interface up. One that we created is down at first. For one that the administrator made,
  * we may have no permission; errors are ignored. */
-static void link_up(const char *name)
+static void link_up(int sock, struct ifreq *ifr)
 {
-	scoped_fd sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq ifr = { 0 };
-
-	memcpy(ifr.ifr_name, name, IFNAMSIZ);
-	if (sock < 0 || ioctl(sock, SIOCGIFFLAGS, &ifr))
+	if (ioctl(sock, SIOCGIFFLAGS, ifr) || (ifr->ifr_flags & IFF_UP))
 		return;
-	if (ifr.ifr_flags & IFF_UP)
-		return;
-	ifr.ifr_flags |= IFF_UP;
-	if (ioctl(sock, SIOCSIFFLAGS, &ifr))
+	ifr->ifr_flags |= IFF_UP;
+	if (ioctl(sock, SIOCSIFFLAGS, ifr))
 		return;
 }
 
-int tap_open(const char *ifname, char name[TAP_NAME], struct error *err)
+static int mtu_set(int sock, struct tap *t, unsigned want, struct error *err)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	int hdr = TAP_HDR, fd, ret;
+	struct ifreq ifr = { 0 };
 
-	if (ifname && strlen(ifname) >= IFNAMSIZ)
+	memcpy(ifr.ifr_name, t->name, IFNAMSIZ);
+	if (ioctl(sock, SIOCGIFMTU, &ifr) == 0)
+		t->mtu = (unsigned)ifr.ifr_mtu;
+	if (!want || t->mtu == want)
+		return 0;
+	ifr.ifr_mtu = (int)want;
+	if (ioctl(sock, SIOCSIFMTU, &ifr))
+		return error_set(err, -errno,
+				 "network: the MTU of %s is %u and cannot be set to %u (%s): as "
+				 "root, ip link set dev %s mtu %u",
+				 t->name, t->mtu, want, strerror(errno), t->name, want);
+	t->mtu = want;
+	return 0;
+}
+
+static int link_set(struct tap *t, unsigned mtu, struct error *err)
+{
+	scoped_fd sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = { 0 };
+	int ret = mtu_set(sock, t, mtu, err);
+
+	memcpy(ifr.ifr_name, t->name, IFNAMSIZ);
+	if (!ret)
+		link_up(sock, &ifr);
+	return ret;
+}
+
+/* The kernel tells in no other way than by taking it. Frames that come meanwhile must not have it,
+ * since the guest's driver may not know it. */
+static bool takes_uso(int fd)
+{
+	bool yes = tap_set_offload(fd, TUN_F_CSUM | TAP_OFFLOAD_USO) == 0;
+
+	if (yes)
+		tap_set_offload(fd, 0);
+	return yes;
+}
+
+static int tap_fd(void)
+{
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int attach(int fd, struct ifreq *ifr, const char *name, bool multi_queue)
+{
+	*ifr = (struct ifreq){ .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	if (multi_queue)
+		ifr->ifr_flags |= IFF_MULTI_QUEUE;
+	snprintf(ifr->ifr_name, IFNAMSIZ, "%s", name);
+	return ioctl(fd, TUNSETIFF, ifr) ? -errno : 0;
+}
+
+/* A device that has one queue only refuses a second user. One that has several takes anybody, who
+ * would then get a part of its frames. */
+static bool queue_taken(const struct tap *t)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/queues/rx-1", t->name);
+	return t->multi_queue && access(path, F_OK) == 0;
+}
+
+/* The flag must be the one that the device was made with, which is tried out. */
+static int attach_first(int fd, struct tap *t, const struct tap_want *want)
+{
+	const char *name = want->ifname ? want->ifname : "tap%d";
+	int hdr = TAP_HDR, ret;
+	struct ifreq ifr;
+
+	t->multi_queue = want->multi_queue;
+	ret = attach(fd, &ifr, name, t->multi_queue);
+	if (ret == -EINVAL) {
+		t->multi_queue = !t->multi_queue;
+		ret = attach(fd, &ifr, name, t->multi_queue);
+	}
+	if (ret)
+		return ret;
+	snprintf(t->name, TAP_NAME, "%s", ifr.ifr_name);
+	if (queue_taken(t))
+		return -EBUSY;
+	return ioctl(fd, TUNSETVNETHDRSZ, &hdr) ? -errno : 0;
+}
+
+int tap_open(struct tap *t, const struct tap_want *want, struct error *err)
+{
+	int fd, ret;
+
+	*t = (struct tap){ 0 };
+	if (want->ifname && strlen(want->ifname) >= IFNAMSIZ)
 		return error_set(err, -EINVAL, "network: the interface name %s is too long",
-				 ifname);
-	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+				 want->ifname);
+	fd = tap_fd();
 	if (fd < 0)
-		return error_set(err, -errno, "network: /dev/net/tun: %s%s", strerror(errno),
-				 errno == ENOENT ? " (modprobe tun)" : "");
-	snprintf(ifr.ifr_name, IFNAMSIZ, "%s", ifname ? ifname : "tap%d");
-	if (ioctl(fd, TUNSETIFF, &ifr) || ioctl(fd, TUNSETVNETHDRSZ, &hdr)) {
-		ret = explain(err, -errno, ifname);
+		return error_set(err, fd, "network: /dev/net/tun: %s%s", strerror(-fd),
+				 fd == -ENOENT ? " (modprobe tun)" : "");
+	ret = attach_first(fd, t, want);
+	if (ret)
+		explain(err, ret, want->ifname);
+	else
+		ret = link_set(t, want->mtu, err);
+	if (ret) {
 		close(fd);
 		return ret;
 	}
-	link_up(ifr.ifr_name);
-	snprintf(name, TAP_NAME, "%s", ifr.ifr_name);
+	t->uso = takes_uso(fd);
 	return fd;
+}
+
+int tap_add_queue(const struct tap *t)
+{
+	struct ifreq ifr;
+	int fd, ret;
+
+	if (!t->multi_queue)
+		return -EINVAL;
+	fd = tap_fd();
+	if (fd < 0)
+		return fd;
+	ret = attach(fd, &ifr, t->name, true);
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
+}
+
+int tap_attach_queue(int fd, bool attached)
+{
+	struct ifreq ifr = { .ifr_flags = attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
+
+	return ioctl(fd, TUNSETQUEUE, &ifr) ? -errno : 0;
 }
 
 int tap_set_offload(int fd, unsigned flags)

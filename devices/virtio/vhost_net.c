@@ -56,14 +56,14 @@ static int set_memory(int fd, const struct guest_mem *mem)
 	return ret;
 }
 
-static int set_queue(int fd, struct virtio_queue *q)
+/* vhost counts the queues of a pair: 0 and 1. */
+static int set_queue(int fd, unsigned index, struct virtio_queue *q)
 {
-	struct vhost_vring_state num = { q->index, q->vq.size },
-				 base = { q->index, q->vq.last_avail };
-	struct vhost_vring_file kick = { q->index, q->kick_fd };
-	struct vhost_vring_file call = { q->index, virtio_queue_call_fd(q) };
+	struct vhost_vring_state num = { index, q->vq.size }, base = { index, q->vq.last_avail };
+	struct vhost_vring_file kick = { index, q->kick_fd };
+	struct vhost_vring_file call = { index, virtio_queue_call_fd(q) };
 	struct vhost_vring_addr addr = {
-		.index = q->index,
+		.index = index,
 		.desc_user_addr = (uintptr_t)q->vq.desc,
 		.avail_user_addr = (uintptr_t)q->vq.avail,
 		.used_user_addr = (uintptr_t)q->vq.used,
@@ -83,7 +83,8 @@ static int set_backend(int fd, unsigned index, int tap)
 	return ioctl(fd, VHOST_NET_SET_BACKEND, &f) ? -errno : 0;
 }
 
-int vhost_net_start(int fd, int tap, const struct guest_mem *mem, struct virtio_device *v)
+int vhost_net_start(int fd, int tap, const struct guest_mem *mem, struct virtio_device *v,
+		    unsigned first)
 {
 	uint64_t supported, features;
 	int ret = 0;
@@ -95,15 +96,15 @@ int vhost_net_start(int fd, int tap, const struct guest_mem *mem, struct virtio_
 		return -errno;
 	ret = set_memory(fd, mem);
 	for (unsigned i = 0; i < QUEUES && !ret; i++)
-		ret = set_queue(fd, &v->queues[i]);
+		ret = set_queue(fd, i, &v->queues[first + i]);
 	for (unsigned i = 0; i < QUEUES && !ret; i++)
 		ret = set_backend(fd, i, tap);
 	if (ret)
-		vhost_net_stop(fd, v);
+		vhost_net_stop(fd, v, first);
 	return ret;
 }
 
-void vhost_net_stop(int fd, struct virtio_device *v)
+void vhost_net_stop(int fd, struct virtio_device *v, unsigned first)
 {
 	/* Taking the back end away flushes the worker (drivers/vhost/net.c). */
 	for (unsigned i = 0; i < QUEUES; i++) {
@@ -111,6 +112,6 @@ void vhost_net_stop(int fd, struct virtio_device *v)
 
 		set_backend(fd, i, -1);
 		if (ioctl(fd, VHOST_GET_VRING_BASE, &base) == 0)
-			v->queues[i].vq.last_avail = (uint16_t)base.num;
+			v->queues[first + i].vq.last_avail = (uint16_t)base.num;
 	}
 }

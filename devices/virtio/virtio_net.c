@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * virtio-net: two queues and a tap device between them.
+ * virtio-net: pairs of queues and a tap device behind them.
  *
  * The tap device speaks struct virtio_net_hdr itself (IFF_VNET_HDR), so checksum and segmentation
  * offloads pass through without our looking at a frame. With /dev/vhost-net the kernel serves the
- * queues; without it one thread does: it sleeps in poll() on the tap device and both kicks. A frame
- * that was read but finds no buffers waits in `rx`, and the tap device is not polled meanwhile:
- * the host's queue then fills and drops, as a network does.
+ * queues (vhost_net.c); without it a thread for each pair does (net_queues.c).
  *
- * Threads: the data path (vhost or the thread) owns both virtqs between start and stop.
+ * The driver begins with one pair and asks for more on the control queue (VIRTIO 1.2 §5.1.6.5.5).
+ * What serves a pair besides the first (a queue of the tap device, vhost or a thread) is made when
+ * the driver first asks for it. While it is not in use, its queue of the tap device is detached:
+ * the kernel spreads the frames of the host over those that are attached. There is no RSS and no
+ * hash (VIRTIO_NET_F_RSS): the tap device sends the frames of a connection to the queue from which
+ * the guest sends its own.
+ *
+ * Starting, stopping and commands wait in the kernel: for frames in flight, for the lock of all
+ * network devices. So a thread does it that is there only meanwhile (worker.c), and neither a vCPU
+ * nor the main loop waits for it with the device's lock held.
+ *
+ * Threads: `asked` says what the worker has to do; the pairs belong to the worker. The data path
+ * (vhost or the thread) owns the two virtqs of a pair while it is started.
  */
 #include "devices/virtio/virtio_net.h"
 
@@ -19,260 +29,378 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
-#include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "devices/backend/iothread.h"
 #include "devices/backend/tap.h"
+#include "devices/backend/worker.h"
+#include "devices/virtio/net_command.h"
+#include "devices/virtio/net_queues.h"
 #include "devices/virtio/vhost_net.h"
 #include "devices/virtio/virtio_pci.h"
 #include "vmm/core/device.h"
 #include "vmm/core/eventfd.h"
-#include "vmm/core/iov.h"
 #include "vmm/core/log.h"
 
-#define QUEUE_SIZE 256
-#define RX	   0
-#define TX	   1
-#define FRAME_MAX  (65536 + TAP_HDR)
-#define TURN	   64 /* frames in one direction before the other gets its turn */
+#define RING_MIN     64
+#define RING_DEFAULT 1024
+#define CONTROL_RING 64
+#define AUTO_PAIRS   8 /* at most, unless the user asks for more */
 
-static_assert(sizeof(struct virtio_net_hdr_v1) == TAP_HDR, "VIRTIO 1.2 5.1.6");
 static_assert(offsetof(struct virtio_net_config, status) == 6, "VIRTIO 1.2 5.1.4");
+static_assert(offsetof(struct virtio_net_config, mtu) == 10, "VIRTIO 1.2 5.1.4");
+static_assert(2 * NET_MAX_PAIRS + 1 <= VIRTIO_MAX_QUEUES, "the control queue is the last");
+static_assert(RING_DEFAULT <= VIRTQ_MAX_SIZE, "a ring");
 
 #define BIT(n) (1ull << (n))
-#define NET_FEATURES                                                                              \
-	(BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_CSUM) |           \
-	 BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
-	 BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) |                             \
-	 BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_ECN))
+#define NET_FEATURES                                                                               \
+	(BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_CSUM) |            \
+	 BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) |  \
+	 BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) |                              \
+	 BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_ECN) |  \
+	 BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
+	 BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
+/* <linux/virtio_net.h> has them since Linux 6.2. */
+#define GUEST_USO4   54
+#define GUEST_USO6   55
+#define HOST_USO     56
+#define USO_FEATURES (BIT(GUEST_USO4) | BIT(GUEST_USO6) | BIT(HOST_USO))
+
+/* What the worker is asked for. */
+#define ASK_START    1u
+#define ASK_STOP     2u
+#define ASK_COMMANDS 4u
+
+struct net_pair {
+	int tap, vhost;		   /* -1: not open; the first pair's is open from the beginning */
+	struct net_queues *queues; /* without vhost */
+	bool attached, started;
+};
+
+static_assert(NET_MAX_PAIRS <= VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX, "VIRTIO 1.2 5.1.6.5.5");
 
 struct virtio_net {
 	struct virtio_device vdev;
 	struct virtio_net_config config;
-	char name[16], tap_name[TAP_NAME];
-	int tap, vhost, wake;
+	uint8_t mac[6]; /* until the driver sets another */
+	char name[16];
+	struct tap tap;
 	bool initialized; /* vdev */
-	struct iothread *thread;
-	/* the thread's */
-	bool dead;	/* a ring is broken */
-	bool gone;	/* the tap device is */
-	size_t rx_len;	/* a frame waits in rx */
-	unsigned stuck; /* for more buffers than these */
+	bool no_vhost;
+	unsigned max_pairs;
+	_Atomic unsigned asked;
+	struct worker worker;
+	/* what the driver asked for by commands, until it resets the device */
+	unsigned wanted_pairs;
+	uint64_t wanted_offloads;
+	/* the worker's */
+	bool running;
+	unsigned pairs; /* in use */
+	struct log_limit limit;
 	struct virtq_chain chain;
-	uint16_t heads[QUEUE_SIZE];
-	uint32_t lens[QUEUE_SIZE];
-	char rx[FRAME_MAX];
+	struct net_pair pair[NET_MAX_PAIRS];
 };
 
-static struct virtq *vq_of(struct virtio_net *n, unsigned i)
+/* ---- a pair ---- */
+
+/* Somebody removed the tap device. It does not come back; the guest is told that the cable is out.
+ * Each pair's thread sees it. */
+static void tap_gone(void *arg)
 {
-	return &n->vdev.queues[i].vq;
-}
+	struct virtio_net *n = arg;
 
-static void publish(struct virtio_net *n, unsigned i)
-{
-	if (virtq_flush(vq_of(n, i)))
-		virtio_notify_queue(&n->vdev.queues[i]);
-}
-
-static void broken(struct virtio_net *n)
-{
-	n->dead = true;
-	virtio_broken(&n->vdev, "a ring entry is not valid");
-}
-
-/* Copies the waiting frame into as many buffers as it takes (one, without MRG_RXBUF). 1: done or
- * dropped; 0: not enough buffers yet; -EINVAL. */
-static int rx_deliver(struct virtio_net *n)
-{
-	const unsigned max = virtio_has(&n->vdev, VIRTIO_NET_F_MRG_RXBUF) ? QUEUE_SIZE : 1;
-	struct virtq *vq = vq_of(n, RX);
-	size_t off = 0;
-	unsigned bufs = 0;
-	struct iovec hdr[VIRTQ_MAX_IOV];
-	unsigned nhdr = 0;
-	__le16 count;
-
-	while (off < n->rx_len && bufs < max) {
-		struct virtq_chain *c = &n->chain;
-		int ret = virtq_pop(vq, c);
-
-		if (ret <= 0) {
-			virtq_unpop(vq, bufs);
-			n->stuck = bufs;
-			return ret;
-		}
-		if (bufs == 0) {
-			nhdr = c->nr_in;
-			memcpy(hdr, &c->iov[c->nr_out], nhdr * sizeof(hdr[0]));
-		}
-		n->heads[bufs] = c->head;
-		n->lens[bufs] = (uint32_t)iov_write(&c->iov[c->nr_out], c->nr_in, 0, n->rx + off,
-						    n->rx_len - off);
-		off += n->lens[bufs++];
-	}
-	if (off < n->rx_len || bufs == 0) {
-		virtq_unpop(vq, bufs); /* it does not fit, ever: dropped, the buffers stay */
-		return 1;
-	}
-	count = htole16((uint16_t)bufs);
-	iov_write(hdr, nhdr, offsetof(struct virtio_net_hdr_v1, num_buffers), &count, 2);
-	for (unsigned i = 0; i < bufs; i++)
-		virtq_push(vq, n->heads[i], n->lens[i]);
-	return 1;
-}
-
-/* True when there may be more to do at once. */
-static bool rx_turn(struct virtio_net *n)
-{
-	for (unsigned i = 0; i < TURN; i++) {
-		int ret;
-
-		if (n->rx_len == 0) {
-			ssize_t len = read(n->tap, n->rx, sizeof(n->rx));
-
-			if (len <= 0)
-				return false;
-			n->rx_len = len < TAP_HDR ? 0 : (size_t)len;
-		}
-		ret = rx_deliver(n);
-		if (ret < 0)
-			broken(n);
-		if (ret <= 0)
-			return false;
-		n->rx_len = 0;
-	}
-	return true;
-}
-
-/* A frame the tap device refuses is a frame lost, as on a wire. */
-static bool tx_turn(struct virtio_net *n)
-{
-	struct virtq *vq = vq_of(n, TX);
-
-	for (unsigned i = 0; i < TURN; i++) {
-		struct virtq_chain *c = &n->chain;
-		int ret = virtq_pop(vq, c);
-
-		if (ret < 0)
-			broken(n);
-		if (ret <= 0)
-			return false;
-		if (c->out_len >= TAP_HDR)
-			(void)!writev(n->tap, c->iov, c->nr_out); /* what is lost is lost */
-		virtq_push(vq, c->head, 0);
-	}
-	return true;
-}
-
-/* Somebody removed the tap device. It does not come back: what the guest sends is lost from now on,
- * and it is told that the cable is out. */
-static void tap_gone(struct virtio_net *n)
-{
-	n->gone = true;
+	if (!__atomic_exchange_n(&n->config.status, 0, __ATOMIC_ACQ_REL))
+		return;
 	log_warn("%s: the tap device %s is gone: the guest's link is down until minivmm ends",
-		 n->name, n->tap_name);
-	__atomic_store_n(&n->config.status, 0, __ATOMIC_RELEASE);
+		 n->name, n->tap.name);
 	virtio_config_changed(&n->vdev);
 }
 
-static void net_wait(struct virtio_net *n)
+static int pair_open_path(struct virtio_net *n, unsigned i, struct error *err)
 {
-	const struct virtio_queue *q = n->vdev.queues;
-	/* With a frame in hand only new buffers help. That the tap device goes is to be seen even
-	 * then: its driver wakes who waits for urgent data, too (sock_def_readable), of which it
-	 * has none. */
-	struct pollfd p[4] = { { n->wake, POLLIN, 0 },
-			       { n->dead ? -1 : q[RX].kick_fd, POLLIN, 0 },
-			       { n->dead ? -1 : q[TX].kick_fd, POLLIN, 0 },
-			       { n->dead || n->gone ? -1 : n->tap, n->rx_len ? POLLPRI : POLLIN,
-				 0 } };
+	char name[2 * sizeof(n->name)];
+	struct net_queues_config c = {
+		.name = name,
+		.rx = &n->vdev.queues[2 * i],
+		.tx = &n->vdev.queues[2 * i + 1],
+		.tap = n->pair[i].tap,
+		.gone = tap_gone,
+		.arg = n,
+	};
+	uint64_t features;
 
-	if (poll(p, 4, -1) <= 0)
-		return;
-	for (unsigned i = 0; i < 3; i++)
-		if (p[i].revents)
-			eventfd_drain(p[i].fd);
-	if (p[3].revents & (POLLERR | POLLHUP | POLLNVAL))
-		tap_gone(n);
-}
-
-static void net_loop(void *arg)
-{
-	struct virtio_net *n = arg;
-
-	while (iothread_wanted(n->thread)) {
-		bool more = false;
-
-		if (!n->dead)
-			more |= tx_turn(n);
-		if (!n->dead)
-			more |= rx_turn(n);
-		publish(n, TX);
-		publish(n, RX);
-		if (more && !n->dead)
-			continue;
-		if (virtq_enable_kicks(vq_of(n, TX)) && !n->dead)
-			continue;
-		/* Buffers matter only to a frame that waits for them; `stuck` ones are too few. */
-		if (virtq_enable_kicks(vq_of(n, RX)) && n->rx_len && !n->dead &&
-		    virtq_pending(vq_of(n, RX)) != n->stuck)
-			continue;
-		net_wait(n);
+	if (!n->no_vhost) {
+		n->pair[i].vhost = vhost_net_open(&features);
+		return n->pair[i].vhost < 0 ? error_set(err, n->pair[i].vhost, "/dev/vhost-net: %s",
+							strerror(-n->pair[i].vhost))
+					    : 0;
 	}
-	n->rx_len = 0;
+	snprintf(name, sizeof(name), i ? "%s.%u" : "%s", n->name, i);
+	n->pair[i].queues = net_queues_new(&c, err);
+	return n->pair[i].queues ? 0 : err->code;
 }
 
-static void net_paused(void *arg)
+/* What is open stays so. */
+static int pair_open(struct virtio_net *n, unsigned i, struct error *err)
 {
-	struct virtio_net *n = arg;
+	struct net_pair *p = &n->pair[i];
 
-	virtio_left(&n->vdev);
+	if (p->tap < 0) {
+		p->tap = tap_add_queue(&n->tap);
+		if (p->tap < 0)
+			return error_set(err, p->tap, "the tap device %s: %s", n->tap.name,
+					 p->tap == -E2BIG ? "it has no more queues"
+							  : strerror(-p->tap));
+		p->attached = true;
+	}
+	return p->vhost >= 0 || p->queues ? 0 : pair_open_path(n, i, err);
 }
 
-static const struct iothread_ops thread_ops = { .run = net_loop, .paused = net_paused };
-
-static unsigned offloads(const struct virtio_device *v)
+static void pair_attach(struct net_pair *p, bool attached)
 {
-	unsigned f = 0;
+	if (p->tap >= 0 && p->attached != attached && tap_attach_queue(p->tap, attached) == 0)
+		p->attached = attached;
+}
 
-	if (!virtio_has(v, VIRTIO_NET_F_GUEST_CSUM))
+static void pair_stop(struct virtio_net *n, unsigned i)
+{
+	struct net_pair *p = &n->pair[i];
+
+	if (p->started && p->vhost >= 0)
+		vhost_net_stop(p->vhost, &n->vdev, 2 * i);
+	else if (p->started)
+		net_queues_stop(p->queues);
+	p->started = false;
+	if (i > 0)
+		pair_attach(p, false);
+}
+
+static int pair_start(struct virtio_net *n, unsigned i, struct error *err)
+{
+	struct net_pair *p = &n->pair[i];
+	int ret = pair_open(n, i, err);
+
+	if (ret)
+		return ret;
+	pair_attach(p, true);
+	if (!p->attached)
+		return error_set(err, -EINVAL, "%s: its queue cannot be attached", n->tap.name);
+	if (p->vhost >= 0)
+		ret = vhost_net_start(p->vhost, p->tap, n->vdev.pci.root->mem, &n->vdev, 2 * i);
+	else
+		net_queues_start(p->queues);
+	p->started = ret == 0;
+	return ret ? error_set(err, ret, "vhost-net: %s", strerror(-ret)) : 0;
+}
+
+static void pair_close(struct net_pair *p)
+{
+	net_queues_free(p->queues);
+	if (p->vhost >= 0)
+		close(p->vhost);
+	if (p->tap >= 0)
+		close(p->tap);
+}
+
+/* ---- the worker ---- */
+
+static void pairs_stop(struct virtio_net *n, unsigned keep)
+{
+	while (n->pairs > keep)
+		pair_stop(n, --n->pairs);
+}
+
+/* All of them, or none more than before. */
+static int pairs_start(struct virtio_net *n, unsigned want)
+{
+	unsigned before = n->pairs;
+	struct error err = { 0 };
+
+	while (n->pairs < want && pair_start(n, n->pairs, &err) == 0)
+		n->pairs++;
+	if (n->pairs == want)
 		return 0;
-	f |= TUN_F_CSUM;
-	f |= virtio_has(v, VIRTIO_NET_F_GUEST_TSO4) ? TUN_F_TSO4 : 0;
-	f |= virtio_has(v, VIRTIO_NET_F_GUEST_TSO6) ? TUN_F_TSO6 : 0;
+	log_guest(&n->limit, "%s: queue pair %u cannot be used: %s", n->name, n->pairs, err.text);
+	pair_stop(n, n->pairs);
+	pairs_stop(n, before);
+	return err.code;
+}
+
+static unsigned offloads(uint64_t features)
+{
+	const uint64_t uso = BIT(GUEST_USO4) | BIT(GUEST_USO6);
+	unsigned f = TUN_F_CSUM;
+
+	if (!(features & BIT(VIRTIO_NET_F_GUEST_CSUM)))
+		return 0;
+	f |= features & BIT(VIRTIO_NET_F_GUEST_TSO4) ? TUN_F_TSO4 : 0;
+	f |= features & BIT(VIRTIO_NET_F_GUEST_TSO6) ? TUN_F_TSO6 : 0;
 	if (f & (TUN_F_TSO4 | TUN_F_TSO6))
-		f |= virtio_has(v, VIRTIO_NET_F_GUEST_ECN) ? TUN_F_TSO_ECN : 0;
+		f |= features & BIT(VIRTIO_NET_F_GUEST_ECN) ? TUN_F_TSO_ECN : 0;
+	/* The kernel takes both or none. */
+	f |= (features & uso) == uso ? TAP_OFFLOAD_USO : 0;
 	return f;
 }
 
+static void work_start(struct virtio_net *n)
+{
+	tap_set_offload(n->pair[0].tap, offloads(n->vdev.guest_features & n->wanted_offloads));
+	if (pairs_start(n, n->wanted_pairs))
+		virtio_broken(&n->vdev, "it cannot start");
+	n->running = true;
+}
+
+/* Commands set one of these. */
+
+static int set_pairs(void *arg, unsigned want)
+{
+	struct virtio_net *n = arg;
+	int ret;
+
+	if (want > n->max_pairs)
+		return -EINVAL;
+	for (unsigned i = 0; i < 2 * want; i++)
+		if (!n->vdev.queues[i].enabled)
+			return -EINVAL;
+	pairs_stop(n, want);
+	ret = pairs_start(n, want);
+	if (!ret)
+		n->wanted_pairs = want;
+	return ret;
+}
+
+static void config_mac(struct virtio_net *n, const uint8_t mac[6])
+{
+	for (unsigned i = 0; i < 6; i++)
+		__atomic_store_n(&n->config.mac[i], mac[i], __ATOMIC_RELAXED);
+	n->vdev.generation++;
+}
+
+static int set_mac(void *arg, const uint8_t mac[6])
+{
+	config_mac(arg, mac);
+	return 0;
+}
+
+static int set_offloads(void *arg, uint64_t features)
+{
+	struct virtio_net *n = arg;
+	int ret = tap_set_offload(n->pair[0].tap, offloads(features));
+
+	if (!ret)
+		n->wanted_offloads = features;
+	return ret;
+}
+
+static const struct net_command_ops command_ops = {
+	.set_pairs = set_pairs,
+	.set_mac = set_mac,
+	.set_offloads = set_offloads,
+};
+
+/* §5.1.2: behind the pairs, of which there is one if the driver does not take more. */
+static unsigned control_queue(const struct virtio_device *v)
+{
+	const struct virtio_net *n = container_of(v, struct virtio_net, vdev);
+
+	return 2 * (virtio_has(v, VIRTIO_NET_F_MQ) ? n->max_pairs : 1);
+}
+
+/* However many the guest puts there: only this thread works for them, and it sees a stop. */
+static void work_commands(struct virtio_net *n)
+{
+	struct virtio_queue *q = &n->vdev.queues[control_queue(&n->vdev)];
+	int ret = 0;
+
+	do {
+		while (!(n->asked & ASK_STOP) && (ret = virtq_pop(&q->vq, &n->chain)) > 0) {
+			virtq_push(&q->vq, n->chain.head,
+				   net_command(&n->chain, n->vdev.guest_features, &command_ops, n));
+			if (virtq_flush(&q->vq))
+				virtio_notify_queue(q);
+		}
+	} while (ret == 0 && !(n->asked & ASK_STOP) && virtq_enable_kicks(&q->vq));
+	if (ret < 0)
+		virtio_broken(&n->vdev, "an entry of the control queue is not valid");
+}
+
+static void work_stop(struct virtio_net *n)
+{
+	pairs_stop(n, 0);
+	n->running = false;
+}
+
+static void net_work(void *arg)
+{
+	struct virtio_net *n = arg;
+	unsigned asked = atomic_exchange(&n->asked, 0);
+
+	if (asked & ASK_STOP) {
+		work_stop(n);
+		virtio_left(&n->vdev); /* may ask for a start */
+		return;
+	}
+	if (asked & ASK_START)
+		work_start(n);
+	if ((asked & ASK_COMMANDS) && n->running)
+		work_commands(n);
+}
+
+/* ---- the device ---- */
+
+/* Without a thread to be had, the caller waits for it. */
 static int net_start(struct virtio_device *v)
 {
 	struct virtio_net *n = container_of(v, struct virtio_net, vdev);
 
-	if (!v->queues[RX].enabled || !v->queues[TX].enabled)
+	if (!v->queues[0].enabled || !v->queues[1].enabled)
 		return -EINVAL;
-	tap_set_offload(n->tap, offloads(v));
-	n->dead = false;
-	if (n->vhost >= 0)
-		return vhost_net_start(n->vhost, n->tap, v->pci.root->mem, v);
-	iothread_resume(n->thread);
+	atomic_fetch_or(&n->asked, ASK_START);
+	if (!worker_wake(&n->worker))
+		net_work(n);
 	return 0;
+}
+
+static void net_command_kick(struct virtio_device *v, struct virtio_queue *q)
+{
+	struct virtio_net *n = container_of(v, struct virtio_net, vdev);
+
+	(void)q;
+	atomic_fetch_or(&n->asked, ASK_COMMANDS);
+	if (!worker_wake(&n->worker))
+		net_work(n);
 }
 
 static unsigned net_stop(struct virtio_device *v)
 {
 	struct virtio_net *n = container_of(v, struct virtio_net, vdev);
 
-	if (n->vhost < 0)
-		return iothread_leave(n->thread);
-	vhost_net_stop(n->vhost, v);
+	/* What else it was asked for is of no use any more. */
+	atomic_store(&n->asked, ASK_STOP);
+	if (worker_wake(&n->worker))
+		return 1;
+	atomic_store(&n->asked, 0);
+	work_stop(n);
 	return 0;
+}
+
+static void net_reset(struct virtio_device *v)
+{
+	struct virtio_net *n = container_of(v, struct virtio_net, vdev);
+
+	n->wanted_pairs = 1;
+	n->wanted_offloads = net_offload_features;
+	if (memcmp(n->config.mac, n->mac, sizeof(n->mac)) != 0)
+		config_mac(n, n->mac);
+}
+
+static bool net_direct(const struct virtio_device *v, unsigned queue)
+{
+	return virtio_has(v, VIRTIO_NET_F_CTRL_VQ) && queue == control_queue(v);
 }
 
 static const struct virtio_ops net_ops = {
@@ -280,6 +408,9 @@ static const struct virtio_ops net_ops = {
 	.class_code = 0x020000, /* network, Ethernet */
 	.start = net_start,
 	.stop = net_stop,
+	.reset = net_reset,
+	.direct = net_direct,
+	.command = net_command_kick,
 };
 
 static void make_mac(uint8_t mac[6], const struct net_config *cfg)
@@ -295,35 +426,72 @@ static void make_mac(uint8_t mac[6], const struct net_config *cfg)
 		memset(mac + 3, (int)cfg->index, 3);
 }
 
-static int open_path(struct virtio_net *n, const struct net_config *cfg, uint64_t *features,
-		     struct error *err)
+/* Offloads are the tap device's; of ours vhost must know only how frames lie in buffers. */
+static uint64_t net_features(const struct virtio_net *n, uint64_t vhost)
 {
-	uint64_t vhost = ~0ull;
+	uint64_t f = NET_FEATURES;
 
-	if (!cfg->no_vhost)
-		n->vhost = vhost_net_open(&vhost);
-	if (n->vhost >= 0) {
-		/* Offloads are the tap device's; of ours vhost must know this one. */
-		*features &= vhost | ~BIT(VIRTIO_NET_F_MRG_RXBUF);
-		return 0;
-	}
-	n->wake = eventfd_new();
-	if (n->wake < 0)
-		return error_set(err, -errno, "%s: eventfd: %s", n->name, strerror(errno));
-	n->thread = iothread_new(n->name, n->wake, &thread_ops, n, err);
-	return n->thread ? 0 : -EAGAIN;
+	f |= n->max_pairs > 1 ? BIT(VIRTIO_NET_F_MQ) : 0;
+	f |= n->config.mtu ? BIT(VIRTIO_NET_F_MTU) : 0;
+	f |= n->tap.uso ? USO_FEATURES : 0;
+	return f & (vhost | ~BIT(VIRTIO_NET_F_MRG_RXBUF));
+}
+
+/* The first pair's. Without vhost-net there is a thread for a pair, and one has to do unless the
+ * user asks for more. */
+static void open_path(struct virtio_net *n, const struct net_config *cfg, uint64_t *vhost)
+{
+	n->no_vhost = cfg->no_vhost;
+	if (!n->no_vhost)
+		n->pair[0].vhost = vhost_net_open(vhost);
+	n->no_vhost |= n->pair[0].vhost < 0;
+	if (n->no_vhost && !cfg->queues)
+		n->max_pairs = 1;
 }
 
 static void net_release(struct virtio_net *n)
 {
-	iothread_free(n->thread);
-	if (n->tap >= 0)
-		close(n->tap);
-	if (n->vhost >= 0)
-		close(n->vhost);
-	if (n->wake >= 0)
-		close(n->wake);
+	worker_end(&n->worker);
+	for (unsigned i = 0; i < NET_MAX_PAIRS; i++)
+		pair_close(&n->pair[i]);
 	free(n);
+}
+
+static unsigned pairs_wanted(const struct net_config *cfg)
+{
+	if (cfg->queues)
+		return cfg->queues;
+	if (cfg->no_vhost || cfg->cpus == 0)
+		return 1;
+	return cfg->cpus < AUTO_PAIRS ? cfg->cpus : AUTO_PAIRS;
+}
+
+static int open_tap(struct virtio_net *n, const struct net_config *cfg, struct error *err)
+{
+	const struct tap_want want = {
+		.ifname = cfg->ifname,
+		.multi_queue = pairs_wanted(cfg) > 1,
+		.mtu = cfg->mtu,
+	};
+
+	n->pair[0].tap = tap_open(&n->tap, &want, err);
+	if (n->pair[0].tap < 0)
+		return n->pair[0].tap;
+	n->pair[0].attached = true;
+	n->max_pairs = pairs_wanted(cfg);
+	n->config.mtu = htole16((uint16_t)n->tap.mtu);
+	if (n->max_pairs == 1 || n->tap.multi_queue)
+		return 0;
+	n->max_pairs = 1;
+	if (cfg->queues)
+		return error_set(err, -EINVAL,
+				 "network: %s was made for one queue: make it with `ip tuntap add "
+				 "dev %s mode tap multi_queue`, or leave queues= out",
+				 n->tap.name, n->tap.name);
+	log_info("%s: one pair of queues, because the tap device %s was made for one: `ip tuntap "
+		 "add dev %s mode tap multi_queue` makes one for a pair a processor",
+		 n->name, n->tap.name, n->tap.name);
+	return 0;
 }
 
 struct virtio_net *virtio_net_open(const struct net_config *cfg, struct error *err)
@@ -334,12 +502,14 @@ struct virtio_net *virtio_net_open(const struct net_config *cfg, struct error *e
 		error_set(err, -ENOMEM, "network: out of memory");
 		return NULL;
 	}
-	n->vhost = n->wake = -1;
+	for (unsigned i = 0; i < NET_MAX_PAIRS; i++)
+		n->pair[i].tap = n->pair[i].vhost = -1;
 	snprintf(n->name, sizeof(n->name), "net%u", cfg->index);
-	make_mac(n->config.mac, cfg);
+	worker_init(&n->worker, n->name, net_work, n);
+	make_mac(n->mac, cfg);
+	memcpy(n->config.mac, n->mac, sizeof(n->mac));
 	n->config.status = htole16(VIRTIO_NET_S_LINK_UP);
-	n->tap = tap_open(cfg->ifname, n->tap_name, err);
-	if (n->tap >= 0)
+	if (open_tap(n, cfg, err) == 0)
 		return n;
 	net_release(n);
 	return NULL;
@@ -348,34 +518,44 @@ struct virtio_net *virtio_net_open(const struct net_config *cfg, struct error *e
 int virtio_net_plug(struct virtio_net *n, struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
 		    const struct net_config *cfg, struct error *err)
 {
-	uint64_t features = NET_FEATURES;
-	int rc = open_path(n, cfg, &features, err);
+	uint16_t ring = (uint16_t)(cfg->ring ? cfg->ring : RING_DEFAULT);
+	uint64_t vhost = ~0ull;
+	struct virtio_queue *control;
+	int rc;
 
-	if (rc == 0)
-		rc = virtio_init(&n->vdev, n->name, &net_ops, features, 2, QUEUE_SIZE, err);
+	open_path(n, cfg, &vhost);
+	n->config.max_virtqueue_pairs = htole16((uint16_t)n->max_pairs);
+	rc = virtio_init(&n->vdev, n->name, &net_ops, net_features(n, vhost), 2 * n->max_pairs + 1,
+			 ring, err);
 	if (rc)
 		return rc;
 	n->initialized = true;
+	control = &n->vdev.queues[2 * n->max_pairs];
+	control->size = control->max_size = CONTROL_RING;
 	n->vdev.config = &n->config;
 	n->vdev.config_len = sizeof(n->config);
-	return virtio_realize(&n->vdev, root, bus, devfn, err);
+	if (n->no_vhost)
+		rc = pair_open_path(n, 0, err);
+	return rc ? rc : virtio_realize(&n->vdev, root, bus, devfn, err);
 }
 
-void virtio_net_free(struct virtio_net *n)
+bool virtio_net_free(struct virtio_net *n)
 {
 	if (!n)
-		return;
+		return true;
 	if (n->initialized && !virtio_destroy(&n->vdev))
-		return; /* never: its thread waits for nobody but us */
+		return false;
 	net_release(n);
+	return true;
 }
 
 /* ---- what a user asks for ---- */
 
 struct net_opts {
 	const char *kind, *ifname;
-	uint8_t mac[6]; /* zeroes: make one up */
-	unsigned vhost; /* 0: where the host has it, 1: not */
+	uint8_t mac[6];		    /* zeroes: make one up */
+	unsigned vhost;		    /* 0: where the host has it, 1: not */
+	uint64_t queues, ring, mtu; /* 0: chosen by us */
 };
 
 #define IN(field) offsetof(struct net_opts, field)
@@ -384,10 +564,13 @@ static const struct key net_keys[] = {
 	{ "ifname", KEY_STRING, IN(ifname), 0, IFNAMSIZ - 1, { 0 } },
 	{ "mac", KEY_MAC, IN(mac), 0, 0, { 0 } },
 	{ "vhost", KEY_CHOICE, IN(vhost), 0, 0, { "on", "off" } },
+	{ "queues", KEY_NUMBER, IN(queues), 1, NET_MAX_PAIRS, { 0 } },
+	{ "ring", KEY_NUMBER, IN(ring), RING_MIN, VIRTQ_MAX_SIZE, { 0 } },
+	{ "mtu", KEY_NUMBER, IN(mtu), TAP_MTU_MIN, TAP_MTU_MAX, { 0 } },
 	{ 0 },
 };
 
-static struct net_config net_config(const struct device *d)
+static struct net_config net_config(const struct device *d, const struct device_env *env)
 {
 	static const uint8_t none[6];
 	const struct net_opts *o = d->opts;
@@ -395,6 +578,10 @@ static struct net_config net_config(const struct device *d)
 		.ifname = o->ifname,
 		.has_mac = memcmp(o->mac, none, sizeof(none)) != 0,
 		.no_vhost = o->vhost,
+		.queues = (unsigned)o->queues,
+		.cpus = env->cpus,
+		.ring = (unsigned)o->ring,
+		.mtu = (unsigned)o->mtu,
 		.index = d->index,
 	};
 
@@ -407,38 +594,44 @@ static int net_check(const struct device *d, const struct device_list *l, struct
 	const struct net_opts *o = d->opts;
 
 	(void)l;
-	if (strcmp(o->kind, "tap") == 0)
-		return 0;
-	return error_set(err, -EINVAL, "'%s' is not supported: use tap", o->kind);
+	if (strcmp(o->kind, "tap") != 0)
+		return error_set(err, -EINVAL, "'%s' is not supported: use tap", o->kind);
+	if (o->ring && !is_pow2(o->ring))
+		return error_set(err, -EINVAL, "ring=%u: use a power of two from %u to %u",
+				 (unsigned)o->ring, RING_MIN, VIRTQ_MAX_SIZE);
+	return 0;
 }
 
 static int net_open(struct device *d, const struct device_env *env, struct error *err)
 {
-	struct net_config c = net_config(d);
+	struct net_config c = net_config(d, env);
 
-	(void)env;
 	d->state = virtio_net_open(&c, err);
 	return d->state ? 0 : err->code;
 }
 
 static int net_plug(struct device *d, const struct device_env *env, struct error *err)
 {
-	struct net_config c = net_config(d);
+	struct net_config c = net_config(d, env);
 
 	return virtio_net_plug(d->state, env->pci, env->bus, env->devfn, &c, err);
 }
 
 static bool net_close(struct device *d)
 {
-	virtio_net_free(d->state);
-	return true;
+	const struct virtio_net *n = d->state;
+
+	if (virtio_net_free(d->state))
+		return true;
+	log_error("--net: the host's kernel does not let go of the frames of %s", n->tap.name);
+	return false;
 }
 
 const struct device_class virtio_net_class = {
 	.name = "virtio-net",
 	.option = "net",
 	.arg = "tap[,...]",
-	.help = "  --net tap[,ifname=I][,mac=M][,vhost=off]  virtio-net\n",
+	.help = "  --net tap[,ifname=I][,mac=M][,vhost=off][,queues=N][,ring=N][,mtu=N]  NIC\n",
 	.keys = net_keys,
 	.positional = true,
 	.pci = true,

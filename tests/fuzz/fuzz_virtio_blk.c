@@ -227,7 +227,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (!disks[which])
 		disks[which] = make(d, which == 0);
 	answers = data[1];
-	virtio_begin(d, data[0] & 2 ? 0 : 1u << 9 /* FLUSH */ | 1u << 28 | 1u << 29);
+	virtio_begin(d, 2, data[0] & 2 ? 0 : 1u << 9 /* FLUSH */ | 1u << 28 | 1u << 29);
 	for (size_t i = 2; i + STEP_BYTES <= len && i < STEPS_MAX * STEP_BYTES; i += STEP_BYTES) {
 		if ((data[i] & 15) >= STEP_OTHER)
 			request(d, data + i);

@@ -125,14 +125,14 @@ static void virtio_step(struct fake_driver *d, const uint8_t *s)
 
 /* A device as after a reset, with a driver that has got as far as DRIVER_OK, and its memory. What
  * resets all of configuration space would take most of a run; step 8 does. */
-static void virtio_begin(struct fake_driver *d, uint32_t features)
+static void virtio_begin(struct fake_driver *d, unsigned queues, uint32_t features)
 {
 	memset(d->r.ram, 0, STALE);
 	cfg_set(d, FAKE_MSIX + PCI_MSIX_FLAGS, 2, 0);
 	if (pci_cfg_read(d->root, 0, FAKE_DEVFN, PCI_BASE_ADDRESS_0, 4) != FAKE_BAR ||
 	    (pci_cfg_read(d->root, 0, FAKE_DEVFN, PCI_COMMAND, 2) & 6) != 6)
 		driver_map(d);
-	driver_rings(d, 2, features);
+	driver_rings(d, queues, features);
 	driver_go(d);
 }
 

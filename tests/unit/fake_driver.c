@@ -73,19 +73,24 @@ void driver_prepare(struct fake_driver *d, unsigned queues, uint32_t features)
 
 void driver_rings(struct fake_driver *d, unsigned queues, uint32_t features)
 {
-	uint32_t base = FAKE_QUEUE;
-
 	driver_accept(d, features);
 	memset(d->r.ram + FAKE_QUEUE, 0, 2 * FAKE_QUEUE);
-	d->avail_idx[0] = d->avail_idx[1] = 0;
-	for (unsigned q = 0; q < queues; q++, base += FAKE_QUEUE) {
-		driver_reg_set(d, C(queue_select), 2, q);
-		driver_reg_set(d, C(queue_size), 2, RING_SIZE);
-		driver_reg_set(d, C(queue_desc_lo), 4, base);
-		driver_reg_set(d, C(queue_avail_lo), 4, base + 0x1000);
-		driver_reg_set(d, C(queue_used_lo), 4, base + 0x2000);
-		driver_reg_set(d, C(queue_enable), 2, 1);
-	}
+	for (unsigned q = 0; q < queues; q++)
+		driver_ring(d, q);
+}
+
+void driver_ring(struct fake_driver *d, unsigned q)
+{
+	uint32_t base = driver_base(q);
+
+	memset(d->r.ram + base, 0, FAKE_QUEUE);
+	d->avail_idx[q] = 0;
+	driver_reg_set(d, C(queue_select), 2, q);
+	driver_reg_set(d, C(queue_size), 2, RING_SIZE);
+	driver_reg_set(d, C(queue_desc_lo), 4, base);
+	driver_reg_set(d, C(queue_avail_lo), 4, base + 0x1000);
+	driver_reg_set(d, C(queue_used_lo), 4, base + 0x2000);
+	driver_reg_set(d, C(queue_enable), 2, 1);
 }
 
 void driver_go(struct fake_driver *d)
@@ -93,15 +98,32 @@ void driver_go(struct fake_driver *d)
 	driver_status_set(d, ACK | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
+static struct virtq_desc *driver_desc(struct fake_driver *d, unsigned q)
+{
+	return (struct virtq_desc *)(d->r.ram + driver_base(q));
+}
+
+static void driver_avail(struct fake_driver *d, unsigned q, uint16_t i)
+{
+	struct virtq_avail *a = (struct virtq_avail *)(d->r.ram + driver_base(q) + 0x1000);
+
+	a->ring[d->avail_idx[q]++ % RING_SIZE] = i;
+	__atomic_store_n(&a->idx, d->avail_idx[q], __ATOMIC_RELEASE);
+}
+
 void driver_offer(struct fake_driver *d, unsigned q, uint16_t i, uint64_t addr, uint32_t len,
 		  uint16_t flags)
 {
-	char *base = d->r.ram + FAKE_QUEUE * (q + 1);
-	struct virtq_avail *a = (struct virtq_avail *)(base + 0x1000);
+	driver_desc(d, q)[i] = (struct virtq_desc){ addr, len, flags, 0 };
+	driver_avail(d, q, i);
+}
 
-	((struct virtq_desc *)base)[i] = (struct virtq_desc){ addr, len, flags, 0 };
-	a->ring[d->avail_idx[q]++ % RING_SIZE] = i;
-	__atomic_store_n(&a->idx, d->avail_idx[q], __ATOMIC_RELEASE);
+void driver_command(struct fake_driver *d, unsigned q, uint64_t addr, uint32_t len, uint64_t answer)
+{
+	driver_desc(d, q)[0] = (struct virtq_desc){ addr, len, VRING_DESC_F_NEXT, 1 };
+	driver_desc(d, q)[1] = (struct virtq_desc){ answer, 1, VRING_DESC_F_WRITE, 0 };
+	driver_avail(d, q, 0);
+	driver_kick(d, q);
 }
 
 void driver_kick(struct fake_driver *d, unsigned q)
@@ -111,7 +133,7 @@ void driver_kick(struct fake_driver *d, unsigned q)
 
 struct virtq_used *driver_used(struct fake_driver *d, unsigned q)
 {
-	return (struct virtq_used *)(d->r.ram + FAKE_QUEUE * (q + 1) + 0x2000);
+	return (struct virtq_used *)(d->r.ram + driver_base(q) + 0x2000);
 }
 
 static void stop_loop(void *loop)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A guest's virtio driver, and the machine around the device that it drives, at FAKE_DEVFN. Queues'
- * rings lie apart in its memory: queue q's at FAKE_QUEUE * (q + 1). */
+ * rings lie apart in its memory: queue q's at driver_base(q). */
 #ifndef FAKE_DRIVER_H
 #define FAKE_DRIVER_H
 
@@ -14,6 +14,7 @@
 #define FAKE_BAR    0xe0000000u
 #define FAKE_NOTIFY (FAKE_BAR + 0x3000)
 #define FAKE_QUEUE  0x4000u
+#define FAKE_QUEUES 15u
 
 /* A register of the common configuration. */
 #define C(field) ((uint32_t)offsetof(struct virtio_pci_common_cfg, field))
@@ -22,7 +23,7 @@ struct fake_driver {
 	struct fake_root f;
 	struct pci_root *root; /* &f.root */
 	struct ring r;	       /* its memory */
-	uint16_t avail_idx[2];
+	uint16_t avail_idx[FAKE_QUEUES];
 };
 
 /* With memory and a loop. 0 or a negative errno. */
@@ -37,15 +38,25 @@ uint8_t driver_status(struct fake_driver *);
 void driver_status_set(struct fake_driver *, uint8_t);
 /* Resets the device, acknowledges it and accepts these of features 0 to 31, and VERSION_1. */
 void driver_accept(struct fake_driver *, uint32_t features);
-/* The same on a mapped device, then empty rings for as many queues (at most 2). */
+/* The two first queues' rings lie before RING_DATA, the others' in the second quarter. */
+static inline uint32_t driver_base(unsigned q)
+{
+	return FAKE_QUEUE * (q + 1) + (q < 2 ? 0 : RING_MEM / 4);
+}
+
+/* The same on a mapped device, then empty rings for as many queues. */
 void driver_prepare(struct fake_driver *, unsigned queues, uint32_t features);
 /* The second half of that. */
 void driver_rings(struct fake_driver *, unsigned queues, uint32_t features);
+/* Those of one queue, which is enabled with them. */
+void driver_ring(struct fake_driver *, unsigned q);
 void driver_go(struct fake_driver *);
 
 /* Puts descriptor i into queue q's available ring. */
 void driver_offer(struct fake_driver *, unsigned q, uint16_t i, uint64_t addr, uint32_t len,
 		  uint16_t flags);
+/* A command of so many bytes, with one byte for its answer, and a kick. */
+void driver_command(struct fake_driver *, unsigned q, uint64_t addr, uint32_t len, uint64_t answer);
 /* The transport's doorbells need KVM; without one a write to the register kicks. */
 void driver_kick(struct fake_driver *, unsigned q);
 struct virtq_used *driver_used(struct fake_driver *, unsigned q);

@@ -305,6 +305,14 @@ static void test_net(void **state)
 	assert_memory_equal(field(&virtio_net_class, 0, "mac"), none, 6);
 	good("--net tap,vhost=off");
 	assert_int_equal(choice(&virtio_net_class, 0, "vhost"), 1);
+	good("--net tap,queues=16,ring=1024,mtu=9000");
+	bad("--net tap,queues=0", "queues");
+	bad("--net tap,queues=17", "queues");
+	bad("--net tap,ring=32", "ring");
+	bad("--net tap,ring=2048", "ring");
+	bad("--net tap,ring=300", "--net: ring=300: use a power of two from 64 to 1024");
+	bad("--net tap,mtu=67", "mtu");
+	bad("--net tap,mtu=65522", "mtu");
 	bad("--net bridge", "--net: 'bridge' is not supported: use tap");
 	bad("--rng --rng", "--rng: at most 1");
 	bad("--rng=on", "--rng takes no value");

@@ -320,6 +320,16 @@ static void test_net(void **state)
 	       "add tap0 mode tap && ip link set tap0 up master virbr0");
 	device("-nic tap,ifname=t1,script=no,model=virtio", "--net tap,ifname=t1", NULL);
 	device("-nic none", "", NULL);
+	device("-netdev tap,id=n,ifname=t0,script=no,queues=4,vhost=on -device virtio-net-pci,netdev=n,mq=on,"
+	       "vectors=10,rx_queue_size=1024,host_mtu=9000",
+	       "--net tap,ifname=t0,queues=4,ring=1024,mtu=9000",
+	       "not needed: -device virtio-net-pci,vectors=10: every queue has a vector of its own");
+	device("-netdev tap,id=n,ifname=t0,script=no,queues=4 -device virtio-net-pci,netdev=n", "--net tap,ifname=t0",
+	       NULL);
+	device("-netdev tap,id=n,ifname=t0,script=no -device virtio-net-pci,netdev=n,rx_queue_size=512,"
+	       "tx_queue_size=256",
+	       "--net tap,ifname=t0,ring=512",
+	       "changed: -device virtio-net-pci,tx_queue_size=256: both directions have rings of the same size");
 	device("-netdev user,id=n -device virtio-net,netdev=n", "",
 	       "not carried over: -netdev user,id=n: ");
 	device("-netdev vde,id=n", "",

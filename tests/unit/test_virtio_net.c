@@ -138,6 +138,54 @@ static void frames_both_ways(void **state)
 	fake_driver_free(&d);
 }
 
+static void send_frame(struct fake_driver *d, unsigned q, uint8_t last)
+{
+	uint8_t frame[100];
+
+	make_frame(frame, sizeof(frame));
+	frame[sizeof(frame) - 1] = last;
+	memset(d->r.ram + RING_DATA * 2, 0, 12);
+	memcpy(d->r.ram + RING_DATA * 2 + 12, frame, sizeof(frame));
+	driver_offer(d, q, 0, RING_DATA * 2, 12 + sizeof(frame), 0);
+	driver_kick(d, q);
+}
+
+/* Frames of both pairs; the second pair's only while it is in use. */
+static void two_pairs(void **state)
+{
+	struct net_config c = { .ifname = IFNAME, .no_vhost = true, .queues = 2 };
+	uint8_t command[] = { VIRTIO_NET_CTRL_MQ, 0, 2, 0 }, got[2048];
+	struct error err = { 0 };
+	struct virtio_net *n;
+	struct fake_driver d;
+	int s;
+
+	(void)state;
+	assert_int_equal(fake_driver_init(&d), 0);
+	n = virtio_net_open(&c, &err);
+	if (!n || virtio_net_plug(n, d.root, &d.root->bus, FAKE_DEVFN, &c, &err) < 0) {
+		print_message("%s\n", err.text);
+		fake_driver_free(&d);
+		skip();
+	}
+	s = raw_socket();
+	start(&d, 5, 1u << VIRTIO_NET_F_CTRL_VQ | 1u << VIRTIO_NET_F_MQ);
+	send_frame(&d, 3, 1); /* the second pair's, which is not in use yet */
+	send_frame(&d, 1, 2);
+	assert_true(wait_used(&d, 1, 1));
+	assert_int_equal(recv(s, got, sizeof(got), 0), 100);
+	assert_int_equal(got[99], 2);
+	memcpy(d.r.ram + RING_DATA, command, sizeof(command));
+	driver_command(&d, 4, RING_DATA, sizeof(command), RING_DATA + 0x100);
+	assert_true(wait_used(&d, 4, 1));
+	assert_int_equal(d.r.ram[RING_DATA + 0x100], VIRTIO_NET_OK);
+	assert_true(wait_used(&d, 3, 1));
+	assert_int_equal(recv(s, got, sizeof(got), 0), 100);
+	close(s);
+	assert_true(virtio_net_free(n));
+	fake_driver_free(&d);
+}
+
 /* ip link del. */
 static void delete_link(const char *name)
 {
@@ -249,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_both_ways),
+		cmocka_unit_test(two_pairs),
 		cmocka_unit_test(tap_removed),
 		cmocka_unit_test(rng_fills),
 	};

@@ -253,6 +253,29 @@ static const char *bridge_tap(struct importer *im, const struct import_item *net
 	return tap;
 }
 
+/* QEMU's card has the queues of its netdev with mq=on only. Its rings for the two directions may
+ * differ in size; ours do not. */
+static const char *virtio_net_keys(struct importer *im, const struct import_item *net,
+				   const struct import_item *nic)
+{
+	const char *queues = import_get(net, "queues"), *s = "", *rx, *tx;
+
+	if (!nic || !import_match("virtio-net*", driver(nic)))
+		return s;
+	rx = import_get(nic, "rx_queue_size");
+	tx = import_get(nic, "tx_queue_size");
+	if (queues && import_on(nic, "mq"))
+		s = import_fmt(im, ",queues=%s", import_comma(im, queues));
+	if (rx && tx && strcmp(rx, tx) != 0)
+		import_note(im, nic, "tx_queue_size", IMPORT_CHANGED,
+			    "both directions have rings of the same size: %s", rx);
+	if (rx || tx)
+		s = import_fmt(im, "%s,ring=%s", s, import_comma(im, rx ? rx : tx));
+	if (import_get(nic, "host_mtu"))
+		s = import_fmt(im, "%s,mtu=%s", s, import_comma(im, import_get(nic, "host_mtu")));
+	return s;
+}
+
 /* net: where the frames go (-netdev, -nic, -net); nic: the card, or NULL. */
 static void write_net(struct importer *im, const struct import_item *net,
 		      const struct import_item *nic)
@@ -277,6 +300,7 @@ static void write_net(struct importer *im, const struct import_item *net,
 		s = import_fmt(im, "%s,ifname=%s", s, import_comma(im, ifname));
 	if (mac)
 		s = import_fmt(im, "%s,mac=%s", s, import_comma(im, mac));
+	s = import_fmt(im, "%s%s", s, virtio_net_keys(im, net, nic));
 	import_line(im, "--net", s);
 	im->n_nets++;
 	im->n_virtio++;

@@ -317,7 +317,7 @@ const struct import_rule import_rules[] = {
 	    0),
 	VAL("net*|nic*", "vhost", "on|off", SAME, 0), /* minivmm uses it where it is */
 	KEY("net*|nic*", "vhostforce|sndbuf|vnet_hdr|poll-us", NEEDLESS, OF_QEMUS),
-	KEY("net*|nic*", "queues", CHANGED, "the card has only one pair of queues"),
+	KEY("net*|nic*", "queues", SAME, 0), /* with the card's mq= */
 	KEY("net*|nic*", "fd|fds|vhostfd|vhostfds", LOST,
 	    "the tap device is opened by name: --net tap,ifname="),
 	ITEM("netdev *|nic *|net *", LOST,
@@ -327,8 +327,10 @@ const struct import_rule import_rules[] = {
 	     "the card is virtio-net: Linux has the driver, Windows needs it installed "
 	     "(virtio-win)"),
 	KEY("device virtio-net*|" NICS, "netdev|mac|romfile|rombar", SAME, 0),
+	KEY("device virtio-net*", "mq|rx_queue_size|tx_queue_size|host_mtu", SAME, 0),
+	KEY("device virtio-net*", "vectors", NEEDLESS, "every queue has a vector of its own"),
 	KEY("device virtio-net*",
-	    "mq|vectors|*queue_size|host_mtu|csum|gso|guest_*|host_*|mrg_rxbuf|"
+	    "csum|gso|guest_*|host_*|mrg_rxbuf|"
 	    "status|ctrl_*|event_idx|tx|speed|duplex|rss|hash",
 	    NEEDLESS, "the card always offers all the features that it has"),
 
