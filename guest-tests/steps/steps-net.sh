@@ -79,6 +79,46 @@ step_virtio_net() {
 	nic_step virtio_net "$@"
 }
 
+# through_pairs IFNAME PAIRS: MiBs both ways from each processor, each of which has a pair; every pair has moved some.
+through_pairs() {
+	cpu=0
+	while [ $cpu -lt "$2" ]; do
+		for way in to from; do
+			taskset $((1 << cpu)) netcheck measure "$gw" 7000 $way 8 >/dev/null 2>"$work/pairs" ||
+				fail "$1, processor $cpu, $way the host: $(cat "$work/pairs")"
+		done
+		cpu=$((cpu + 1))
+	done
+	counts=$(netcheck packets "$1")
+	for count in $counts; do
+		[ "${count%/*}" -gt 100 ] && [ "${count#*/}" -gt 100 ] || fail "$1: packets of each pair: $counts"
+	done
+}
+
+# The host runs `netcheck serve 7000`, and the card has a pair of queues for each processor.
+step_netpairs() {
+	net_words "$@"
+	need virtio_net
+	cpus=$(grep -c ^processor /proc/cpuinfo)
+	for a in $devices; do
+		wait_for 10 has_nic "$a" || fail "no interface at $a$(complaint "$a")"
+		for ifname in $(nic_names "$a"); do
+			net_up "$ifname" || fail "$a $ifname: no carrier"
+			all=$(netcheck queues "$ifname")
+			[ "$all" = "$cpus of $cpus" ] || fail "$ifname: $all pairs, for $cpus processors"
+			one=$(netcheck queues "$ifname" 1) || fail "$ifname: one pair: $one"
+			out=$(net_ping "$ifname" 3) || fail "$ifname with one pair: $out"
+			all=$(netcheck queues "$ifname" "$cpus") || fail "$ifname: all pairs again: $all"
+			through_pairs "$ifname" "$cpus"
+			ip link set "$ifname" promisc on || fail "$ifname: promiscuous"
+			ip link set "$ifname" address 52:54:00:99:88:77 || fail "$ifname: another MAC address"
+			out=$(net_ping "$ifname" 3) || fail "$ifname with another MAC address: $out"
+			add "$ifname: $all pairs, received/sent $counts; with another address: $out"
+			net_down "$ifname"
+		done
+	done
+}
+
 # receive: connects to the host's port, and prints what the host sends
 receive() {
 	if command -v nc >/dev/null; then

@@ -47,7 +47,7 @@ word_value() {
 	echo "$value"
 }
 
-all_steps="boot cpus numa rtc nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net virtio_console virtio_rng fio netbulk bulk reload irqmove"
+all_steps="boot cpus numa rtc nvme usb igbvf e1000 e1000e edu gpu audio testdev virtio_blk virtio_net virtio_console virtio_rng fio netbulk netpairs bulk reload irqmove"
 
 present_steps() {
 	list="boot cpus"

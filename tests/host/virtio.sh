@@ -1,8 +1,7 @@
-# virtio devices under Linux: a disk of known bytes by both engines, caches and several queues; a NIC on a tap;
+# virtio devices under Linux: a disk of known bytes by both engines, caches and several queues; a console and random numbers;
 # and what happens when the process is killed, asked to stop, or told to use what is not there.
 . /project/tests/host/lib.sh
 kvm_ready
-modprobe -a vhost_net tun
 guest="--kernel $KERNEL --initrd $GUEST_INITRD --memory 256M"
 make-disk /tmp/disk.img known 64 >/dev/null
 
@@ -73,20 +72,6 @@ if loop=$(losetup -b 4096 --show -f /tmp/back.img) && mkfs.ext4 -q "$loop" && mo
 else
 	skip "4 KiB blocks" "no such loop device"
 fi
-
-for vhost in yes no; do
-	[ $vhost = yes ] || rmmod vhost_net
-	# shellcheck disable=SC2086
-	minivmm $guest --net tap,ifname=mv0 --serial file:"$OUT/net-$vhost" \
-		--append "console=ttyS0 quiet steps=virtio_net" &
-	vmm=$!
-	wait_for 20 test -e /sys/class/net/mv0
-	ip addr add 10.0.2.2/24 dev mv0
-	ip link set mv0 up
-	ends "tap, vhost-net $vhost: the guest powers off" $vmm 60
-	guest_steps "$OUT/net-$vhost" "tap, vhost-net $vhost:"
-	if [ -e /sys/class/net/mv0 ]; then fail "tap removed at exit"; else ok "tap removed at exit, vhost-net $vhost"; fi
-done
 
 # What is sent to a console comes back from the guest, line by line, more than its queue holds; and random numbers.
 # shellcheck disable=SC2086
