@@ -41,33 +41,39 @@ static struct trap_slot *find(struct trap_table *t, const struct io_region *r, u
 	return &t->slot[t->n - 1];
 }
 
-/* NULL: there is no free slot of any kind. */
-static __attribute__((noinline)) struct trap_slot *find_any(struct trap_table *t,
-							    const struct io_region *r, uint64_t off)
+static void slot_count(struct trap_slot *s, bool write, uint64_t ticks)
+{
+	count_add(write ? &s->writes : &s->reads, 1);
+	count_add(&s->ticks, ticks);
+}
+
+/* A function of its own, so that the usual case needs no registers saved. */
+static __attribute__((noinline)) void count_any(struct trap_table *t, const struct io_region *r,
+						uint64_t off, bool write, uint64_t ticks)
 {
 	struct trap_slot *s = find(t, r, off, TRAP_REGISTER, TRAP_REGISTERS);
 
 	if (!s)
 		s = find(t, r, align_down(off, PAGE), TRAP_PAGE, TRAP_PAGES);
-	return s ? s : find(t, r, 0, TRAP_REGION, TRAP_SLOTS);
+	if (!s)
+		s = find(t, r, 0, TRAP_REGION, TRAP_SLOTS);
+	if (s)
+		slot_count(s, write, ticks);
+	else
+		count_add(&t->lost, 1);
 }
 
-/* The first look usually finds the slot, so it is done inline. */
+/* Usually the first look finds the slot. */
 void trap_count(struct trap_table *t, const struct io_region *r, uint64_t off, bool write,
 		uint64_t ticks)
 {
 	unsigned n = t->index[hash(r, off, TRAP_REGISTER)];
 	struct trap_slot *s = n ? &t->slot[n - 1] : NULL;
 
-	if (!s || s->region != r || s->off != off || s->scope != TRAP_REGISTER)
-		s = find_any(t, r, off);
-	if (!s) {
-		count_add(&t->lost, 1);
-		return;
-	}
-	count_add(write ? &s->writes : &s->reads, 1);
-	if (ticks)
-		count_add(&s->ticks, ticks);
+	if (s && s->region == r && s->off == off && s->scope == TRAP_REGISTER)
+		slot_count(s, write, ticks);
+	else
+		count_any(t, r, off, write, ticks);
 }
 
 unsigned trap_slots(const struct trap_table *t)

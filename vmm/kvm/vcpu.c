@@ -4,9 +4,9 @@
  *
  * The variable `want` tells all threads what to do: run, pause or stop. A thread reads it before
  * each KVM_RUN. Whoever changes it stores the new value, then sets immediate_exit in the shared
- * page of every vCPU, then sends every thread a signal. A thread clears immediate_exit before it
- * reads `want`. So either the thread sees the new value, or KVM sees immediate_exit, and no kick is
- * lost (KVM API, 5 "immediate_exit").
+ * page of every vCPU, then sends every thread a signal. A thread clears immediate_exit, if it is
+ * set, before it reads `want`. So either the thread sees the new value, or KVM sees immediate_exit,
+ * and no kick is lost (KVM API, 5 "immediate_exit").
  *
  * Before a thread parks, it enters KVM once more with immediate_exit set, so that KVM finishes the
  * access that was answered last. Only then are the registers consistent (KVM API, 5 "KVM_EXIT_IO").
@@ -242,6 +242,35 @@ void vcpus_free(struct vcpus *vs)
 	free(vs);
 }
 
+/* Of ports: 1, 2 or 4 bytes. A memcpy() of unknown length would be a call. */
+static uint64_t port_data_get(const uint8_t *data, unsigned size)
+{
+	uint16_t word;
+	uint32_t dword;
+
+	if (size == 1)
+		return *data;
+	if (size == 2) {
+		memcpy(&word, data, sizeof(word));
+		return word;
+	}
+	memcpy(&dword, data, sizeof(dword));
+	return dword;
+}
+
+static void port_data_put(uint8_t *data, unsigned size, uint64_t val)
+{
+	uint16_t word = (uint16_t)val;
+	uint32_t dword = (uint32_t)val;
+
+	if (size == 1)
+		*data = (uint8_t)val;
+	else if (size == 2)
+		memcpy(data, &word, sizeof(word));
+	else
+		memcpy(data, &dword, sizeof(dword));
+}
+
 static void handle_io(struct vcpu *v)
 {
 	const struct kvm_run *r = v->run;
@@ -254,15 +283,12 @@ static void handle_io(struct vcpu *v)
 	 * is wanted and does not hold the thread again before the pause, so the remaining accesses
 	 * do not delay the pause. */
 	for (i = 0; i < r->io.count; i++, data += r->io.size) {
-		uint64_t val = 0;
+		unsigned size = r->io.size;
 
-		if (r->io.direction == KVM_EXIT_IO_OUT) {
-			memcpy(&val, data, r->io.size);
-			bus_write(pio, r->io.port, r->io.size, val);
-		} else {
-			val = bus_read(pio, r->io.port, r->io.size);
-			memcpy(data, &val, r->io.size);
-		}
+		if (r->io.direction == KVM_EXIT_IO_OUT)
+			bus_write(pio, r->io.port, size, port_data_get(data, size));
+		else
+			port_data_put(data, size, bus_read(pio, r->io.port, size));
 	}
 }
 
@@ -270,14 +296,15 @@ static void handle_mmio(struct vcpu *v)
 {
 	struct kvm_run *r = v->run;
 	unsigned len = r->mmio.len <= 8 ? r->mmio.len : 8;
-	uint64_t val = 0;
+	uint64_t val;
 
+	/* KVM uses the first `len` of the 8 bytes. */
 	if (r->mmio.is_write) {
-		memcpy(&val, r->mmio.data, len);
-		bus_write(v->all->p.mmio, r->mmio.phys_addr, len, val);
+		memcpy(&val, r->mmio.data, sizeof(val));
+		bus_write(v->all->p.mmio, r->mmio.phys_addr, len, val & all_ones(len));
 	} else {
 		val = bus_read(v->all->p.mmio, r->mmio.phys_addr, len);
-		memcpy(r->mmio.data, &val, len);
+		memcpy(r->mmio.data, &val, sizeof(val));
 	}
 }
 
@@ -444,7 +471,8 @@ static bool vcpu_park(struct vcpu *v)
 static bool vcpu_gate(struct vcpu *v)
 {
 	for (;;) {
-		__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST))
+			__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&v->all->want, __ATOMIC_SEQ_CST) == WANT_RUN)
 			return true;
 		if (!vcpu_park(v))
