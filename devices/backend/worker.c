@@ -3,11 +3,14 @@
  * join the thread without a wait. */
 #include "devices/backend/worker.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "vmm/core/cleanup.h"
 
+#define CPUS_MAX     8192u	  /* the maximum of Linux on x86 (NR_CPUS) */
 #define WORKER_STACK (128u << 10) /* address space; touched pages only are paid for */
 
 void worker_init(struct worker *w, const char *name, void (*work)(void *), void *arg)
@@ -25,10 +28,25 @@ static bool worker_next(struct worker *w)
 	return w->alive;
 }
 
+/* A thread begins where the one that made it runs. That may be a vCPU's, which has a CPU for itself
+ * and a scheduling policy; what the worker makes (vhost's threads, ours) would be there, too. */
+static void worker_place(void)
+{
+	cpu_set_t cpus[CPUS_MAX / CPU_SETSIZE];
+	struct sched_param sp;
+	pid_t main_thread = getpid();
+
+	if (sched_getaffinity(main_thread, sizeof(cpus), cpus) == 0)
+		sched_setaffinity(0, sizeof(cpus), cpus);
+	if (sched_getparam(main_thread, &sp) == 0)
+		sched_setscheduler(0, sched_getscheduler(main_thread), &sp);
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 
+	worker_place();
 	pthread_setname_np(pthread_self(), w->name);
 	while (worker_next(w))
 		w->work(w->arg);

@@ -5,6 +5,8 @@
  * For work that comes a few times in the life of a machine, and may wait in the kernel for longer
  * than a lock of ours may be held. Between the calls it takes no memory and is no thread.
  *
+ * The thread runs where the main thread does, whoever woke it.
+ *
  * Threads: worker_wake() from any one at a time (under a lock of the caller's, or from the work
  * itself); init and end from the owner.
  */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* A thread that is there only while it has something to do. */
 #include <dirent.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -91,9 +92,49 @@ static void test_worker(void **state)
 	assert_int_equal(done, 5);
 }
 
+static cpu_set_t worker_cpus;
+static _Atomic int worker_policy = -1;
+
+static void see_place(void *arg)
+{
+	(void)arg;
+	sched_getaffinity(0, sizeof(worker_cpus), &worker_cpus);
+	worker_policy = sched_getscheduler(0);
+}
+
+/* A vCPU's thread: pinned, and of another scheduling policy. */
+static void *pinned(void *arg)
+{
+	const struct sched_param none = { 0 };
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_int_equal(sched_setscheduler(0, SCHED_BATCH, &none), 0);
+	assert_true(worker_wake(&w));
+	return arg;
+}
+
+static void test_place(void **state)
+{
+	cpu_set_t ours;
+	pthread_t t;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(ours), &ours), 0);
+	worker_init(&w, "test", see_place, NULL);
+	assert_int_equal(pthread_create(&t, NULL, pinned, NULL), 0);
+	pthread_join(t, NULL);
+	worker_end(&w);
+	assert_true(CPU_EQUAL(&worker_cpus, &ours));
+	assert_int_equal(worker_policy, sched_getscheduler(0));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_worker) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_worker),
+					    cmocka_unit_test(test_place) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
