@@ -2,7 +2,7 @@
 #
 #   CC=clang        the other supported compiler        SAN=1    ASan + UBSan variant, SAN=thread: TSan
 #   PREFIX=/usr/local DESTDIR=                           V=1      show the commands
-#   BUILD=build     where everything that is made goes
+#   BUILD=build     the folder for everything that is built
 
 CC      = gcc
 BUILD   = build
@@ -26,22 +26,22 @@ ifeq ($(SAN),1)
 CFLAGS  = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
 else ifeq ($(SAN),thread)
-# TSan does not follow fences, of which gcc warns: an order that only a fence makes looks like a race to it.
+# TSan does not understand fences, and gcc warns about it: an order that only a fence guarantees is reported as a race.
 CFLAGS  = -O1 -g -fsanitize=thread -fno-omit-frame-pointer $(if $(findstring clang,$(ccname)),,-Wno-tsan)
 LDFLAGS += -fsanitize=thread
 endif
 BASE    = -std=gnu17 $(WARN) -I. -fPIE -ffunction-sections -fdata-sections -pthread -D_GNU_SOURCE -MMD -MP
 
-# The program is linked statically where there are archives: loading and relocating libc and four small
-# libraries takes 0.3 ms, a sixth of a start. Functions that nobody calls are left out, since a page of the
-# program brings its neighbours into memory.
+# The program is linked statically if the archives exist: loading and relocating libc and four small libraries takes
+# 0.3 ms, a sixth of a start. Functions that nobody calls are left out, because a page fault in the program also maps the
+# neighbouring pages.
 has      = $(filter /%,$(shell $(CC) -print-file-name=$(1)))
 lib      = $(if $(call has,lib$(1).a),-l:lib$(1).a,-l$(1))
 LIBS    := $(foreach l,uring fdt aio jansson,$(call lib,$(l))) -pthread
 
-# libnuma reads /sys and /proc in a constructor. It is taken out of the archive that we link, and called by
-# vmm/placement/numa.c when nodes are asked for. The weak symbol keeps out affinity.o, which nobody calls and which
-# needs the resolver of libc.
+# libnuma reads /sys and /proc in a constructor. The constructor is removed from the archive that we link, and
+# vmm/placement/numa.c calls it when nodes are asked for. The weak symbol keeps out affinity.o, which nobody calls and
+# which needs the resolver of libc.
 OBJCOPY  = objcopy
 numa_in := $(call has,libnuma.a)
 NUMA    := $(if $(numa_in),$(BUILD)/libnuma.a)
@@ -52,13 +52,13 @@ static   = -static-pie -Wl,-z,pack-relative-relocs
 dynamic  = $(filter-out 0,$(SAN))$(filter-out %.a -pthread,$(LIBS))$(if $(call has,rcrt1.o),,1)
 LINK    := $(if $(strip $(dynamic)),,$(static)) -Wl,--gc-sections
 
-# The rooms are the folders below these four; vmm/bench/guest runs in a guest, not here.
+# The rooms are the folders below these four. vmm/bench/guest runs in a guest and is built separately.
 ROOMS  := $(filter-out vmm/bench/guest,$(sort $(patsubst %/,%,$(dir \
 	$(wildcard $(foreach d,vmm devices vfio firmware,$(d)/*.c $(d)/*/*.c $(d)/*/*/*.c))))))
 SRC     = $(foreach d,$(ROOMS),$(wildcard $(d)/*.c))
 HDR     = $(foreach d,$(ROOMS) guest-tests,$(wildcard $(d)/*.h))
 OBJ     = $(SRC:%.c=$(O)/%.o)
-# What runs once in a machine's life, or never, is made small: its pages are mapped with their neighbours'.
+# Code that runs only once, or never, is compiled for size, because its pages are mapped together with their neighbours.
 ONCE    = firmware/% vmm/machine/% vmm/report/% vmm/import/% vmm/bench/% vmm/cli/% vfio/host/%
 $(filter $(ONCE:%=$(O)/%.o),$(OBJ)): OPT = -Os
 LIBOBJ  = $(filter-out $(O)/vmm/cli/main.o,$(OBJ))
@@ -113,7 +113,7 @@ $(O)/%.o: %.c
 	@echo "  CC    $<"
 	$(Q)$(CC) $(BASE) $(CFLAGS) -DMINIVMM_VERSION='"$(VERSION)"' -c -o $@ $<
 
-# The measuring guest: an ELF of 18 KB, which the program carries.
+# The guest of `minivmm bench`: an ELF of 18 KB, which the program contains.
 GUEST_CFLAGS = -m32 -march=i686 -std=gnu17 -O2 -ffreestanding -fno-pic -fno-stack-protector -mno-sse -mno-mmx \
 	-mno-80387 -fcf-protection=none -fno-asynchronous-unwind-tables $(WARN) -I.
 GUEST_LINK   = -nostdlib -static -s -Wl,-m,elf_i386,-T,guest-tests/micro/link.ld,--build-id=none \
@@ -128,12 +128,12 @@ $(O)/bench-guest.elf: $(GUEST_SRC) guest-tests/micro/link.ld guest-tests/micro/l
 %/bench/image.o: BASE += -DBENCH_GUEST='"$(O)/bench-guest.elf"'
 $(O)/vmm/bench/image.o $(BUILD)/fuzz/vmm/bench/image.o: $(O)/bench-guest.elf
 
-# The report's page is carried likewise.
+# The program also contains the page of `minivmm report`.
 $(O)/vmm/report/report_html.o $(BUILD)/fuzz/vmm/report/report_html.o: vmm/report/page.html
 
 .SECONDARY: $(FAKES:%.c=$(O)/%.o)
-# All but main, for tests: a linker takes from an archive what a test needs, which is less work. With --wrap, binutils
-# 2.40 crashes on an archive.
+# Everything except main, for tests. From an archive, the linker takes only what a test needs, which is faster. But with
+# --wrap, binutils 2.40 crashes on an archive.
 $(O)/minivmm.a: $(LIBOBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
@@ -143,7 +143,7 @@ $(O)/unit/%: tests/unit/%.c $(FAKES:%.c=$(O)/%.o) $(O)/minivmm.a $(NUMA)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $< $(FAKES:%.c=$(O)/%.o) $(tested) $(LIBS) -lcmocka
 
-# An engine of its own in place of io_uring.
+# This test has its own engine instead of io_uring.
 $(O)/unit/test_virtio_run: LDFLAGS += -Wl,--wrap=blk_uring_ops
 # A tap device and vhost of its own.
 $(O)/unit/test_virtio_net_queues: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,tap_open tap_add_queue tap_attach_queue \
@@ -160,7 +160,7 @@ install: all
 	$(if $(wildcard vmm/cli/main.c),install -m 755 $(O)/minivmm $(DESTDIR)$(PREFIX)/bin/minivmm)
 	$(if $(wildcard vmm/cli/minivmm.1),install -D -m 644 vmm/cli/minivmm.1 $(DESTDIR)$(PREFIX)/share/man/man1/minivmm.1)
 
-# Quick checks, one line a test. The runner counts them.
+# The quick checks print one line for each test; tests/run counts them.
 check: $(UNIT) check-headers check-rooms check-style check-page check-figures
 	$(Q)tests/run-units $(UNIT)
 
@@ -168,7 +168,7 @@ check: $(UNIT) check-headers check-rooms check-style check-page check-figures
 unit: $(UNIT)
 	$(Q)tests/run-units $(UNIT)
 
-# Every header compiles alone.
+# Checks that every header compiles alone.
 check-headers: $(HDR:%=$(O)/%.ok)
 $(O)/%.h.ok: %.h
 	@mkdir -p $(@D)
@@ -186,7 +186,7 @@ check-style:
 check-page:
 	$(Q)tests/check-page
 
-# The figures in the READMEs are those on record.
+# Checks that the figures in the READMEs are those of the records.
 check-figures:
 	$(Q)tests/bench/table --check tests/bench/README.md README.md
 

@@ -10,7 +10,7 @@ $(O)/bench/%: tests/bench/%.c $(O)/minivmm.a $(NUMA)
 .PHONY: bench-bins
 bench-bins: $(BENCH)
 
-# Each bench says what it misses; the table at the end has the verdict. RECORD=1 makes the figures the record.
+# Each bench prints what it misses; the table at the end has the result. With RECORD=1 the figures become the record.
 bench: export RESULTS = $(BUILD)/bench/native
 bench:
 	$(Q)tests/deps qemu-system-common qemu-system-x86 strace

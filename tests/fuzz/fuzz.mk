@@ -1,7 +1,7 @@
 # libFuzzer targets: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/corpus/NAME.
 #   make fuzz FUZZ_SECS=60      every target for that long      make fuzz-build      only build
 #   make fuzz FUZZ=virtq        one target
-# What the runs find goes to build/fuzz/corpus, and never into the seeds.
+# New inputs that the runs find go to build/fuzz/corpus, never to the seeds.
 comma := ,
 FUZZ_CC   = clang
 FUZZ_SECS = 60
@@ -11,7 +11,7 @@ F         = $(BUILD)/fuzz
 FUZZ_SRC  = $(wildcard tests/fuzz/fuzz_$(FUZZ).c)
 FUZZ_BIN  = $(FUZZ_SRC:tests/fuzz/%.c=$(F)/%)
 FUZZ_OBJ  = $(patsubst %.c,$(F)/%.o,$(filter-out vmm/cli/main.c,$(SRC)) $(FAKES))
-# Counters of what is reached cost a tenth of the time; a build of its own would cost more.
+# The coverage counters cost a tenth of the time; a separate build would cost more.
 FUZZ_CFLAGS = -O1 -g -fno-omit-frame-pointer $(FUZZ_SAN) -fprofile-instr-generate -fcoverage-mapping
 
 .PHONY: fuzz-build
@@ -24,7 +24,7 @@ $(F)/%.o: %.c
 	$(Q)$(FUZZ_CC) $(BASE) $(subst =fuzzer$(comma),=fuzzer-no-link$(comma),$(FUZZ_CFLAGS)) \
 		-DMINIVMM_VERSION='"$(VERSION)"' -c -o $@ $<
 
-# Devices with threads do their work without them there: see inline_thread.h.
+# In these targets, devices with threads work without them: see inline_thread.h.
 wrap = $(1:%=-Wl,--wrap=%)
 threads = iothread_new iothread_resume iothread_pause iothread_leave iothread_free iothread_wanted
 $(F)/fuzz_virtio_blk: FUZZ_LINK = $(call wrap,$(threads) blk_uring_ops)

@@ -1,11 +1,11 @@
-# `minivmm bench passthrough`: the same driver on the host and in a guest, with every row that the device can give; and
-# everything as before afterwards, whatever ended it.
+# `minivmm bench passthrough`: the same driver on the host and in a guest, with all rows that the device supports.
+# Afterwards everything must be as before, however it ended.
 . /project/tests/host/lib.sh
 kvm_ready
 edu=$(bdf edu)
 nvme=$(bdf nvme)
 
-# What a measurement must leave as it was.
+# The state that a measurement must not change.
 state() {
 	local d
 	for d in "$edu" "$nvme"; do
@@ -13,16 +13,16 @@ state() {
 	done
 	holders
 }
-# Who has anything of VFIO open.
+# The processes that have files of VFIO open.
 holders() { readlink /proc/[0-9]*/fd/* | grep /dev/vfio/; }
 in_guest() { grep -qs vcpu0 /proc/"$1"/task/*/comm; }
-# rows FILE ROW SAMPLES: a row has a host's and a guest's line, of so many samples.
+# rows FILE ROW SAMPLES: checks that a row has a line for the host and one for the guest, with so many samples.
 rows() {
 	awk -v row="$2" -v n="$3" '
 		index($0, row) == 1 { sub(row, ""); host += $1 == "host" && $2 == n; getline; guest += $1 == "guest" && $2 == n }
 		END { exit !(host == 1 && guest == 1) }' "$1"
 }
-# to_process FILE ROW: exits to minivmm an operation, of the guest's line.
+# to_process FILE ROW: prints the exits to minivmm for one operation, from the guest's line.
 to_process() { awk -v row="$2" 'index($0, row) == 1 { getline; print $NF }' "$1"; }
 
 minivmm bench passthrough --vfio "$edu" 2>"$OUT/refused"
@@ -45,7 +45,7 @@ for device in edu nvme; do
 	check "$device: the table says that the machine is virtual" grep -q '^machine *virtual (TCGTCGTCGTCG' "$OUT/$device"
 	check "$device: register reads, both sides" rows "$OUT/$device" "register read" 2000
 	check "$device: configuration reads, both sides" rows "$OUT/$device" "configuration read" 1000
-	# The whole point: registers are the device's own, configuration space is an exit each.
+	# Registers must cause no exits; each access to configuration space must cause one.
 	for want in "register read=0.00" "configuration read=1.00"; do
 		got=$(to_process "$OUT/$device" "${want%=*}")
 		if [ "$got" = "${want#*=}" ]; then
@@ -69,7 +69,7 @@ for row in "4 KiB disk read, polled=1000" "4 KiB disk read, interrupt=1000" "32 
 	fi
 done
 
-# A device without a driver of ours, and what programs read.
+# A device for which minivmm has no driver; and the JSON.
 e1000=$(bdf e1000)
 give "$e1000"
 minivmm bench passthrough --vfio "$e1000" --json >"$OUT/json" 2>"$OUT/json.log"
@@ -81,7 +81,7 @@ for want in '"driver": null' '"virtual": true' '"name": "configuration read"' '"
 done
 if grep -q 'register read' "$OUT/json"; then fail "a device of another kind" "a register of it was read"; fi
 
-# Stopped on the way, in each of its halves.
+# It is stopped early, in each of its two halves.
 for half in host guest; do
 	minivmm bench passthrough --vfio "$edu" >"$OUT/stopped" 2>&1 &
 	vmm=$!

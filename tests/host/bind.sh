@@ -1,13 +1,13 @@
-# Devices are taken from the host's drivers and given back: by minivmm bind and restore, for a run, however that ends,
-# and as VFs. What the host uses is refused.
+# Devices are taken from the host's drivers and given back: by minivmm bind and restore, for a run, however it ends, and
+# as VFs. Devices that the host uses are refused.
 . /project/tests/host/lib.sh
 kvm_ready
 
 e1000=$(bdf e1000) nvme=$(bdf nvme) sriov=$(bdf nvme-sriov) igb=$(bdf igb) edu=$(bdf edu)
 shared=$(bdf shared-group) rng=$(same_slot "$(bdf shared-group)" 1)
 
-# said NAME STATUS TEXT COMMAND...: ends with the status, and its output has the text (a regexp); what failed has said
-# it in one line.
+# said NAME STATUS TEXT COMMAND...: checks the exit status, and that the output has the text (a regexp). A command that
+# failed must have printed one line.
 said() {
 	local name=$1 status=$2 text=$3 got why=
 	shift 3
@@ -18,17 +18,17 @@ said() {
 	grep -qE -- "$text" "$OUT/said" || why="${why}no '$text'; "
 	if [ -z "$why" ]; then ok "$name" "$(head -n 1 "$OUT/said")"; else fail "$name" "$why$(cat "$OUT/said")"; fi
 }
-# check_says BDF TEXT: what bind refuses, check knows.
+# check_says BDF TEXT: `minivmm check` must report what bind refuses.
 check_says() { minivmm check "$1" --json | grep -q "\"text\": \".*$2"; }
 nic_of() { ls "/sys/bus/pci/devices/$1/net" 2>/dev/null; }
-# state BDF: its driver, its override, its record.
+# state BDF: prints the driver, the override and the record of the device.
 state() {
 	local d=/sys/bus/pci/devices/$1
 	echo "driver=$(basename "$(readlink "$d/driver")") override=$(cat "$d/driver_override") $(ls -d "/run/minivmm/bind-$1" 2>/dev/null)"
 }
 has_driver() { case $(state "$1") in "driver=$2 "*) return 0 ;; *) return 1 ;; esac; }
 is_native() { [ "$(state "$1")" = "driver=$2 override=(null) " ]; }
-# native NAME BDF DRIVER: it is as it was before anyone took it.
+# native NAME BDF DRIVER: checks that the device is as it was before it was bound.
 native() {
 	if wait_for 20 is_native "$2" "$3"; then ok "$1" "$2 ${3:-no driver}"; else fail "$1" "$2 $(state "$2")"; fi
 }
@@ -41,7 +41,7 @@ net_down() {
 	ip addr flush dev "$(nic_of "$1")"
 	ip link set "$(nic_of "$1")" down
 }
-# pings NAME BDF: the host reaches its network by this card.
+# pings NAME BDF: checks that the host reaches its network through this card.
 pings() {
 	net_up "$2"
 	if ping -q -c 1 -w 15 -I "$(nic_of "$2")" 10.0.2.2 >"$OUT/ping" 2>&1; then
@@ -66,7 +66,7 @@ for d in "$e1000 e1000" "$nvme nvme" "$sriov nvme" "$igb igb"; do # whatever a s
 done
 wait_for 20 test -b "/dev/$(disk_of "$sriov")" || fail "the disk $sriov" "is not there"
 
-# What is wrong is said, and nothing is changed.
+# Errors are reported, and nothing is changed.
 before=$(for d in /sys/bus/pci/devices/*; do state "${d##*/}"; done)
 said "nothing to restore" 0 "nothing to restore" minivmm restore
 said "restore without a record" 1 "$edu: there is no record" minivmm restore "$edu"
@@ -138,7 +138,7 @@ native "restored: the NIC" "$e1000" e1000
 native "restored: what had no driver" "$edu" ""
 pings "the restored NIC pings" "$e1000"
 
-# VFs, and a run that binds for itself what is not bound.
+# VFs, and a run that binds devices itself.
 said "vf: a count above the limit" 1 "$igb has at most 7 VFs, not 8" minivmm vf "$igb" 8
 said "vf: no SR-IOV" 1 "$edu has no SR-IOV" minivmm vf "$edu" 1
 said "vf: made" 0 "$igb: 2 of 7 VFs \(igb, $(nic_of "$igb")\)" minivmm vf "$igb" 2 --mac 52:54:00:00:01:77
@@ -172,7 +172,7 @@ said "vf: listed" 0 "minivmm --bind --vfio $vf" minivmm vf "$igb"
 said "vf: removed" 0 "$igb: 0 of 7 VFs" minivmm vf "$igb" 0
 check "vf: the host's setting is back" grep -qx 1 "/sys/bus/pci/devices/$igb/sriov_drivers_autoprobe"
 
-# However a run ends. The devices are open once the machine stands, which its pid file says.
+# Runs that end in different ways. The devices are open when the pid file exists.
 stands() { [ -s /tmp/pid ] && has_driver "$e1000" vfio-pci; }
 start() {
 	rm -f /tmp/pid

@@ -1,4 +1,5 @@
-# The machine boots: micro-guests, a kernel directly, both OVMFs with variables that last, Debian from its disk.
+# The machine boots micro-guests, a kernel directly, both versions of OVMF with variables that are kept, and Debian from
+# its disk.
 . /project/tests/host/lib.sh
 kvm_ready
 trixie=/usr/share/OVMF bookworm=/opt/bookworm/usr/share/OVMF
@@ -12,7 +13,7 @@ runs 90 minivmm --kernel "$KERNEL" --initrd "$GUEST_INITRD" --memory 512M --cpus
 	--append "console=ttyS0 quiet steps=boot,cpus,rtc cpus=2"
 guest_steps "$OUT/direct" "direct boot, 2 vCPUs:"
 
-# SIGTERM is the power button for a guest that listens to it: it ends by itself.
+# SIGTERM presses the power button. A guest that listens to it must end by itself.
 minivmm --kernel "$KERNEL" --initrd "$GUEST_INITRD" --memory 512M --serial file:"$OUT/button" --verbose \
 	--append "console=ttyS0 quiet steps=cpus then=button" 2>"$OUT/button.log" &
 vmm=$!
@@ -22,7 +23,7 @@ ends "power button: a listening guest powers off" $vmm 30
 check "power button: by itself, having seen it" grep -qa PRESSED "$OUT/button"
 check "power button: minivmm says that it pressed it" grep -q 'power button was pressed' "$OUT/button.log"
 
-# A disk whose startup.nsh shows a variable, sets it and powers off: what the second boot shows was kept.
+# A disk whose startup.nsh shows a variable, sets it and powers off. What the second boot shows has been kept.
 var="minivmm -guid 5e1f6a3c-7b1d-4d2f-9a55-3d3c8b1c0a11"
 printf 'echo MARK\r\nsetvar %s\r\nsetvar %s -bs -rt -nv =0xB00710AD\r\nreset -s\r\n' "$var" "$var" >/tmp/startup.nsh
 truncate -s 40M /tmp/shell.img
@@ -40,7 +41,7 @@ for version in trixie bookworm; do
 		else
 			fail "$version OVMF: boot $boot" "status $code: $(tail -c 200 "$log.txt" | tail -n 1)"
 		fi
-		# bookworm's is slow: one boot shows its shell, trixie's two show the variable.
+		# The OVMF of bookworm is slow, so it boots only once to its shell. That of trixie boots twice, for the variable.
 		[ $version = trixie ] || break
 	done
 done

@@ -1,10 +1,10 @@
-# check and groups on a real host, with each problem made on purpose; and run agrees with what check says.
+# `check` and `groups` on a real host. Each problem is made on purpose, and `run` must agree with `check`.
 . /project/tests/host/lib.sh
 
 edu=$(bdf edu)
 dev=/sys/bus/pci/devices
 
-# finds NAME STATUS "ID..." COMMAND...: check's exit status, and the findings that must be among its own.
+# finds NAME STATUS "ID..." COMMAND...: checks the exit status, and that the findings contain these ids.
 finds() {
 	local name=$1 status=$2 ids=$3 got why= id
 	shift 3
@@ -17,7 +17,7 @@ finds() {
 	done
 	if [ -z "$why" ]; then ok "$name" "$ids"; else fail "$name" "$why$(tr '\n' ' ' <"$OUT/ids")"; fi
 }
-# agrees NAME STATUS COMMAND... -- BDF: check ends with the status, and a run of that device starts or does not.
+# agrees NAME STATUS COMMAND... -- BDF: checks the exit status of `check`, and that a run with that device starts or not.
 agrees() {
 	local name=$1 status=$2 got prefix=
 	shift 2
@@ -68,7 +68,7 @@ group=$(basename "$(readlink "$dev/$edu/iommu_group")")
 bridge=$(basename "$(dirname "$(readlink -f "$dev/$edu")")")
 unbound "$edu" "$e1000" "$shared"
 
-# groups: every device, with its group, named as lspci does.
+# groups: it must list every device with its group and with the name that lspci shows.
 minivmm groups >"$OUT/groups"
 lspci -D >"$OUT/lspci"
 check "groups lists what lspci does" test "$(grep -c '[0-9a-f]:[0-9a-f][0-9a-f]\.[0-7]' "$OUT/groups")" = "$(wc -l <"$OUT/lspci")"
@@ -123,7 +123,7 @@ agrees "a device in use elsewhere" 1 -- "$edu"
 kill $holder
 wait $holder 2>/dev/null
 
-# As another user.
+# The same as another user than root.
 nobody="setpriv --reuid 65534 --regid 65534 --clear-groups"
 chmod 600 /dev/kvm
 finds "a user without KVM" 1 kvm-access $nobody minivmm check
@@ -140,7 +140,7 @@ chmod 600 /dev/vfio/vfio
 finds "a user without VFIO" 1 vfio-access $nobody minivmm check
 chmod 666 /dev/vfio/vfio
 
-# What other hosts lack.
+# Problems of other hosts.
 echo 8 >/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
 finds "hugepages" 0 hugepages-ok minivmm check
 check "hugepages by node and size" grep -q "node0: 8 of 8 x 2 MiB" "$OUT/check.json"

@@ -46,7 +46,7 @@ give $devices || fail "devices to vfio-pci"
 
 # All programs have run by now, so that one run of each boot is enough.
 runs=1
-# Busybox as init, without an applet's name, says what it is.
+# Busybox as init, without the name of an applet, prints its version.
 words="console=ttyS0 quiet rdinit=/bin/busybox"
 count direct-boot minivmm BusyBox minivmm --memory 512M --serial stdio --kernel /tmp/kernel --initrd /tmp/initrd --append "$words"
 # shellcheck disable=SC2086

@@ -1,14 +1,14 @@
-# Instructions, counted: on a machine whose TSC counts them (machine `count`), the same work by minivmm and by QEMU.
-# One line a figure: COUNT NAME VMM INSTRUCTIONS. tests/bench/count-compare judges them. The guest counts
-# with the TSC; what it counts is everything that ran: guest, kernel, VMM.
+# Counts the instructions of the same work by minivmm and by QEMU, on a machine whose TSC counts them (machine `count`).
+# Each figure is a line: COUNT NAME VMM INSTRUCTIONS. tests/bench/count-compare judges them. The guest counts with the
+# TSC, so it counts everything that runs: guest, kernel, VMM.
 . /project/tests/host/lib.sh
 kvm_ready
 count_ready
 truncate -s 1M /tmp/disk
 qemu="$QEMU_GUEST -m 64 -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4"
 
-# micro VMM GUEST COMMAND...: the micro-guest's own COUNT lines. As batch threads: there is one processor, and whether a
-# thread that is woken (by a kick) runs at once would be the scheduler's choice, and another one for every change.
+# micro VMM GUEST COMMAND...: prints the COUNT lines of the micro-guest. The threads run under SCHED_BATCH: there is one
+# processor, and otherwise the scheduler would decide anew after each change whether a woken thread runs at once.
 micro() {
 	local vmm=$1
 	shift

@@ -1,10 +1,10 @@
-# Processors: topology and features as the guest sees them, threads where they were pinned, halting without an exit.
+# Processors: topology and features that the guest sees, pinned threads, halting without an exit.
 . /project/tests/host/lib.sh
 kvm_ready
 n=$(nproc)
 [ "$n" -ge 4 ] || { fail "a host with four CPUs" "it has $n: use --machine numa"; done_testing; }
 
-# guest NAME WORDS OPTION...: in the background; $vmm is its pid.
+# guest NAME WORDS OPTION...: starts a guest in the background; $vmm is its pid.
 guest() {
 	local name=$1 words=$2
 	shift 2
@@ -16,7 +16,7 @@ stop() { # NAME: the guest still waits
 	kill -INT $vmm
 	wait $vmm || fail "$1: minivmm ends with 0" "$?"
 }
-# cpus_of PID: the CPUs each thread may run on, "NAME LIST" lines.
+# cpus_of PID: prints the CPUs of each thread as "NAME LIST" lines.
 cpus_of() {
 	local t
 	for t in /proc/"$1"/task/*; do
@@ -38,7 +38,7 @@ pinned_to() { # PID NAME CPU...: vCPU i on the i-th of them, everything else els
 	grep -qv ^vcpu "$OUT/$name.threads" || want="$want no other thread seen;"
 	[ -z "$want" ] || { echo "$want $(tr '\n' ';' <"$OUT/$name.threads")"; return 1; }
 }
-# Bits of KVM's counters of the one VM that runs.
+# Prints some of KVM's counters of the running VM.
 counter() { cat /sys/kernel/debug/kvm/[0-9]*-[0-9]*/"$1"; }
 refused() { # NAME TEXT OPTION...: one line, status 1 or 2
 	local name=$1 text=$2 code
@@ -52,7 +52,7 @@ refused() { # NAME TEXT OPTION...: one line, status 1 or 2
 }
 
 grep -m1 ^flags /proc/cpuinfo | grep -w avx | grep -w avx2 | grep -qw rdseed || fail "the host has what is taken away from guests"
-# A list, two sockets, a disk's thread beside the main loop, features taken away, guests that poll.
+# A list of CPUs, two sockets, the thread of a disk besides the main loop, removed features, guests that poll.
 truncate -s 1M /tmp/disk
 guest list "cpus=2 topology=2,1,1 flags=avx,x2apic,tsc_deadline_timer,hypervisor noflags=avx2,rdseed hold=60" \
 	--cpus 2,sockets=2,pin=3,1 --cpu host,-avx2,-rdseed,+avx --disk /tmp/disk --idle poll
@@ -66,7 +66,7 @@ sleep 2
 stop "pin=3,1"
 guest_steps "$OUT/list" "two sockets, features:"
 
-# auto: node 0 without a device; SMT siblings, KVM hidden, real-time, HLT leads to exits.
+# auto: node 0 without a device; SMT siblings; KVM hidden; real-time priority; HLT causes exits.
 guest auto "cpus=2 topology=1,1,2 kvm=0 hold=60" --cpus 2,threads=2,pin=auto --cpu kvm=off --rt 10
 says $vmm 60 HOLD "$OUT/auto"
 # shellcheck disable=SC2046 # two words

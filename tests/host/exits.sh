@@ -1,5 +1,5 @@
-# What a passed-through device costs while it works, minivmm beside QEMU in the same boot: exits to the VMM's process
-# and inside the kernel during a bulk run on each device, and the ioctls that a start with three devices takes.
+# The cost of passed-through devices while they work, for minivmm and QEMU in the same boot: exits to the VMM's process and
+# inside the kernel while each device has load, and the ioctls of a start with three devices.
 . /project/tests/host/lib.sh
 kvm_ready
 all_devices
@@ -19,8 +19,8 @@ start_guest() { # VMM APPEND MEMORY BDF...: in the background; $vmm is its pid
 	vmm=$!
 }
 
-# sample: sets $now to the time (1/100 s) and KVM's own counters of the one VM that runs: exits that the guest caused,
-# and those that leave the kernel. The host's interrupts are none of the guest's: they come with time, not with work.
+# sample: sets $now to the time (1/100 s) and KVM's counters of the running VM: exits that the guest caused, and those
+# that leave the kernel. Interrupts of the host do not count, because they come with time and not with work.
 sample() {
 	local up exits irq mmio io
 	read -r up _ </proc/uptime
@@ -31,8 +31,8 @@ sample() {
 	now=("${up/./}" $((exits - irq)) $((mmio + io)))
 }
 
-# One guest with all of them works with one after the other. Its line before each and the one after it are exits too:
-# what counts lies between them.
+# One guest has all devices and works with them one after the other. The lines that it prints before and after each
+# device are exits, too, so only the exits between them count.
 declare -A window caused process cost
 for kind in minivmm qemu; do
 	rm -f "$OUT/$kind"
@@ -46,7 +46,7 @@ for kind in minivmm qemu; do
 		sample
 		first=("${now[@]}") last=("${now[@]}")
 		while sleep 0.2; [ "$(stat -c %s "$OUT/$kind")" = "$said" ] && ! gone $vmm; do
-			last=("${now[@]}") # it had not begun to write then
+			last=("${now[@]}") # the guest had not begun to write at this time
 			sample
 		done
 		window[$kind.$load]=$(((last[0] - first[0]) * 10)) caused[$kind.$load]=$((last[1] - first[1]))
@@ -72,8 +72,8 @@ for load in $loads; do
 	else
 		fail "$load under load: exits to our process" "${process[minivmm.$load]} in ${window[minivmm.$load]} ms"
 	fi
-	# The guest's timer counts too and time is emulated: the same VMM differs by a quarter. A trapped register would be
-	# several times as many.
+	# The guest's timer also causes exits, and time is emulated, so the same VMM varies by a quarter. A trapped register
+	# would cause several times as many exits.
 	if [ "${cost[minivmm]}" -le $((cost[qemu] * 3 / 2 + 10)) ]; then
 		ok "$load under load: no more kernel exits a unit of work than QEMU" "${cost[minivmm]} against ${cost[qemu]}"
 	else

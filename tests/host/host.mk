@@ -1,4 +1,4 @@
-# The nested VFIO host: everything it needs lands under $(BUILD)/host and is made anew when its inputs change.
+# The nested VFIO host. All its files are built in $(BUILD)/host, and built again when their inputs change.
 
 HOST    = $(BUILD)/host
 IN_TREE = tests/host/in-tree $(HOST)/tree
@@ -34,7 +34,7 @@ $(HOST)/debian.raw: $(guest_parts) $(wildcard guest-tests/debian/*) $(HOST)/tree
 	@echo "  HOST  $@ (about a minute)"
 	$(Q)guest-tests/debian/build $(HOST)/tree $(HOST)/apt-sources.list $@
 
-# minivmm as the host runs it: built inside the tree, against its libraries.
+# The minivmm that runs in the host is built inside the tree, with its libraries.
 .PHONY: l1
 l1: $(HOST)/tree.ok
 	$(Q)$(IN_TREE) make -s BUILD=$(BUILD)/l1 CC=gcc all

@@ -1,4 +1,4 @@
-# Guests that flood and readers that do not read: in each case SIGTERM ends the machine soon.
+# Guests that flood, and readers that do not read. In each case SIGTERM must end the machine soon.
 . /project/tests/host/lib.sh
 kvm_ready
 echo core >/proc/sys/kernel/core_pattern

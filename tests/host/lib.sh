@@ -1,6 +1,6 @@
-# Sourced by the scripts that run in the nested host. What they print per test is one line:
+# The scripts that run in the nested host source this file. They print one line for each test:
 #   ok - NAME[: detail]      FAIL - NAME: why      skip - NAME: reason
-# and they end with `done_testing`, whose status says whether any failed.
+# and end with `done_testing`, whose status says whether a test has failed.
 # shellcheck shell=bash
 set -u
 
@@ -12,7 +12,7 @@ fail() {
 	echo "FAIL - $1: ${2:-see the lines above}"
 	failed=$((failed + 1))
 }
-# check NAME COMMAND...: ok when the command succeeds.
+# check NAME COMMAND...: a test; ok if the command succeeds.
 check() {
 	local name=$1
 	shift
@@ -20,15 +20,15 @@ check() {
 }
 done_testing() { exit $((failed > 0)); }
 
-# What the guests boot.
+# The kernel and initrds of the guests.
 KERNEL=$(echo /boot/vmlinuz-*)
 GUEST_INITRD=$HOST_BUILD/guest-initrd
 export KERNEL GUEST_INITRD
 
-# has DEVICE: this boot of the host was given it.
+# has DEVICE: true if this boot of the host has the device.
 has() { case " $HOST_DEVICES " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
-# ask WORD...: one request to the runner outside (picture, qmp); prints its answer, fails when it is an error.
+# ask WORD...: sends one request (picture, qmp) to the runner outside and prints its answer; fails if it is an error.
 ask() {
 	local port name answer
 	for name in /sys/class/virtio-ports/*/name; do
@@ -41,8 +41,8 @@ ask() {
 	echo "$answer"
 	case $answer in error* | '{"error"'*) return 1 ;; esac
 }
-# picture TEST NAME WHAT [DISPLAY]: NAME.png of an outer display device lands in this script's output; a test, ok
-# when the runner finds WHAT on it: `colour bars`, or `lit`: at least 200 lit pixels, a line of text.
+# picture TEST NAME WHAT [DISPLAY]: stores a picture of an outer display device as NAME.png in this script's output. A
+# test; ok if the runner finds WHAT on it: `colour bars`, or `lit` (at least 200 lit pixels, as in a line of text).
 picture() {
 	local test=$1 name=$2 what=$3 answer lit
 	shift 3
@@ -55,7 +55,7 @@ picture() {
 	esac
 }
 
-# bdf DEVICE: the address of a device of machines.toml, found by its PCI ids, physical functions only.
+# bdf DEVICE: prints the address of a device of machines.toml. It is found by its PCI ids; physical functions only.
 bdf() {
 	local var=PCI_${1//-/_} d
 	for d in $(lspci -Dn -d "${!var}" | cut -d' ' -f1); do
@@ -63,12 +63,12 @@ bdf() {
 	done
 	return 1
 }
-# same_slot BDF FUNCTION: another function of the same slot.
+# same_slot BDF FUNCTION: prints the address of another function of the same slot.
 same_slot() { echo "${1%.*}.$2"; }
 
 driver_of() { basename "$(readlink -f "/sys/bus/pci/devices/$1/driver" 2>/dev/null)" 2>/dev/null; }
 
-# give BDF...: to vfio-pci, from whatever driver had it.
+# give BDF...: binds devices to vfio-pci, whatever driver they had.
 give() {
 	local d dev
 	modprobe -a vfio-pci vfio_iommu_type1
@@ -81,7 +81,7 @@ give() {
 	done
 }
 
-# igb_vfs COUNT: creates VFs on the igb, PF up so that they have a link; prints their addresses.
+# igb_vfs COUNT: creates VFs on the igb and sets the PF up, so that they have a link; prints their addresses.
 igb_vfs() {
 	local pf i
 	pf=$(bdf igb)
@@ -95,12 +95,12 @@ igb_vfs() {
 	done
 }
 
-# nvme_vf: one VF of the nvme-sriov device, with queues and a vector of its own, online; prints its address.
+# nvme_vf: creates one VF of the nvme-sriov device with its own queues and vector, sets it online, and prints its address.
 # Secondary controllers are set up through the primary (NVMe 1.4, 8.5 Virtualization Enhancements).
 nvme_vf() {
 	local pf dev
 	pf=$(bdf nvme-sriov)
-	if [ -e "/sys/bus/pci/devices/$pf/virtfn0" ]; then # a script before this one made it
+	if [ -e "/sys/bus/pci/devices/$pf/virtfn0" ]; then # an earlier script has created it
 		basename "$(readlink -f "/sys/bus/pci/devices/$pf/virtfn0")"
 		return
 	fi
@@ -121,8 +121,8 @@ nvme_vf() {
 	basename "$(readlink -f "/sys/bus/pci/devices/$pf/virtfn0")"
 }
 
-# all_devices: a VF of the NIC and of the NVMe, and every other device, given to vfio-pci: a test. Sets $devices, and
-# $vf, $disk_vf, $gpu and $audio of them.
+# all_devices: binds a VF of the NIC, a VF of the NVMe and all other devices to vfio-pci; a test. Sets $devices, and some
+# of them as $vf, $disk_vf, $gpu and $audio.
 # shellcheck disable=SC2034 # for the scripts
 all_devices() {
 	vf=$(igb_vfs 1)
@@ -134,13 +134,13 @@ all_devices() {
 	check "every device goes to vfio-pci" give $devices
 }
 
-# net_sum: MD5 of what the user-mode networks send to whoever connects to 10.0.2.100 port 7000
+# net_sum: prints the MD5 of the data that the user-mode networks send on port 7000 of 10.0.2.100
 net_sum() { head -c 8M "$HOST_BUILD/disks/net-16.img" | md5sum | cut -d' ' -f1; }
 
-# These waits are given more seconds than a host needs that is not busy. A busy one gets this many times as long.
+# The waits below get more seconds than a host needs that is not busy. A busy host gets this many times as long.
 PATIENCE=5
 
-# wait_for SECONDS COMMAND...: until it succeeds.
+# wait_for SECONDS COMMAND...: waits until the command succeeds.
 wait_for() {
 	local end=$((SECONDS + $1 * PATIENCE))
 	shift
@@ -152,14 +152,14 @@ wait_for() {
 
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# life PID: changes while a VMM gets on: tenths of a second that its threads ran, bytes in the files it has open.
+# life PID: prints a text that changes while a VMM works: tenths of a second that its threads ran, and bytes in its files.
 life() {
 	cat /proc/"$1"/task/*/schedstat 2>/dev/null | awk '{ n += $1 } END { printf "%d ", n / 1e8 }'
 	stat -Lc %s /proc/"$1"/fd/* 2>/dev/null | awk '{ n += $1 } END { print n }'
 }
 
-# lives_until PID SECONDS COMMAND...: until the command succeeds. False once that VMM is gone, has stood still for so
-# long, or, whatever it did, after PATIENCE times as long.
+# lives_until PID SECONDS COMMAND...: waits until the command succeeds. False: the VMM has ended, or has not worked for so
+# many seconds, or PATIENCE times as many have passed in all.
 lives_until() {
 	local pid=$1 bound=$2 end=$((SECONDS + $2 * PATIENCE)) moved=$SECONDS look=$SECONDS last='' now
 	shift 2
@@ -175,11 +175,11 @@ lives_until() {
 	done
 }
 
-# says PID SECONDS REGEXP FILE: the guest of that VMM writes it on its serial line in time (lives_until).
+# says PID SECONDS REGEXP FILE: waits until the guest of that VMM writes REGEXP on its serial line (lives_until).
 says() { lives_until "$1" "$2" grep -qasE "$3" "$4"; }
 
-# runs SECONDS COMMAND...: a VMM in the foreground, killed when it stands still for so long (lives_until). Returns its
-# status; 124: it was killed.
+# runs SECONDS COMMAND...: runs a VMM in the foreground, and kills it if it does not work for so long (lives_until).
+# Returns its status; 124: it was killed.
 runs() {
 	local bound=$1 pid
 	shift
@@ -194,8 +194,8 @@ runs() {
 	return 124
 }
 
-# diagnose PID: why a process may hang: the end of each file it writes into $OUT (the guest's serial line, its own
-# messages), which of KVM's counters move, and what each of its threads does in the kernel.
+# diagnose PID: prints why a process may hang: the end of each file that it writes in $OUT (the guest's serial line, its
+# own messages), which of KVM's counters change, and what each of its threads does in the kernel.
 diagnose() {
 	local f t counters
 	for f in $(readlink /proc/"$1"/fd/* | grep "^$OUT/" | sort -u); do
@@ -214,7 +214,7 @@ diagnose() {
 	done 2>/dev/null
 	[ "$(cat /proc/"$1"/comm)" != minivmm ] || say_where "$1"
 }
-# say_where PID: three times where minivmm's processors are, for what they do there.
+# say_where PID: prints three times where the processors of minivmm are, to show what they do.
 say_where() {
 	local n file
 	file=$(readlink /proc/"$1"/fd/2)
@@ -226,8 +226,8 @@ say_where() {
 	done
 }
 
-# ends TEST PID SECONDS: a VMM in the background ends in that time (lives_until), with 0; a test. One that does not is
-# diagnosed and killed, so that a hanging guest costs its bound and not the script's limit. Returns the exit status.
+# ends TEST PID SECONDS: a test; ok if a VMM in the background ends in that time (lives_until) with 0. Otherwise it is
+# diagnosed and killed, so that a guest that hangs does not use up the time of the script. Returns the exit status.
 ends() {
 	local begin=$SECONDS code=124 why
 	if lives_until "$2" "$3" gone "$2"; then
@@ -244,7 +244,7 @@ ends() {
 	return $code
 }
 
-# kvm_ready: KVM loaded, or the script ends.
+# kvm_ready: loads KVM, or ends the script.
 kvm_ready() {
 	modprobe kvm_amd 2>/dev/null
 	[ -e /dev/kvm ] || { fail kvm "the host has no /dev/kvm"; done_testing; }
@@ -257,8 +257,8 @@ QEMU_LEAN=${QEMU_GUEST/q35,sata=off/q35,sata=off,i8042=off,smbus=off,hpet=off,vm
 QEMU_MICROVM=${QEMU_GUEST/q35,sata=off/microvm,pit=off,pic=off,rtc=off}
 export QEMU_GUEST QEMU_LEAN QEMU_MICROVM
 
-# vfio_args BDF...: QEMU's options, one root port a slot, functions kept together. A VF's number is no function of
-# a slot: it gets a port of its own, as function 0, or the guest would not look for it.
+# vfio_args BDF...: prints the options of QEMU, with one root port for each slot, and the functions of a slot together. A
+# VF gets its own port as function 0, because the guest would not look for it at its own function number.
 vfio_args() {
 	local d slot fn rp ports=0 seen=" "
 	for d in "$@"; do
@@ -277,10 +277,10 @@ vfio_args() {
 	done
 }
 
-# vfio_options BDF...: minivmm's. It finds the slots itself.
+# vfio_options BDF...: prints the options of minivmm, which finds the slots itself.
 vfio_options() { printf -- '--vfio %s ' "$@"; }
 
-# versions: what counted figures depend on, into this script's counts.
+# versions: adds the versions that counted figures depend on to this script's counts.
 versions() {
 	{
 		echo "VERSION gcc $(gcc -dumpfullversion)"
@@ -333,7 +333,7 @@ peer() {
 	fi
 }
 
-# guest_steps FILE: turns the guest's STEP lines into our test lines, prefixed; fails without a passing verdict.
+# guest_steps FILE: prints the guest's STEP lines as test lines with a prefix; fails if there is no passing verdict.
 guest_steps() {
 	local file=$1 prefix=$2 word name result rest verdict
 	tr -d '\r' <"$file" >"$file.txt"

@@ -1,18 +1,18 @@
-# Guest memory on the nodes and pages asked for: the machine numa, with an NVMe on node 1. What the process has is read
-# from its numa_maps; what it leaves behind, from the host's free pages.
+# Checks that guest memory uses the nodes and pages that were asked for, on the machine numa with an NVMe on node 1. The
+# memory of the process is read from its numa_maps, and what it leaves behind from the host's free pages.
 . /project/tests/host/lib.sh
 kvm_ready
 nvme=$(bdf nvme-node1) || { fail "the NVMe on node 1" "is not there"; done_testing; }
 check "the NVMe on node 1 goes to vfio-pci" give "$nvme"
 
-# The kernel spreads its 1 GiB pages as it likes; node 1 has two, and room for small ones.
+# The kernel chooses where its 1 GiB pages are. Node 1 gets two, and has space for small ones.
 echo 2 >/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages
 free_pages() { cat /sys/devices/system/node/node[01]/hugepages/*/free_hugepages | tr '\n' ' '; }
 before=$(free_pages)
 
-# start ARG...: a guest in the background whose memory is in place once $OUT/log says so; $vmm is its pid.
+# start ARG...: starts a guest in the background, and waits until $OUT/log says that its memory is ready; $vmm is its pid.
 start() {
-	: >"$OUT/log" # before the other process does it, late on a busy machine
+	: >"$OUT/log" # now, because the other process may do it too late on a busy machine
 	minivmm -v --serial null --kernel "$KERNEL" --append quiet "$@" 2>"$OUT/log" &
 	vmm=$!
 	wait_for 30 grep -qsE 'start:|--memory' "$OUT/log"
@@ -21,7 +21,7 @@ stop() {
 	kill -INT $vmm 2>/dev/null
 	wait $vmm
 }
-# pages KB: how many pages of that size guest RAM, which is all that is bound to nodes, has on nodes 0 and 1.
+# pages KB: prints how many pages of that size guest RAM has on nodes 0 and 1. No other memory is bound to nodes.
 pages() {
 	awk -v size="kernelpagesize_kB=$1" '
 		$2 ~ /^bind/ && index($0, size) {
@@ -29,7 +29,7 @@ pages() {
 		}
 		END { print n[0] + 0, n[1] + 0 }' "/proc/$vmm/numa_maps"
 }
-# placed NAME MEMORY KB PAGES-ON-0 PAGES-ON-1 [OPTION...]: such a guest has exactly those pages.
+# placed NAME MEMORY KB PAGES-ON-0 PAGES-ON-1 [OPTION...]: checks that such a guest has exactly those pages.
 placed() {
 	local name=$1 memory=$2 kb=$3 want="$4 $5" got
 	shift 5
@@ -59,7 +59,7 @@ start --memory 256M,lock=on
 check "lock=on locks what comes" grep -q 'VmLck:.* 262144 kB' /proc/$vmm/status
 stop
 
-# auto: the device's node, the largest pages that are free there, and how to get larger ones.
+# auto: the node of the device, the largest pages that are free there, and a hint how to get larger ones.
 placed "a device on node 1 pulls memory there: 1 GiB pages" 1G 1048576 0 1 --vfio "$nvme"
 placed "a device on node 1 pulls memory there: 2 MiB pages" 512M 2048 0 256 --vfio "$nvme"
 start --memory 512M --cpus 2,pin=auto --vfio "$nvme"
@@ -75,7 +75,7 @@ bash -c "$more"
 placed "that command gives the 2 MiB pages" 576M 2048 0 288 --vfio "$nvme"
 echo 256 >/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages
 
-# What cannot be had.
+# Memory that the host cannot give.
 refused() {
 	local name=$1 text=$2
 	shift 2
@@ -96,7 +96,7 @@ refused "a memlock limit that is too low" "256 MiB\) must be locked.*prlimit --p
 	setpriv --reuid 65534 --regid 65534 --clear-groups minivmm --memory 256M,lock=on
 
 
-# Pages that are counted but cannot be had: an error that names the node, and no signal.
+# Pages that are counted as free but cannot be allocated: an error that names the node, and no signal.
 mkdir -p /tmp/cgroup
 mount -t cgroup2 none /tmp/cgroup
 echo +hugetlb >/tmp/cgroup/cgroup.subtree_control
@@ -105,7 +105,7 @@ echo 64M >/tmp/cgroup/few/hugetlb.2MB.max
 refused "a node that runs out" "node 1 has run out .* of 256 MiB" \
 	sh -c 'echo $$ >/tmp/cgroup/few/cgroup.procs; exec "$@"' sh minivmm --memory 256M,hugepages=2M,nodes=1
 
-# A prefault on a terminal shows a bar; Ctrl-C ends it, also where the console has made the terminal raw.
+# On a terminal, prefaulting shows a bar. Ctrl-C ends it, also if the console has set the terminal to raw mode.
 command="exec minivmm --memory 2G,hugepages=off,nodes=0,1,prefault=on --kernel $KERNEL"
 rm -f /tmp/typescript
 (
@@ -119,7 +119,7 @@ check "Ctrl-C ends a start, status 1" test $status -eq 1
 check "a bar shows how far memory is" grep -q 'memory \[#.*% of 2.0 GiB' "$OUT/terminal"
 check "the interrupted start says so" grep -q 'stopped by a signal with [0-9]* of 2048 MiB' "$OUT/terminal"
 
-# A guest with two nodes knows: memory, processors, distances, devices.
+# A guest with two nodes sees their memory, processors, distances and devices.
 minivmm -v --memory 3G,hugepages=1G,nodes=0,1,lock=on --cpus 4 --vfio "$nvme" --serial file:"$OUT/linux" --no-reboot \
 	--kernel "$KERNEL" --initrd "$GUEST_INITRD" \
 	--append "console=ttyS0 quiet steps=numa,nvme nvme_disk=nvme numa=2 numa_cpus=0-1,2-3 numa_distance=21 numa_pci=1" \

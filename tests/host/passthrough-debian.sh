@@ -1,5 +1,5 @@
-# All devices in one guest that boots Debian from OVMF, unbinds and binds its drivers, reboots once
-# and still has all of them.
+# One guest has all devices. It boots Debian from OVMF, unbinds and binds its drivers, reboots once, and must still have
+# all devices.
 . /project/tests/host/lib.sh
 kvm_ready
 all_devices

@@ -1,8 +1,8 @@
-# What cannot work is refused in one line that says what to do, and leaves nothing changed.
+# Runs that cannot work must be refused with one line that says what to do, and must change nothing.
 . /project/tests/host/lib.sh
 kvm_ready
 
-# refused NAME STATUS TEXT COMMAND...: ends with the status, and its one line on stderr has the text (a regexp).
+# refused NAME STATUS TEXT COMMAND...: checks the exit status, and that the one line on stderr has the text (a regexp).
 refused() {
 	local name=$1 status=$2 text=$3 got why=
 	shift 3
@@ -13,7 +13,7 @@ refused() {
 	grep -qE -- "$text" "$OUT/refused" || why="${why}no '$text'; "
 	if [ -z "$why" ]; then ok "$name" "$(cat "$OUT/refused")"; else fail "$name" "$why$(cat "$OUT/refused")"; fi
 }
-# What a refusal must not change: drivers, overrides, and who has the groups open.
+# The state that a refusal must not change: drivers, overrides, and which processes have the groups open.
 host_state() {
 	local d
 	for d in /sys/bus/pci/devices/*; do
@@ -36,7 +36,7 @@ e1000=$(bdf e1000)
 shared=$(bdf shared-group)
 group=$(basename "$(readlink "/sys/bus/pci/devices/$edu/iommu_group")")
 bridge=$(basename "$(dirname "$(readlink -f "/sys/bus/pci/devices/$edu")")")
-for d in "$edu" "$e1000"; do # whatever a script before this one did with them
+for d in "$edu" "$e1000"; do # an earlier script may have bound them
 	[ ! -e "/sys/bus/pci/devices/$d/driver" ] || echo "$d" >"/sys/bus/pci/devices/$d/driver/unbind"
 	echo >"/sys/bus/pci/devices/$d/driver_override"
 done
@@ -47,7 +47,7 @@ wait_for 20 test -e "/sys/bus/pci/devices/$e1000/driver"
 refused "a device with another driver" 1 "$e1000 is bound to e1000: .*minivmm bind $e1000" minivmm --vfio "$e1000"
 refused "a bridge" 1 "$bridge is a bridge" minivmm --vfio "$bridge"
 
-# The command of the message does what it says.
+# The command that the message names must work.
 minivmm --vfio "$edu" --kernel "$KERNEL" --serial null 2>&1 | sed -n 's/.*bind it to vfio-pci: //p' >/tmp/bind
 check "the command that the refusal names binds the device" bash -e /tmp/bind
 [ "$(driver_of "$edu")" = vfio-pci ] || fail "after them $edu" "is with $(driver_of "$edu")"
@@ -89,7 +89,7 @@ else
 	fail "no refusal changed anything" "$(diff <(echo "$before") <(echo "$after") | head -n 3)"
 fi
 
-# The host takes a device back while a guest has it.
+# The host asks for a device back while a guest has it.
 minivmm --memory 256M --serial file:"$OUT/linux" --vfio "$edu" --kernel "$KERNEL" --initrd "$GUEST_INITRD" \
 	--append "console=ttyS0 quiet steps=edu hold=60" 2>"$OUT/unbind" &
 vmm=$!

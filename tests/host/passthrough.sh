@@ -1,11 +1,11 @@
-# The main job: minivmm gives a guest a NIC VF, disks, a USB controller, an INTx NIC, edu, a display with audio and a
-# device with a 16 GiB BAR. The same guests as reference.sh, which does it with QEMU.
+# The main test: minivmm gives a guest a NIC VF, disks, a USB controller, an INTx NIC, edu, a display with audio and a
+# device with a 16 GiB BAR. The guests are the same as in reference.sh, which does it with QEMU.
 . /project/tests/host/lib.sh
 kvm_ready
 all_devices
 
-# What no guest driver does, by micro-guests: edu's MSI; a card's legacy VGA (text in the picture); a BAR that moves
-# over everything there is, and what is closed to it.
+# Micro-guests do what no guest driver does: the MSI of edu; the legacy VGA of a card (text in the picture); a BAR that
+# moves over everything else, also over ranges where it must not be.
 check "the legacy card goes to vfio-pci" give "$(bdf vga)"
 EDU=$(bdf edu) VGA=$(bdf vga) NVME=$(bdf nvme) MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" \
 	edu vga barmove 2>&1 |
@@ -14,7 +14,7 @@ EDU=$(bdf edu) VGA=$(bdf vga) NVME=$(bdf nvme) MICRO_STRICT=1 sh /project/guest-
 NVME=$(bdf nvme) bash /project/tests/hostile "$(command -v minivmm)" bus || failed=1
 picture "micro-guest: its text on the passed-through card" vga lit vga
 
-# All devices in one guest: Linux, directly booted, drives them and says what it saw.
+# One guest has all devices: Linux is booted directly, uses them and prints the results.
 # shellcheck disable=SC2046,SC2086
 minivmm --verbose --memory 1G --cpus 2 --no-reboot --serial file:"$OUT/linux" $(vfio_options $devices) \
 	--kernel "$KERNEL" --initrd "$GUEST_INITRD" --append "console=ttyS0 quiet hold=8 cpus=2 \
@@ -26,7 +26,7 @@ picture "Linux guest: what it draws on its passed-through display" linux "colour
 ends "Linux guest: it powers off and minivmm ends with 0" $vmm 60
 guest_steps "$OUT/linux" "Linux guest:"
 cat "$OUT/linux.log"
-# Linux masks a vector to change its message: the moves of irqmove must have got through to us as masks.
+# Linux masks a vector to change its message, so we must have seen the moves of irqmove as masks.
 for d in "$vf" "$disk_vf" "$(bdf xhci)"; do
 	masked=$(sed -n "s/.* $d: .*; \([0-9]*\) vectors masked, .*/\1/p" "$OUT/linux.log")
 	if [ "${masked:-0}" -ge 50 ]; then
@@ -36,7 +36,7 @@ for d in "$vf" "$disk_vf" "$(bdf xhci)"; do
 	fi
 done
 
-# A guest that reboots finds its devices reset, and usable again: also those that share a bus reset, and the one that
+# When a guest reboots, its devices must be reset and usable again, also those that share a bus reset, and the one that
 # has no reset.
 minivmm --verbose --memory 512M --serial file:"$OUT/reboot" --vfio "$audio,slot=9" --vfio "$gpu" --vfio "$(bdf edu)" \
 	--vfio "$(bdf e1000)" --vfio "$(bdf nvme),slot=3" --vfio "$(bdf xhci),mmap=off" --kernel "$KERNEL" \
@@ -67,7 +67,7 @@ fi
 kill -INT $vmm
 ends "OVMF guest: stopped from outside, minivmm ends with 0" $vmm 30
 
-# Everything is as it was: the devices answer the next user.
+# Everything must be as before: the devices work for the next user.
 # shellcheck disable=SC2086
 for d in $devices; do
 	[ "$(driver_of "$d")" = vfio-pci ] || fail "after the guests, $d" "is with $(driver_of "$d"), not vfio-pci"

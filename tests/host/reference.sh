@@ -1,10 +1,10 @@
-# The control experiment: the passthrough suite with QEMU as the VMM. Everything the project claims rests on this
-# host being a real one; so it must pass before any of our code does, and stays as the peer to compare with.
+# The control experiment: the passthrough tests with QEMU as the VMM. All results depend on whether this host behaves like
+# a real one. So this must pass before our tests count, and QEMU stays the peer to compare with.
 . /project/tests/host/lib.sh
 kvm_ready
 all_devices
 
-# All devices in one guest: Linux, directly booted, drives them and says what it saw.
+# One guest has all devices: Linux is booted directly, uses them and prints the results.
 # shellcheck disable=SC2046,SC2086
 $QEMU_GUEST -m 1G -smp 2 -serial file:"$OUT/linux" $(vfio_args $devices) -kernel "$KERNEL" -initrd "$GUEST_INITRD" \
 	-append "console=ttyS0 quiet steps=cpus,nvme,usb,igbvf,e1000,edu,fio,netbulk,gpu,audio,testdev cpus=2 \

@@ -1,16 +1,16 @@
-# What passed-through devices cost, as --stats and SIGUSR1 tell it: nothing while they work; and what does trap is
+# The cost of passed-through devices, as --stats and SIGUSR1 show it: no exits while they work; accesses that trap are
 # counted and named. Devices: nvme, edu.
 . /project/tests/host/lib.sh
 kvm_ready
 nvme=$(bdf nvme) edu=$(bdf edu)
 check "statistics: devices to vfio-pci" give "$nvme" "$edu"
 
-# Exactly so many accesses, to the page of the MSI-X table and beside it.
+# An exact number of accesses to the page of the MSI-X table, and to other pages.
 NVME=$nvme MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" trapped stats 2>&1 |
 	sed 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' | tee "$OUT/micro"
 [ "$(grep -c '^ok' "$OUT/micro")" = 2 ] || fail "micro-guests trapped and stats"
 
-# Without the option, too. (Before the machine stands, which its pid file says, the signal would end it.)
+# SIGUSR1 works without the option, too. (Before the pid file exists, the signal would end the process.)
 minivmm --pidfile /tmp/early.pid --memory 256M --serial file:"$OUT/early" --firmware /usr/share/OVMF/OVMF_CODE_4M.fd 2>"$OUT/early.log" &
 vmm=$!
 wait_for 20 test -s /tmp/early.pid
@@ -19,14 +19,14 @@ check "statistics: SIGUSR1 prints them without --stats" wait_for 20 told
 kill -INT $vmm
 check "statistics: and the machine goes on until it is stopped" wait $vmm
 
-# Linux: NVMe under load, in which nothing may trap; then edu, all of whose accesses do.
+# Linux: NVMe under load, during which nothing may trap; then edu, whose accesses all trap.
 out=$OUT/stats.json
 minivmm --memory 512M --cpus 2 --no-reboot --name "a <guest>" --serial file:"$OUT/linux" --stats="$out" --vfio "$nvme" \
 	--vfio "$edu,mmap=off" --kernel "$KERNEL" --initrd "$GUEST_INITRD" \
 	--append "console=ttyS0 quiet load=nvme bulk=12 steps=bulk,edu" 2>"$OUT/linux.log" &
 vmm=$!
 
-# snapshot NAME: SIGUSR1; the file is new and whole then.
+# snapshot NAME: sends SIGUSR1, and waits until the file is new and complete.
 snapshot() {
 	local old
 	old=$(md5sum <"$out")

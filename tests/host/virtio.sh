@@ -22,7 +22,7 @@ guest_steps "$OUT/blk-denied" "io_uring not permitted:"
 check "io_uring not permitted: it says that it uses libaio" grep -q libaio "$OUT/denied.err"
 sysctl -qw kernel.io_uring_disabled=0
 
-# Scripts for the guest, in an archive behind its own.
+# Scripts for the guest, in an archive behind the initrd.
 cat >/tmp/sectors <<'END'
 mount -t sysfs s /sys
 mount -t devtmpfs d /dev
@@ -38,9 +38,9 @@ sed -e 's/^dd.*/echo BUSY; while :; do dd if=\/dev\/zero of=\/dev\/vda bs=4k cou
 (cd /tmp && printf 'sectors\nbusy\n' | cpio --quiet -o -H newc) | cat "$GUEST_INITRD" - >/tmp/scripts.initrd
 script="--kernel $KERNEL --initrd /tmp/scripts.initrd --memory 256M"
 
-# An image with 512-byte sectors on storage of 4 KiB blocks, which ends within one of them: its partitions are there,
-# and its last sector, and it stays as long as it was. Then the file system stops answering: SIGTERM ends the run, which
-# names the disk; the kernel keeps what is left of the process until the storage answers.
+# An image with 512-byte sectors on storage with 4 KiB blocks, which ends inside of a block. The guest must see its
+# partitions and its last sector, and its length must not change. Then the file system stops answering: SIGTERM must end
+# the run with a message that names the disk; the kernel keeps the rest of the process until the storage answers.
 modprobe -a loop ext4
 truncate -s 200M /tmp/back.img
 mkdir -p /tmp/big
@@ -63,7 +63,7 @@ if loop=$(losetup -b 4096 --show -f /tmp/back.img) && mkfs.ext4 -q "$loop" && mo
 	sleep 2
 	kill -TERM $vmm
 	sleep 1
-	kill -TERM $vmm # the first may have been its power button
+	kill -TERM $vmm # the first SIGTERM may have pressed the power button
 	check "storage hangs: SIGTERM ends the run" wait_for 20 grep -q '/tmp/big/disk: its storage does not answer' "$OUT/frozen.err"
 	fsfreeze -u /tmp/big
 	ends "storage hangs: nothing is left when it answers" $vmm 20
@@ -73,7 +73,7 @@ else
 	skip "4 KiB blocks" "no such loop device"
 fi
 
-# What is sent to a console comes back from the guest, line by line, more than its queue holds; and random numbers.
+# The guest sends back what is sent to its console, line by line, more than its queue can hold; and random numbers.
 # shellcheck disable=SC2086
 minivmm $guest --rng --console unix:/tmp/console --serial file:"$OUT/console" \
 	--append "console=ttyS0 quiet steps=virtio_console,virtio_rng" 2>"$OUT/console.log" &
