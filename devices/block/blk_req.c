@@ -21,9 +21,9 @@
  * succeeds, anything else fails, since it could not be kept.
  *
  * The end is the one that the guest was told. When a file ends before that, somebody has truncated
- * it: what is lost reads as an error, and a write of parts of blocks there fails too. A write of
- * whole blocks is not looked at, as that would cost each of them a system call; it makes the file
- * longer again.
+ * it: what is lost reads as an error, and a write there fails too, since it would make the file
+ * longer again. Writes of whole blocks share one look at the file's end: one for each time that the
+ * queue's thread has been in the kernel for requests.
  */
 #include <assert.h>
 #include <errno.h>
@@ -373,6 +373,19 @@ static enum blk_way go_sync(struct blk_gate *g, struct blk_req *req)
 	return way;
 }
 
+/* The same for what the kernel writes. A look costs a system call, which a turn's writes share. */
+static bool is_cut(struct blk_gate *g, const struct blk_req *req)
+{
+	struct stat st;
+
+	if (req->op != BLK_WRITE || g->file->is_blkdev)
+		return false;
+	if (!g->looked)
+		g->end = fstat(g->file->fd, &st) ? 0 : (uint64_t)st.st_size;
+	g->looked = true;
+	return !range_ok(req->off, req->len, g->end);
+}
+
 /* ---- the gate ---- */
 
 /* Nothing that the kernel would do as it is? */
@@ -394,6 +407,10 @@ static enum blk_way way_in(struct blk_gate *g, struct blk_req *req)
 
 	if (needs_sync(g, req))
 		return go_sync(g, req);
+	if (is_cut(g, req)) {
+		finish(g, req, -EIO);
+		return BLK_DONE;
+	}
 	if (f->direct && is_transfer(req) && !iov_aligned(f, req)) {
 		int ret = bounce_get(g, req);
 
@@ -449,8 +466,9 @@ struct blk_req *blk_gate_next(struct blk_gate *g, enum blk_way *way)
 	return req;
 }
 
-enum blk_wait blk_gate_wait(const struct blk_gate *g, enum blk_wait wait)
+enum blk_wait blk_gate_wait(struct blk_gate *g, enum blk_wait wait)
 {
+	g->looked = false;
 	if (wait == BLK_NOWAIT || !g->busy)
 		return wait;
 	usleep(BUSY_USEC);

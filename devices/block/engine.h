@@ -80,6 +80,8 @@ struct blk_gate {
 	bool ranges;		       /* the engine can discard and zero this file */
 	size_t room;		       /* bytes of aligned buffers that may still be taken */
 	bool busy;		       /* the first that waits does so for another queue */
+	bool looked;		       /* in this turn, where the file ends: */
+	uint64_t end;		       /* there */
 	struct blk_req *first, **last; /* wait, in the order they came in */
 };
 
@@ -94,8 +96,8 @@ enum blk_way blk_gate_enter(struct blk_gate *, struct blk_req *);
 /* The next of those that waited, and its way; NULL: nothing waits that could go on now. To be
  * called after completions, and with `busy` set time and again. */
 struct blk_req *blk_gate_next(struct blk_gate *, enum blk_way *);
-/* How an engine may wait: what waits for another queue is to be tried again soon. */
-enum blk_wait blk_gate_wait(const struct blk_gate *, enum blk_wait);
+/* Ends a turn. How an engine may wait: what waits for another queue is to be tried again soon. */
+enum blk_wait blk_gate_wait(struct blk_gate *, enum blk_wait);
 /* Takes the kernel's answer to (a part of) a request. True: complete, req->res is set. False: there
  * is more to do, let the rest enter again. */
 bool blk_gate_answer(struct blk_gate *, struct blk_req *, int64_t ret);

@@ -461,12 +461,22 @@ static void odd_size(void **state)
 static void truncated_image(void **state)
 {
 	static struct disk d;
+	struct stat st;
 
 	(void)state;
 	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
 	{
 		assert_int_equal(truncate(d.path, 4096), 0);
 		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 1024, 4096), VIRTIO_BLK_S_IOERR);
+		/* A write would make it longer again. */
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 1024, 4096), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 0, 8192), VIRTIO_BLK_S_IOERR);
+		assert_int_equal(stat(d.path, &st), 0);
+		assert_int_equal(st.st_size, 4096);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 0, 4096), VIRTIO_BLK_S_OK);
+		/* Whoever truncated it has thought better of it. */
+		assert_int_equal(truncate(d.path, SECTORS * 512), 0);
+		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 1024, 4096), VIRTIO_BLK_S_OK);
 		disk_stop(&d);
 	}
 }
