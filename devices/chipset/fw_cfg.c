@@ -8,6 +8,9 @@
  * descriptor is copied once, and the copy is checked. Data is copied through guest_mem only, so a
  * length beyond guest RAM fails with -EFAULT at the first hole; this bounds the work.
  *
+ * A long transfer whose vCPU must pause (SIGQUIT, a reset, the end of the run) goes on later, on
+ * the main loop and in small pieces. The guest sees no difference: a driver polls the control word.
+ *
  * Kernel and initrd are read from their files when the guest asks for them, directly into guest
  * memory. If they were mapped and somebody shortened them, SIGBUS would end the process; a copy
  * would use memory.
@@ -26,6 +29,8 @@
 #include <unistd.h>
 
 #include "vmm/core/bus.h"
+#include "vmm/core/cleanup.h"
+#include "vmm/core/evloop.h"
 #include "vmm/core/hold.h"
 #include "vmm/core/log.h"
 #include "vmm/core/mem.h"
@@ -78,6 +83,12 @@ struct file_part {
 	struct log_limit limit;
 };
 
+/* What is left of a DMA. */
+struct dma_rest {
+	uint64_t desc, gpa, off;
+	uint32_t left; /* 0: there is none */
+};
+
 struct fw_cfg {
 	struct bus *pio;
 	struct guest_mem *mem;
@@ -89,6 +100,9 @@ struct fw_cfg {
 	unsigned key;
 	uint64_t off;
 	uint32_t dma_high;
+	struct dma_rest rest;
+	struct evloop *loop; /* NULL: nobody goes on with it */
+	struct ev_call go_on;
 	struct file_part setup, kernel, initrd;
 };
 
@@ -97,9 +111,26 @@ static const struct item *selected(const struct fw_cfg *f)
 	return f->key < NUM_KEYS && f->items[f->key].present ? &f->items[f->key] : NULL;
 }
 
+static void dma_end(struct fw_cfg *f, uint64_t desc, int rc)
+{
+	uint32_t status = htobe32(rc ? DMA_ERROR : 0);
+
+	guest_mem_write(f->mem, GPA(desc), &status, sizeof(status));
+}
+
+/* The driver does something else before its DMA has ended. */
+static void rest_drop(struct fw_cfg *f)
+{
+	if (f->rest.left)
+		dma_end(f, f->rest.desc, -ECANCELED);
+	f->rest.left = 0;
+}
+
 static void fw_cfg_select(struct fw_cfg *f, uint16_t key)
 {
 	const struct item *it;
+
+	rest_drop(f);
 
 	/* Bit 14 selected the write channel of the first version; it has no meaning today. */
 	f->key = key & 0xbfff;
@@ -183,10 +214,40 @@ static int piece_read(const struct fw_cfg *f, uint64_t off, uint64_t gpa, uint32
 }
 
 /* A guest can ask for as many bytes as it has memory, with each of its vCPUs. So between two pieces
- * the transfer ends with an error if the vCPU must stop (a reset, the end of the run). */
+ * the vCPU leaves the rest to the main loop if it must stop. */
 #define DMA_PIECE (256 * KiB)
 
-static int dma_read(const struct fw_cfg *f, uint64_t gpa, uint32_t len)
+static int rest_leave(struct fw_cfg *f, uint64_t desc, uint64_t gpa, uint32_t done, uint32_t len)
+{
+	if (!f->loop)
+		return -EINTR;
+	f->rest = (struct dma_rest){ desc, gpa + done, f->off + done, len - done };
+	evloop_call(f->loop, &f->go_on);
+	return -EINPROGRESS;
+}
+
+/* On the loop's thread: one piece, then the loop's other work. */
+static void rest_go_on(void *arg)
+{
+	struct fw_cfg *f = arg;
+	struct dma_rest *r = &f->rest;
+	uint32_t n;
+	int rc;
+
+	scoped_lock(&f->lock);
+	if (!r->left)
+		return;
+	n = r->left < DMA_PIECE ? r->left : DMA_PIECE;
+	rc = piece_read(f, r->off, r->gpa, n);
+	/* gpa + n can wrap only if this was not guest memory and failed. */
+	*r = (struct dma_rest){ r->desc, r->gpa + n, r->off + n, rc ? 0 : r->left - n };
+	if (r->left)
+		evloop_call(f->loop, &f->go_on);
+	else
+		dma_end(f, r->desc, rc);
+}
+
+static int dma_read(struct fw_cfg *f, uint64_t desc, uint64_t gpa, uint32_t len)
 {
 	uint32_t done = 0, n;
 	int rc = 0;
@@ -197,7 +258,7 @@ static int dma_read(const struct fw_cfg *f, uint64_t gpa, uint32_t len)
 		rc = piece_read(f, f->off + done, gpa + done, n);
 		done += n;
 		if (rc == 0 && done < len && hold_is_over())
-			rc = -EINTR;
+			rc = rest_leave(f, desc, gpa, done, len);
 	}
 	return rc;
 }
@@ -214,7 +275,7 @@ static int dma_write(struct fw_cfg *f, uint64_t gpa, uint32_t len)
 	return 0;
 }
 
-static int dma_run(struct fw_cfg *f, const struct dma_access *a)
+static int dma_run(struct fw_cfg *f, uint64_t desc, const struct dma_access *a)
 {
 	uint32_t control = be32toh(a->control), len = be32toh(a->length);
 	uint64_t gpa = be64toh(a->address);
@@ -223,7 +284,7 @@ static int dma_run(struct fw_cfg *f, const struct dma_access *a)
 	if (control & DMA_SELECT)
 		fw_cfg_select(f, (uint16_t)(control >> 16));
 	if (control & DMA_READ)
-		ret = dma_read(f, gpa, len);
+		ret = dma_read(f, desc, gpa, len);
 	else if (control & DMA_WRITE)
 		ret = dma_write(f, gpa, len);
 	else if (!(control & DMA_SKIP))
@@ -235,13 +296,15 @@ static int dma_run(struct fw_cfg *f, const struct dma_access *a)
 static void dma_start(struct fw_cfg *f, uint64_t gpa)
 {
 	struct dma_access a;
-	uint32_t status;
+	int rc;
 
+	rest_drop(f);
 	/* If the descriptor cannot be read, there is no place to report the error. */
 	if (guest_mem_read(f->mem, GPA(gpa), &a, sizeof(a)))
 		return;
-	status = htobe32(dma_run(f, &a) ? DMA_ERROR : 0);
-	guest_mem_write(f->mem, GPA(gpa), &status, sizeof(status));
+	rc = dma_run(f, gpa, &a);
+	if (rc != -EINPROGRESS)
+		dma_end(f, gpa, rc);
 }
 
 /* ---- ports ---- */
@@ -486,6 +549,7 @@ void fw_cfg_reset(struct fw_cfg *f)
 	f->key = 0;
 	f->off = 0;
 	f->dma_high = 0;
+	f->rest.left = 0; /* without a word to the memory that it came from */
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -522,10 +586,18 @@ struct fw_cfg *fw_cfg_new(struct bus *pio, struct guest_mem *mem)
 	return f;
 }
 
+void fw_cfg_use_loop(struct fw_cfg *f, struct evloop *loop)
+{
+	f->go_on = (struct ev_call){ .fn = rest_go_on, .arg = f };
+	f->loop = loop;
+}
+
 void fw_cfg_free(struct fw_cfg *f)
 {
 	if (!f)
 		return;
+	if (f->loop)
+		evloop_cancel(f->loop, &f->go_on);
 	if (f->pio)
 		bus_del(f->pio, &f->region);
 	for (unsigned i = 0; i < NUM_KEYS; i++)

@@ -11,6 +11,7 @@
 #include "vmm/core/addr.h"
 
 struct bus;
+struct evloop;
 struct fw_cfg;
 struct guest_mem;
 
@@ -39,6 +40,8 @@ enum fw_cfg_key {
 
 /* Puts the ports on pio. NULL: out of memory, or the ports are in use. */
 struct fw_cfg *fw_cfg_new(struct bus *pio, struct guest_mem *);
+/* The main loop goes on with a DMA whose vCPU had to pause. Without a loop, such a DMA fails. */
+void fw_cfg_use_loop(struct fw_cfg *, struct evloop *);
 void fw_cfg_free(struct fw_cfg *);
 void fw_cfg_reset(struct fw_cfg *);
 

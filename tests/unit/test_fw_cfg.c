@@ -15,6 +15,7 @@
 
 #include "firmware/e820.h"
 #include "devices/chipset/fw_cfg.h"
+#include "vmm/core/evloop.h"
 #include "vmm/core/hold.h"
 #include "vmm/core/bus.h"
 #include "vmm/core/mem.h"
@@ -26,6 +27,8 @@ struct fixture {
 	struct guest_mem *mem;
 	uint8_t *ram;
 	struct fw_cfg *fw;
+	struct evloop *loop;
+	struct ev_timer *timer;
 	unsigned calls;
 	uint8_t blob[8];
 };
@@ -178,6 +181,54 @@ static void test_dma_breaks_off(void **state)
 	hold_allow(NULL, 0);
 }
 
+static void look_done(void *arg)
+{
+	struct fixture *f = arg;
+
+	if (f->ram[0x103] > 1) /* the control word, which is more than an error */
+		ev_timer_set(f->timer, evloop_now_ns() + 1000000);
+	else
+		evloop_stop(f->loop, 0);
+}
+
+/* With a main loop, the transfer goes on there, and the guest sees nothing of it. */
+static void test_dma_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	int wanted = 1;
+
+	f->loop = evloop_new();
+	f->timer = evloop_add_timer(f->loop, look_done, f);
+	fw_cfg_use_loop(f->fw, f->loop);
+	hold_allow(&wanted, SIGUSR1);
+	assert_int_equal(dma(f, 0x77u << 16 | 0x0a, RAM_SIZE - 0x2000, 0x2000), 0x77u << 16 | 0x0a);
+	assert_int_equal(f->ram[0x2000 + 256 * KiB - 1], 0);
+	assert_int_equal(f->ram[0x2000 + 256 * KiB], 0xaa);
+	ev_timer_set(f->timer, evloop_now_ns() + 1);
+	evloop_run(f->loop);
+	assert_int_equal(f->ram[0x103], 0);
+	assert_int_equal(f->ram[RAM_SIZE - 1], 0);
+	/* The driver does not wait for it. */
+	memset(f->ram + 0x2000, 0xaa, RAM_SIZE - 0x2000);
+	assert_int_equal(dma(f, 0x77u << 16 | 0x0a, RAM_SIZE - 0x2000, 0x2000), 0x77u << 16 | 0x0a);
+	sel(f, 5);
+	assert_int_equal(f->ram[0x103], 1);
+	/* It goes out of memory on the way. */
+	assert_int_equal(dma(f, 0x77u << 16 | 0x0a, RAM_SIZE, 0x2000), 0x77u << 16 | 0x0a);
+	ev_timer_set(f->timer, evloop_now_ns() + 1);
+	evloop_run(f->loop);
+	assert_int_equal(f->ram[0x103], 1);
+	/* A reset, and the end, in the middle of it. */
+	assert_int_equal(dma(f, 0x77u << 16 | 0x0a, RAM_SIZE - 0x2000, 0x2000), 0x77u << 16 | 0x0a);
+	fw_cfg_reset(f->fw);
+	assert_int_equal(f->ram[0x103], 0x0a);
+	assert_int_equal(dma(f, 0x77u << 16 | 0x0a, RAM_SIZE - 0x2000, 0x2000), 0x77u << 16 | 0x0a);
+	hold_allow(NULL, 0);
+	fw_cfg_free(f->fw);
+	f->fw = NULL;
+	evloop_free(f->loop);
+}
+
 static void test_dma_errors(void **state)
 {
 	struct fixture *f = *state;
@@ -311,9 +362,9 @@ static void test_linux_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_basics),	   T(test_directory),  T(test_limits),
-		T(test_dma_read),  T(test_dma_errors), T(test_dma_breaks_off),
-		T(test_callbacks), T(test_linux),      T(test_linux_files),
+		T(test_basics),	    T(test_directory),	    T(test_limits),	 T(test_dma_read),
+		T(test_dma_errors), T(test_dma_breaks_off), T(test_dma_goes_on), T(test_callbacks),
+		T(test_linux),	    T(test_linux_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -386,7 +386,7 @@ static void test_boot_loads(void **state)
 	if (machine_boot_look(&b, &err) < 0 ||
 	    machine_boot_prepare(&b,
 				 &(struct boot_env){ &p.p, gm, cenv.pio, cenv.mmio, &chipset.host,
-						     &chipset.lpc },
+						     &chipset.lpc, loop },
 				 &err) < 0)
 		fail_msg("%s", err.text);
 	assert_non_null(b.dtb);

@@ -196,6 +196,7 @@ static int prepare_firmware(struct machine_boot *b, struct error *err)
 	b->fw_cfg = fw_cfg_new(b->env.pio, b->env.mem);
 	if (!b->fw_cfg)
 		return error_set(err, -ENOMEM, "no memory for the firmware's devices");
+	fw_cfg_use_loop(b->fw_cfg, b->env.loop);
 	rc = fill_fw_cfg(b, err);
 	return rc < 0 ? rc : ovmf_map(b->ovmf, b->env.mmio, b->env.mem, err);
 }

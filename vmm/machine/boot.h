@@ -22,6 +22,7 @@
 #include "vmm/machine/options.h"
 
 struct bus;
+struct evloop;
 struct fw_cfg;
 struct guest_mem;
 struct ich9_lpc;
@@ -35,6 +36,7 @@ struct boot_env {
 	struct bus *pio, *mmio;
 	struct pci_host *host;
 	struct ich9_lpc *lpc;
+	struct evloop *loop;
 };
 
 struct machine_boot {

@@ -154,6 +154,7 @@ static int prepare_boot(struct vm *vm, struct error *err)
 		.mmio = vm->mmio,
 		.host = &vm->chipset.host,
 		.lpc = &vm->chipset.lpc,
+		.loop = vm->loop,
 	};
 
 	machine_platform_fill(&vm->platform, vm->cfg, &vm->map, &vm->memory);
