@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A guest's virtio driver, and the machine around the device that it drives, at FAKE_DEVFN. Queues'
- * rings lie apart in its memory: queue q's at driver_base(q). */
+/* A guest's virtio driver, and a machine with the device that it uses, at FAKE_DEVFN. The rings of
+ * queue q are at driver_base(q) in guest memory. */
 #ifndef FAKE_DRIVER_H
 #define FAKE_DRIVER_H
 
@@ -22,21 +22,21 @@
 struct fake_driver {
 	struct fake_root f;
 	struct pci_root *root; /* &f.root */
-	struct ring r;	       /* its memory */
+	struct ring r;	       /* guest memory */
 	uint16_t avail_idx[FAKE_QUEUES];
 };
 
-/* With memory and a loop. 0 or a negative errno. */
+/* Makes a machine with memory and a main loop. 0 or a negative errno. */
 int fake_driver_init(struct fake_driver *);
 void fake_driver_free(struct fake_driver *);
 
-/* The device's registers appear at FAKE_BAR. */
+/* Maps the device's registers at FAKE_BAR. */
 void driver_map(struct fake_driver *);
 uint32_t driver_reg(struct fake_driver *, uint32_t off, unsigned size);
 void driver_reg_set(struct fake_driver *, uint32_t off, unsigned size, uint32_t val);
 uint8_t driver_status(struct fake_driver *);
 void driver_status_set(struct fake_driver *, uint8_t);
-/* Resets the device, acknowledges it and accepts these of features 0 to 31, and VERSION_1. */
+/* Resets the device, acknowledges it, and accepts these features (0 to 31) and VERSION_1. */
 void driver_accept(struct fake_driver *, uint32_t features);
 /* The two first queues' rings lie before RING_DATA, the others' in the second quarter. */
 static inline uint32_t driver_base(unsigned q)
@@ -46,7 +46,7 @@ static inline uint32_t driver_base(unsigned q)
 
 /* The same on a mapped device, then empty rings for as many queues. */
 void driver_prepare(struct fake_driver *, unsigned queues, uint32_t features);
-/* The second half of that. */
+/* Like driver_prepare(), for a device that is mapped already. */
 void driver_rings(struct fake_driver *, unsigned queues, uint32_t features);
 /* Those of one queue, which is enabled with them. */
 void driver_ring(struct fake_driver *, unsigned q);
@@ -57,10 +57,10 @@ void driver_offer(struct fake_driver *, unsigned q, uint16_t i, uint64_t addr, u
 		  uint16_t flags);
 /* A command of so many bytes, with one byte for its answer, and a kick. */
 void driver_command(struct fake_driver *, unsigned q, uint64_t addr, uint32_t len, uint64_t answer);
-/* The transport's doorbells need KVM; without one a write to the register kicks. */
+/* Kicks by a write to the register, because doorbells need KVM. */
 void driver_kick(struct fake_driver *, unsigned q);
 struct virtq_used *driver_used(struct fake_driver *, unsigned q);
-/* Runs the loop for so long. */
+/* Runs the main loop for ms milliseconds. */
 void driver_turn(struct fake_driver *, unsigned ms);
 
 #endif

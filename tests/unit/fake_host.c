@@ -20,7 +20,7 @@ static void fail(const char *what)
 	abort();
 }
 
-/* The path below the root, the folders above it made. */
+/* Makes a path below the root, and creates the folders above it. */
 static void make_path(char path[PATH_MAX], const char *fmt, va_list ap)
 {
 	int n = snprintf(path, PATH_MAX, "%s/", root);
@@ -88,7 +88,7 @@ void put_nothing(const char *fmt, ...)
 
 /* ---- PCI ---- */
 
-/* Where the device really is, below /sys: "devices/pci0000:00/0000:00:01.0/0000:01:00.0". */
+/* The real path of the device below /sys: "devices/pci0000:00/0000:00:01.0/0000:01:00.0". */
 static void place_of(const char *address, char place[256])
 {
 	char bdf[VFIO_BDF_SIZE], path[PATH_MAX], target[256];
@@ -208,7 +208,7 @@ static void put_resources(const struct device *d)
 	put(text, "/sys/%s/resource", d->place);
 }
 
-/* "key=value": the value, of which the key is cut off. */
+/* Splits "key=value" in place, and returns the value. */
 static char *split(char *word)
 {
 	char *value = strchr(word, '=');
@@ -236,7 +236,7 @@ static void add_pci(char *line)
 	put_resources(&d);
 }
 
-/* Below the device, or a folder of /sys/devices. */
+/* A class device below a PCI device, or in a folder of /sys/devices. */
 static void add_class(char *line)
 {
 	char *name = strtok(line, " "), *where = strtok(NULL, " "), *word, *value;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A PCI root with its buses and interrupts, which keep what they were told. Not linked to any test
- * library, so that fuzz targets can use it. */
+/* A PCI root with buses and interrupts that record what they were told. It uses no test library, so
+ * that fuzz targets can use it. */
 #ifndef FAKE_ROOT_H
 #define FAKE_ROOT_H
 
@@ -11,7 +11,7 @@
 struct fake_root {
 	struct pci_root root;
 	bool line[FAKE_GSIS];
-	int fd[FAKE_GSIS]; /* the irqfd; -1: none */
+	int fd[FAKE_GSIS]; /* the irqfd; -1: no irqfd */
 	struct {
 		uint64_t addr;
 		uint32_t data;
@@ -20,10 +20,10 @@ struct fake_root {
 		uint64_t addr;
 		uint32_t data, devid;
 		unsigned n;
-	} signalled; /* messages without an eventfd: the last, and how many */
+	} signalled; /* messages without an eventfd: the last one, and their number */
 };
 
-/* Stays where it is until fake_root_free(). Memory and a loop are the caller's to add. */
+/* The struct must not move until fake_root_free(). The caller adds memory and a loop. */
 void fake_root_init(struct fake_root *);
 void fake_root_free(struct fake_root *);
 

@@ -40,7 +40,7 @@ void fake_log_clear(struct fake_log *log)
 	log->text[0] = 0;
 }
 
-/* Words begin at the start or after a blank. */
+/* Finds a word. Words begin at the start of the text or after a blank. */
 static const char *find(const char *text, const char *word)
 {
 	const char *p = text;
@@ -146,7 +146,8 @@ static int region_info(struct vfio_kernel *k, unsigned index, struct vfio_region
 	return 0;
 }
 
-/* Where [off, off + len) of the device fd is kept, or NULL with *exists. */
+/* The bytes for [off, off + len) of the device's file. NULL: they are not stored; *exists says
+ * whether the range exists. */
 static uint8_t *stored(struct fake_vfio *f, uint64_t off, size_t len, bool *exists)
 {
 	unsigned index = (unsigned)(off >> INDEX_SHIFT);

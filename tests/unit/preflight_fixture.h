@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the tests of the preflight share: hosts as recorded text, and what is found on them. */
+/* For the tests of the preflight: hosts as recorded text, and checks of what is found on them. */
 #ifndef PREFLIGHT_FIXTURE_H
 #define PREFLIGHT_FIXTURE_H
 
@@ -19,7 +19,7 @@
 static struct preflight p;
 static bool seen[PREFLIGHT_FINDINGS];
 
-/* A host that lacks nothing: a workstation with VT-d. */
+/* A host without problems: a workstation with VT-d. */
 #define GOOD                                                                                   \
 	"file /proc/cpuinfo vendor_id\t: GenuineIntel|flags\t\t: fpu vmx|address sizes\t: 46 " \
 	"bits "                                                                                \
@@ -75,7 +75,7 @@ static inline void look_at(const char *devices)
 	assert_false(p.failed);
 }
 
-/* The ids in their order, " | " before each device. */
+/* Writes the ids in their order, with " | " before each device. */
 static inline void found(char *ids, size_t size)
 {
 	size_t i, n = 0;
@@ -91,7 +91,7 @@ static inline void found(char *ids, size_t size)
 					      : " ",
 				      preflight_table[l->what].id);
 		seen[l->what] = true;
-		/* Every text is complete, and what is not ok has a remedy. */
+		/* Every text is complete, and each finding that is not ok has a remedy. */
 		assert_null(strchr(l->text, '{'));
 		assert_null(strchr(l->remedy, '{'));
 		assert_true(l->text[0]);
@@ -100,7 +100,7 @@ static inline void found(char *ids, size_t size)
 	}
 }
 
-/* The host is the lines of text, the later ones instead of the earlier ones. */
+/* Makes a host from the lines of `text`, changed by those of `changes`, and checks the findings. */
 static inline void host(const char *text, const char *changes, const char *devices,
 			const char *want)
 {
@@ -115,7 +115,7 @@ static inline void host(const char *text, const char *changes, const char *devic
 	assert_string_equal(ids, want);
 }
 
-/* The finding's text and remedy; of the n-th one. */
+/* Checks the text and remedy of the n-th finding with this id. */
 static inline void says_nth(unsigned n, const char *id, const char *text, const char *remedy)
 {
 	size_t i;
@@ -135,7 +135,7 @@ static inline void says(const char *id, const char *text, const char *remedy)
 	says_nth(0, id, text, remedy);
 }
 
-/* Each row of the table from `first` to before `end` was found by some test. */
+/* Checks that some test has found each row of the table from `first` to before `end`. */
 static inline void all_seen(unsigned first, unsigned end)
 {
 	unsigned i;

@@ -46,8 +46,8 @@ static inline struct virtq_setup ring_setup(bool event_idx)
 				     GPA(RING_USED), event_idx,	     true };
 }
 
-/* Guest RAM at 0 .. 1 MiB, with two ranges that touch in the guest but not in the host at 0x80000,
- * and nothing above. */
+/* Guest RAM from 0 to 1 MiB, and nothing above. It has two ranges that meet at 0x80000 in the
+ * guest, but are not adjacent in the host. */
 static inline int ring_memory(struct ring *r)
 {
 	struct mem_range lo = { 0, RING_MEM / 2, NULL, MEM_RAM, true };

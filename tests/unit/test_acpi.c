@@ -89,7 +89,7 @@ static void assert_sum(const uint8_t *p, size_t len)
 	assert_int_equal(sum, 0);
 }
 
-/* Finds a table through RSDP and XSDT, checks its sum; NULL when it is not listed. */
+/* Finds a table through RSDP and XSDT, and checks its checksum. NULL: it is not listed. */
 static const uint8_t *find_table(struct fixture *f, const char *sig)
 {
 	const uint8_t *rsdp = f->ram + RSDP, *xsdt = f->ram + get64(rsdp + 24), *found = NULL;
@@ -197,7 +197,7 @@ static bool has_port(const uint8_t *dsdt, uint16_t port)
 	return memmem(dsdt, get32(dsdt + 4), io, sizeof(io));
 }
 
-/* What is declared is what is there. */
+/* The tables must declare exactly the devices that exist. */
 static void test_isa(void **state)
 {
 	struct fixture *f = *state;
@@ -305,7 +305,7 @@ static int aml_of(const char *what, const uint8_t *p, size_t len, char *out, siz
 	return 0;
 }
 
-/* iasl disassembles every table, and compiles the result again without a warning. */
+/* iasl must disassemble every table, and compile the result again without a warning. */
 static void test_iasl(void **state)
 {
 	static const char run[] =

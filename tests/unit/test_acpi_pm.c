@@ -94,7 +94,7 @@ static void test_timer_status(void **state)
 {
 	(void)state;
 	assert_int_equal(in(0, 2), 0);
-	fake_ns = 2400000000; /* bit 23 went up after 2.34 s */
+	fake_ns = 2400000000; /* bit 23 was set after 2.34 s */
 	assert_int_equal(in(0, 2), 1);
 	assert_false(fx.sci);
 	out(2, 2, 1);
@@ -127,7 +127,7 @@ static void test_s5(void **state)
 	(void)state;
 	assert_int_equal(in(4, 2), 1);
 	out(4, 2, 1);
-	out(4, 2, 0x2000 | 1 << 10); /* S1 by name: not offered */
+	out(4, 2, 0x2000 | 1 << 10); /* S1, which is not offered */
 	assert_int_equal(fx.offs, 0);
 	out(4, 2, 0x0001);
 	out(4, 2, 0x2001); /* OVMF: clears 10-13, sets 13 */
@@ -161,7 +161,7 @@ static void stop(void *arg)
 	evloop_stop(arg, 0);
 }
 
-/* With a loop, enabling the timer's interrupt brings it without anybody looking. */
+/* With a loop, an enabled timer interrupt comes although nobody reads the registers. */
 static void test_timer_interrupt(void **state)
 {
 	struct evloop *loop = evloop_new();
@@ -181,7 +181,7 @@ static void test_timer_interrupt(void **state)
 	evloop_free(loop);
 }
 
-/* However often the guest turns the timer's interrupt on and off, the loop has one thing to do. */
+/* However often the guest switches the timer's interrupt on and off, the loop has only one call. */
 static void test_timer_flood(void **state)
 {
 	struct evloop *loop = evloop_new();
@@ -194,7 +194,7 @@ static void test_timer_flood(void **state)
 		out(2, 2, ~i & 1);
 	assert_true(f->pm.arm.waits);
 	assert_null(f->pm.arm.next);
-	acpi_pm_destroy(&f->pm); /* with the call still waiting */
+	acpi_pm_destroy(&f->pm); /* while the call is still in the queue */
 	assert_false(f->pm.arm.waits);
 	assert_int_equal(acpi_pm_init(&f->pm, f->pio, f->irq, NULL), 0);
 	evloop_free(loop);

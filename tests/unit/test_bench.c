@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is made of measurements: a guest's messages (none of them trusted), statistics, the table.
+/* The results of measurements: messages of a guest (which are not trusted), statistics, the table.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -71,7 +71,7 @@ static void test_series(void **state)
 	say(g, (struct bench_message){ BENCH_END, BENCH_REGISTER_READ, 3, SAMPLES }, 107, 43);
 	assert_int_equal(r->n, 3);
 	assert_memory_equal(r->samples, samples, sizeof(samples));
-	/* Less the exit of the second message. */
+	/* Without the exit of the second message. */
 	assert_int_equal(r->exits.all, 6);
 	assert_int_equal(r->exits.user, 2);
 	assert_true(r->exits.known);
@@ -105,7 +105,7 @@ static void test_lies(void **state)
 		assert_int_equal(g->r.series[i].n, 0);
 	assert_false(g->r.done);
 	assert_string_equal(g->r.failed, "");
-	/* Counters that go back, and a series said twice. */
+	/* Counters that decrease, and a series that comes twice. */
 	say(g, (struct bench_message){ BENCH_BEGIN, 0, 0, 0 }, 100, 100);
 	say(g, (struct bench_message){ BENCH_END, 0, 4, SAMPLES }, 50, 100);
 	say(g, (struct bench_message){ BENCH_END, 0, 2, SAMPLES }, 50, 100);
@@ -124,7 +124,7 @@ static void test_failure(void **state)
 	memset(g->ram + SAMPLES, 'x', 4096);
 	say(g, (struct bench_message){ BENCH_FAILED, 0, 4096, SAMPLES }, 0, 0);
 	assert_int_equal(strlen(g->r.failed), sizeof(g->r.failed) - 1);
-	/* It has failed, whatever it says. */
+	/* It has failed, even if the text cannot be read. */
 	say(g, (struct bench_message){ BENCH_FAILED, 0, 100, UINT32_MAX }, 0, 0);
 	assert_string_equal(g->r.failed, "?");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The measuring drivers against devices in memory: what they do to them, and what they say when the
- * devices misbehave. */
+/* The drivers of the benchmark with devices in memory: how they use the devices, and what they
+ * report if the devices misbehave. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,12 +11,12 @@
 
 #include "vmm/bench/driver.h"
 
-#define DMA_BUS	     0x1234000ull /* nothing is where it seems */
+#define DMA_BUS	     0x1234000ull /* differs from the address in our memory */
 #define EDU	     0x11e81234u
 #define NVME_CLASS   0x01080200u
 #define EDU_BUFFER   0x40000u
 #define NVME_BLOCKS  1000u
-#define MISTAKE_LATE 500u /* reads that go well before one that does not */
+#define MISTAKE_LATE 500u /* so many reads succeed before one fails */
 
 enum mistake {
 	NONE,
@@ -33,7 +33,7 @@ enum mistake {
 	NO_CAPACITY,
 	NO_QUEUE,
 	READ_ERROR,
-	HANGS, /* completes nothing after a while */
+	HANGS, /* stops completing commands after a while */
 };
 
 struct command {
@@ -305,7 +305,7 @@ static void unmake(struct fake *f)
 	free(f);
 }
 
-/* Exactly these series, with all their samples. */
+/* Checks that there are exactly these series, with all their samples. */
 static void expect_series(const struct fake *f, uint32_t mask)
 {
 	unsigned i;
@@ -375,7 +375,7 @@ static void test_nvme(void **state)
 	assert_null(bench_run(&f->env));
 	expect_series(f, ANY | 1u << BENCH_REGISTER_READ | 1u << BENCH_DISK_POLLED |
 				 1u << BENCH_DISK_IRQ | 1u << BENCH_DISK_DEEP);
-	/* With the warm-up's, and not one command that is no read. */
+	/* The reads include those of the warm-up. There must be no other command. */
 	assert_int_equal(f->reads, 2 * (1000 + BENCH_WARM_UP) + 32 * (200 + BENCH_WARM_UP));
 	assert_int_equal(f->other_io, 0);
 	assert_int_equal(f->bad_reads, 0);

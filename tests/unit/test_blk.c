@@ -95,7 +95,7 @@ static void broken(void *arg)
 
 static const struct blk_queue_ops ops = { .notify = irq, .broken = broken };
 
-/* False: this host has no such engine or no O_DIRECT there. */
+/* False: this host does not have the engine, or has no O_DIRECT in this folder. */
 static bool disk_start(struct disk *d, const struct variant *v, bool readonly, size_t len)
 {
 	struct error err = { 0 };
@@ -147,8 +147,8 @@ static void kick(struct disk *d)
 	assert_int_equal(write(d->kick, &one, 8), 8);
 }
 
-/* Waits for everything offered; false when the ring broke or nothing came for a minute: the disk
- * may be another's at the moment. */
+/* Waits until all requests are done. False: the ring is broken, or nothing came for a minute, which
+ * is long because others may use the disk. */
 static bool wait_done(struct disk *d)
 {
 	struct pollfd p = { d->call, POLLIN, 0 };
@@ -163,7 +163,7 @@ static bool wait_done(struct disk *d)
 		__atomic_store_n(&ring_avail(&d->r)->ring[RING_SIZE], d->r.used_idx,
 				 __ATOMIC_RELAXED);
 		atomic_thread_fence(memory_order_seq_cst);
-		/* What came before the queue saw the new used_event makes no interrupt. */
+		/* There is no interrupt for completions before the queue saw the new used_event. */
 		if (d->r.used_idx != __atomic_load_n(&ring_used(&d->r)->idx, __ATOMIC_ACQUIRE))
 			continue;
 		if (poll(&p, 1, 60000) != 1 || read(d->call, &n, 8) < 0)
@@ -182,7 +182,7 @@ static void header(struct disk *d, uint32_t type, uint64_t sector)
 	d->r.ram[STATUS] = 0x55;
 }
 
-/* The chain at entry 0: a request with `len` bytes at guest address `buf`. */
+/* Makes a chain at entry 0: a request with `len` bytes at guest address `buf`. */
 static void chain(struct disk *d, uint32_t type, uint64_t sector, uint64_t buf, uint32_t len)
 {
 	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
@@ -245,7 +245,7 @@ static void counts(void **state)
 		request(&d, VIRTIO_BLK_T_OUT, 8, 1024);
 		request(&d, VIRTIO_BLK_T_OUT, SECTORS, 512); /* beyond the end */
 		request(&d, VIRTIO_BLK_T_FLUSH, 0, 0);
-		blk_queue_stop(d.q); /* the last interrupt may still be on its way */
+		blk_queue_stop(d.q); /* the last interrupt may not have been raised yet */
 		assert_int_equal(*counter(s, "reads"), 2);
 		assert_int_equal(*counter(s, "bytes_read"), 4608);
 		assert_int_equal(*counter(s, "writes"), 1);
@@ -286,7 +286,7 @@ static void reads_and_writes(void **state)
 	}
 }
 
-/* Odd buffers, a buffer in two host ranges, and 512-byte requests whatever the block size. */
+/* Unaligned buffers, a buffer in two host ranges, and 512-byte requests with any block size. */
 static void odd_buffers(void **state)
 {
 	static struct disk d;
@@ -315,8 +315,8 @@ static void odd_buffers(void **state)
 	}
 }
 
-/* More odd buffers at a time than there is room for aligned ones: all are served, also when the
- * queue stops while some wait. */
+/* More unaligned buffers at the same time than there are aligned ones: all requests are completed,
+ * also if the queue stops while some wait. */
 static void many_odd_buffers(void **state)
 {
 	static struct disk d;
@@ -423,7 +423,7 @@ static void readonly_and_serial(void **state)
 	}
 }
 
-/* 100 bytes into a sector: the sector counts, and what the file lacks of it is zero. */
+/* The image ends 100 bytes into a sector: the sector counts as a whole, and its rest is zero. */
 static void odd_size(void **state)
 {
 	static struct disk d;
@@ -440,7 +440,7 @@ static void odd_size(void **state)
 		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 8, 3 * 512), VIRTIO_BLK_S_OK);
 		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 11, 512), VIRTIO_BLK_S_IOERR);
 		assert_int_equal(request(&d, VIRTIO_BLK_T_OUT, 10, 512), VIRTIO_BLK_S_OK);
-		/* The image keeps its length; what it has no room for is refused. */
+		/* The image keeps its length; data behind its end is refused. */
 		assert_int_equal(stat(d.path, &st), 0);
 		assert_int_equal(st.st_size, 10 * 512 + 100);
 		d.r.ram[BUF + 99] = 'x';
@@ -494,7 +494,7 @@ static void no_room_for_status(void **state)
 		kick(&d);
 		assert_false(wait_done(&d));
 		assert_int_equal(d.broken, 1);
-		/* Stop, start on a fresh ring: it works again. */
+		/* After a stop and a start with a new ring it must work again. */
 		blk_queue_stop(d.q);
 		memset(d.r.ram + RING_AVAIL, 0, 0x2000);
 		d.r.avail_idx = d.r.used_idx = 0;
@@ -510,8 +510,8 @@ static void no_room_for_status(void **state)
 	}
 }
 
-/* Stopping with requests offered: everything taken is completed, and nothing is written to guest
- * memory afterwards. */
+/* A stop while there are requests: all requests that were taken are completed, and afterwards
+ * nothing is written to guest memory. */
 static void stop_drains(void **state)
 {
 	static struct disk d;
@@ -533,7 +533,7 @@ static void stop_drains(void **state)
 	}
 }
 
-/* As a driver does: only when the device asked for it. */
+/* Kicks like a driver: only if the device has asked for it. */
 static void kick_if_wanted(struct disk *d, const struct variant *v, uint16_t before)
 {
 	uint16_t event;
@@ -546,8 +546,8 @@ static void kick_if_wanted(struct disk *d, const struct variant *v, uint16_t bef
 		kick(d);
 }
 
-/* Bursts make the queue look at its ring before it sleeps; at whatever moment of that the next one
- * comes, it is seen. */
+/* After a burst the queue polls its ring before it sleeps. The next burst must be seen, at whatever
+ * time it comes. */
 static void bursts(void **state)
 {
 	static struct disk d;
@@ -569,7 +569,7 @@ static void bursts(void **state)
 	}
 }
 
-/* io_uring's worker threads are tasks of ours with names of their own. */
+/* The number of io_uring's worker threads. They are tasks of this process with special names. */
 static unsigned workers(void)
 {
 	DIR *tasks = opendir("/proc/self/task");
@@ -590,7 +590,7 @@ static unsigned workers(void)
 	return n;
 }
 
-/* What lies on tmpfs is read without handing it to another thread. */
+/* A file on tmpfs must be read without another thread. */
 static void tmpfs_in_place(void **state)
 {
 	static struct disk d;
@@ -598,7 +598,7 @@ static void tmpfs_in_place(void **state)
 	(void)state;
 	FOR_EACH_VARIANT(&d, v, false, SECTORS * 512)
 	{
-		/* Those of rings that are gone end in their own time. */
+		/* The workers of old rings take some time to end. */
 		for (unsigned i = 0; i < 10000 && workers(); i++)
 			usleep(1000);
 		assert_int_equal(request(&d, VIRTIO_BLK_T_IN, 0, 4096), VIRTIO_BLK_S_OK);
@@ -626,7 +626,7 @@ static void open_errors(void **state)
 			 -EINVAL);
 	assert_non_null(strstr(err.text, "truncate"));
 	assert_int_equal(truncate(path, 1 << 20), 0);
-	/* The lock: one writer, or any number of readers. */
+	/* The lock allows one writer, or any number of readers. */
 	assert_int_equal(blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
 			 0);
 	assert_int_equal(blk_file_open(&b, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
@@ -641,7 +641,7 @@ static void open_errors(void **state)
 			 0);
 	blk_file_close(&a);
 	blk_file_close(&b);
-	/* qcow2 is refused unless raw was said. */
+	/* A qcow2 image is refused, except with format=raw. */
 	image_put(path, 0, "QFI\xfb", 4);
 	assert_int_equal(blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
 			 -EINVAL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What stands between a disk queue and the kernel, without either: alignment, aligned buffers and
- * their bound, parts of blocks, the end of the image, durability. The test is the kernel. */
+/* The code between a disk queue and the kernel: alignment, aligned buffers and their limit, parts
+ * of blocks, the end of the image, durability. The test replaces the kernel. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -34,8 +34,8 @@ struct env {
 static unsigned syncs;
 static off_t bad; /* where an unreadable block begins; 0: there is none */
 
-/* In place of the system's: a read stops before an unreadable block, and only the next one, which
- * begins there, says why. */
+/* Replaces the system call. A read stops before an unreadable block, and only the next read, which
+ * begins there, fails. */
 ssize_t pread(int fd, void *buf, size_t len, off_t off)
 {
 	if (bad && off >= bad && off < bad + (off_t)BLOCK) {
@@ -69,7 +69,7 @@ static struct env *env_new(off_t size, bool ranges)
 		free(e);
 		skip();
 	}
-	/* As on storage of 4 KiB blocks. */
+	/* As on storage with 4 KiB blocks. */
 	assert_int_equal(blk_file_set_align(&e->f, e->path, BLOCK, 512), 0);
 	blk_gate_init(&e->g, &e->f, ranges);
 	e->mem = mmap(NULL, MEM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -110,7 +110,7 @@ static struct blk_req *make(struct one *o, enum blk_op op, uint64_t off, void *p
 	return &o->r;
 }
 
-/* Does what the kernel would, and returns its answer. */
+/* Does what the kernel would do, and returns its result. */
 static ssize_t kernel(struct env *e, const struct blk_req *r)
 {
 	void *p = r->bounce ? r->bounce : r->iov[0].iov_base;
@@ -121,7 +121,7 @@ static ssize_t kernel(struct env *e, const struct blk_req *r)
 	return pwrite(e->f.fd, p, n, (off_t)r->off);
 }
 
-/* From beginning to end; its result. */
+/* Runs a request from beginning to end, and returns its result. */
 static int do_now(struct env *e, struct blk_req *r)
 {
 	enum blk_way way = blk_gate_enter(&e->g, r);
@@ -146,7 +146,7 @@ static void geometry(void **state)
 	struct error err = { 0 };
 
 	(void)state;
-	/* What O_DIRECT needs is no property of the content. */
+	/* The alignment for O_DIRECT does not depend on the contents. */
 	assert_int_equal(e->f.block_size, 512);
 	assert_int_equal(e->f.phys_size, BLOCK);
 	assert_int_equal(e->f.whole, 2441 * BLOCK);
@@ -172,7 +172,7 @@ static void parts_of_blocks(void **state)
 	assert_int_equal(do_now(e, make(&o, BLK_WRITE, 0, e->mem, 4 * BLOCK)), 0);
 	memset(e->mem, 0x22, BLOCK);
 	assert_int_equal(do_now(e, make(&o, BLK_WRITE, 3 * 512, e->mem, 512)), 0);
-	/* From the middle of one block to the middle of the next but one. */
+	/* From the middle of a block to the middle of the second block after it. */
 	assert_int_equal(do_now(e, make(&o, BLK_WRITE, BLOCK + 512, e->mem + 1, BLOCK)), 0);
 	image_get(e, 0, got, sizeof(got));
 	for (unsigned i = 0; i < sizeof(got); i++) {
@@ -207,12 +207,12 @@ static void end_of_image(void **state)
 		assert_int_equal(image_size(e), sizes[i]);
 		image_get(e, (off_t)last, got, keep);
 		assert_memory_equal(got, e->mem, keep);
-		/* Zeroes behind it, also for O_DIRECT. */
+		/* Behind the end the guest reads zeroes, also with O_DIRECT. */
 		memset(e->mem, 0x77, 512);
 		assert_int_equal(do_now(e, make(&o, BLK_READ, last, e->mem, 512)), 0);
 		for (unsigned k = 0; k < 512; k++)
 			assert_int_equal(e->mem[k], k < keep ? 0x33 : 0);
-		/* What cannot be kept is not acknowledged. */
+		/* Data that cannot be stored is not acknowledged. */
 		e->mem[511] = 1;
 		assert_int_equal(do_now(e, make(&o, BLK_WRITE, last, e->mem, 512)),
 				 keep < 512 ? -ENOSPC : 0);
@@ -221,7 +221,7 @@ static void end_of_image(void **state)
 	}
 }
 
-/* Across the last whole block into the part, and zeroes by way of writing. */
+/* Writes over the last whole block into the partial one; and writes zeroes by normal writes. */
 static void over_the_end(void **state)
 {
 	struct env *e = env_new(20 * BLOCK + 3 * 512 + 5, false);
@@ -244,7 +244,7 @@ static void over_the_end(void **state)
 	env_free(e);
 }
 
-/* An image of n blocks, every byte of which is 0x66. */
+/* Makes an image of n blocks with the byte 0x66. */
 static struct env *env_full(unsigned n)
 {
 	struct env *e = env_new(n * BLOCK, true);
@@ -264,8 +264,8 @@ static void image_is_full(const struct env *e, unsigned n)
 		assert_int_equal(got[i], 0x66);
 }
 
-/* Storage that cannot read one block: no zeroes in its place, neither for the guest nor on the
- * disk, where a write of parts of blocks would put back what it read. */
+/* Storage that cannot read one block: the guest must not read zeroes instead. Nor may a write of a
+ * part of a block write zeroes to the disk, because it first reads the whole block. */
 static void unreadable_block(void **state)
 {
 	static const struct {
@@ -298,8 +298,8 @@ static void unreadable_block(void **state)
 	env_free(e);
 }
 
-/* Somebody truncates the image: what it has lost cannot be read or written in part, and what is
- * written does not make it longer again. The kernel reads whole blocks, minivmm the others. */
+/* Somebody truncates the image: the lost part cannot be read or written partly, and a write does
+ * not make the image longer again. The kernel reads whole blocks, minivmm reads parts of blocks. */
 static void truncated_image(void **state)
 {
 	static const off_t ends[] = { BLOCK, BLOCK + 512, 5 * BLOCK + 100 };
@@ -327,7 +327,7 @@ static void truncated_image(void **state)
 		assert_int_equal(do_now(e, &o.r), -EIO);
 		make(&o, BLK_READ, 0, e->mem, 6 * BLOCK);
 		assert_int_equal(do_now(e, &o.r), -EIO);
-		/* What is left stays in use. */
+		/* The rest can still be used. */
 		memset(e->mem, 0x11, BLOCK);
 		assert_int_equal(do_now(e, make(&o, BLK_READ, 512, e->mem, 1024)), 0);
 		assert_int_equal(e->mem[1023], 0x66);
@@ -338,8 +338,8 @@ static void truncated_image(void **state)
 	}
 }
 
-/* Parts of many blocks, some of which a turn writes as a whole; and the image's partial end, which
- * has a way of its own. */
+/* Parts of many blocks, some of which are written as a whole; and the partial end of the image,
+ * which is handled separately. */
 static void truncated_long_write(void **state)
 {
 	struct env *e = env_new(40 * BLOCK + 512 + 100, true);
@@ -359,11 +359,12 @@ static void truncated_long_write(void **state)
 	env_free(e);
 }
 
-/* A part of a block that is being written as a whole: both get there. */
+/* A write of a part of a block while another write covers the whole block: both must reach the
+ * disk. */
 static void part_waits_for_whole(void **state)
 {
 	struct env *e = env_new(64 * BLOCK, true);
-	struct blk_gate other; /* of a second queue */
+	struct blk_gate other; /* the gate of a second queue */
 	struct one whole, part, far;
 	enum blk_way way;
 	char got[BLOCK];
@@ -378,8 +379,8 @@ static void part_waits_for_whole(void **state)
 	assert_int_equal(blk_gate_enter(&other, &part.r), BLK_LATER);
 	assert_true(other.busy);
 	assert_null(blk_gate_next(&other, &way));
-	assert_int_equal(blk_gate_wait(&other, BLK_WAIT), BLK_NOWAIT); /* looks again soon */
-	/* Another block is nobody's business. */
+	assert_int_equal(blk_gate_wait(&other, BLK_WAIT), BLK_NOWAIT); /* tries again soon */
+	/* Requests for other blocks do not wait. */
 	make(&far, BLK_WRITE, 9 * BLOCK + 512, e->mem + BLOCK, 512);
 	assert_int_equal(blk_gate_enter(&e->g, &far.r), BLK_DONE);
 	assert_int_equal(far.r.res, 0);
@@ -394,7 +395,7 @@ static void part_waits_for_whole(void **state)
 	env_free(e);
 }
 
-/* A whole write that comes back short queues up behind a part that waits for it. */
+/* If a write of whole blocks is short, its rest comes after a waiting write of a part. */
 static void short_write_steps_aside(void **state)
 {
 	struct env *e = env_new(64 * BLOCK, true);
@@ -416,7 +417,8 @@ static void short_write_steps_aside(void **state)
 	env_free(e);
 }
 
-/* Any number of odd buffers: what they take stays below the bound, and they go on in order. */
+/* With any number of unaligned buffers, the memory for them stays below the limit, and the requests
+ * go on in their order. */
 static void bounce_bound(void **state)
 {
 	enum { N = 256 };
@@ -439,7 +441,7 @@ static void bounce_bound(void **state)
 	}
 	assert_true(n < N && held <= BLK_BOUNCE_ROOM);
 	next = n;
-	/* Who needs no buffer does not wait for one. */
+	/* A request that needs no buffer does not wait for one. */
 	make(&aligned, BLK_READ, 0, e->mem, BLOCK);
 	assert_int_equal(blk_gate_enter(&e->g, &aligned.r), BLK_GO);
 	assert_true(blk_gate_answer(&e->g, &aligned.r, kernel(e, &aligned.r)));
@@ -460,7 +462,8 @@ static void bounce_bound(void **state)
 	env_free(e);
 }
 
-/* A request larger than a buffer goes in turns, and behind the others between them. */
+/* A request that is larger than a buffer is done in several turns, and other requests come between
+ * them. */
 static void bounce_turns(void **state)
 {
 	struct env *e = env_new(64 * MiB, true);
@@ -478,11 +481,11 @@ static void bounce_turns(void **state)
 	assert_false(blk_gate_answer(&e->g, &big[0].r, MiB));
 	assert_int_equal(blk_gate_enter(&e->g, &big[0].r), BLK_LATER);
 	assert_ptr_equal(blk_gate_next(&e->g, &way), &small.r);
-	assert_null(blk_gate_next(&e->g, &way)); /* 4 KiB are missing */
+	assert_null(blk_gate_next(&e->g, &way)); /* 4 KiB are still missing */
 	assert_true(blk_gate_answer(&e->g, &small.r, BLOCK));
 	assert_ptr_equal(blk_gate_next(&e->g, &way), &big[0].r);
 	for (unsigned i = 0; i < 4; i++) {
-		/* The kernel did half of it, then failed. */
+		/* The kernel does half of it and then fails. */
 		assert_false(blk_gate_answer(&e->g, &big[i].r, BLOCK));
 		assert_int_equal(blk_gate_enter(&e->g, &big[i].r), BLK_GO);
 		assert_true(blk_gate_answer(&e->g, &big[i].r, -EIO));
@@ -491,7 +494,7 @@ static void bounce_turns(void **state)
 	env_free(e);
 }
 
-/* A driver that cannot flush: acknowledged means stable, whatever the request was. */
+/* For a driver that cannot flush, each acknowledged request must be stable. */
 static void stable_changes(void **state)
 {
 	static const enum blk_op ops[] = { BLK_WRITE_ZEROES, BLK_WRITE_ZEROES, BLK_DISCARD };
@@ -500,7 +503,7 @@ static void stable_changes(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
-		/* By the kernel: another request follows it, a flush. */
+		/* The kernel does it; then a flush must follow. */
 		make(&o, ops[i], 0, NULL, BLOCK)->unmap = i == 1;
 		o.r.stable = true;
 		assert_int_equal(blk_gate_enter(&e->g, &o.r), BLK_GO);
@@ -510,7 +513,7 @@ static void stable_changes(void **state)
 		assert_int_equal(syncs, 0);
 		assert_true(blk_gate_answer(&e->g, &o.r, 0));
 		assert_int_equal(o.r.res, 0);
-		/* Refused by the kernel, and part of a block: here and now. */
+		/* The kernel refuses it, and for a part of a block: it is done synchronously. */
 		make(&o, ops[i], 0, NULL, BLOCK)->stable = true;
 		assert_int_equal(blk_gate_enter(&e->g, &o.r), BLK_GO);
 		assert_true(blk_gate_answer(&e->g, &o.r, -EOPNOTSUPP));
@@ -518,7 +521,7 @@ static void stable_changes(void **state)
 		make(&o, ops[i], 512, NULL, 512)->stable = true;
 		assert_int_equal(do_now(e, &o.r), 0);
 		assert_int_equal(syncs, 2);
-		/* A driver that can flush does so itself. */
+		/* A driver that can flush does this itself. */
 		make(&o, ops[i], 0, NULL, BLOCK);
 		assert_int_equal(blk_gate_enter(&e->g, &o.r), BLK_GO);
 		assert_true(blk_gate_answer(&e->g, &o.r, 0));

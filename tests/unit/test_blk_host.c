@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Disks whose host gets in the way: killed processes, refused io_uring, locks, loop devices, full
- * file systems. What would spoil the test process happens in a child. */
+/* Disks on hosts with problems: killed processes, no io_uring, locks, loop devices, full file
+ * systems. Steps that would harm the test process run in a child. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -41,7 +41,7 @@
 #define BLOCK  4096u
 #define BLOCKS 256u
 
-/* For a child: cmocka's asserts belong to the parent. */
+/* For child processes, because cmocka's asserts work only in the parent. */
 #define MUST(x)                                                         \
 	do {                                                            \
 		if (!(x)) {                                             \
@@ -138,7 +138,7 @@ static int range(struct disk *d, uint32_t type, uint64_t sector, uint32_t n, uin
 	return request(d, type, 0, sizeof(r));
 }
 
-/* Exit status of the child that runs fn(arg); 77 is for "this machine cannot". */
+/* Runs fn(arg) in a child and returns its exit status; 77 means that this machine cannot run it. */
 static int in_child(void (*fn)(void *), void *arg)
 {
 	int status;
@@ -163,8 +163,8 @@ static void expect_child(void (*fn)(void *), void *arg)
 	assert_int_equal(status, 0);
 }
 
-/* Killed at any moment, what was acknowledged as flushed is in the file. Generation g is written
- * to all blocks in turn; after each flush the child says up to which write. */
+/* If the process is killed at any time, acknowledged flushes must be in the file. The child writes
+ * generation g to all blocks in turn, and reports after each flush which write was the last. */
 struct progress {
 	_Atomic uint64_t flushed;
 };
@@ -194,7 +194,7 @@ static void write_for_ever(void *arg)
 	}
 }
 
-/* Each block holds at least the last write to it that was flushed; torn is allowed only beyond. */
+/* Each block must have at least the last flushed write. Only later writes may be incomplete. */
 static void check_image(const char *path, uint64_t flushed)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -255,7 +255,7 @@ static void flushed_survives_kill(void **state)
 	munmap(shared, sizeof(*shared));
 }
 
-/* What a container's seccomp profile does. */
+/* Denies io_uring like the seccomp profile of a container. */
 static void refuse_io_uring(void)
 {
 	struct sock_filter code[] = {
@@ -350,7 +350,7 @@ static int loop_attach(const char *image, unsigned sector, char *name)
 	if (n < 0)
 		return -1;
 	sprintf(name, "/dev/loop%d", n);
-	/* Without udev nobody makes the node. */
+	/* Without udev, the device node must be made here. */
 	if (access(name, F_OK))
 		(void)!mknod(name, S_IFBLK | 0600, makedev(7, (unsigned)n));
 	c.fd = (uint32_t)open(image, O_RDWR | O_CLOEXEC);
@@ -377,7 +377,7 @@ static void check_ranges(struct disk *d)
 	assert_int_equal(request(d, VIRTIO_BLK_T_FLUSH, 0, 0), 0);
 }
 
-/* A sector smaller than the device's blocks leaves its neighbours alone. */
+/* Writing a sector that is smaller than the device's blocks must not change its neighbours. */
 static void check_small_write(struct disk *d)
 {
 	memset(d->r.ram + BUF, 0x22, 512);
@@ -422,14 +422,16 @@ static void loop_device(void **state)
 	(void)state;
 	make_image(path);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	unlink(path); /* by descriptor from here on: a skip leaves nothing behind */
+	/* use only the descriptor from here on, so that a skipped test leaves no file */
+	unlink(path);
 	sprintf(path, "/proc/self/fd/%d", fd);
 	check_loop(path, 512);
 	check_loop(path, 4096);
 	close(fd);
 }
 
-/* A file system on storage of 4 KiB blocks: the image's sectors are its own, and its end stays. */
+/* A file system on storage with 4 KiB blocks: the image has its own sector size, and its end does
+ * not move. */
 static void on_big_blocks(void *arg)
 {
 	const off_t size = 2441 * BLOCK + 7 * 512;
@@ -478,7 +480,7 @@ static void big_blocks(void **state)
 	assert_int_equal(status, 0);
 }
 
-/* A file system without room: the guest's write fails, its other requests do not. */
+/* A full file system: the guest's write fails, and its other requests work. */
 static void on_full_tmpfs(void *arg)
 {
 	static struct disk d;

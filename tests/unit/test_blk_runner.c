@@ -41,13 +41,13 @@ struct list {
 	struct blk_file file;
 	int kick;
 	struct item item[REQUESTS];
-	_Atomic unsigned offered; /* by the test, as a doorbell */
+	_Atomic unsigned offered; /* written by the test, like a doorbell */
 	_Atomic unsigned shown;	  /* completions that the guest can see */
 	_Atomic bool want_kick;
 	_Atomic unsigned left;
 	/* the runner's thread's, the test's while it is stopped */
 	unsigned taken, completed, in_flight, most, takes;
-	bool odd; /* the first thing that must not happen */
+	bool odd; /* something happened that must not happen */
 	_Atomic bool stopped;
 };
 
@@ -66,7 +66,7 @@ static unsigned list_take(void *front, unsigned max)
 	for (n = 0; n < max && l->taken < l->offered; n++) {
 		struct item *t = &l->item[l->taken++];
 
-		if (t->op > BLK_WRITE_ZEROES) { /* nothing that there is */
+		if (t->op > BLK_WRITE_ZEROES) { /* an unknown operation */
 			blk_runner_refused(l->runner);
 			t->res = -EINVAL;
 			t->done++;
@@ -186,7 +186,7 @@ static void list_end(void)
 	assert_false(list.odd);
 }
 
-/* As a driver does: the index first, then a kick if one is wanted. */
+/* Does what a driver does: writes the index, then kicks if the device asks for it. */
 static void offer(unsigned n)
 {
 	const uint64_t one = 1;
@@ -196,7 +196,8 @@ static void offer(unsigned n)
 		assert_int_equal(write(list.kick, &one, 8), 8);
 }
 
-/* A minute at most: the machine may be slow, and nothing here takes a millisecond. */
+/* Waits at most a minute, because the machine may be slow. Normally it takes less than a
+ * millisecond. */
 static void wait_shown(unsigned n)
 {
 	for (unsigned i = 0; list.shown != n && i < 60000; i++)
@@ -219,7 +220,8 @@ static void carry(enum blk_aio aio, unsigned poll_usec)
 		list.item[i].op = i < 64 ? BLK_WRITE : BLK_READ;
 		memset(list.item[i].data, (int)(i < 64 ? i + 1 : 0), BLOCK);
 	}
-	/* One at a time, a few, and all that is left: only asked-for kicks wake it. */
+	/* One request, a few requests, all of the rest; only kicks that were asked for wake the
+	 * runner. */
 	for (i = 1; i <= 4; i++) {
 		offer(1);
 		wait_shown(i);
@@ -247,7 +249,8 @@ static void test_carry(void **state)
 	carry(BLK_AIO_LIBAIO, BLK_POLL_USEC);
 }
 
-/* What was taken is given back before a stop returns, and a start goes on with the rest. */
+/* Requests that were taken are given back before a stop returns, and the next start goes on with
+ * the rest. */
 static void test_stop(void **state)
 {
 	unsigned taken;
@@ -265,7 +268,7 @@ static void test_stop(void **state)
 	list.stopped = false;
 	blk_runner_start(list.runner, LIMIT);
 	wait_shown(REQUESTS);
-	/* Without a wait, as long as it takes. */
+	/* A stop without a wait, however long it takes. */
 	list.left = 0;
 	assert_true(blk_runner_leave(list.runner));
 	for (unsigned i = 0; !list.left && i < 60000; i++)
@@ -287,7 +290,7 @@ static uint64_t count_of(struct stats *s, const char *name)
 	return 0;
 }
 
-/* What the front end fails by itself counts as a request of a batch and as an error. */
+/* A request that the front end itself fails counts as a request of a batch, and as an error. */
 static void test_counts(void **state)
 {
 	struct stats *s = stats_new(false);

@@ -62,14 +62,15 @@ static void test_sizes(void **state)
 	bus_write(b, 0x100, 8, 0x8877665544332211);
 	assert_int_equal(bus_read(b, 0x100, 8), 0x8877665544332211);
 	assert_int_equal(bus_read(b, 0x101, 1), 0x22);
-	/* Too wide: in parts. Too narrow: all-ones, dropped. Odd sizes: in powers of two. */
+	/* Accesses that are too wide are split. Those that are too narrow read all ones, and are
+	 * dropped. Other sizes are split into powers of two. */
 	assert_int_equal(bus_read(b, 0x200, 8), 0x8877665544332211);
 	assert_int_equal(d.last_size, 4);
 	assert_int_equal(bus_read(b, 0x200, 1), 0xff);
 	bus_write(b, 0x200, 1, 0);
 	assert_int_equal(d.reg[0], 0x11);
 	assert_int_equal(bus_read(b, 0x101, 3), 0x443322);
-	/* Over the edge: what is there answers, the rest is all-ones. */
+	/* An access over the end of a region: the region answers its part, the rest is all ones. */
 	d.reg[15] = 0x5a;
 	assert_int_equal(bus_read(b, 0x10f, 2), 0xff5a);
 	bus_write(b, 0xff, 2, 0x3344);
@@ -100,13 +101,13 @@ static void test_counts_traps(void **state)
 	assert_int_equal(t->slot[0].off, 2);
 	assert_int_equal(t->slot[0].reads + t->slot[0].writes, 2);
 	assert_true(t->slot[0].ticks > 0);
-	/* Registers of memory are dwords. */
+	/* Registers in memory space are counted as dwords. */
 	bus_read(mmio, 0x104, 1);
 	bus_read(mmio, 0x107, 1);
 	assert_int_equal(trap_slots(t), 3);
 	assert_int_equal(t->slot[2].off, 4);
 	assert_int_equal(t->slot[2].reads, 2);
-	/* A miss, and an access that is half one. */
+	/* An access that finds no region, and one of which only half does. */
 	bus_write(mmio, 0x5000, 4, 0);
 	bus_read(pio, 0x10f, 2);
 	assert_int_equal(trap_slots(t), 6);
@@ -150,7 +151,7 @@ static void test_topology(void **state)
 	bus_del(b, &r);
 	assert_int_equal(bus_add(b, &same), 0);
 	assert_int_equal(bus_read(b, 8, 1), 2);
-	/* Over the end of the bus there is nothing, and nothing begins anew at 0. */
+	/* There is nothing behind the end of the bus, and addresses do not wrap to 0. */
 	hi.reg[15] = 3;
 	assert_int_equal(bus_read(b, 0xfff, 1), 3);
 	assert_int_equal(bus_read(b, 0xfff, 2), 0xffff);
@@ -167,7 +168,7 @@ static void count_region(void *arg, const struct io_region *r)
 	*(uint64_t *)arg += r->size;
 }
 
-/* Also those that begin under another, or lie under it altogether. */
+/* Also regions that are partly or completely hidden by another one. */
 static void test_each(void **state)
 {
 	struct bus *b = bus_new(0x1000);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Threads on a bus whose regions come and go: nobody waits without need, nobody calls a region that
- * is gone. TSan and ASan see the rest (make SAN=thread, SAN=1). */
+/* Threads use a bus whose regions are added and removed: no thread may wait without need, and no
+ * removed region may be called. TSan and ASan find other faults (make SAN=thread, SAN=1). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,13 +15,13 @@
 #define READERS 4
 #define STAYS	0x1000u
 #define COMES	0x8000u
-/* TSan's runtime has locks of its own, for which it sleeps. */
+/* TSan's runtime has its own locks, and sleeps for them. */
 #if defined(__has_feature)
 #define SLEEPS_ON_ITS_OWN __has_feature(thread_sanitizer)
 #else
 #define SLEEPS_ON_ITS_OWN 0
 #endif
-#define STANDS 20000u /* milliseconds without progress: somebody waits for ever */
+#define STANDS 20000u /* after so many milliseconds without progress, a thread hangs */
 
 struct reader {
 	struct bus *pio, *mmio;
@@ -92,8 +92,8 @@ static long sleeps(void)
 	return u.ru_nvcsw;
 }
 
-/* Whoever changes the bus does not wait for threads that are in another region or in none. It
- * sleeps not once while they access the bus as fast as they can. */
+/* A thread that changes the bus must not wait for threads that are in another region or in none. It
+ * must not sleep even once while they access the bus as fast as they can. */
 static void test_change_does_not_wait(void **state)
 {
 	struct bus *pio = bus_new(0x10000), *mmio = bus_new(1ull << 40);
@@ -110,7 +110,8 @@ static void test_change_does_not_wait(void **state)
 	for (unsigned i = 0; i < READERS; i++)
 		wait_for(&r[i].turns, 1000);
 	for (unsigned round = 0; round < 10; round++) {
-		/* They all get on between the rounds, which start anywhere in what they do. */
+		/* All threads make progress between the rounds, so a round begins at any point of
+		 * their work. */
 		for (unsigned i = 0; i < READERS; i++) {
 			end = load(&r[i].turns) + 100;
 			wait_for(&r[i].turns, end);
@@ -129,7 +130,7 @@ static void test_change_does_not_wait(void **state)
 	bus_free(mmio);
 }
 
-/* A device that is freed as soon as its region is off the bus. */
+/* A device is freed as soon as its region has left the bus. */
 struct fleeting {
 	struct io_region region;
 	unsigned magic;
@@ -168,7 +169,7 @@ static void fleeting_once(struct bus *b, unsigned long *calls, bool wait)
 	free(f);
 }
 
-/* Threads that have joined, and others. */
+/* With threads that have registered with the bus, and with others. */
 static void test_gone_is_gone(void **state)
 {
 	struct bus *pio = bus_new(0x10000), *mmio = bus_new(1ull << 40);
@@ -186,8 +187,8 @@ static void test_gone_is_gone(void **state)
 	bus_free(mmio);
 }
 
-/* A chain: the callback of each region reads the next one, the last one stays inside until it may
- * go. */
+/* A chain of regions: the callback of each one reads the next one, and the last one waits until it
+ * is released. */
 #define CHAIN (BUS_DEPTH + 2)
 struct chain {
 	struct bus *bus;
@@ -217,7 +218,7 @@ static uint64_t link_read(void *opaque, uint64_t off, unsigned size)
 
 static const struct io_region_ops link_ops = { .read = link_read };
 
-/* The end of region i is waited for, though its callback is not the innermost. */
+/* Removing region i must wait for its callback, although it is not the innermost one. */
 struct remover {
 	struct chain *c;
 	unsigned i;
@@ -257,7 +258,7 @@ static void chain_once(struct bus *pio, struct bus *mmio, bool joins)
 	}
 	usleep(20000);
 	assert_int_equal(load(&c.gone), 0);
-	/* Others go on meanwhile. */
+	/* Other threads go on meanwhile. */
 	assert_int_equal(bus_read(mmio, STAYS, 4), 0);
 	__atomic_store_n(&c.go, 1, __ATOMIC_RELEASE);
 	wait_for(&c.gone, CHAIN);
@@ -279,8 +280,8 @@ static void test_del_waits(void **state)
 	bus_free(mmio);
 }
 
-/* Regions move while they are accessed, as BARs and ECAM do: an access gets the offset from where
- * the region was when it was found, and there is room for many. */
+/* Regions move while they are accessed, like BARs and ECAM. An access must get the offset in the
+ * region at the time when it was found. */
 #define MANY 100
 static uint64_t moving_read(void *opaque, uint64_t off, unsigned size)
 {

@@ -45,7 +45,7 @@ static int parse(const char *line)
 			fail_msg("%s", err.text); \
 	} while (0)
 
-/* The i-th device of a class; the field that one of its keys is read into. */
+/* The field of the i-th device of a class that this key is read into. */
 static const struct device *nth(const struct device_class *class, unsigned i)
 {
 	const struct device *d = NULL;
@@ -109,7 +109,7 @@ static void test_memory_keys(void **state)
 	good("--memory 4G,nodes=0,2-3,hugepages=2M");
 	assert_int_equal(c.ram.nodes, 13);
 	assert_int_equal(c.ram.pages, RAM_2M);
-	/* Told twice as a comma, as everywhere. */
+	/* A comma is written twice, as everywhere. */
 	good("--memory 4G,nodes=0,,1");
 	assert_int_equal(c.ram.nodes, 3);
 	good("--memory 1G,nodes=auto,hugepages=auto");
@@ -118,7 +118,7 @@ static void test_memory_keys(void **state)
 	assert_int_equal(c.ram.pages, RAM_4K);
 	good("--memory 1G,hugepages=/dev/huge,,pages");
 	assert_string_equal(c.ram.path, "/dev/huge,pages");
-	/* A socket a node, if it was not said otherwise. */
+	/* One socket for each node, if nothing else was said. */
 	good("--cpus 4 --memory 1G,nodes=0,1");
 	assert_int_equal(c.topo.sockets, 2);
 	good("--memory 1G,nodes=0,1 --cpus 4,cores=4");
@@ -205,7 +205,7 @@ static void test_pin(void **state)
 	good("--cpus 8,pin=auto,threads=2");
 	assert_int_equal(c.pin_kind, PIN_AUTO);
 	assert_int_equal(c.topo.threads, 2);
-	/* A list has commas; what follows it is a key again. */
+	/* A list contains commas; after it, a key follows again. */
 	good("--cpus 5,pin=2-4,10,7,sockets=5");
 	assert_int_equal(c.pin_kind, PIN_LIST);
 	assert_int_equal(c.pin[0], 2);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What the guest's CPUID says, on an Intel and an AMD host as KVM_GET_SUPPORTED_CPUID has them
- * (leaves that matter, registers shortened). ioctl() is ours: it plays KVM.
- */
+/* The guest's CPUID on an Intel and on an AMD host. KVM_GET_SUPPORTED_CPUID returns their leaves,
+ * as far as they matter. The test replaces ioctl() and plays KVM. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +50,7 @@ int ioctl(int fd, unsigned long req, ...)
 		.function = leaf, .index = sub, .eax = a, .ebx = b, .ecx = c, .edx = d \
 	}
 
-/* Ice Lake server: two threads a core here. L3 shared by 64 ids, 32 core ids. */
+/* An Ice Lake server with two threads per core. 64 ids share the L3, and there are 32 core ids. */
 static const struct kvm_cpuid_entry2 intel[] = {
 	ROW(0, 0, 0x1f, 0x756e6547, 0x6c65746e, 0x49656e69),
 	ROW(1, 0, 0x606a6, 0x00400800, 0xfefa3203, 0x1f8bfbff),
@@ -73,7 +71,7 @@ static const struct kvm_cpuid_entry2 intel[] = {
 	ROW(0x80000008, 0, 0x3039, 0, 0, 0),
 };
 
-/* Zen 4: an L3 shared by 16 ids, 128 threads in the package. */
+/* A Zen 4: 16 ids share an L3, and the package has 128 threads. */
 static const struct kvm_cpuid_entry2 amd[] = {
 	ROW(0, 0, 0x10, 0x68747541, 0x444d4163, 0x69746e65),
 	ROW(1, 0, 0xa10f11, 0x05800800, 0xfef83203, 0x178bfbff),
@@ -96,7 +94,7 @@ static const struct kvm_cpuid_entry2 amd[] = {
 static struct cpu_model model;
 static struct error err;
 
-/* The CPUID of vCPU i, left in `guest`. */
+/* Stores the CPUID of vCPU i in `guest`. */
 static int build(bool is_amd, unsigned sockets, unsigned cores, unsigned threads, unsigned i)
 {
 	struct kvm k = { .dev = DEV, .tsc_deadline = true };
@@ -145,7 +143,7 @@ static uint32_t bits(uint32_t reg, unsigned hi, unsigned lo)
 	return reg >> lo & (uint32_t)((1ull << (hi - lo + 1)) - 1);
 }
 
-/* Leaves 0xB and 0x1F say the same: widths of the ids, counts, types, the id itself. */
+/* Leaves 0xB and 0x1F must agree: widths of the ids, counts, types, and the id itself. */
 static void check_levels(uint32_t leaf, uint32_t smt_bits, uint32_t smt, uint32_t core_bits,
 			 uint32_t cores, uint32_t id)
 {
@@ -174,14 +172,14 @@ static void test_intel_topology(void **state)
 	assert_int_equal(bits(row(1, 0)->edx, 28, 28), 1);
 	check_levels(0xb, 1, 2, 3, 6, 0xd);
 	check_levels(0x1f, 1, 2, 3, 6, 0xd);
-	/* L1 and L2 belong to a core, L3 to the package; three cores take four ids. */
+	/* L1 and L2 belong to a core, L3 to the package; three cores need four ids. */
 	assert_int_equal(bits(row(4, 0)->eax, 25, 14), 1);
 	assert_int_equal(bits(row(4, 2)->eax, 25, 14), 1);
 	assert_int_equal(bits(row(4, 3)->eax, 25, 14), 7);
 	assert_int_equal(bits(row(4, 0)->eax, 31, 26), 3);
 	assert_int_equal(bits(row(4, 3)->eax, 31, 26), 3);
 	assert_int_equal(row(4, 4)->eax, 0);
-	/* What the caches are stays the host's. */
+	/* The kinds and sizes of the caches are those of the host. */
 	assert_int_equal(bits(row(4, 3)->eax, 13, 0), bits(0x7c0fc163, 13, 0));
 	assert_int_equal(row(4, 3)->ecx, 0xffff);
 }
@@ -197,7 +195,7 @@ static void test_intel_one(void **state)
 	assert_int_equal(bits(row(4, 3)->eax, 31, 14), 0);
 }
 
-/* Fields that end before the counts do. */
+/* Fields that are too small for the counts. */
 static void test_intel_many(void **state)
 {
 	(void)state;
@@ -214,7 +212,7 @@ static void test_amd_topology(void **state)
 	(void)state;
 	model = (struct cpu_model){ 0 };
 	assert_int_equal(build(true, 2, 3, 2, 11), 0);
-	/* A count here, not ids. */
+	/* On AMD this is the number of threads, not of ids. */
 	assert_int_equal(bits(row(1, 0)->ebx, 23, 16), 6);
 	assert_int_equal(bits(row(1, 0)->ebx, 31, 24), 0xd);
 	assert_int_equal(bits(row(1, 0)->edx, 28, 28), 1);
@@ -230,8 +228,8 @@ static void test_amd_topology(void **state)
 	assert_int_equal(bits(row(0x8000001d, 3)->eax, 25, 14), 7);
 	assert_int_equal(bits(row(0x8000001d, 3)->eax, 31, 26), 0);
 	assert_int_equal(row(0x8000001e, 0)->eax, 0xd);
-	assert_int_equal(row(0x8000001e, 0)->ebx, 0x102); /* two threads a core, core 2 */
-	assert_int_equal(row(0x8000001e, 0)->ecx, 1);	  /* one node a socket, node 1 */
+	assert_int_equal(row(0x8000001e, 0)->ebx, 0x102); /* two threads per core, core 2 */
+	assert_int_equal(row(0x8000001e, 0)->ecx, 1);	  /* one node per socket, node 1 */
 }
 
 static void test_amd_one(void **state)
@@ -245,8 +243,8 @@ static void test_amd_one(void **state)
 	assert_int_equal(row(0x8000001e, 0)->ebx, 0);
 }
 
-/* APIC ids are what leaf 0xB says they are made of: no two are the same, and the shifts give
- * thread, core and socket back. */
+/* APIC ids must agree with leaf 0xB: all are different, and the shifts give thread, core and
+ * socket. */
 static void test_apic_ids(void **state)
 {
 	static const struct cpu_topology topos[] = { { 1, 1, 1 }, { 1, 7, 1 }, { 3, 5, 2 },
@@ -320,10 +318,10 @@ static void test_features(void **state)
 	assert_int_equal(row(7, 0)->ebx, 0xf1bf27eb & ~(1u << 5));
 	assert_int_equal(bits(row(1, 0)->ecx, 20, 20), 0);
 	assert_int_equal(bits(row(1, 0)->ecx, 31, 31), 0);
-	/* KVM emulates it and does not report it. */
+	/* KVM emulates the TSC deadline timer, but does not report it. */
 	want("tsc_deadline_timer", 1);
 	assert_int_equal(build(false, 1, 1, 1, 0), 0);
-	/* Not in this host, and a leaf that it has not at all. */
+	/* A feature that this host does not have, and one in a leaf that it does not have. */
 	want("sse4a", 1);
 	assert_int_equal(build(false, 1, 1, 1, 0), -EOPNOTSUPP);
 	assert_non_null(strstr(err.text, "+sse4a"));
@@ -335,7 +333,8 @@ static void test_features(void **state)
 	assert_int_equal(build(false, 1, 1, 1, 0), 0);
 }
 
-/* The table itself: no name and no place twice (but for names of one thing), all found again. */
+/* The table itself: no name and no bit occurs twice (except for names of the same feature), and all
+ * names are found. */
 static void test_table(void **state)
 {
 	const struct cpu_feature *f, *g;
@@ -353,7 +352,7 @@ static void test_table(void **state)
 		}
 	}
 	assert_true(i >= 100);
-	assert_int_equal(twins, 1); /* invtsc is QEMU's name of nonstop_tsc */
+	assert_int_equal(twins, 1); /* QEMU calls nonstop_tsc invtsc */
 	assert_null(cpu_feature(i + 1));
 	assert_int_equal(cpu_feature_find("sse4-1"), cpu_feature_find("sse4_1"));
 	assert_int_equal(cpu_feature_find(""), -ENOENT);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A device is its class and nothing else: a toy goes from its argument into a machine and out. */
+/* A device is described by its class alone. A toy device goes from its argument into a machine and
+ * out again. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,7 @@
 
 #include "vmm/core/device.h"
 
-static char said[256]; /* what was done, in its order */
+static char said[256]; /* the calls, in their order */
 
 __attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
 {
@@ -94,7 +95,7 @@ static const struct device_class toy_class = {
 	.close = toy_close,
 };
 
-/* The least that a class can be. */
+/* The smallest possible class. */
 static const struct device_class plain_class = { .option = "plain", .most = 1 };
 static const struct device_class raw_class = {
 	.option = "raw", .arg = "TEXT", .most = 1, .opts_size = sizeof(char *)
@@ -151,12 +152,12 @@ static void refused(void **state)
 	assert_int_equal(create(&toy_class, "goat"), 0);
 	assert_int_equal(create(&toy_class, "cow"), -EINVAL);
 	assert_string_equal(err.text, "at most 3");
-	/* What was refused is not there, and the numbers go on without a gap. */
+	/* Refused devices are not in the list, and the numbers have no gap. */
 	assert_int_equal(device_count(&list, &toy_class), 3);
 	device_list_free(&list);
 }
 
-/* What an open() that fails leaves is closed with the others. */
+/* If open() fails, the device is closed with the others. */
 static void half_opened(void **state)
 {
 	struct device_env env = { .devices = &list };

@@ -23,7 +23,7 @@ static void expect(const struct e820_map *m, const struct want *w, unsigned n)
 	}
 }
 
-/* A machine of which only RAM is known. */
+/* A machine with RAM only. */
 static struct platform *ram(uint64_t low, uint64_t high_base, uint64_t high)
 {
 	static struct platform p;
@@ -47,7 +47,7 @@ static void test_firmware(void **state)
 	expect(&m, want, 2);
 }
 
-/* Behind the addresses of HyperTransport, which are reserved then. */
+/* High RAM behind the addresses of HyperTransport, which must be reserved then. */
 static void test_hypertransport(void **state)
 {
 	static const struct want want[] = { { 0, 2 * GiB, 1 },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Events: what was added is taken once, and neither side waits. */
+/* Events: what was added is taken once, and no side waits. */
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -31,7 +31,7 @@ static void taken_once(void **state)
 	assert_true(eventfd_signal(fd));
 	assert_true(readable(fd));
 	assert_true(eventfd_is_set(fd));
-	assert_true(eventfd_is_set(fd)); /* looking takes nothing */
+	assert_true(eventfd_is_set(fd)); /* this takes nothing */
 	assert_true(eventfd_drain(fd));
 	assert_false(readable(fd));
 	assert_false(eventfd_is_set(fd));
@@ -39,7 +39,7 @@ static void taken_once(void **state)
 	close(fd);
 }
 
-/* The largest count, beyond which a write would wait. */
+/* The largest count; a further write would wait. */
 static void full(void **state)
 {
 	const uint64_t most = UINT64_MAX - 1;

@@ -27,7 +27,7 @@ static void on_fd(void *arg, int fd, uint32_t events)
 	(void)fd;
 	(void)events;
 	w->fired++;
-	/* Both are ready; whoever comes first takes both away. */
+	/* Both are ready; the callback that runs first removes both. */
 	evloop_del_fd(w->a);
 	evloop_del_fd(w->b);
 	evloop_stop(w->l, 3);
@@ -125,7 +125,7 @@ static void test_calls(void **state)
 	free(w.call);
 }
 
-/* However often it is asked for, it runs once; taken back, not at all. */
+/* A call runs once, however often it was asked for. A cancelled call does not run. */
 static void test_call_once(void **state)
 {
 	struct world w = { .l = evloop_new() };
@@ -166,8 +166,8 @@ static void on_ready(void *arg, int fd, uint32_t events)
 	evloop_stop(((struct world *)arg)->l, 7);
 }
 
-/* A call that asks for itself, as one does that a guest causes all the time, leaves the descriptors
- * their turn: signals come on one. */
+/* A call that asks for itself again (as if a guest caused it all the time) must not block the
+ * descriptors: signals come through one of them. */
 static void test_calls_do_not_starve(void **state)
 {
 	struct world w = { .l = evloop_new() };

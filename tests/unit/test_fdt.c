@@ -40,7 +40,7 @@ static void build(const struct platform *m)
 	assert_int_equal(fdt_check_full(blob, size), 0);
 }
 
-/* Cell n of a property of the node; fails where there is none. */
+/* Cell n of a property of the node; fails if it does not exist. */
 static uint32_t cell(const char *path, const char *name, int n)
 {
 	const fdt32_t *v;
@@ -78,7 +78,8 @@ static void test_plain(void **state)
 	assert_true(fdt_path_offset(blob, "/memory@100000000") < 0);
 }
 
-/* One 32-bit window, behind ECAM where that lies inside what ACPI has as two. */
+/* There is one 32-bit window. If ECAM lies inside (where ACPI has two windows), it begins behind
+ * ECAM. */
 static void test_windows(void **state)
 {
 	struct platform m = machine();
@@ -93,7 +94,7 @@ static void test_windows(void **state)
 	assert_int_equal(cell("/pcie@70000000", "ranges", 13), 0x7c000000);
 }
 
-/* What was started how: the command line, the initrd, the first serial port. */
+/* /chosen has the command line, the initrd and the first serial port. */
 static void test_chosen(void **state)
 {
 	struct platform m = machine();

@@ -126,7 +126,8 @@ static void test_directory(void **state)
 	for (unsigned i = 0; i < 56; i++)
 		name[i] = (char)next(f, 1);
 	assert_string_equal(name, "bootorder");
-	assert_int_equal(be32toh((uint32_t)next(f, 4)), 6); /* the number, without a zero */
+	/* the digits, without a terminating zero */
+	assert_int_equal(be32toh((uint32_t)next(f, 4)), 6);
 	sel(f, FW_CFG_FILE_FIRST + 1);
 	assert_int_equal(next(f, 6), 0x343431323632); /* 262144 */
 }
@@ -154,7 +155,7 @@ static void test_dma_read(void **state)
 	assert_int_equal(fw_cfg_add(f->fw, 5, "abcdef", 6), 0);
 	assert_int_equal(dma(f, 5u << 16 | 0x0a, 4, 0x2000), 0); /* select and read */
 	assert_memory_equal(f->ram + 0x2000, "abcd\xaa", 5);
-	assert_int_equal(dma(f, 0x02, 4, 0x2000), 0); /* goes on, zeros past the end */
+	assert_int_equal(dma(f, 0x02, 4, 0x2000), 0); /* continues, then zeros behind the end */
 	assert_memory_equal(f->ram + 0x2000, "ef\0\0\xaa", 5);
 	assert_int_equal(dma(f, 5u << 16 | 0x0c, 5, 0), 0); /* select and skip */
 	assert_int_equal(dma(f, 0x02, 1, 0x2000), 0);
@@ -164,7 +165,7 @@ static void test_dma_read(void **state)
 	assert_int_equal(f->ram[0x5000], 0xaa);
 }
 
-/* A processor that is wanted elsewhere does not finish a long transfer first; the guest is told. */
+/* A vCPU that must stop does not finish a long transfer first; the guest sees an error. */
 static void test_dma_breaks_off(void **state)
 {
 	struct fixture *f = *state;
@@ -238,7 +239,7 @@ static void test_dma_errors(void **state)
 	assert_int_equal(dma(f, 5u << 16 | 0x0a, 4, UINT64_MAX - 1), 1);
 	assert_int_equal(dma(f, 5u << 16 | 0x0a, UINT32_MAX, 0x2000), 1);
 	assert_int_equal(dma(f, 5u << 16 | 0x18, 4, 0x2000), 1); /* read-only */
-	/* Descriptors that are not in RAM: nothing happens. */
+	/* With descriptors that are not in RAM, nothing happens. */
 	bus_write(f->pio, 0x514, 4, htobe32(0xffffffff));
 	bus_write(f->pio, 0x518, 4, htobe32(0xfffffff8));
 	bus_write(f->pio, 0x518, 4, htobe32(RAM_SIZE - 8));
@@ -325,7 +326,7 @@ static void test_linux(void **state)
 	close(l.initrd_fd);
 }
 
-/* By DMA, in pieces and beyond the end; then somebody shortens the files. */
+/* Reads by DMA, in pieces and beyond the end. Then somebody shortens the files. */
 static void test_linux_files(void **state)
 {
 	struct fixture *f = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The helper does jobs in their order, on another thread, and all of them before it goes. */
+/* The helper runs jobs in their order, on another thread, and all of them before it ends. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

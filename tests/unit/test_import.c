@@ -18,7 +18,7 @@
 
 static struct import im;
 
-/* Converts the one command in text; what it becomes is the caller's to free. */
+/* Converts the command in the text; the caller frees the result. */
 static char *convert(const char *text)
 {
 	struct import_script s;
@@ -52,7 +52,7 @@ static unsigned count_lost(void)
 	return n;
 }
 
-/* minivmm's own parser takes it. */
+/* Checks that minivmm's parser accepts it. */
 static void check_accepted(const char *text)
 {
 	struct words w = { 0 };
@@ -80,7 +80,7 @@ static char *read_file(const char *path)
 	return text;
 }
 
-/* What the lines at p that begin with mark say, up to the next empty line. */
+/* The text of the lines from p on that begin with mark, up to the next empty line. */
 static char *expected(const char *p, const char *mark)
 {
 	char *out = NULL;
@@ -109,7 +109,7 @@ static void check_notes(const char *want)
 	assert_int_equal(im.lost, lost > 0);
 }
 
-/* The line'th line of text. */
+/* Line number `line` of the text. */
 static const char *line_at(const char *text, unsigned line)
 {
 	while (--line)
@@ -140,8 +140,8 @@ static void test_tutorial(void **state)
 	import_script_free(&s);
 }
 
-/* qemu: behind the name; want: the whole result, of one line. note: how one begins, or NULL for
- * none. */
+/* qemu: the arguments of QEMU; want: the whole result, one line; note: the start of a note, or NULL
+ * for no note. */
 static void check(const char *qemu, const char *want, const char *note)
 {
 	scoped_free char *text = NULL, *all = NULL, *got = NULL;
@@ -157,7 +157,7 @@ static void check(const char *qemu, const char *want, const char *note)
 	check_accepted(got);
 }
 
-/* The same behind a firmware, which every machine needs. */
+/* The same with a firmware, which every machine needs. */
 static void device(const char *qemu, const char *want, const char *note)
 {
 	scoped_free char *q = NULL, *w = NULL;
@@ -199,7 +199,7 @@ static void test_machine(void **state)
 	check("-kernel k -bios bios-256k.bin", "--kernel k", "not carried over: -bios bios-256k");
 }
 
-/* Options that other commits bring are compared, not parsed. */
+/* Options that do not exist yet are only compared, not parsed. */
 static void becomes(const char *text, const char *want)
 {
 	scoped_free char *got = convert(text);
@@ -215,7 +215,7 @@ static void test_placement(void **state)
 		"sudo -E minivmm --cpus 3,pin=2,4-5 --kernel k\n");
 	becomes("taskset -c 0-7 qemu-system-x86_64 -nodefaults -kernel k -smp 3",
 		"taskset -c 0-7 minivmm --cpus 3 --kernel k\n");
-	/* More than 2^32 CPUs are not none. */
+	/* More than 2^32 CPUs must not become 0. */
 	becomes("taskset -c 0-4294967295,0-2 qemu-system-x86_64 -nodefaults -kernel k -smp 3",
 		"taskset -c 0-4294967295,0-2 minivmm --cpus 3 --kernel k\n");
 	becomes("A=1 nice -n -5 taskset 0xf kvm -nodefaults -kernel k",
@@ -353,7 +353,7 @@ static void test_vfio(void **state)
 	device("-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/u-u", "",
 	       "not carried over: -device vfio-pci,sysfsdev=/sys/bus/mdev/devices/u-u: mediated");
 	device("-device vfio-pci", "", "not carried over: -device vfio-pci: no device is given");
-	/* Its own slot, its root port's, one that a disk has, and a second function. */
+	/* Its own slot, that of its root port, one that a disk has, and a second function. */
 	device("-device vfio-pci,host=01:00.0,addr=1c.0", "--vfio 01:00.0,slot=28", NULL);
 	device("-device pcie-root-port,id=p,addr=5 -device vfio-pci,host=01:00.0,bus=p,addr=0.0",
 	       "--vfio 01:00.0,slot=5", NULL);
@@ -425,7 +425,7 @@ static void test_script(void **state)
 	import_script_free(&s);
 }
 
-/* The lines of a here-document are no commands, whatever is in them, and what follows them is read.
+/* The lines of a here-document are not commands, whatever they contain. What follows them is read.
  */
 static void test_heredocs(void **state)
 {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * That struct iommu needs no VFIO groups: a backend that has none, in the form of iommufd. It opens
- * a device by its address alone, tells KVM of the device's descriptor and not of a group's, has to
- * tell KVM again before the device is closed, and proves nothing with descriptors when a bus is
- * reset, because the kernel then says itself which of the devices are in the address space.
- */
+/* Tests that struct iommu does not need VFIO groups, with a backend that works like iommufd. It
+ * opens a device by its address alone, and tells KVM the descriptor of the device instead of a
+ * group. It must tell KVM again before the device is closed. For a bus reset it passes no
+ * descriptors, because the kernel knows which devices are in the address space. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,9 +19,9 @@
 #include "vfio/reset.h"
 #include "vmm/core/eventfd.h"
 
-/* What a dependent device has where a group's number would be (linux/vfio.h has the names since
- * 6.6): the device's number in the address space, or one of these. */
-#define DEVID_OWNED	0u	    /* no number, but behind an IOMMU of ours */
+/* With iommufd, a device that a bus reset also resets has this instead of a group's number: its
+ * number in the address space, or one of these (linux/vfio.h has the names since 6.6). */
+#define DEVID_OWNED	0u	    /* no number, but it belongs to our address space */
 #define DEVID_NOT_OWNED 0xffffffffu /* not ours */
 
 struct bound {
@@ -107,7 +105,7 @@ static int bound_unmap(void *backend, uint64_t iova, uint64_t size)
 	return 0;
 }
 
-/* The address space has the addresses that all of its devices have. */
+/* The address space has only addresses that all of its devices can use. */
 static int bound_limits(void *backend, struct iommu_limits *l, struct error *e)
 {
 	const struct bound *b = backend;
@@ -173,7 +171,7 @@ static int setup(void **state)
 	return *state ? 0 : -1;
 }
 
-/* No group: there is no IOMMU group behind a device's descriptor that anybody would ask for. */
+/* Nobody asks for the IOMMU group of a device's descriptor. */
 static struct vfio_kernel *open_device(struct iommu *m, const char *bdf)
 {
 	struct sysfs_pci dev = { .group = -1 };
@@ -193,7 +191,7 @@ static void test_devices(void **state)
 	assert_non_null(nic);
 	assert_string_equal(nic->name, "0000:02:00.0");
 	happened("kvm+ bind:01:00.0 kvm+ bind:02:00.0");
-	/* A device that goes while the machine runs: KVM lets go of it before it is closed. */
+	/* If a device is removed while the machine runs, KVM must be told before it is closed. */
 	nic->ops->close(nic);
 	happened("kvm- close:02:00.0");
 	gpu->ops->close(gpu);
@@ -226,14 +224,14 @@ static void test_memory(void **state)
 	struct vfio_kernel *k[2];
 
 	assert_int_equal(guest_mem_add(mem, &r), 0);
-	/* The backend's own words. */
+	/* The message comes from the backend. */
 	assert_int_equal(iommu_attach_memory(m, mem, &err), -ENODEV);
 	assert_string_equal(err.text, "no device is bound");
 	k[0] = open_device(m, "0000:01:00.0");
 	assert_int_equal(iommu_aperture_bits(m), 64);
 	assert_int_equal(iommu_aperture_bits(m), 64);
 	happened("kvm+ bind:01:00.0 limits");
-	/* A second device narrows the space: it is asked for again, and once. */
+	/* A second device makes the space smaller, so the ranges are read again, once. */
 	k[1] = open_device(m, "0000:02:00.0");
 	assert_int_equal(iommu_aperture_bits(m), 39);
 	assert_int_equal(iommu_attach_memory(m, mem, &err), 0);
@@ -292,7 +290,7 @@ static void test_hot_reset(void **state)
 	assert_non_null(r);
 	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_BUS);
 	assert_int_equal(vfio_reset_how(r, 1), VFIO_RESET_BUS);
-	/* No descriptor proves anything; once for both. */
+	/* No descriptor is passed as a proof, and there is one reset for both. */
 	assert_int_equal(vfio_reset_all(r, false), 0);
 	happened("hot-reset:01:00.0:0");
 	vfio_reset_free(r);
@@ -317,7 +315,7 @@ static void test_groups(void **state)
 	int fds[4];
 
 	iommu_free(*state);
-	/* Each once, and not group 14, which is not hit. */
+	/* Each group once, and not group 14, which the reset does not touch. */
 	assert_int_equal(iommu_group_fds(group, 3, hit, 3, fds, &foreign), 2);
 	assert_int_equal(fds[0], 43);
 	assert_int_equal(fds[1], 42);

@@ -18,7 +18,7 @@ static void note(const char *what)
 	snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%s;", what);
 }
 
-/* What comes of the text, given in pieces of so many bytes. */
+/* The result of the text, which is given in pieces of so many bytes. */
 static const char *stream(const char *text, size_t len, size_t piece)
 {
 	struct json_stream s = { 0 };
@@ -92,7 +92,7 @@ static void test_cut(void **state)
 					    row[i].want);
 }
 
-/* Neither a long object nor deep brackets nor a zero take more than their bound. */
+/* A long object, deep brackets and a zero byte must all stay within their limits. */
 static void test_bounds(void **state)
 {
 	size_t n = 3 * JSON_STREAM_MAX;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vmm/core/keys.c: arguments by a table, as a device has one. */
+/* vmm/core/keys.c: arguments are read by a table like that of a device. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -41,7 +41,7 @@ static void test_msr(void **state)
 	assert_int_equal(x.msr[1], 0);
 }
 
-/* However many there are, the table stays as large as it is. */
+/* The table does not grow, however many MSRs there are. */
 static void test_msr_table(void **state)
 {
 	struct {
@@ -99,7 +99,7 @@ static void test_others(void **state)
 	assert_int_equal(kvm_exits_answer(&x, &run, 0), KVM_EXIT_NOT_MINE);
 }
 
-/* Nothing is asked of a vCPU that is not there, and a crash is only a message. */
+/* Without a vCPU nothing is read, and a crash is only logged. */
 static void test_no_vcpu(void **state)
 {
 	(void)state;

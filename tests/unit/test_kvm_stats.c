@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* KVM's binary statistics: a made file, its damaged forms, and this machine's own. */
+/* KVM's binary statistics: a file made here, damaged forms of it, and those of this machine. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -16,7 +16,7 @@
 
 #define NAME 16
 
-/* Descriptors before the data, an id in between; nothing aligned. */
+/* The descriptors come before the data, with an id in between; nothing is aligned. */
 struct file {
 	struct kvm_stats_header h;
 	char id[4];

@@ -104,7 +104,7 @@ static void bad(const char *words)
 		fail_msg("'%s' does not say '%s'", err.text, words);
 }
 
-/* Before there is memory: what is no kernel, or no file. */
+/* Checks that need no guest memory: files that are not kernels, or do not exist. */
 static void test_check(void **state)
 {
 	int pipe_fds[2];
@@ -124,7 +124,7 @@ static void test_check(void **state)
 	close(pipe_fds[1]);
 }
 
-/* Half a kernel, and an initrd without anything in it or with less than a moment ago. */
+/* Half a kernel; an initrd that is empty, or that has become shorter. */
 static void test_cut_off(void **state)
 {
 	(void)state;
@@ -180,7 +180,7 @@ static void test_bzimage(void **state)
 	assert_memory_equal(ram + 0x8000 + 0x2d0, map.e, 20 * map.n);
 	assert_int_equal(peek(peek(0x8000 + 0x250, 8) + 8, 4), 2);
 	assert_memory_equal(ram + peek(0x8000 + 0x250, 8) + 16, "tree", 5);
-	/* Page tables: the last 2 MiB below 4 GiB map to themselves. */
+	/* The page tables map the last 2 MiB below 4 GiB to themselves. */
 	assert_int_equal(e.cr3, 0x2000);
 	assert_int_equal(peek(0x7ff8, 8), 0xffe00083);
 	assert_int_equal(peek(0x1010, 8), 0x00af9b000000ffff);
@@ -194,7 +194,8 @@ static void test_bzimage_32(void **state)
 	good();
 	assert_false(e.long_mode);
 	assert_int_equal(e.rip, 0x1000000);
-	/* Too little memory at the preferred address: relocated. */
+	/* There is too little memory at the preferred address, so the kernel is loaded elsewhere.
+	 */
 	put(0x258, 0x10000000, 8);
 	good();
 	assert_int_equal(e.rip, 0x200000);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Lines on a standard error that nobody reads, or that is read late. */
+/* Lines on a standard error that nobody reads, or that is read late only. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,7 +39,7 @@ static int leave(void **state)
 	return 0;
 }
 
-/* What has come so far, as a string. */
+/* The text that has come so far. */
 static const char *read_all(void)
 {
 	struct pollfd p = { .fd = end[0], .events = POLLIN };
@@ -86,8 +86,8 @@ static void *ask_late(void *arg)
 	return NULL;
 }
 
-/* The start holds the signals that end a machine back until its loop reads them. Nobody reads
- * stderr, and one of them comes: the rest is dropped. Before, this never came back. */
+/* During the start, the signals that end a machine are blocked until its loop reads them. If nobody
+ * reads stderr and such a signal comes, the rest is dropped. This once hung for ever. */
 static void test_gives_up_when_asked_to_end(void **state)
 {
 	const struct timespec at_once = { 0 };
@@ -116,7 +116,7 @@ static void test_gives_up_when_asked_to_end(void **state)
 	assert_non_null(strstr(said, "minivmm: the next\n"));
 }
 
-/* Before, this never came back. */
+/* This once hung for ever. */
 static void test_drops_while_running(void **state)
 {
 	unsigned i, before, missing;
@@ -155,7 +155,7 @@ static void test_waits_a_little_at_the_end(void **state)
 	pthread_join(t, NULL);
 	read_all();
 	assert_non_null(strstr(got, "why it ended\n"));
-	for (i = 0; i < 5000; i++) /* and nobody reads: a second in all */
+	for (i = 0; i < 5000; i++) /* nobody reads, so this takes a second in all */
 		log_error("line %d", i);
 	read_new();
 	log_run();

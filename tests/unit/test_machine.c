@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The machine's parts, each without the others and without KVM. What all of them do together is
- * what the micro-guests and the nested host see. */
+/* The parts of the machine, each without the others and without KVM. The micro-guests and the
+ * nested host test all of them together. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,7 +69,8 @@ static int look(bool passthrough, int node)
 	return machine_memory_look(&m, root, &w, &err);
 }
 
-/* Devices that pin memory want all of it at once and near them; a plain machine wants neither. */
+/* Devices that pin memory need all of it at once, and on their node; a plain machine needs neither.
+ */
 static void test_memory_follows_devices(void **state)
 {
 	(void)state;
@@ -85,7 +86,7 @@ static void test_memory_follows_devices(void **state)
 	assert_false(m.plan.prefault);
 	options("--memory 128M,nodes=63");
 	says(look(false, -1), "63");
-	/* Which nodes there are libnuma says, of this machine. */
+	/* libnuma tells the nodes of this machine. */
 	if (!(node_masks().memory & 1))
 		return;
 	put("Node 0 MemTotal: 4194304 kB\nNode 0 MemFree: 4194304 kB\n", NODES "node0/meminfo");
@@ -97,7 +98,7 @@ static void test_memory_follows_devices(void **state)
 	assert_int_equal(m.plan.part[0].node, 0);
 }
 
-/* One part lies on both sides of the hole below 4 GiB, and so has two ranges. */
+/* A part on both sides of the hole below 4 GiB has two ranges. */
 static void test_nodes(void **state)
 {
 	const struct memmap map = { .low_ram = 2 * GiB, .high_base = 4 * GiB, .high_ram = GiB };
@@ -119,7 +120,7 @@ static void test_nodes(void **state)
 	assert_int_equal(m.numa->memory[2].size, GiB);
 	assert_int_equal(m.numa->memory[2].node, 1);
 	assert_int_equal(m.numa->pci_node, PLATFORM_NO_NODE);
-	/* Whole sockets to a node, else whole cores. */
+	/* A node gets whole sockets, or else whole cores. */
 	assert_int_equal(machine_memory_cpu_node(&m, &pairs, 1), 0);
 	assert_int_equal(machine_memory_cpu_node(&m, &pairs, 2), 1);
 	assert_int_equal(machine_memory_cpu_node(&m, &one, 3), 0);
@@ -147,7 +148,7 @@ static void test_cpus_are_chosen(void **state)
 	options("--memory 1G --cpus 1,pin=9");
 	says(machine_cpus_look(&cpus, root, -1, &err), "--cpus: pin=9");
 	free(cpus.pin_host);
-	/* Nothing asked for: nothing looked at. */
+	/* If nothing is asked for, nothing is read. */
 	cpus.pin_host = NULL;
 	options("--memory 1G --cpus 1");
 	assert_int_equal(machine_cpus_look(&cpus, "/nowhere", -1, &err), 0);
@@ -231,7 +232,8 @@ static struct chipset_env chipset_env(struct fake_root *f, struct evloop *loop)
 	};
 }
 
-/* What the guest asks for arrives; what the clock's memory says of RAM; what a reset puts back. */
+/* The requests of the guest arrive; the CMOS memory has the size of RAM; a reset restores the
+ * state. */
 static void test_chipset(void **state)
 {
 	static struct machine_chipset chipset;
@@ -253,11 +255,12 @@ static void test_chipset(void **state)
 	ich9_lpc_set_pmbase(&chipset.lpc);
 	bus_write(env.pio, ICH9_PMBASE_DEFAULT + 4, 2, 1 << 13); /* SLP_EN, S5 */
 	assert_int_equal(asked.power_off, 1);
-	bus_write(env.pio, 0x70, 1, 0x35); /* 64 KiB units above 16 MiB */
+	bus_write(env.pio, 0x70, 1, 0x35); /* memory above 16 MiB, in units of 64 KiB */
 	assert_int_equal(bus_read(env.pio, 0x71, 1), (112 * MiB / (64 * KiB)) >> 8);
 	machine_chipset_reset(&chipset);
 	bus_write(env.pio, ICH9_PMBASE_DEFAULT + 4, 2, 1 << 13);
-	assert_int_equal(asked.power_off, 1); /* nothing is there until the base is set again */
+	/* the registers are on no bus until the base is set again */
+	assert_int_equal(asked.power_off, 1);
 	machine_chipset_destroy(&chipset);
 	evloop_free(loop);
 	fake_root_free(&f);
@@ -271,7 +274,7 @@ static uint64_t read_none(void *opaque, uint64_t off, unsigned size)
 	return 0;
 }
 
-/* Whichever of its places is taken, it says so and leaves none of the others behind. */
+/* If one of its ports is in use, it fails with a message, and adds none of the others. */
 static void test_chipset_undoes_itself(void **state)
 {
 	static const struct io_region_ops ops = { .read = read_none, .min_size = 1, .max_size = 4 };
@@ -317,7 +320,7 @@ static void put_kernel(int fd, uint64_t off, uint64_t v, unsigned size)
 	assert_int_equal(pwrite(fd, &v, size, (off_t)off), size);
 }
 
-/* As in test_linux_boot.c: the least that is a bzImage. */
+/* A minimal bzImage, as in test_linux_boot.c. */
 static int make_kernel(void)
 {
 	int fd = memfd_create("kernel", 0);
@@ -355,7 +358,7 @@ static void test_boot_looks(void **state)
 	machine_boot_release(&b, false);
 }
 
-/* A kernel started directly finds the tables, twice: at power-on and after a reset. */
+/* A kernel that is booted directly finds the tables, at power-on and again after a reset. */
 static void test_boot_loads(void **state)
 {
 	static struct machine_chipset chipset;
@@ -398,7 +401,8 @@ static void test_boot_loads(void **state)
 		assert_memory_equal((char *)r.host + 0xf0000, "RSD PTR ", 8);
 		assert_memory_equal((char *)r.host + 0xf0040, "_SM3_", 5);
 		assert_memory_equal((char *)r.host + 0x1000000, "", 1);
-		/* The chipset is where the tables say: the host bridge's vendor through ECAM. */
+		/* The chipset is where the tables say: read the vendor of the host bridge through
+		 * ECAM. */
 		assert_int_equal(bus_read(cenv.mmio, MACHINE_ECAM_BASE, 2), 0x8086);
 	}
 	machine_boot_release(&b, true);
@@ -454,7 +458,7 @@ static void test_snapshot(void **state)
 	o = json_array_get(json_object_get(last, "start"), 0);
 	assert_string_equal(json_string_value(json_object_get(o, "phase")), "frame");
 	json_decref(last);
-	/* No file asked for: none opened. A file: whole JSON after each report. */
+	/* Without a file name no file is opened. A file has complete JSON after each report. */
 	assert_int_equal(machine_stats_open(&report, &of, NULL, NULL, &err), 0);
 	machine_stats_report(&report, false);
 	machine_stats_close(&report);

@@ -63,7 +63,7 @@ static void test_access(void **state)
 	assert_memory_equal(b, "efgh", 4);
 	assert_int_equal(guest_mem_read(m, GPA(0x1ffc), buf, 8), 0);
 	assert_memory_equal(buf, "abcdefgh", 8);
-	/* All or nothing: the part that exists stays as it is. */
+	/* If a part does not exist, the existing part must not change. */
 	assert_int_equal(guest_mem_write(m, GPA(0x2ffc), "12345678", 8), -EFAULT);
 	assert_memory_equal(b + PAGE - 4, "\0\0\0\0", 4);
 	assert_int_equal(guest_mem_write(m, GPA(0x8000), "1", 1), -EFAULT);
@@ -153,7 +153,7 @@ static void *flip(void *arg)
 	return NULL;
 }
 
-/* What stays is found at every moment, whatever comes and goes before it in the table. */
+/* A range that stays must be found at any time, while others are added and removed before it. */
 static void test_concurrent(void **state)
 {
 	struct guest_mem *m = guest_mem_new();

@@ -21,7 +21,7 @@ static int window(uint64_t ram, bool amd, struct memmap_want w)
 	return memmap_window(&l, &w, &err);
 }
 
-/* What holds wherever there is a window. */
+/* Conditions that must hold for every window. */
 static void sound(uint64_t ram, uint64_t mem64)
 {
 	uint64_t end = l.high_ram ? l.high_base + l.high_ram : 4 * GiB;
@@ -79,7 +79,7 @@ static void test_cards(void **state)
 		assert_true(l.high_base == TiB);
 		sound(2 * TiB, w.mem64);
 	}
-	/* 64 MiB beside the large one make it more than a power of two. */
+	/* With another 64 MiB, the sum is larger than a power of two. */
 	assert_int_equal(
 		window(GiB, false,
 		       (struct memmap_want){ .mem64 = 2 * TiB + 64 * MiB, .host_bits = 48 }),
@@ -88,7 +88,7 @@ static void test_cards(void **state)
 	sound(GiB, 2 * TiB);
 }
 
-/* Whatever the host has, what comes out is sound or refused. */
+/* For every host, the result must be correct or an error. */
 static void test_all(void **state)
 {
 	(void)state;
@@ -111,7 +111,7 @@ static void test_all(void **state)
 				}
 }
 
-/* High memory keeps off the addresses that an AMD IOMMU does not translate. */
+/* High memory must not use the addresses that an AMD IOMMU does not translate. */
 static void test_hypertransport(void **state)
 {
 	uint64_t most = MEMMAP_HT_BASE - 4 * GiB + 2 * GiB; /* 1010 GiB */
@@ -137,7 +137,7 @@ static void test_asked(void **state)
 	assert_int_equal(
 		window(GiB, false, (struct memmap_want){ .host_bits = 52, .asked_bits = 50 }), 0);
 	assert_int_equal(l.bits, 50);
-	assert_true(l.mmio64_base == 56 * TiB); /* where OVMF stops */
+	assert_true(l.mmio64_base == 56 * TiB); /* OVMF uses no addresses above 46 bits */
 	assert_int_equal(
 		window(GiB, false, (struct memmap_want){ .host_bits = 40, .asked_bits = 46 }), 0);
 	assert_int_equal(l.bits, 40);
@@ -162,7 +162,7 @@ static void test_refused(void **state)
 		       (struct memmap_want){ .mem64 = 8 * TiB, .host_bits = 48, .asked_bits = 42 }),
 		-ERANGE);
 	assert_non_null(strstr(err.text, "--cpu phys_bits= allows"));
-	/* No room for twice as much, but for all of it and some more. */
+	/* There is no space for twice the size, but for an eighth more than needed. */
 	assert_int_equal(
 		window(GiB, false, (struct memmap_want){ .mem64 = 200 * GiB, .host_bits = 39 }), 0);
 	sound(GiB, 200 * GiB);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The MSI-X table and PBA, through the bus as a guest reaches them. */
+/* The MSI-X table and PBA, accessed through the bus like a guest does. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 #define TABLE	 (BAR + 0x1000)
 #define PBA	 (BAR + 0x2000)
 #define ENTRY(v) (TABLE + (v)*PCI_MSIX_ENTRY_SIZE)
-#define BESIDE	 0x77777777u /* what the rest of the BAR reads as */
+#define BESIDE	 0x77777777u /* the rest of the BAR reads as this value */
 
 struct fixture {
 	struct fake_root f;
@@ -29,7 +29,7 @@ struct fixture {
 	uint64_t accesses;
 	char heard[64]; /* "u5 " for vector 5 unmasked; m: masked, d: another message */
 	bool waits[N];
-	unsigned beside; /* writes that reached the BAR */
+	unsigned beside; /* number of writes that reached the BAR */
 };
 
 static void changed(void *opaque, unsigned v, enum msix_change what)
@@ -136,12 +136,12 @@ static void test_words(void **state)
 	assert_int_equal(rd(x, ENTRY(5) + 4, 4), 0x12345678);
 	assert_true(msix_table_address(&x->t, 5) == 0x12345678fee00000);
 	assert_int_equal(msix_table_data(&x->t, 5), 0x4041);
-	/* Of control there is one bit. */
+	/* The control word has only one bit. */
 	wr(x, ENTRY(5) + 12, 4, 0xfffffffe);
 	assert_int_equal(rd(x, ENTRY(5) + 12, 4), 0);
 	wr(x, ENTRY(5) + 8, 8, 0xffffffff00004042);
 	assert_int_equal(rd(x, ENTRY(5) + 8, 8), 0x100004042);
-	/* The neighbours, and the last one. */
+	/* The neighbouring entries, and the last one. */
 	assert_int_equal(rd(x, ENTRY(4) + 8, 8), 1ull << 32);
 	assert_int_equal(rd(x, ENTRY(6), 8), 0);
 	wr(x, ENTRY(N - 1) + 12, 4, 0);
@@ -155,7 +155,7 @@ static void test_tells(void **state)
 {
 	struct fixture *x = *state;
 
-	wr(x, ENTRY(2), 8, 0xfee00000); /* masked: nobody needs to know */
+	wr(x, ENTRY(2), 8, 0xfee00000); /* it is masked, so the owner is not told */
 	wr(x, ENTRY(2) + 8, 4, 0x41);
 	wr(x, ENTRY(2) + 12, 4, 1);
 	heard(x, "");
@@ -169,14 +169,14 @@ static void test_tells(void **state)
 	heard(x, "d2 d2 d2 ");
 	wr(x, ENTRY(2) + 8, 8, 0x100000043);
 	heard(x, "d2 m2 ");
-	wr(x, ENTRY(2) + 8, 8, 0x44); /* the message is there when it is unmasked */
+	wr(x, ENTRY(2) + 8, 8, 0x44); /* the message is complete before it is unmasked */
 	heard(x, "u2 ");
 	msix_table_reset(&x->t);
 	msix_table_set_flags(&x->t, PCI_MSIX_FLAGS_ENABLE);
 	heard(x, "");
 }
 
-/* What the specification leaves undefined. */
+/* Accesses that the specification leaves undefined. */
 static void test_other_sizes(void **state)
 {
 	struct fixture *x = *state;
@@ -193,17 +193,17 @@ static void test_other_sizes(void **state)
 		wr(x, ENTRY(1) + off, 8, 0);
 		assert_int_equal(rd(x, ENTRY(1) + off, 8), 0);
 	}
-	wr(x, ENTRY(1) + 12, 8, 0); /* into the next entry: no qword */
+	wr(x, ENTRY(1) + 12, 8, 0); /* reaches into the next entry, so it is not a qword */
 	assert_int_equal(rd(x, ENTRY(1), 4), 0xfee00000);
 	assert_int_equal(rd(x, ENTRY(1) + 12, 4), 1);
 	assert_int_equal(rd(x, ENTRY(1) + 12, 2), 0);
-	/* Odd lengths are taken apart by the bus. */
+	/* The bus splits accesses of other lengths. */
 	wr(x, ENTRY(1), 5, 0x11fee01000);
 	assert_int_equal(rd(x, ENTRY(1), 8), 0xfee01000);
 	heard(x, "");
 }
 
-/* Accesses that only begin or end in it, and those beside it. */
+/* Accesses that only begin or end in the table, and accesses outside of it. */
 static void test_ends(void **state)
 {
 	struct fixture *x = *state;

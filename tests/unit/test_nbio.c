@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Descriptors of all kinds, written without waiting, and processors that are held. */
+/* Descriptors of all kinds, written without waiting; and vCPUs that are held. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@
 
 static const char zeros[1024];
 
-/* Until it takes no more; returns how much it took. */
+/* Writes until the descriptor takes no more; returns how much it took. */
 static size_t fill(struct nbio *n, size_t piece)
 {
 	size_t done = 0;
@@ -87,7 +87,7 @@ static void test_reader_gone(void **state)
 	close(fd[1]);
 }
 
-/* What is left where a pipe cannot be opened again: of another user, say. */
+/* The ways for a pipe that cannot be opened again, for example that of another user. */
 static void test_pipe_as_it_is(void **state)
 {
 	int how, fd[2];
@@ -104,7 +104,7 @@ static void test_pipe_as_it_is(void **state)
 		assert_true(fill(&n, 1000) > 60000);
 		assert_int_equal(nbio_read(&in, &c, 1), 1);
 		nbio_close(&n);
-		assert_true(fcntl(fd[1], F_GETFL) >= 0); /* not ours to close */
+		assert_true(fcntl(fd[1], F_GETFL) >= 0); /* nbio_close() must not close it */
 		close(fd[0]);
 		close(fd[1]);
 	}
@@ -127,7 +127,7 @@ static void test_socket(void **state)
 	close(fd[0]);
 }
 
-/* Goes on where the shell is in it. */
+/* Writing continues at the shell's position in the file. */
 static void test_file(void **state)
 {
 	char path[] = "/tmp/test_nbioXXXXXX", text[8] = "";
@@ -163,10 +163,10 @@ static void test_terminal(void **state)
 	assert_true(fill(&n, 1024) > 0);
 	nbio_close(&n);
 	empty(master);
-	n = (struct nbio){ tty, false, NBIO_NOWAIT }; /* which terminals do not know */
+	n = (struct nbio){ tty, false, NBIO_NOWAIT }; /* which terminals do not support */
 	assert_true(fill(&n, 1024) > 0);
 	assert_int_equal(n.how, NBIO_POLL);
-	/* To open the other end again is to make a new one. */
+	/* Opening the master end again would make a new pty. */
 	n = nbio_shared(master, O_RDONLY);
 	assert_int_equal(n.fd, master);
 	close(tty);
@@ -194,7 +194,7 @@ static void *hold_thread(void *arg)
 	return NULL;
 }
 
-/* However the kick falls, before the wait or in it. */
+/* The kick may come before the wait or during it. */
 static void test_kick_ends_hold(void **state)
 {
 	struct sigaction sa = { .sa_handler = on_kick };
@@ -227,7 +227,8 @@ static void test_hold(void **state)
 
 	(void)state;
 	assert_int_equal(pipe2(fd, O_NONBLOCK), 0);
-	assert_int_equal(hold_until(fd[0], POLLIN, 60000), HOLD_OVER); /* nobody allowed it */
+	/* this thread must not be held */
+	assert_int_equal(hold_until(fd[0], POLLIN, 60000), HOLD_OVER);
 	hold_allow(&wanted, SIGUSR1);
 	assert_int_equal(hold_until(fd[1], POLLOUT, 60000), HOLD_READY);
 	assert_int_equal(hold_until(fd[0], POLLIN, 20), HOLD_TIME);

@@ -28,8 +28,8 @@ static bool sys_is_fake;
 
 extern void numa_init(void) __attribute__((weak));
 
-/* libnuma knows no root. Where a mount namespace can be had, the tree lies on /sys, only for us. A
- * shared libnuma has read /sys before that. */
+/* libnuma does not know `root`. So, if a mount namespace is possible, the tree is mounted on /sys
+ * for this process. This does not work with a shared libnuma, which has read /sys before. */
 static bool put_on_sys(void)
 {
 	char path[80];
@@ -87,7 +87,7 @@ static void test_lists(void **state)
 	assert_true(mask == (1ull << 63 | 0x27));
 }
 
-/* The nodes that this process may use, as the kernel tells it. */
+/* The nodes that this process may use, from the kernel. */
 static uint64_t allowed_nodes(void)
 {
 	unsigned long mask[64] = { 0 };
@@ -107,7 +107,7 @@ static void test_nodes(void **state)
 		skip();
 	n = node_masks();
 	assert_int_equal(n.online, 7);
-	/* Node 1 has none. A cpuset may keep us off others. */
+	/* Node 1 has no memory. A cpuset may forbid others. */
 	assert_int_equal(n.memory, 5 & allowed);
 }
 
@@ -119,7 +119,7 @@ static void test_huge(void **state)
 	(void)state;
 	assert_int_equal(h.total, 7);
 	assert_int_equal(h.free, 5);
-	/* What is promised to others is not free. */
+	/* Pages that others have reserved are not free. */
 	h = node_huge(root, NUMA_ANY, 2 * MiB);
 	assert_int_equal(h.total, 9);
 	assert_int_equal(h.free, 4);
@@ -165,10 +165,10 @@ static void test_cores(void **state)
 		skip();
 	assert_int_equal(node_cores(root, 0, &set), 1);
 	assert_true(CPU_ISSET(0, &set));
-	/* A node of memory only is filled by all of the host's. */
+	/* For a node with memory only, cores of the whole host are used. */
 	assert_true(node_cores(root, 2, &set) >= 1);
 	assert_true(node_cores(root, NUMA_ANY, &set) >= 1);
-	/* So is one that is not there. */
+	/* The same for a node that does not exist. */
 	assert_true(node_cores(root, 63, &set) >= 1);
 }
 
@@ -185,7 +185,7 @@ static void test_look(void **state)
 	assert_int_equal(h.node[0].huge_2m.free, 5);
 	assert_int_equal(h.node[0].available, 1024 * KiB);
 	assert_int_equal(h.any.huge_2m.free, 4);
-	/* No memory: not looked at. */
+	/* A node without memory is not read. */
 	assert_int_equal(h.node[1].available, 0);
 	put("always madvise [never]\n", "sys/kernel/mm/transparent_hugepage/enabled");
 	ram_look(root, &w, &h);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a run writes into: files made, emptied or kept; pipes with and without a reader; images in
- * use. */
+/* Output files: they are created, truncated or kept. Also pipes with and without a reader, and
+ * images in use. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,7 +74,7 @@ static void test_pipe(void **state)
 	close(reader);
 }
 
-/* A disk's lock is one of this process as well, or one on a part of the file. */
+/* The lock of a disk may belong to this process, or cover only a part of the file. */
 static void test_image(void **state)
 {
 	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 1 };
@@ -92,7 +92,7 @@ static void test_image(void **state)
 	holds("image", "3");
 }
 
-/* What is read is not written to, by whatever name, as long as it is open. */
+/* A file that is open for reading is not opened for writing, by any name. */
 static void test_input(void **state)
 {
 	int in;
@@ -115,7 +115,7 @@ static void test_input(void **state)
 	assert_int_equal(infile_open("nowhere"), -ENOENT);
 }
 
-/* To the end of a pipe, too; one without a writer is empty at once. */
+/* A pipe is read to its end; a pipe without a writer is empty at once. */
 static void test_stream(void **state)
 {
 	char text[16];
@@ -145,7 +145,7 @@ static void test_stream(void **state)
 	assert_int_equal(errno, ENOENT);
 }
 
-/* Nor do two write to one file. The second may read what the first writes. */
+/* Two cannot write to the same file. But another may read what the first one writes. */
 static void test_two_outputs(void **state)
 {
 	int one, in;
@@ -174,7 +174,7 @@ static void check_refuses(const char *path, int code, const char *why)
 	assert_non_null(strstr(err.text, why));
 }
 
-/* Says what opening would say, and leaves everything as it is. */
+/* The check finds the same errors as opening, and changes nothing. */
 static void test_check(void **state)
 {
 	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
@@ -201,7 +201,7 @@ static void test_check(void **state)
 	close(image);
 }
 
-/* A pipe's reader must not see its writer come and go. */
+/* The reader of a pipe must not see that a writer opens and closes it. */
 static void test_check_pipe(void **state)
 {
 	char c;

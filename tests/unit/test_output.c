@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is printed into a file, with a width and colour given by hand; and that a file is no
- * terminal. */
+/* Output to a file, with a given width and colour. Also that a file is not a terminal. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +60,7 @@ static void test_wrapped(void **state)
 	o = to_memory(0, false);
 	output_wrapped(&o, OUTPUT_PLAIN, 5, "one two three four five six seven eight nine");
 	prints(&o, "one two three four five six seven eight nine\n");
-	/* A word that fits nowhere is not cut, and nothing is lost. */
+	/* A word that is too long is not cut, and nothing is lost. */
 	o = to_memory(40, false);
 	output_wrapped(&o, OUTPUT_PLAIN, 10,
 		       "a /sys/bus/pci/devices/0000:01:00.0/driver_override b");
@@ -85,7 +84,7 @@ static void test_table(void **state)
 		output_row(&t, 3, rows[i]);
 	assert_int_equal(output_table(&o, &t), 0);
 	prints(&o, "A     NAME  REST\n1000  \xc3\xa4     one\n2     long  two and \n");
-	/* Nothing in it: nothing printed. */
+	/* An empty table prints nothing. */
 	o = to_memory(20, false);
 	assert_int_equal(output_table(&o, &t), 0);
 	prints(&o, "");

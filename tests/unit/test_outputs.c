@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* All files that a run writes to: none twice, and a start that fails leaves them as they were. */
+/* All files that a run writes to: no file twice, and a start that fails does not change them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,7 +60,7 @@ static void test_claims(void **state)
 	assert_int_equal(outputs_claim(o, "log.1", &err), -EEXIST);
 	assert_non_null(strstr(err.text, "log.1: a file with max= becomes this one"));
 	assert_int_equal(outputs_claim(o, "log", &err), 0);
-	/* Several may write to these. */
+	/* Several outputs may use these. */
 	assert_int_equal(outputs_claim(o, "/dev/null", &err), 0);
 	assert_int_equal(outputs_claim(o, "/dev/null", &err), 0);
 	assert_int_equal(outputs_claim(o, "pipe", &err), 0);

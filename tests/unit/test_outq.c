@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Output whose reader reads, is slow, stops, comes back or goes away. The guest's processor and the
- * main loop are threads, as in a machine. */
+/* Output whose reader reads, is slow, stops, comes back or goes away. The vCPU and the main loop
+ * are threads, as in a machine. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@
 #include "devices/backend/outq.h"
 #include "vmm/core/hold.h"
 
-#define PIECE 1024u /* a whole number of them fills a page of a pipe */
+#define PIECE 1024u /* a whole number of pieces fills a page of a pipe */
 
 struct world {
 	struct evloop *loop;
@@ -32,8 +32,8 @@ struct world {
 	int reader, wanted;
 	size_t total;	   /* to be printed */
 	size_t printed;	   /* atomic */
-	size_t got;	   /* read, and as it should be */
-	unsigned pause_us; /* the reader's, between two pieces */
+	size_t got;	   /* bytes that were read and are correct */
+	unsigned pause_us; /* pause of the reader between two pieces */
 	unsigned rooms;	   /* atomic: calls of room() */
 };
 
@@ -42,7 +42,7 @@ static void on_kick(int sig)
 	(void)sig;
 }
 
-/* The byte at this place of all that is printed: no two neighbours look alike. */
+/* The byte at this position of the output; neighbouring bytes differ. */
 static char text_at(size_t i)
 {
 	return (char)('!' + i % 89);
@@ -128,7 +128,7 @@ static void vcpu_start(struct world *w, size_t total)
 	assert_int_equal(pthread_create(&w->vcpu, NULL, vcpu_main, w), 0);
 }
 
-/* Reads what must come next, until nothing has come for so long. */
+/* Reads and checks the next bytes, until nothing has come for so many milliseconds. */
 static void read_on(struct world *w, size_t until, int ms)
 {
 	struct pollfd p = { .fd = w->reader, .events = POLLIN };
@@ -160,7 +160,8 @@ static void test_reader_that_reads(void **state)
 	assert_int_equal(w->got, w->total);
 }
 
-/* Fifty times slower than it could: the guest is held back, and nothing is lost. */
+/* A reader that is fifty times slower than possible: the guest is slowed down, and nothing is lost.
+ */
 static void test_slow_reader(void **state)
 {
 	struct world *w = *state;
@@ -177,7 +178,7 @@ static void test_slow_reader(void **state)
 	assert_int_equal(w->got, w->total);
 }
 
-/* Takes so many bytes every so many milliseconds, for so long. */
+/* Reads `n` bytes again and again with a pause between, for some time. */
 static void read_slowly(struct world *w, size_t piece, unsigned pause, unsigned ms)
 {
 	uint64_t end = evloop_now_ns() + ms * 1000000ull;
@@ -206,7 +207,7 @@ static void read_rest(struct world *w)
 	assert_int_equal(w->got, w->total);
 }
 
-/* The loop writes what there is room for before the held processor does. */
+/* The loop writes as much as there is room for before the held vCPU does. */
 static void test_steady_reader(void **state)
 {
 	struct world *w = *state;
@@ -219,7 +220,7 @@ static void test_steady_reader(void **state)
 	read_rest(w);
 }
 
-/* It does not free a page of the pipe within the patience, but it reads. */
+/* The reader does not free a page of the pipe in OUTQ_PATIENCE_MS, but it reads. */
 static void test_reader_of_little(void **state)
 {
 	struct world *w = *state;
@@ -232,7 +233,7 @@ static void test_reader_of_little(void **state)
 	read_rest(w);
 }
 
-/* A socket says that there is room when little is left unread. */
+/* A socket reports room only when few bytes are unread. */
 static void test_reader_of_socket(void **state)
 {
 	struct world *w = *state;
@@ -251,7 +252,7 @@ static void test_reader_of_socket(void **state)
 	read_rest(w);
 }
 
-/* The guest is held for a moment, once, and goes on; later the reader learns what it missed. */
+/* The guest is held once for some time, and goes on. Later the reader is told what it missed. */
 static void test_reader_that_stops(void **state)
 {
 	struct world *w = *state;
@@ -274,7 +275,7 @@ static void test_reader_that_stops(void **state)
 	memset(text, 0, sizeof(text));
 	assert_int_equal(read(w->reader, text, strlen(want)), strlen(want));
 	assert_string_equal(text, want);
-	/* And from here on nothing is missing. */
+	/* From here on nothing must be missing. */
 	w->got = w->printed;
 	vcpu_start(w, w->printed + 1000 * PIECE);
 	read_on(w, w->total, 10000);
@@ -283,7 +284,7 @@ static void test_reader_that_stops(void **state)
 	assert_int_equal(w->got, w->total);
 }
 
-/* A pause gets the processor out, and it is not held again before it has paused. */
+/* A pause releases the vCPU, and it is not held again before it has paused. */
 static void test_kick(void **state)
 {
 	struct world *w = *state;
@@ -302,7 +303,7 @@ static void test_kick(void **state)
 	loop_end(w);
 }
 
-/* Without a loop that runs and on a thread that must not be held. */
+/* Without a running loop, and on a thread that must not be held. */
 static void test_never_waits(void **state)
 {
 	struct world *w = *state;
@@ -345,7 +346,7 @@ static void test_ask(void **state)
 	while (outq_ask(&w->q))
 		print(w, PIECE);
 	turn(w, OUTQ_PATIENCE_MS + 100);
-	assert_int_equal(w->rooms, 2); /* the reader proved dead */
+	assert_int_equal(w->rooms, 2); /* the reader is regarded as dead */
 	while (w->printed < 1000 * PIECE) {
 		assert_true(outq_ask(&w->q));
 		print(w, PIECE);
@@ -371,7 +372,7 @@ static void test_ask_reader_of_little(void **state)
 	assert_true(w->q.stalled);
 }
 
-/* Nobody has attached to a pty yet: the guest is not slowed down, until somebody reads. */
+/* Nobody has opened the pty yet: the guest is not slowed down until somebody reads. */
 static void test_no_reader_yet(void **state)
 {
 	struct world *w = *state;
@@ -387,8 +388,8 @@ static void test_no_reader_yet(void **state)
 	assert_false(outq_ask(&w->q));
 }
 
-/* The loop does not turn for a reader that is gone, and output is tried again each time: a FIFO may
- * get another. */
+/* The loop must not spin if the reader has left. Writing is tried again each time, because a FIFO
+ * may get another reader. */
 static void test_reader_that_goes(void **state)
 {
 	struct world *w = *state;
@@ -436,7 +437,7 @@ static void *late_reader(void *arg)
 	return NULL;
 }
 
-/* What waits at the end is still delivered. */
+/* Bytes that are kept at the end are still delivered. */
 static void test_last_words(void **state)
 {
 	struct world *w = *state;
@@ -476,7 +477,8 @@ static void test_rotation(void **state)
 	assert_int_equal(read(fd, &c, 1), 1);
 	assert_int_equal(c, text_at(10 * PIECE));
 	close(fd);
-	/* Nothing is moved over what is no file; the size is kept all the same. */
+	/* A file is not renamed over something that is not a file, but the size limit still holds.
+	 */
 	unlink(old);
 	assert_int_equal(mkdir(old, 0700), 0);
 	for (i = 0; i < 8; i++)
@@ -486,7 +488,7 @@ static void test_rotation(void **state)
 	unlink(path);
 }
 
-/* In a process of its own: its files may not grow beyond 4 KiB. */
+/* Runs in its own process, whose files cannot become larger than 4 KiB. */
 static void print_into(const char *path, int warnings)
 {
 	struct rlimit small = { 4096, 4096 };
@@ -508,7 +510,7 @@ static void print_into(const char *path, int warnings)
 	_exit(0);
 }
 
-/* A file that takes no more is told of, once. */
+/* If writing to a file fails, this is reported once. */
 static void test_full_file(void **state)
 {
 	char path[] = "/tmp/outq-XXXXXX", text[512] = "";

@@ -126,7 +126,7 @@ static void test_search(void **state)
 	assert_int_equal(open_it(f, NULL, NULL), -ENOENT);
 	assert_non_null(strstr(f->err.text, "edk2-ovmf"));
 	put_code(in(f, "/usr/share/OVMF/OVMF_CODE.fd"), 0x20000);
-	assert_int_equal(open_it(f, NULL, NULL), -ENOENT); /* half a pair does not count */
+	assert_int_equal(open_it(f, NULL, NULL), -ENOENT); /* half a pair is not used */
 	put_vars(in(f, "/usr/share/OVMF/OVMF_VARS.fd"), 0x4000);
 	assert_int_equal(open_it(f, NULL, NULL), 0);
 	assert_int_equal(f->o->code_base, 4 * GiB - 0x20000);
@@ -154,7 +154,7 @@ static void test_named_and_paired(void **state)
 	assert_int_equal(open_it(f, in(f, "/edk2-x86_64-code.fd"), NULL), 0);
 	assert_non_null(strstr(f->o->vars_path, "i386-vars"));
 	ovmf_close(f->o);
-	/* A store of one's own needs no template. */
+	/* An existing variable store needs no template. */
 	put_code(in(f, "/my.fd"), 0x10000);
 	put_vars(in(f, "/own"), 0x4000);
 	assert_int_equal(open_it(f, in(f, "/my.fd"), in(f, "/own")), 0);
@@ -240,7 +240,7 @@ static void erase(struct fixture *f, uint64_t off)
 	wr(f, off, 0xd0);
 }
 
-/* The status register, which is clear afterwards. */
+/* Reads the status register and clears it. */
 static unsigned status(struct fixture *f)
 {
 	unsigned s;
@@ -280,13 +280,13 @@ static void test_nvram_lasts(void **state)
 	assert_int_equal(open_it(f, NULL, in(f, "/nv")), 0);
 	assert_int_equal(f->o->vars[0x1000], 0x42);
 	ovmf_close(f->o);
-	/* The template is untouched. */
+	/* The template must not have changed. */
 	assert_int_equal(open_it(f, NULL, NULL), 0);
 	assert_int_equal(f->o->vars[0x1000], 0);
 	ovmf_close(f->o);
 }
 
-/* Killed without a chance to clean up: what the guest wrote is there. */
+/* If the process is killed, everything that the guest wrote is in the file. */
 static void test_nvram_survives_kill(void **state)
 {
 	struct fixture *f = *state;
@@ -312,7 +312,7 @@ static void test_nvram_survives_kill(void **state)
 	ovmf_close(f->o);
 }
 
-/* Reads of the array show what is in the file, whatever became of a write. */
+/* Reads of the array show the contents of the file, also after a failed write. */
 static void test_nvram_cannot_be_written(void **state)
 {
 	struct fixture *f = *state;
@@ -343,7 +343,7 @@ static void test_nvram_cannot_be_written(void **state)
 	unmap_it(f);
 }
 
-/* A file system without space for a hole in the store: the guest hears of it. */
+/* The file system has no space for a hole in the store: the guest sees the error. */
 static void test_nvram_full(void **state)
 {
 	struct fixture *f = *state;
@@ -399,7 +399,7 @@ static void test_truncated(void **state)
 	program(f, 0x5000, 0x77);
 	assert_int_equal(status(f), 0x80);
 	unmap_it(f);
-	/* The store is whole again. */
+	/* The store is complete again. */
 	put_code(in(f, "/usr/share/OVMF/OVMF_CODE_4M.fd"), 0x40000);
 	assert_int_equal(open_it(f, NULL, nv), 0);
 	assert_int_equal(f->o->vars[0x5000], 0x77);
@@ -426,7 +426,7 @@ static void is_kept(struct fixture *f, const char *path)
 	assert_int_equal(outfile_open(path, true, &f->err), -EBUSY);
 }
 
-/* Nobody's output goes into the files of a machine that stands; its template may be its store. */
+/* The files of a machine cannot be used for output; the template may be the store itself. */
 static void test_files_are_kept(void **state)
 {
 	struct fixture *f = *state;
@@ -446,7 +446,8 @@ static void test_files_are_kept(void **state)
 	close(fd);
 }
 
-/* A machine that does not start leaves the variables of others, and none of its own. */
+/* A machine that does not start keeps variable stores that existed before, and leaves no new one.
+ */
 static void test_nvram_abandoned(void **state)
 {
 	struct fixture *f = *state;
@@ -502,7 +503,7 @@ static void test_map(void **state)
 	bus_free(mmio);
 }
 
-/* The distribution's own images, where installed. */
+/* The images of the distribution, if they are installed. */
 static void test_installed(void **state)
 {
 	struct fixture *f = *state;

@@ -122,7 +122,7 @@ static void test_ids_and_absent(void **state)
 	char where[8];
 
 	assert_int_equal(rd(f, DEV, 0, 4), 0x56781234);
-	assert_int_equal(rd(f, DEV, 1, 2), 0x7812); /* unaligned: bytes */
+	assert_int_equal(rd(f, DEV, 1, 2), 0x7812); /* an unaligned access is done byte by byte */
 	assert_int_equal(rd(f, DEV, PCI_CLASS_REVISION, 4), 0x02000001);
 	assert_int_equal(rd(f, PCI_DEVFN(9, 0), 0, 4), UINT32_MAX);
 	assert_int_equal(rd(f, PCI_DEVFN(9, 0), 0, 2), 0xffff);
@@ -176,7 +176,7 @@ static void test_bar_sizing(void **state)
 	assert_int_equal(rd(f, DEV, PCI_BASE_ADDRESS_5, 4), 0);
 	expect_events(f, "");
 	assert_int_equal(pci_bar_addr(&f->dev, 2), 0);
-	/* The mask of a 2 GiB BAR is a good address once written as one. */
+	/* The size mask of a 2 GiB BAR is a valid address if the guest writes it as an address. */
 	wr(f, DEV, PCI_BASE_ADDRESS_2, 4, 0x80000000);
 	expect_events(f, "");
 	wr(f, DEV, PCI_BASE_ADDRESS_3, 4, 0x38);
@@ -202,7 +202,8 @@ static void test_bar_map_and_move(void **state)
 	expect_events(f, "-0+0");
 	assert_int_equal(bus_read(f->root->mmio, 0xc0000000, 4), UINT32_MAX);
 	assert_int_equal(bus_read(f->root->mmio, 0xc0100000, 4), 0x100);
-	/* Sizing with decoding on: off, and back where it was. */
+	/* While the BAR is sized with decoding on, it is unmapped; then it returns to its address.
+	 */
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, UINT32_MAX);
 	expect_events(f, "-0");
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0100000);
@@ -240,7 +241,7 @@ static void test_bar_conflict(void **state)
 	wr(f, PCI_DEVFN(5, 0), PCI_BASE_ADDRESS_0, 4, 0xc0000000);
 	assert_false(two.bar[0].mapped);
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0001000);
-	assert_true(two.bar[0].mapped); /* it gets its place when the other leaves */
+	assert_true(two.bar[0].mapped); /* it is mapped when the other one leaves */
 	assert_int_equal(bus_read(f->root->mmio, 0xc0000000, 4), 0x900);
 	wr(f, PCI_DEVFN(5, 0), PCI_BASE_ADDRESS_0, 4, 0xc0001000);
 	assert_false(two.bar[0].mapped);
@@ -263,7 +264,7 @@ static struct pci_bar_part part_at(unsigned bar, uint64_t off, uint64_t size, ui
 						  .priority = PCI_PRIO_PART } };
 }
 
-/* Parts are where their BAR is, and only then. */
+/* Parts are mapped together with their BAR, and only then. */
 static void test_bar_parts(void **state)
 {
 	struct fixture *f = *state;
@@ -308,7 +309,7 @@ static void test_bar_parts(void **state)
 	assert_int_equal(bus_read(f->root->pio, 0x6000, 4), UINT32_MAX);
 }
 
-/* A BAR that loses a conflict leaves no part of it behind. */
+/* If a BAR loses a conflict, none of its parts stays mapped. */
 static void test_bar_parts_conflict(void **state)
 {
 	struct fixture *f = *state;
@@ -322,7 +323,7 @@ static void test_bar_parts_conflict(void **state)
 	wr(f, DEV, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0000000);
 	assert_int_equal(bus_read(f->root->mmio, 0xc0000000, 4), 0x700);
-	/* A part that finds no place takes its BAR with it. */
+	/* If a part cannot be mapped, its BAR is not mapped either. */
 	assert_int_equal(pci_add_bar_part(&f->dev, &same), 0);
 	expect_events(f, "");
 	wr(f, DEV, PCI_BASE_ADDRESS_0, 4, 0xc0002000);
@@ -399,7 +400,7 @@ static void test_bridge_windows(void **state)
 	assert_false(f->below.bar[2].mapped);
 	wr(f, PORT, PCI_IO_BASE, 2, 0x6070); /* base above limit reads little-endian: 70, 60 */
 	assert_false(f->below.bar[4].mapped);
-	/* A prefetchable BAR may sit in the memory window. */
+	/* A prefetchable BAR may be in the memory window. */
 	pci_cfg_write(f->root, 5, 0, PCI_BASE_ADDRESS_2, 4, 0xc2000000);
 	pci_cfg_write(f->root, 5, 0, PCI_BASE_ADDRESS_3, 4, 0);
 	assert_true(f->below.bar[2].mapped);

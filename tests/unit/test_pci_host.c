@@ -117,7 +117,7 @@ static void test_ecam_follows(void **state)
 	assert_int_equal(bus_read(f->root->mmio, 0xb0100000, 4), UINT32_MAX); /* bus 1 */
 	assert_int_equal(pci_host_ecam(&f->host, &base), 256 * MiB);
 	assert_int_equal(base, 0xb0000000);
-	/* Moved through itself, cut to 64 MiB. */
+	/* The window is moved by a write through itself, and made 64 MiB large. */
 	bus_write(f->root->mmio, 0xb0000060, 4, 0xe4000005);
 	assert_int_equal(bus_read(f->root->mmio, 0xb0000000, 4), UINT32_MAX);
 	assert_int_equal(bus_read(f->root->mmio, 0xe4000000, 4), 0x29c08086);
@@ -153,7 +153,7 @@ struct mover {
 	unsigned seed;
 };
 
-/* A hostile guest: every CPU moves the window, through the ports and through itself. */
+/* A hostile guest: every vCPU moves the window, through the ports and through the window itself. */
 static void *move_around(void *arg)
 {
 	struct mover *m = arg;
@@ -189,7 +189,7 @@ static void test_reset_control(void **state)
 {
 	struct fixture *f = *state;
 
-	out(f, 0xcf8, 4, 0x80000600); /* a dword that covers 0xcf9: no reset */
+	out(f, 0xcf8, 4, 0x80000600); /* a dword that contains 0xcf9 causes no reset */
 	assert_int_equal(f->resets, 0);
 	out(f, 0xcf9, 1, 0x02);
 	assert_int_equal(f->resets, 0);
@@ -198,7 +198,7 @@ static void test_reset_control(void **state)
 	assert_int_equal(f->resets, 1);
 	assert_int_equal(in(f, 0xcf8, 4), 0x80000600);
 	pci_reset_all(f->root);
-	out(f, 0xcf9, 1, 0x0f); /* the FADT's value */
+	out(f, 0xcf9, 1, 0x0f); /* the reset value of the FADT */
 	assert_int_equal(f->resets, 2);
 	out(f, 0x92, 1, in(f, 0x92, 1) | 2);
 	assert_int_equal(f->resets, 2);
@@ -217,7 +217,7 @@ static void test_lpc(void **state)
 	assert_int_equal(cf8_read(f, lpc, 4, 2), 7);
 	cf8_write(f, lpc, 0x40, 4, 0x601);
 	assert_int_equal(cf8_read(f, lpc, 0x40, 4), 0x601);
-	assert_int_equal(in(f, 0x604, 2), 0xffff); /* not before ACPI_EN */
+	assert_int_equal(in(f, 0x604, 2), 0xffff); /* not readable before ACPI_EN is set */
 	cf8_write(f, lpc, 0x44, 1, 0x80);
 	assert_int_equal(in(f, 0x604, 2), 1);
 	cf8_write(f, lpc, 0x40, 4, 0xb00);

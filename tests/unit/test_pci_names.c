@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Names from a small pci.ids in its true format, and from broken ones. */
+/* Names from a small pci.ids in the real format, and from broken files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,12 +109,12 @@ static void test_broken(void **state)
 	snprintf(longest, sizeof(longest), "10de  %0*d", 300, 0);
 	assert_int_equal(strlen(find(longest, 0, 0x10de, 0).vendor),
 			 sizeof(((struct pci_name *)0)->vendor) - 1);
-	/* Cut where a character ends. */
+	/* Truncated at the end of a character. */
 	snprintf(longest, sizeof(longest), "10de  %0*d\xc3\xa4", 78, 0);
 	assert_int_equal(strlen(find(longest, 0, 0x10de, 0).vendor), 78);
 }
 
-/* Where it is looked for; no file is no error. */
+/* The paths of the file. A missing file is not an error. */
 static void test_files(void **state)
 {
 	char root[] = "/tmp/test_pci_names.XXXXXX", path[200];

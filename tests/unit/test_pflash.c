@@ -81,7 +81,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* As a guest sees it: the slot when it is there, else the bus. */
+/* Reads like a guest: from the memslot if it exists, otherwise through the bus. */
 static uint8_t rd(struct fixture *f, uint32_t off)
 {
 	uint8_t b;
@@ -96,7 +96,7 @@ static void wr(struct fixture *f, uint32_t off, unsigned b)
 	bus_write(f->mmio, BASE + off, 1, b);
 }
 
-/* QemuFlashDetected() of bookworm's and trixie's OVMF. */
+/* QemuFlashDetected() of the OVMF in bookworm and trixie. */
 static void test_detection(void **state)
 {
 	struct fixture *f = *state;
@@ -132,7 +132,7 @@ static void test_program_and_erase(void **state)
 	assert_int_equal(rd(f, 0x1000), 0xff);
 	assert_int_equal(rd(f, 0x1fff), 0xff);
 	assert_int_equal(rd(f, 0x2000), 0x8d);
-	assert_int_equal(f->adds, adds); /* the slot stayed all the time */
+	assert_int_equal(f->adds, adds); /* the memslot stayed all the time */
 	assert_int_equal(f->dels, 0);
 }
 
@@ -145,7 +145,7 @@ static void test_broken_sequences(void **state)
 	assert_int_equal(rd(f, 0), 0x8d);
 	wr(f, 0, 0x70);
 	assert_int_equal(rd(f, 0), 0x90);
-	wr(f, 0, 0x10); /* programs while the status is read */
+	wr(f, 0, 0x10); /* programs a byte in status mode */
 	wr(f, 0, 0x42);
 	assert_int_equal(rd(f, 0), 0x90);
 	wr(f, 0, 0x50);
@@ -177,7 +177,8 @@ static void test_readonly(void **state)
 	wr(f, 0x10, 0x10);
 	wr(f, 0x10, 0x00);
 	wr(f, 0x10, 0x70);
-	assert_int_equal(rd(f, 0x10), 0x8d); /* a ROM: OVMF sees the byte unchanged */
+	/* it is a ROM, so OVMF sees that the byte has not changed */
+	assert_int_equal(rd(f, 0x10), 0x8d);
 	assert_int_equal(f->dels, 0);
 }
 
@@ -201,7 +202,7 @@ static unsigned status(struct fixture *f)
 	return s;
 }
 
-/* What is stored first, and what is not. Errors stay until they are cleared. */
+/* Data is stored first; if this fails, it does not change. Errors stay until they are cleared. */
 static void test_store(void **state)
 {
 	struct fixture *f = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The pid file: what it takes over, and what it leaves alone. */
+/* The pid file: which files it replaces, and which it does not touch. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +67,7 @@ static void test_pidfile(void **state)
 	assert_non_null(strstr(err.text, "still running"));
 	assert_int_equal(pidfile_create(&q, "pid", &err), -EBUSY);
 	pidfile_remove(&q);
-	/* The lock is the one that other outputs look for. */
+	/* The lock is of the kind that other outputs check. */
 	assert_int_equal(outfile_check("pid", &err), -EBUSY);
 	assert_int_equal(outfile_open("pid", true, &err), -EBUSY);
 	put("log", "1");
@@ -78,7 +78,7 @@ static void test_pidfile(void **state)
 	assert_int_equal(pidfile_check("/dev/full", &err), -EEXIST);
 }
 
-/* Only what is still ours is removed. */
+/* Only a file that is still ours is removed. */
 static void test_pidfile_of_others(void **state)
 {
 	struct pidfile p;
@@ -91,20 +91,20 @@ static void test_pidfile_of_others(void **state)
 	pidfile_remove(&p);
 	holds("pid", "77\n");
 	unlink("pid");
-	/* Another process wrote its id into it. */
+	/* Another process has written its id to it. */
 	assert_int_equal(pidfile_create(&p, "pid", &err), 0);
 	put("pid", "77\n");
 	pidfile_remove(&p);
 	holds("pid", "77\n");
 	unlink("pid");
-	/* The name is a link: the link stays. */
+	/* The name is a symbolic link, which stays. */
 	assert_int_equal(symlink("target", "link"), 0);
 	assert_int_equal(pidfile_create(&p, "link", &err), 0);
 	assert_int_equal(access("target", F_OK), 0);
 	pidfile_remove(&p);
 	assert_int_equal(access("target", F_OK), -1);
 	assert_int_equal(unlink("link"), 0);
-	/* Nobody has removed it before us. */
+	/* Nobody else has removed it. */
 	assert_int_equal(pidfile_create(&p, "pid", &err), 0);
 	unlink("pid");
 	pidfile_remove(&p);

@@ -40,7 +40,7 @@ static void host(unsigned n, bool smt, const char *online, const char *isolated)
 	}
 }
 
-/* Reads the tree; the process may use what `allowed` names, NULL: all that is online. */
+/* Reads the tree. The process may use the CPUs of `allowed`; NULL: all CPUs that are online. */
 static void look(int node, const char *allowed)
 {
 	unsigned list[64];
@@ -114,7 +114,7 @@ static void test_print(void **state)
 	assert_string_equal(small, "0,4");
 }
 
-/* Two nodes with SMT. CPU 0's core is where the host works: last of node 0. */
+/* Two nodes with SMT. The host works on the core of CPU 0, so it is the last one of node 0. */
 static void test_two_nodes(void **state)
 {
 	(void)state;
@@ -149,7 +149,7 @@ static void test_isolated(void **state)
 	put("4-7,12-15", "sys/devices/system/node/node1/cpulist");
 	look(0, NULL);
 	CHOSEN(1, 0, 2, 3);
-	/* An isolated sibling before a CPU that is not. */
+	/* An isolated sibling comes before a CPU that is not isolated. */
 	CHOSEN(1, 0, 2, 3, 10, 11, 1);
 	CHOSEN(2, 0, 2, 10, 3, 11, 1, 9);
 	look(1, NULL);
@@ -183,7 +183,7 @@ static void test_no_sysfs(void **state)
 	assert_int_equal(pin_read("/nowhere", -1, &h, &err), -ENOENT);
 }
 
-/* On this machine: what is left is what we had without the pinned ones. */
+/* On this machine: the remaining CPUs are those that we had, without the pinned ones. */
 static void test_self(void **state)
 {
 	struct pin_mask before = { 0 }, now = { 0 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the preflight finds on hosts of several shapes. */
+/* The findings of the preflight on different hosts. */
 #include "preflight_fixture.h"
 
 static void test_good(void **state)
@@ -37,7 +37,7 @@ static void test_kvm(void **state)
 	says("kvm-ok", "AMD-V with nested paging, without AVIC", NULL);
 }
 
-/* Files that are there and may not be opened: as root, with another effective user. */
+/* Files that exist but may not be opened. As root, this is tested with another effective user. */
 static void test_access(void **state)
 {
 	uid_t me = geteuid();
@@ -97,7 +97,7 @@ static void test_no_iommu(void **state)
 	says("iommu-argument", "amd_iommu=off", "take amd_iommu=off out of");
 	no_iommu("rm /sys/firmware/acpi\nfile /proc/cpuinfo flags : svm hypervisor",
 		 "iommu-virtual");
-	/* Then a device cannot go, and is not blamed for it. */
+	/* Then a device cannot be passed through, but there is no finding about the device. */
 	host(GOOD_PCI, NONE "rm /sys/devices/pci0000:00/0000:03:00.0/iommu_group", "03:00.0",
 	     "kvm-ok iommu-failed" REST " | driver-ok reset-ok bars-ok");
 }
@@ -109,7 +109,8 @@ static void test_remapping(void **state)
 	host(GOOD_PCI, OFF, "", "kvm-ok iommu-ok remapping-off" REST);
 	host(GOOD_PCI, OFF "file /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts Y",
 	     "", "kvm-ok iommu-ok remapping-unsafe" REST);
-	/* Nobody says: the IOMMU's capabilities do, or nothing is said. */
+	/* /proc/interrupts does not tell: the capabilities of the IOMMU decide, or there is no
+	 * finding. */
 	host(GOOD_PCI, "rm /proc/interrupts", "", "kvm-ok iommu-ok" REST);
 	host(GOOD_PCI,
 	     "rm /proc/interrupts\nfile /sys/class/iommu/dmar1/intel-iommu/cap c0000020660462\n"
@@ -133,7 +134,7 @@ static void test_no_vfio(void **state)
 	host(GOOD_PCI, "rm /sys/module/vfio_iommu_type1", "",
 	     "kvm-ok iommu-ok remapping-ok vfio-not-loaded" REST);
 	says("vfio-not-loaded", "vfio_iommu_type1", "modprobe -a vfio_iommu_type1");
-	/* One that only others need is not there: the name behind the colon. */
+	/* A module that is only named as a dependency (after the colon) does not exist. */
 	host(GOOD_PCI,
 	     "rm /sys/module/vfio_pci\nfile /lib/modules/6.1.0-18-amd64/modules.dep "
 	     "kernel/x/other.ko: kernel/drivers/vfio/pci/vfio-pci.ko",
@@ -156,7 +157,7 @@ static void test_memlock(void **state)
 	says("memlock-ok", "1.5 GiB", NULL);
 	host(GOOD_PCI, USER LIMIT("unlimited"), "", REST "memlock-ok hugepages-ok cpus-ok");
 	says("memlock-ok", "no limit", NULL);
-	/* CAP_IPC_LOCK alone. */
+	/* With CAP_IPC_LOCK only. */
 	host(GOOD_PCI, LIMIT("65536") "\nfile /proc/self/status CapEff: 4000", "",
 	     REST "memlock-ok hugepages-ok cpus-ok");
 }

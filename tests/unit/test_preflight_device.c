@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the preflight finds on devices of hosts of several shapes, and what goes together on them.
- */
+/* The findings of the preflight for devices of different hosts, and which devices go together. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -21,8 +20,8 @@ static void test_which(void **state)
 	     GOOD_HOST " | driver-ok group-alone group-access reset-ok bars-ok");
 }
 
-/* A desktop: the card's two functions share a group with the root port above them, the host's
- * desktop runs on it, and its firmware's screen is still there. */
+/* A desktop: the two functions of the card share a group with the root port above them. The host's
+ * desktop runs on the card, and the firmware's framebuffer still exists. */
 #define DESKTOP                                                                                  \
 	GOOD "pci 00:00.0 class=060000 id=8086:191f group=0\n"                                   \
 	     "pci 00:01.0 class=060400 id=8086:1901 group=1 driver=pcieport\n"                   \
@@ -65,7 +64,7 @@ static void test_desktop(void **state)
 	     GOOD_HOST " | driver-other group-blocked use-console use-screen use-process reset-bus "
 		       "bars-ok rom-boot");
 	says("use-console", "console is on it", "echo 0 >/sys/class/vtconsole/vtcon1/bind");
-	/* Bound as the remedy says, desktop and screen gone. */
+	/* Bound as the remedy says; the desktop and the framebuffer are gone. */
 	host(DESKTOP CONSOLE,
 	     "link /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/driver ../drivers/vfio-pci\n"
 	     "link /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.1/driver ../drivers/vfio-pci\n"
@@ -92,7 +91,7 @@ static void put_rom(const char *path, uint8_t type)
 	fclose(f);
 }
 
-/* A display's ROM that its owner lets be read. */
+/* A display whose ROM can be read. */
 static void test_rom_content(void **state)
 {
 	static const char at[] = "/sys/bus/pci/devices/0000:05:00.0/rom";
@@ -116,7 +115,7 @@ static void test_rom_content(void **state)
 	}
 }
 
-/* A screen that lies elsewhere is nobody's here. */
+/* A framebuffer outside of the device does not matter. */
 static void test_screen(void **state)
 {
 	(void)state;
@@ -151,7 +150,7 @@ static void test_groups(void **state)
 	assert_int_equal(pass_of(l, "0000:01:00.0"), GROUP_PASS_TOGETHER);
 	assert_string_equal(groups_other(l, 2, 0)->bdf, "0000:01:00.1");
 	assert_null(groups_other(l, 2, 1));
-	/* A bridge that nothing holds does not count, one with a driver of the host's does. */
+	/* A bridge without driver does not matter; one with a driver of the host does. */
 	assert_int_equal(pass_of(l, "0000:00:1f.4"), GROUP_PASS_ALONE);
 	assert_int_equal(pass_of(l, "0000:00:0e.0"), GROUP_PASS_NO_IOMMU);
 	host(DESKTOP, "link /sys/devices/pci0000:00/0000:00:1f.0/driver ../drivers/lpc_ich", "",
@@ -162,7 +161,7 @@ static void test_groups(void **state)
 	assert_true(groups_read(root, &p.pci) < 0);
 }
 
-/* A board whose chipset's ports have no ACS: two slots and the NIC of the board in one group. */
+/* A board whose chipset ports have no ACS: two slots and the onboard NIC are in one group. */
 static void test_no_acs(void **state)
 {
 	(void)state;
@@ -194,8 +193,8 @@ static void test_no_acs(void **state)
 	says("rom-none", "none", "romfile=FILE");
 }
 
-/* A server's NIC: the physical function stays, each virtual one has a group of its own. One is in
- * a guest already. */
+/* The NIC of a server: the physical function stays, and each virtual function has its own group.
+ * One of them is already used by a guest. */
 static void test_sriov(void **state)
 {
 	(void)state;
@@ -217,10 +216,10 @@ static void test_sriov(void **state)
 	says("use-group", "process 4711 (qemu-system-x86) has /dev/vfio/32 open", "kill 4711");
 	says("driver-none", "no driver", "minivmm bind 0000:3b:02.2");
 	assert_int_equal(pass_of(&p.pci, "0000:3b:02.0"), GROUP_PASS_ALONE);
-	/* Part of a GPU: no ROM is expected. */
+	/* It is a part of a GPU, so no ROM is expected. */
 	host(GOOD_PCI, "pci 3b:02.0 class=030000 id=10de:20b0 of=03:00.0 reset=flr", "3b:02.0",
 	     GOOD_HOST " | driver-none device-no-iommu reset-ok bars-ok");
-	/* By the device's own file, as iommufd's users open it. */
+	/* Through the device's own file, which users of iommufd open. */
 	host(GOOD_PCI,
 	     "dir /sys/bus/pci/devices/0000:03:00.0/vfio-dev/vfio7\n"
 	     "file /proc/5000/comm crosvm\nlink /proc/5000/fd/7 /dev/vfio/devices/vfio7",
@@ -249,7 +248,7 @@ static void test_disks(void **state)
 	     "file /proc/77/comm \033[2Jdd\nlink /proc/77/fd/3 /dev/nvme0n1p1\n"
 	     "link /proc/78/fd/3 /dev/nvme0",
 	     "04:00.0", DISK_FINDINGS("use-disk use-disk use-disk use-disk use-disk use-process "));
-	/* The name that a process gave itself does not clear a screen. */
+	/* The name of a process, which it may choose, must not control the terminal. */
 	says("use-process", "process 77 (?[2Jdd) has /dev/nvme0n1p1 open", NULL);
 	says("use-disk", "nvme0n1p1, mounted on /", "the host runs from it");
 	says_nth(1, "use-disk", "mounted on /mnt", "umount /mnt");
@@ -286,7 +285,7 @@ static void test_stacks(void **state)
 	says("use-process", "process 78 (no name) has /dev/nvme1n1", NULL);
 }
 
-/* What refuses an exclusive open here is a terminal. */
+/* Here a terminal is used as a file that refuses an exclusive open. */
 static void test_exclusive(void **state)
 {
 	int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
@@ -314,7 +313,7 @@ static void test_exclusive(void **state)
 	close(master);
 }
 
-/* IPv4 and IPv6 over a bridge, IPv4 over the other card by itself. */
+/* IPv4 and IPv6 through a bridge; IPv4 directly through the other card. */
 static void test_route(void **state)
 {
 #define BRIDGE                                                                                   \
@@ -360,7 +359,7 @@ static void test_reset(void **state)
 		host(GOOD "pci 00:02.0 class=060400 id=1:1 group=2 driver=pcieport\n", line[i],
 		     "06:00.0", want);
 	}
-	/* The other function of its bus goes elsewhere, or along. */
+	/* The other function on its bus goes to another guest, or to the same one. */
 #define OTHER                                                                           \
 	GOOD "pci 00:02.0 class=060400 id=1:1 group=2\n"                                \
 	     "pci 06:00.1 class=020000 id=1:2 group=17 driver=vfio-pci under=00:02.0\n" \
@@ -376,7 +375,7 @@ static void test_reset(void **state)
 	host(OTHER, DEV("reset=pm,bus under=00:02.0"), "06:00.0",
 	     GOOD_HOST " | driver-ok group-alone reset-pm bars-ok");
 	says("reset-pm", "would hit 0000:06:00.1, which is not given", "to the same guest");
-	/* Below a bridge of its bus there is one, too. */
+	/* There is also a device below a bridge on its bus. */
 	host(GOOD "pci 00:02.0 class=060400 id=1:1 group=2\n"
 		  "pci 06:01.0 class=060400 id=1:1 group=16 under=00:02.0\n"
 		  "pci 07:00.0 class=020000 id=1:2 group=17 driver=vfio-pci under=06:01.0\n",
@@ -393,7 +392,7 @@ static void test_reset_bus_first(void **state)
 	says("reset-none", "no port above", NULL);
 	host(GOOD "pci 00:02.0 class=060400 id=1:1 group=2\n", DEV("reset=bus under=00:02.0"),
 	     "06:00.0", GOOD_HOST " | driver-ok group-alone reset-bus bars-ok");
-	/* An administrator wrote the list. */
+	/* The administrator has changed the list. */
 	host(OTHER, DEV("reset=bus,flr under=00:02.0"), "06:00.0",
 	     GOOD_HOST " | driver-ok group-alone reset-ok bars-ok");
 	says("reset-ok", "by flr", NULL);
@@ -401,7 +400,8 @@ static void test_reset_bus_first(void **state)
 	     GOOD_HOST " | driver-ok group-alone reset-pm bars-ok");
 }
 
-/* Of a device alone behind its port. cfg: what can be read of its configuration space. */
+/* For a device that is alone behind its port. cfg: the part of its configuration space that can be
+ * read. */
 static void before_5_15(const uint8_t *cfg, size_t len, const char *want)
 {
 	char ids[1024], path[256];
@@ -421,7 +421,8 @@ static void before_5_15(const uint8_t *cfg, size_t len, const char *want)
 	assert_string_equal(ids, want);
 }
 
-/* There is a reset, and no list of methods: a run prefers FLR to the bus, and that to the rest. */
+/* There is a reset, but no list of methods: a run prefers FLR, then a bus reset, then the others.
+ */
 static void test_reset_before_5_15(void **state)
 {
 	uint8_t cfg[256] = { 0 };
@@ -445,7 +446,7 @@ static void test_bars(void **state)
 	host(GOOD, DEV("reset=flr bar1=10000000p!"), "06:00.0",
 	     GOOD_HOST " | driver-ok group-alone reset-ok bars-unplaced");
 	says("bars-unplaced", "BAR 1 (256 MiB)", "Above 4G");
-	/* 256 GiB fit into 42 bits and not into the 39 of a small IOMMU. */
+	/* 256 GiB fit into 42 bits, but not into the 39 bits of a small IOMMU. */
 	host(GOOD, DEV("reset=flr bar1=4000000000p"), "06:00.0",
 	     GOOD_HOST " | driver-ok group-alone reset-ok bars-ok");
 	host(GOOD,
@@ -455,7 +456,8 @@ static void test_bars(void **state)
 					       "f0a2ff",
 	     "06:00.0", GOOD_HOST " | driver-ok group-alone reset-ok bars-wide");
 	says("bars-wide", "256 GiB: too large for the 39 address bits", "Resizable BAR");
-	/* Bits grow with what all devices together need, to what the host has. */
+	/* The number of bits grows with the need of all devices together, up to that of the host.
+	 */
 	host(GOOD,
 	     DEV("reset=flr bar1=20000000000p") "pci 07:00.0 class=020000 group=21 driver=vfio-pci "
 						"reset=flr bar1=10000000000p\n"
@@ -472,7 +474,7 @@ static void test_bars(void **state)
 		       "driver-ok group-alone reset-ok bars-wide");
 }
 
-/* Two nodes, hugepages of two sizes on the first; a device on the second. */
+/* Two nodes; the first one has huge pages of two sizes, a device is on the second one. */
 static void test_numa(void **state)
 {
 #define REST  "kvm-ok iommu-ok remapping-ok vfio-ok memlock-ok "

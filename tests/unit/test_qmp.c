@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* QMP over real sockets, with a machine that only notes what it is told. */
+/* QMP over real sockets, with a machine that only records what it is told. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -117,7 +117,7 @@ static void stop_loop(void *arg)
 	evloop_stop(arg, 0);
 }
 
-/* What there is to do now, and 2 ms more. */
+/* Runs the loop for pending work and 2 ms more. */
 static void turn(void)
 {
 	struct ev_timer *t = evloop_add_timer(loop, stop_loop, loop);
@@ -138,7 +138,7 @@ static int client(void)
 	return fd;
 }
 
-/* What has come, line by line with '|' between; "(end)" behind the last when it is the end. */
+/* The received lines with '|' between them; "(end)" follows if the connection has ended. */
 static const char *got(int fd)
 {
 	static char buf[65536];
@@ -248,7 +248,7 @@ static void test_capabilities(void **state)
 			    BAD("GenericError", "Parameter 'enable' does not accept value 'oob'"));
 	put_text(fd, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":3}}");
 	assert_non_null(strstr(got(fd), "expected: array"));
-	/* Who has not negotiated gets answers, but no events. */
+	/* A client that has not negotiated gets answers, but no events. */
 	qmp_event(qmp, "STOP", NULL);
 	put_text(fd, "{\"execute\":\"query-uuid\"}");
 	assert_string_equal(got(fd),
@@ -262,7 +262,7 @@ static void test_capabilities(void **state)
 	qmp_event(qmp, "STOP", NULL); /* for nobody */
 }
 
-/* All that was asked is answered before the connection ends, however the bytes came. */
+/* All requests are answered before the connection ends, however the bytes were split. */
 static void test_half_close(void **state)
 {
 	static const char text[] = "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"stop\"}"
@@ -288,7 +288,7 @@ static void test_half_close(void **state)
 	close(fd);
 }
 
-/* The answer comes when the disks are quiet; what was sent behind it waits. */
+/* The answer comes when the disks are quiet; later requests wait. */
 static void test_stop_waits(void **state)
 {
 	int fd = client(), other = client();
@@ -304,7 +304,7 @@ static void test_stop_waits(void **state)
 	assert_string_equal(got(other), "{\"return\":{\"name\":\"web\"}}|");
 	m.busy = false;
 	assert_string_equal(got(fd), "{\"return\":{},\"id\":1}|{\"return\":{},\"id\":2}|");
-	/* One that leaves meanwhile leaves nothing behind. */
+	/* If a client disconnects meanwhile, nothing is left. */
 	m.busy = true;
 	put_text(fd, "{\"execute\":\"stop\"}");
 	turn();
@@ -317,7 +317,7 @@ static void test_stop_waits(void **state)
 	close(other);
 }
 
-/* The one too many waits in the queue, and gets its turn when another leaves. */
+/* One client too many waits in the queue, until another one leaves. */
 static void test_many_clients(void **state)
 {
 	int fd[QMP_MAX_CLIENTS + 1];
@@ -337,7 +337,7 @@ static void test_many_clients(void **state)
 	turn();
 }
 
-/* A client that reads nothing neither stops the others nor grows without end. */
+/* A client that does not read must not stop the others, and must not use more and more memory. */
 static void test_deaf_client(void **state)
 {
 	static const char ask[] = "{\"execute\":\"query-commands\"}";
@@ -348,7 +348,7 @@ static void test_deaf_client(void **state)
 	greeted(fd);
 	put_text(deaf, "{\"execute\":\"qmp_capabilities\"}");
 	turn();
-	/* Its requests are not read any more once its answers pile up. */
+	/* If its answers wait, its requests are not read any more. */
 	for (i = 0; i < 20; i++) {
 		while (write(deaf, ask, sizeof(ask) - 1) > 0 && sent < 100000) {
 			sent++;
@@ -359,7 +359,7 @@ static void test_deaf_client(void **state)
 	assert_true(sent < 100000);
 	put_text(fd, "{\"execute\":\"query-name\"}");
 	assert_string_equal(got(fd), "{\"return\":{\"name\":\"web\"}}|");
-	/* Events come whether it asks or not: at some point it is disconnected. */
+	/* Events come in any case, so at some point it is disconnected. */
 	for (i = 0; i < 60000; i++)
 		qmp_event(qmp, "STOP", NULL);
 	turn();
@@ -388,7 +388,7 @@ static void test_too_long(void **state)
 	close(fd);
 }
 
-/* Nobody else may connect; somebody who listens there already is not pushed away. */
+/* Other users cannot connect; a socket that somebody listens on is not replaced. */
 static void test_socket(void **state)
 {
 	struct qmp *second = qmp_new(loop, &machine);

@@ -44,7 +44,7 @@
 #define BUS_WINDOW   0xe170e100u /* the port's memory window around them: limit and base */
 #define MSIX_VECTORS 4u
 #define TICK_NS	     5000000u
-#define STANDS_S     20 /* without one step in so many seconds, a thread waits for ever */
+#define STANDS_S     20 /* after so many seconds without progress, a thread hangs */
 
 struct vcpu {
 	struct machine *m;
@@ -99,7 +99,7 @@ static unsigned some_function(struct vcpu *v)
 	static const unsigned devfn[] = { 0, RNG, CONSOLE, PORT, LPC };
 	uint32_t r = any(v);
 
-	/* Behind the port, where bus numbers were not moved. */
+	/* Behind the port, at its original bus number. */
 	return r & 0x100 ? 1u << 8 : devfn[r % ARRAY_SIZE(devfn)];
 }
 
@@ -118,7 +118,8 @@ static uint32_t cfg_of(unsigned fn, unsigned off)
 	return ECAM + (fn << 12) + off;
 }
 
-/* By the ports CONFIG_ADDRESS and CONFIG_DATA, in two steps that others may come between. */
+/* Through the ports CONFIG_ADDRESS and CONFIG_DATA, in two steps; other threads may come between.
+ */
 static void cfg_write(struct vcpu *v, unsigned fn, unsigned off, unsigned size, uint32_t val)
 {
 	out(v, PCI_HOST_CF8, 4, 0x80000000u | fn << 8 | off);
@@ -193,13 +194,14 @@ static void do_msix(struct vcpu *v)
 {
 	unsigned fn = any(v) & 1 ? RNG : 1u << 8;
 
-	/* The capability's control word is at one of these; the table and its mask bits. */
+	/* The control word of the capability is at one of these offsets; also the table and its
+	 * mask bits. */
 	store(v, cfg_of(fn, any(v) & 1 ? 0x40 : 0x50), 4, any(v) << 16 | 0x80000000u);
 	store(v, HOME + 0x4000 + (any(v) & 0x3c), 4, any(v) & 1);
 	store(v, BEHIND + 0x102000 + (any(v) & 0x3c), 4, any(v) & 1);
 }
 
-/* The guest's memory is the guest's to race for: no concern of TSan's. */
+/* Races in guest memory are the guest's fault, so TSan must ignore them. */
 __attribute__((no_sanitize("thread"))) static void do_scribble(struct vcpu *v)
 {
 	volatile uint32_t *ring = (volatile uint32_t *)(v->m->d.r.ram + FAKE_QUEUE);
@@ -207,7 +209,7 @@ __attribute__((no_sanitize("thread"))) static void do_scribble(struct vcpu *v)
 	ring[any(v) & 0xbff] = any(v) & 1 ? any(v) : any(v) & 0x10007;
 }
 
-/* A driver starts the rng's queue; whoever moves the BAR meanwhile spoils it. */
+/* A driver starts the queue of the rng; a thread that moves the BAR meanwhile may make it fail. */
 static void do_drive(struct vcpu *v)
 {
 	store(v, cfg_of(RNG, PCI_BASE_ADDRESS_0), 4, HOME);
@@ -230,7 +232,7 @@ static void do_drive(struct vcpu *v)
 static void do_kick(struct vcpu *v)
 {
 	store(v, FAKE_NOTIFY, 2, any(v) & 1);
-	bus_read(v->m->d.root->mmio, HOME + 0x1000, 4); /* the interrupt status, which it clears */
+	bus_read(v->m->d.root->mmio, HOME + 0x1000, 4); /* reading the interrupt status clears it */
 }
 
 static void do_pm(struct vcpu *v)
@@ -260,7 +262,8 @@ static void *vcpu_run(void *arg)
 {
 	struct vcpu *v = arg;
 	struct pci_root *root = v->m->d.root;
-	bool joins = v != v->m->vcpu; /* the first one uses the bus as other threads do */
+	/* the first one uses the bus like threads that have not registered */
+	bool joins = v != v->m->vcpu;
 
 	if (joins)
 		bus_join(&v->member, root->pio, root->mmio);
@@ -370,7 +373,7 @@ static void machine_start(struct machine *m, uint32_t seed)
 	}
 }
 
-/* Waits until everybody got on since `before`, which it brings up to date. */
+/* Waits until all threads have made progress since `before`, and updates `before`. */
 static void all_get_on(struct machine *m, unsigned long before[VCPUS + 1])
 {
 	uint64_t end = evloop_now_ns() + STANDS_S * 1000000000ull;
@@ -403,7 +406,7 @@ static void machine_stop(struct machine *m)
 	pthread_join(m->loop, NULL);
 }
 
-/* The machine is reset, and its devices are there and answer. */
+/* Resets the machine; its devices must answer. */
 static void works_afterwards(struct machine *m)
 {
 	struct fake_driver *d = &m->d;

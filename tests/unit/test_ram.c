@@ -25,7 +25,7 @@
 static struct error err;
 static struct ram_plan p;
 
-/* Two nodes of 8 GiB; node 0 has 512 huge pages of 2 MiB, node 1 those and 4 of 1 GiB. */
+/* Two nodes of 8 GiB. Both have 512 huge pages of 2 MiB; node 1 also has 4 of 1 GiB. */
 static struct ram_host two_nodes(void)
 {
 	struct ram_host h = { .nodes = { 7, 3 }, .thp = true };
@@ -70,7 +70,7 @@ static void test_auto_steps_down(void **state)
 	assert_true(p.hugetlb && p.page == GiB);
 	assert_int_equal(p.part[0].node, 1);
 	described(&h, "4096 MiB in 1 GiB pages on node 1");
-	/* Not whole 1 GiB pages; then not enough of them. */
+	/* The size is not a multiple of 1 GiB; then there are not enough pages. */
 	assert_int_equal(DECIDE(&h, .size = 512 * MiB, .pages = RAM_AUTO, .nodes = 2), 0);
 	assert_true(p.hugetlb && p.page == HUGE);
 	assert_int_equal(DECIDE(&h, .size = GiB, .pages = RAM_AUTO, .nodes = 1), 0);
@@ -79,12 +79,12 @@ static void test_auto_steps_down(void **state)
 		      ">/sys/devices/system/node/node0/hugepages/hugepages-1048576kB/nr_hugepages");
 	assert_int_equal(DECIDE(&h, .size = 2 * GiB, .pages = RAM_AUTO, .nodes = 1), 0);
 	assert_true(!p.hugetlb && p.thp);
-	/* 512 more than there are, not 1024: others have some. */
+	/* 512 more than exist, not 1024, because others use some. */
 	described(&h, "echo 1112 >/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr");
 	h.thp = false;
 	assert_int_equal(DECIDE(&h, .size = 2 * GiB, .pages = RAM_AUTO, .nodes = 1), 0);
 	assert_true(!p.hugetlb && !p.thp && p.page == 4096);
-	/* No node: the host's own. */
+	/* Without a node, the pages of the whole host count. */
 	assert_int_equal(DECIDE(&h, .size = 2 * GiB, .pages = RAM_AUTO), 0);
 	assert_true(p.page == GiB && p.part[0].node == NUMA_ANY);
 }
@@ -119,7 +119,7 @@ static void test_asked_for(void **state)
 	says("echo 9 >/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages");
 	assert_int_equal(DECIDE(&h, .size = 4 * GiB, .pages = RAM_2M), -ENOMEM);
 	says("on this host, but only 1024 are free: echo 2136 >/sys/kernel/mm/hugepages/");
-	/* Both nodes' commands. */
+	/* The commands for both nodes. */
 	assert_int_equal(DECIDE(&h, .size = 4 * GiB, .pages = RAM_2M, .nodes = 3), -ENOMEM);
 	says("echo 1112 >/sys/devices/system/node/node0/");
 	says("; echo 1024 >/sys/devices/system/node/node1/");
@@ -128,7 +128,7 @@ static void test_asked_for(void **state)
 	says("a page on each node");
 	assert_int_equal(DECIDE(&h, .size = GiB, .pages = RAM_4K, .nodes = 2), 0);
 	assert_true(!p.thp && p.page == 4096);
-	/* A mount may have pages of its own. */
+	/* A mount may have its own reservation. */
 	assert_int_equal(
 		DECIDE(&h, .size = 4 * GiB, .pages = RAM_PATH, .path = "/x", .path_page = HUGE), 0);
 	assert_true(p.hugetlb && p.page == HUGE);
@@ -140,7 +140,7 @@ static void test_room(void **state)
 	struct ram_host h = two_nodes();
 
 	(void)state;
-	/* Without prefault memory is a promise. */
+	/* Without prefault, memory need not be available. */
 	assert_int_equal(DECIDE(&h, .size = 9 * GiB, .nodes = 1), 0);
 	assert_int_equal(DECIDE(&h, .size = 9 * GiB, .nodes = 1, .prefault = true), -ENOMEM);
 	says("9216 MiB are needed on node 0, which has only 8192 MiB");
@@ -157,7 +157,7 @@ static void test_nodes_that_are_none(void **state)
 	says("node 2 has no memory");
 	assert_int_equal(DECIDE(&h, .size = GiB, .nodes = 1ull << 63), -ENODEV);
 	says("no node 63");
-	/* Our own choice is no demand. */
+	/* Nodes that we chose ourselves are only preferred. */
 	assert_int_equal(DECIDE(&h, .size = GiB, .pages = RAM_AUTO, .nodes = 4, .nodes_auto = true),
 			 0);
 	assert_int_equal(p.part[0].node, NUMA_ANY);
@@ -177,7 +177,7 @@ static void test_shares(void **state)
 		    p.part[2].size == 3 * GiB);
 	assert_int_equal(p.part[2].node, 3);
 	assert_true(p.part[1].offset == 2 * GiB && p.part[2].offset == 4 * GiB);
-	/* An odd size: all of it is somewhere, without a gap. */
+	/* With an odd size, the parts must cover all of it without a gap. */
 	h.nodes.online = h.nodes.memory = UINT64_MAX;
 	assert_int_equal(DECIDE(&h, .size = 1023 * MiB, .nodes = UINT64_MAX), 0);
 	for (i = 0; i < 63; i++)
@@ -201,7 +201,7 @@ static uint64_t resident(void *at, size_t size)
 	return n * 4096;
 }
 
-/* Whether the kernel leaves the mapping at `at` out of core dumps ("dd" of its VmFlags). */
+/* True if the kernel leaves the mapping at `at` out of core dumps ("dd" in its VmFlags). */
 static bool hidden(const void *at)
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
@@ -220,7 +220,7 @@ static bool hidden(const void *at)
 	return dd;
 }
 
-/* Guest memory is in no core dump of ours, unless it was asked for: all of it. */
+/* Guest memory is not in a core dump of minivmm, unless this was asked for; then all of it is. */
 static void test_core(void **state)
 {
 	struct ram_host h = { .thp = true, .any.available = GiB };
@@ -268,7 +268,8 @@ static void test_prefault(void **state)
 	check_prefault(true, RAM_4K);
 }
 
-/* A part that runs out: here a file that is too short. The error names it; nothing is a SIGBUS. */
+/* A part that has too little memory, here a file that is too short. The error names it, and there
+ * is no SIGBUS. */
 static void check_runs_out(bool touch)
 {
 	struct ram_host h = { .any.available = GiB };
@@ -298,7 +299,7 @@ static void test_runs_out(void **state)
 	check_runs_out(true);
 }
 
-/* Freed at once: workers end, nothing waits. */
+/* Freeing at once: the workers end, and nothing hangs. */
 static void test_stop(void **state)
 {
 	struct ram_host h = { .any.available = 16 * GiB };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* How a device is reset, for each set of facts; and what its configuration space says of FLR. */
+/* How a device is reset, for each set of facts; and FLR in its configuration space. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,11 +15,11 @@
 static const struct row {
 	const char *methods;
 	bool function, flr;
-	/* A letter for each reach of the bus, in the order of enum vfio_bus_reach (unknown, none,
-	 * alone, ours, foreign, host): Function, Bus, Pm, None; - where it has to be known. */
+	/* One letter for each value of enum vfio_bus_reach, in its order (unknown, none, alone,
+	 * ours, foreign, host): F function, B bus, P pm, N none; - if the value must be known. */
 	const char *how, *method;
 } rows[] = {
-	/* A method of the function's own: whatever the bus. */
+	/* The function has its own method, so the bus does not matter. */
 	{ "flr", true, false, "FFFFFF", "flr" },
 	{ "flr pm bus", true, false, "FFFFFF", "flr" },
 	{ "af_flr pm", true, false, "FFFFFF", "af_flr" },
@@ -29,26 +29,26 @@ static const struct row {
 	{ "pm", true, false, "-PBBPP", "" },
 	{ "pm", true, true, "-PBBPP", "" },
 	{ "pm bus", true, false, "-PBBPP", "" },
-	/* VFIO tried, and it worked: the device is alone. */
+	/* VFIO has tried it successfully, so the device is alone. */
 	{ "bus", true, false, "F.F...", "bus" },
-	/* An administrator wrote the list: what comes after "bus" counts when that does not work.
-	 */
+	/* The administrator has changed the list: methods after "bus" are used if the bus reset is
+	 * not possible. */
 	{ "bus flr", true, false, "-FFFFF", "flr" },
 	{ "bus pm", true, false, "-PFBPP", "bus" },
-	/* The kernel has methods, and none works; or it has none. */
+	/* The kernel has methods but none works; or it has no method. */
 	{ "bus", false, false, "-NBBNN", "" },
 	{ "flr", false, false, "-NBBNN", "" },
 	{ "pm bus", false, false, "-NBBNN", "" },
 	{ "", false, false, "-NBBNN", "" },
 	{ "", false, true, "-NBBNN", "" },
-	/* VFIO knows better than the list. */
+	/* The answer of VFIO is more reliable than the list. */
 	{ "", true, false, "FFFFFF", "" },
 	/* Before Linux 5.15 there is no list. */
 	{ NULL, true, true, "FFFFFF", "" },
 	{ NULL, true, false, "-PBBPP", "" },
 	{ NULL, false, true, "-NBBNN", "" },
 	{ NULL, false, false, "-NBBNN", "" },
-	/* Words that only begin like one. */
+	/* Words that only begin like a method. */
 	{ "pmx", true, false, "FFFFFF", "pmx" },
 	{ "bus_specific flr", true, false, "FFFFFF", "bus_specific" },
 	{ "cxl_bus", true, false, "FFFFFF", "cxl_bus" },
@@ -122,7 +122,7 @@ static void test_flr(void **state)
 	assert_false(vfio_reset_has_flr(cfg, sizeof(cfg)));
 	cfg[PCI_STATUS] = PCI_STATUS_CAP_LIST;
 	assert_true(vfio_reset_has_flr(cfg, sizeof(cfg)));
-	/* What an unprivileged user sees. */
+	/* The part that an unprivileged user can read. */
 	assert_false(vfio_reset_has_flr(cfg, 64));
 	assert_false(vfio_reset_has_flr(cfg, 0x80 + PCI_EXP_DEVCAP + 3));
 	cfg[0x80 + PCI_EXP_DEVCAP + 3] = 0;
@@ -134,7 +134,7 @@ static void test_flr(void **state)
 	assert_false(vfio_reset_has_flr(cfg, sizeof(cfg)));
 	cfg[0xf8 + PCI_AF_CAP] |= PCI_AF_CAP_TP;
 	assert_true(vfio_reset_has_flr(cfg, sizeof(cfg)));
-	/* A list that goes round, and capabilities at the end of the space. */
+	/* A circular list, and capabilities at the end of configuration space. */
 	cfg[0x41] = 0x40;
 	assert_false(vfio_reset_has_flr(cfg, sizeof(cfg)));
 	cfg[0x41] = 0xfc;

@@ -48,7 +48,7 @@ static void wr(struct fixture *f, unsigned off, unsigned size, uint32_t v)
 	pci_cfg_write(f->root, 0, PORT, off, size, v);
 }
 
-/* As an OS finds it. */
+/* As an operating system finds it. */
 static unsigned find_cap(struct fixture *f, unsigned id)
 {
 	unsigned at = rd(f, PCI_CAPABILITY_LIST, 1);
@@ -79,7 +79,7 @@ static void test_registers(void **state)
 	assert_int_equal(rd(f, e + PCI_EXP_DEVCTL, 2), PCI_EXP_DEVCTL_READRQ_512B);
 }
 
-/* ROCm asks the port whether it completes AtomicOps of 32 and of 64 bits. */
+/* ROCm checks whether the port completes 32-bit and 64-bit AtomicOps. */
 static void test_atomics(void **state)
 {
 	struct fixture *f = *state;
@@ -113,7 +113,7 @@ static void test_interrupts(void **state)
 	wr(f, m + PCI_MSI_ADDRESS_HI, 4, 1);
 	wr(f, m + PCI_MSI_DATA_64, 2, 0x4031);
 	wr(f, m + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
-	root_port_interrupt(&f->port, true); /* no bus master: lost */
+	root_port_interrupt(&f->port, true); /* without bus mastering the message is lost */
 	assert_int_equal(f->fake.signalled.n, 0);
 	root_port_interrupt(&f->port, false);
 	wr(f, PCI_COMMAND, 2, PCI_COMMAND_MASTER);

@@ -18,7 +18,7 @@
 
 static int64_t now = 1709164799ll * 1000000000; /* 2024-02-28 23:59:59 UTC, a Wednesday */
 
-static uint64_t mono; /* CLOCK_MONOTONIC, which nobody sets */
+static uint64_t mono; /* CLOCK_MONOTONIC, which nobody can set */
 
 static int64_t fake_now(void)
 {
@@ -104,7 +104,7 @@ static void pass(int64_t ns)
 	mono += (uint64_t)ns;
 }
 
-/* Nanoseconds until the timer is due, -1: never. */
+/* Nanoseconds until the timer is due; -1: never. */
 static int64_t due(void)
 {
 	uint64_t at = cmos_rtc_due(&f.rtc);
@@ -162,7 +162,8 @@ static void test_registers(void **state)
 	assert_int_equal(get(0xa), 0x26);
 	put(0xd, 0);
 	assert_int_equal(get(0xd), 0x80);
-	assert_int_equal(get(0xc) & 0x30, 0x30); /* an update, and midnight is the alarm's time */
+	/* an update, and the alarm, which is set to midnight */
+	assert_int_equal(get(0xc) & 0x30, 0x30);
 	assert_int_equal(get(0xc), 0);
 	put(0xf, 0);
 	assert_int_equal(get(0xf), 0);
@@ -174,7 +175,7 @@ static void test_registers(void **state)
 	assert_int_equal(get(0xb), 2);
 }
 
-/* Nonsense in the time registers is the guest's to have. */
+/* The guest may write wrong values to the time registers. */
 static void test_nonsense(void **state)
 {
 	unsigned i;
@@ -187,8 +188,8 @@ static void test_nonsense(void **state)
 		get(i);
 }
 
-/* UIP rises 244 us before an update, which takes 1984 us, and the new second is there when it
- * falls. */
+/* UIP is set 244 us before an update, which takes 1984 us. When UIP is cleared, the new second can
+ * be read. */
 static void test_uip(void **state)
 {
 	(void)state;
@@ -219,13 +220,14 @@ static void test_update_ended(void **state)
 	assert_false(f.line);
 	assert_int_equal(get(0xc), 0);
 	pass(2100000000);
-	assert_int_equal(get(0xc) & 0x90, 0x90); /* the guest looks before the timer does */
+	assert_int_equal(get(0xc) & 0x90, 0x90); /* the guest reads before the timer fires */
 	put(0xb, 2);
 	pass(NS);
-	assert_int_equal(get(0xc) & 0x90, 0x10); /* the flag comes without being enabled */
+	/* the flag is set although the interrupt is not enabled */
+	assert_int_equal(get(0xc) & 0x90, 0x10);
 }
 
-/* An interrupt that is enabled while its flag is up is there at once. */
+/* If an interrupt is enabled while its flag is set, it is raised at once. */
 static void test_enable_late(void **state)
 {
 	(void)state;
@@ -271,7 +273,7 @@ static void test_periodic(void **state)
 	assert_int_equal(due(), -1);
 }
 
-/* Missed ticks are one tick, and a guest that does not look gets no further ones. */
+/* Several missed ticks are one tick, and a guest that does not read register C gets no more. */
 static void test_coalesce(void **state)
 {
 	(void)state;
@@ -297,7 +299,7 @@ static void set_alarm(unsigned h, unsigned m, unsigned s)
 	put(1, s);
 }
 
-/* Seconds until the alarm's flag comes, at most n; 0: not within that. */
+/* Seconds until the alarm's flag is set, at most n; 0: it was not set in this time. */
 static unsigned wait_alarm(unsigned n)
 {
 	get(0xc);
@@ -318,11 +320,11 @@ static void test_alarm(void **state)
 	set_alarm(0xff, 0xff, 0x10);
 	assert_int_equal(wait_alarm(100), 8);
 	assert_int_equal(wait_alarm(100), 60);
-	set_alarm(0xc0, 0x02, 0xd5); /* any second of any hour's minute 2 */
+	set_alarm(0xc0, 0x02, 0xd5); /* each second of minute 2 of each hour */
 	assert_int_equal(wait_alarm(100), 50);
 	assert_int_equal(wait_alarm(100), 1);
 	set_alarm(0x00, 0x03, 0x00);
-	pass(3600 * NS); /* it passes while nobody looks */
+	pass(3600 * NS); /* the alarm's time passes while nobody reads */
 	assert_int_equal(get(0xc) & 0x30, 0x30);
 	set_alarm(0x7a, 0x00, 0x00); /* no time at all */
 	pass(86400 * NS);
@@ -335,11 +337,11 @@ static void test_alarm(void **state)
 	assert_int_equal(wait_alarm(10), 3);
 	set_alarm(0xff, 0xff, 0xff);
 	put(0xb, 0x84);
-	assert_int_equal(wait_alarm(10), 0); /* no updates, no alarm */
+	assert_int_equal(wait_alarm(10), 0); /* without updates there is no alarm */
 }
 
-/* A byte that no time has matches none, whatever the others are, and this is found out at once: the
- * walk through a day's seconds took a thousand times as long as for another byte. */
+/* An alarm byte that is no valid time never matches, whatever the others are. This must be found at
+ * once: searching all seconds of a day took a thousand times as long as for another byte. */
 static void test_alarm_never(void **state)
 {
 	static const uint8_t times[][3] = {
@@ -362,14 +364,14 @@ static void test_alarm_never(void **state)
 		took += clock() - begin;
 	}
 	assert_true(took < CLOCKS_PER_SEC);
-	put(0xb, 0); /* 12 hours: there is no hour 0, and no 13 */
+	put(0xb, 0); /* with 12 hours there is no hour 0 and no hour 13 */
 	set_alarm(0x00, 0xff, 0xff);
 	assert_int_equal(wait_alarm(2000), 0);
 	set_alarm(0x13, 0xff, 0xff);
 	assert_int_equal(wait_alarm(5000), 0);
 }
 
-/* The alarm comes when it is said to be due, over a day and for bytes of all kinds. */
+/* The alarm must come when it is due, over a whole day and for all kinds of bytes. */
 static void test_alarm_each(void **state)
 {
 	static const uint8_t times[][3] = {
@@ -388,7 +390,7 @@ static void test_alarm_each(void **state)
 			put(0xb, 2 | AIE);
 			in = due();
 			put(0xb, 2);
-			assert_in_range(in, 1, 60 * NS); /* or a look in between */
+			assert_in_range(in, 1, 60 * NS); /* or the timer checks earlier */
 			pass(in);
 			if (in < 60 * NS)
 				assert_true(get(0xc) & 0x20);
@@ -404,7 +406,8 @@ static void test_alarm_interrupt(void **state)
 	set_alarm(0x00, 0x01, 0x30);
 	get(0xc);
 	put(0xb, 2 | AIE);
-	assert_int_equal(due(), 60 * NS); /* a look in between: the host's clock may be set */
+	/* the timer checks, because somebody may set the host's clock */
+	assert_int_equal(due(), 60 * NS);
 	pass(60 * NS);
 	cmos_rtc_fire(&f.rtc);
 	assert_false(f.line);
@@ -418,7 +421,7 @@ static void test_alarm_interrupt(void **state)
 	assert_in_range(due(), 1, NS / 2);
 }
 
-/* A step of the host's clock is a step of the guest's. */
+/* If the host's clock is set, the guest's clock changes by the same time. */
 static void test_step(void **state)
 {
 	(void)state;
@@ -431,7 +434,8 @@ static void test_step(void **state)
 	assert_int_equal(get(0xc) & 0x30, 0x30);
 }
 
-/* What the guest sets takes effect when both SET and the divider's reset end: Linux' order. */
+/* A new time takes effect when both SET and the divider's reset have ended, in the order of Linux.
+ */
 static void test_divider(void **state)
 {
 	(void)state;
@@ -445,7 +449,7 @@ static void test_divider(void **state)
 	pass(2 * NS);
 	assert_int_equal(get(0), 0x12);
 	pass(500000000);
-	assert_int_equal(get(0), 0x12); /* the second begins with the host's */
+	assert_int_equal(get(0), 0x12); /* the second begins together with the host's */
 }
 
 static void test_reset(void **state)
@@ -472,7 +476,7 @@ static void test_localtime(void **state)
 
 	(void)state;
 	cmos_rtc_destroy(&f.rtc);
-	setenv("TZ", "XYZ-9", 1); /* nine hours before UTC's noon it is noon there */
+	setenv("TZ", "XYZ-9", 1); /* the zone is nine hours ahead of UTC */
 	tzset();
 	assert_int_equal(cmos_rtc_init(&f.rtc, &p), 0);
 	t = time(NULL) + 9 * 3600;
@@ -500,7 +504,7 @@ static void look_again(void *arg)
 	ev_timer_set(l->again, evloop_now_ns() + 100000);
 }
 
-/* With a loop, interrupts come without anybody looking, at 8192 Hz, too. */
+/* With a loop, interrupts come although nobody reads register C, also at 8192 Hz. */
 static void test_loop(void **state)
 {
 	struct look l = { .loop = evloop_new() };
@@ -510,7 +514,7 @@ static void test_loop(void **state)
 	l.again = evloop_add_timer(l.loop, look_again, &l);
 	cmos_rtc_destroy(&f.rtc);
 	assert_int_equal(cmos_rtc_init(&f.rtc, &p), 0);
-	for (unsigned i = 0; i < 10000; i++) /* what is asked again and again is asked once */
+	for (unsigned i = 0; i < 10000; i++) /* many calls are one call in the queue */
 		put(0xb, i & 1 ? 2 : 2 | PIE);
 	put(0xa, 0x23);
 	put(0xb, 2 | PIE);

@@ -100,7 +100,7 @@ static void test_receive(void **state)
 	out(1, 1);
 	serial_input(&s, (const uint8_t *)"ab", 2);
 	assert_true(line);
-	assert_int_equal(in(2) & 0x0f, 0x0c); /* below the trigger: time-out */
+	assert_int_equal(in(2) & 0x0f, 0x0c); /* below the trigger level: time-out interrupt */
 	serial_input(&s, (const uint8_t *)"cd", 2);
 	assert_int_equal(in(2) & 0x0f, 4);
 	assert_int_equal(in(5), 0x61);
@@ -164,7 +164,7 @@ static void stop_loop(void *arg)
 	evloop_stop(arg, 0);
 }
 
-/* Lets the loop work for a moment. */
+/* Runs the loop for a short time. */
 static void turn(void)
 {
 	struct ev_timer *t = evloop_add_timer(loop, stop_loop, loop);
@@ -189,7 +189,8 @@ static void test_unix(void **state)
 	s.back = chardev_open(loop, spec, &front, &err);
 	assert_non_null(s.back);
 	assert_null(chardev_open(loop, spec, &front, &err)); /* in use */
-	out(0, '-');					     /* nobody there: dropped */
+	/* no client is connected, so it is dropped */
+	out(0, '-');
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	turn();
@@ -197,7 +198,7 @@ static void test_unix(void **state)
 	out(0, 'i');
 	assert_int_equal(recv(fd, buf, 2, MSG_WAITALL), 2);
 	assert_memory_equal(buf, "hi", 2);
-	/* More than fits waits in the socket until the guest reads. */
+	/* Bytes that do not fit wait in the socket until the guest reads. */
 	out(2, 1);
 	assert_int_equal(write(fd, "0123456789abcdefXYZ", 19), 19);
 	close(fd);
@@ -222,7 +223,7 @@ static void test_unix(void **state)
 	evloop_free(loop);
 }
 
-/* The one who listens there accepts nobody, and more wait than its queue takes. */
+/* A listener that accepts nobody, and more clients than its queue takes. */
 static void test_unix_full_queue(void **state)
 {
 	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
@@ -245,7 +246,7 @@ static void test_unix_full_queue(void **state)
 	assert_true(n < 64);
 	assert_int_equal(errno, EAGAIN);
 	loop = evloop_new();
-	alarm(60); /* ends a test that waits for ever */
+	alarm(60); /* ends the test if it hangs */
 	assert_null(chardev_open(loop, spec, &front, &err));
 	alarm(0);
 	assert_non_null(strstr(err.text, "another process listens on this socket"));
@@ -266,7 +267,7 @@ static uint64_t cpu_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* No descriptor is free: the loop sleeps, and the client is served when there is one again. */
+/* If no descriptor is free, the loop sleeps. The client is accepted when one is free again. */
 static void test_unix_no_descriptor(void **state)
 {
 	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
@@ -284,7 +285,7 @@ static void test_unix_no_descriptor(void **state)
 	snprintf(spec, sizeof(spec), "unix:%s", sa.sun_path);
 	s.back = chardev_open(loop, spec, &front, &err);
 	assert_non_null(s.back);
-	turn(); /* whatever the loop opens, it has opened */
+	turn(); /* now the loop has opened all descriptors that it needs */
 	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	assert_int_equal(write(fd, "h", 1), 1);
 	lowest = dup(fd);
@@ -307,7 +308,7 @@ static void test_unix_no_descriptor(void **state)
 	evloop_free(loop);
 }
 
-/* Another program has removed the socket and made its own there: that one stays. */
+/* Another program has replaced the socket by its own, which must stay. */
 static void test_unix_replaced(void **state)
 {
 	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
@@ -323,7 +324,7 @@ static void test_unix_replaced(void **state)
 	snprintf(spec, sizeof(spec), "unix:%s", sa.sun_path);
 	c = chardev_open(loop, spec, &front, &err);
 	assert_non_null(c);
-	/* The file keeps its inode from being used again. */
+	/* The open file keeps its inode from being used again. */
 	snprintf(spec, sizeof(spec), "%s.old", sa.sun_path);
 	assert_int_equal(rename(sa.sun_path, spec), 0);
 	assert_int_equal(bind(other, (struct sockaddr *)&sa, sizeof(sa)), 0);
@@ -369,7 +370,7 @@ static void test_file(void **state)
 	evloop_free(loop);
 }
 
-/* A file that must not pass a size, and the debug console, which writes to one. */
+/* A file with a maximal size, also for the debug console. */
 static void test_file_max(void **state)
 {
 	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
@@ -387,7 +388,7 @@ static void test_file_max(void **state)
 	snprintf(spec, sizeof(spec), "file:%s,max=64K", path);
 	assert_true(chardev_spec_ok(spec));
 	assert_true(chardev_spec_ok("file:a,max=1M"));
-	assert_true(chardev_spec_ok("file:a,b")); /* a name like any other */
+	assert_true(chardev_spec_ok("file:a,b")); /* this is an ordinary file name */
 	assert_false(chardev_spec_ok("file:a,max=63K"));
 	assert_false(chardev_spec_ok("file:a,max=99999999999T"));
 	assert_false(chardev_spec_ok("file:a,max=-1"));
@@ -417,7 +418,7 @@ static void test_file_max(void **state)
 	debugcon_destroy(&dbg, pio);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, 302);
-	/* What would be moved over is no file, nor is what would be moved. */
+	/* The target of the rename is not a regular file; or the source is not. */
 	unlink(old);
 	assert_int_equal(mkfifo(old, 0600), 0);
 	assert_int_equal(chardev_check(spec, NULL, &err), -EINVAL);
@@ -473,7 +474,7 @@ static void on_kick(int sig)
 	(void)sig;
 }
 
-/* A guest that does nothing but `rep outsb`, each time answered as a whole. */
+/* A guest that executes only `rep outsb`; each one is answered as a whole. */
 static void *vcpu_main(void *arg)
 {
 	(void)arg;
@@ -491,8 +492,8 @@ static void wait_for_ticks(int n)
 		usleep(1000);
 }
 
-/* Nobody reads what a guest prints on standard output, and somebody types: the main loop turns, a
- * pause gets the processor out of its string instruction. Without the cure this never ends. */
+/* Nobody reads the guest's output on standard output, and somebody types. The main loop must go on,
+ * and a pause must release the vCPU from its string instruction. This once hung for ever. */
 static void test_stalled_stdout(void **state)
 {
 	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
@@ -512,7 +513,7 @@ static void test_stalled_stdout(void **state)
 	ev_timer_set(ticker, 1);
 	pthread_create(&loop_thread, NULL, loop_main, loop);
 	pthread_create(&vcpu, NULL, vcpu_main, NULL);
-	usleep(100000); /* the pipe is full by now */
+	usleep(100000); /* the pipe is full now */
 	assert_int_equal(write(in_pipe[1], "key", 3), 3);
 	wait_for_ticks(50);
 	__atomic_store_n(&wanted, 1, __ATOMIC_SEQ_CST);
@@ -532,7 +533,7 @@ static void test_stalled_stdout(void **state)
 	evloop_free(loop);
 }
 
-/* The rest is in a process of its own with a terminal of its own. */
+/* The following tests run in their own process with their own terminal. */
 static int tty_test(const char *typed, size_t n_typed, bool guest_reads)
 {
 	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
@@ -559,7 +560,7 @@ static int tty_test(const char *typed, size_t n_typed, bool guest_reads)
 	for (i = 0; i < 100 && !quit; i++) {
 		size_t n = n_typed < 1000 ? n_typed : 1000;
 
-		/* A terminal takes 4 KiB; what is pasted comes bit by bit. */
+		/* A terminal takes 4 KiB, so a long pasted text comes in parts. */
 		if (n && write(master, typed, n) != (ssize_t)n)
 			return 3;
 		typed += n;
@@ -591,8 +592,8 @@ static void in_child(const char *typed, size_t n, bool guest_reads)
 	assert_int_equal(status, 0);
 }
 
-/* Ctrl-A x is seen although the guest reads nothing: behind a line typed ahead, and behind more
- * than is kept. What a guest reads arrives, in order and without the escape. */
+/* Ctrl-A x works although the guest reads nothing: after a line that was typed ahead, and after
+ * more input than is kept. The guest gets its input in order and without the escapes. */
 static void test_terminal(void **state)
 {
 	static char pasted[6002];

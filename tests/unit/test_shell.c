@@ -133,7 +133,7 @@ static void test_quote(void **state)
 	check_quote("2>&1", "2>&1");
 }
 
-/* A script's escape sequence is not for the terminal of whoever reads the import. */
+/* Escape sequences of a script must not reach the terminal of the user. */
 static void test_quote_controls(void **state)
 {
 	static const char *const cases[][2] = {

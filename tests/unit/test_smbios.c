@@ -22,7 +22,7 @@ static const struct platform config = {
 	.map = { .low_ram = 2 * GiB, .high_base = 1024 * GiB, .high_ram = 6 * 1024 * GiB },
 };
 
-/* The next structure, past the strings of this one. */
+/* The next structure, after the strings of this one. */
 static const uint8_t *after(const uint8_t *p)
 {
 	p += p[1];
@@ -55,17 +55,19 @@ static void test_structures(void **state)
 			assert_memory_equal(p + 8, "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99", 10);
 		}
 		if (p[0] == 0)
-			assert_int_equal(p[0x13], 0x14); /* no UEFI where there is none */
+			assert_int_equal(p[0x13], 0x14); /* the UEFI bit is not set without UEFI */
 		if (p[0] == 4)
 			assert_int_equal(p[0x25], 8); /* threads */
 		if (p[0] == 19 && p[2] == 1) {
 			uint64_t base;
 
-			memcpy(&base, p + 15, 8); /* extended: 7 TiB is beyond the short fields */
+			/* in the extended fields, because 7 TiB does not fit in the short ones */
+			memcpy(&base, p + 15, 8);
 			assert_true(base == 1024 * GiB);
 		}
 		if (p[0] == 16)
-			assert_int_equal(p[6], 2); /* nobody knows whether the host's RAM has ECC */
+			/* it is not known whether the host's RAM has ECC */
+			assert_int_equal(p[6], 2);
 	}
 	assert_int_equal(p - b->tables, b->len);
 	free(b);
@@ -82,7 +84,7 @@ static void test_anchor(void **state)
 	for (unsigned i = 0; i < SMBIOS_ANCHOR_SIZE; i++)
 		sum = (uint8_t)(sum + b->anchor[i]);
 	assert_int_equal(sum, 0);
-	/* OVMF wants the length field to be the size of the tables' file. */
+	/* For OVMF the length field must be the size of the file with the tables. */
 	assert_int_equal(b->anchor[12] | b->anchor[13] << 8, b->len);
 	free(b);
 }

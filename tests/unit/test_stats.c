@@ -91,7 +91,8 @@ static void test_ticks(void **state)
 	while (stats_uptime_ns(s) - before < 20000000)
 		;
 	ns = stats_ns(s, stats_ticks() - start);
-	/* Both clocks went over the same time; the machine may have been away in between. */
+	/* Both clocks measure the same time, but this process may have been interrupted in between.
+	 */
 	assert_in_range(ns, 15000000, 200000000);
 	stats_free(s);
 }
@@ -120,7 +121,8 @@ static void test_traps(void **state)
 	assert_int_equal(t->slot[0].writes, 1);
 	assert_int_equal(t->slot[0].ticks, 120);
 	assert_int_equal(t->slot[1].writes, 1);
-	/* More registers than fit: by page; more pages than fit: by region. None is lost. */
+	/* If there are too many registers, they are counted by page; too many pages, by region. No
+	 * access is lost. */
 	for (unsigned page = 0; page < 400; page++)
 		for (unsigned reg = 0; reg < 4; reg++)
 			trap_count(t, &r, page * 4096 + 16 + reg * 4, false, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Statistics as text and as a page, from JSON that is as it should be and from JSON that is not. */
+/* Statistics as text and as a page, from correct and from wrong JSON. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,7 +64,7 @@ static const char golden[] =
 	"  disk queue blk0.0: reads 5\n"
 	"      latency_ns: half below 8, 99 % below 16\n";
 
-/* JSON with ' for ". */
+/* Parses JSON with ' instead of ". */
 static json_t *load(const char *text)
 {
 	char *copy = strdup(text);
@@ -130,7 +130,7 @@ static unsigned count(const char *s, const char *what)
 	return n;
 }
 
-/* The JSON that the page's script reads, to be freed. */
+/* The JSON that the page's script reads; the caller frees it. */
 static char *json_of(const char *page)
 {
 	static const char begin[] = "<script type=\"application/json\" id=\"data\">";
@@ -143,8 +143,8 @@ static char *json_of(const char *page)
 	return strndup(data, (size_t)(end - data));
 }
 
-/* Whatever the statistics are: the tags are those of an empty page, and the script reads the JSON
- * that was given. */
+/* With any statistics, the page has the tags of an empty page, and the script reads the same JSON.
+ */
 static void page_is_sound(const char *page, const json_t *s)
 {
 	static const char empty_stats[] = "{'format': 'minivmm-statistics', 'version': 1}";
@@ -229,7 +229,7 @@ static void test_escaped(void **state)
 	json_decref(s);
 }
 
-/* The page grows with the statistics, and no faster than escapes make it; nor does the work. */
+/* The page and the work grow with the statistics, at most by the factor of the escapes. */
 static void test_bounded(void **state)
 {
 	json_t *s = load(HEAD "}"), *traps = json_array(), *exits = json_object(), *vcpu;
@@ -258,7 +258,7 @@ static void test_bounded(void **state)
 	json_decref(s);
 }
 
-/* A full disk is told of. */
+/* A full disk is reported. */
 static void test_unwritable(void **state)
 {
 	json_t *s = load(sample);

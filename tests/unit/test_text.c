@@ -24,7 +24,8 @@ static void quoted(void **state)
 		{ "a\nb\tc", "'a\nb\tc'" },
 		{ "a\033[2Jb", "'a'\"$(printf '\\033')\"'[2Jb'" },
 		{ "\r\177", "''\"$(printf '\\015')\"''\"$(printf '\\177')\"''" },
-		/* The control sequence introducer in one character, UTF-8 and alone. */
+		/* The control sequence introducer as one character: in UTF-8, and as a single byte.
+		 */
 		{ "\xc2\x9b", "''\"$(printf '\\302')\"''\"$(printf '\\233')\"''" },
 		{ "\x9b", "''\"$(printf '\\233')\"''" },
 		{ "\xe2\x82\xac\xf0\x9f\x98\x80", "'\xe2\x82\xac\xf0\x9f\x98\x80'" },
@@ -60,7 +61,7 @@ static void sizes(void **state)
 	}
 }
 
-/* How many ranges the list has, the last of which is returned; or what is wrong. */
+/* Returns the number of ranges in the list, or the error; also returns the last range. */
 static int walk(const char *list, unsigned max, unsigned *first, unsigned *last)
 {
 	int ret, n = 0;

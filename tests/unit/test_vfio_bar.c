@@ -40,7 +40,7 @@ static void test_carving(void **state)
 	h[1] = (struct vfio_area){ 0xfff0, 16 };
 	assert_int_equal(areas(&info, h, 2, a), 1);
 	assert_true(a[0].off == 0x1000 && a[0].size == 0xe000);
-	/* Outside, or past the end of 64 bits: no hole. */
+	/* Outside of the BAR, or past the end of 64 bits: no hole. */
 	h[0] = (struct vfio_area){ 0xfff8, 16 };
 	h[1] = (struct vfio_area){ UINT64_MAX - 8, 64 };
 	assert_int_equal(areas(&info, h, 2, a), 1);
@@ -56,7 +56,7 @@ static void test_sparse(void **state)
 
 	fake_vfio_bar(&x->f, 0, 0x10000, 0);
 	r->n_sparse = 4;
-	r->sparse[0].offset = 0x8000, r->sparse[0].size = 0x100000; /* too long: clipped */
+	r->sparse[0].offset = 0x8000, r->sparse[0].size = 0x100000; /* too long, so it is clipped */
 	r->sparse[1].offset = 0x4000, r->sparse[1].size = 0x3000;
 	r->sparse[2].offset = 0x1100, r->sparse[2].size = 0x1f00; /* one whole page */
 	r->sparse[3].offset = UINT64_MAX - 10, r->sparse[3].size = 100;
@@ -66,7 +66,7 @@ static void test_sparse(void **state)
 	assert_true(a[1].off == 0x4000 && a[1].size == 0x1000);
 	assert_true(a[2].off == 0x6000 && a[2].size == 0x1000);
 	assert_true(a[3].off == 0x8000 && a[3].size == 0x8000);
-	/* A capability that says more areas than it has, and a list that loops. */
+	/* A capability that claims more areas than it has, and a circular list. */
 	((struct vfio_region_info_cap_sparse_mmap *)((char *)info + info->cap_offset))->nr_areas =
 		1u << 30;
 	assert_int_equal(areas(info, &h, 1, a), 4);
@@ -92,16 +92,17 @@ static void test_direct_with_msix(void **state)
 	fake_log_clear(&x->m.log);
 	wr(x, PCI_COMMAND, 2, MEM);
 	ORDER(x, "cmd=0002", "slot+10fe000000:2000", "slot+10fe003000:1000");
-	/* The table's page is trapped: the table by us, the rest by the hardware. */
+	/* The page of the table traps: we answer the table, the hardware answers the rest. */
 	assert_int_equal(bus_read(x->m.root.mmio, 0x10fe00200c, 4), 1);
 	x->f.trapped = 0;
 	bus_write(x->m.root.mmio, 0x10fe002100, 4, 0x1234);
 	assert_int_equal(bus_read(x->m.root.mmio, 0x10fe002100, 4), 0x1234);
 	assert_int_equal(x->f.trapped, 2);
-	/* Our process does not touch the BAR: a device's DMA there finds a hole. */
+	/* Our process never accesses the BAR, so DMA of an emulated device to it fails. */
 	assert_int_equal(guest_mem_read(x->m.root.mem, GPA(0x10fe000000), &(int){ 0 }, 4), -EFAULT);
 	fake_log_clear(&x->m.log);
-	wr(x, PCI_COMMAND, 2, 0); /* no main loop: at once, and before the kernel hears of it */
+	/* without a main loop it leaves at once, before the kernel is told */
+	wr(x, PCI_COMMAND, 2, 0);
 	ORDER(x, "slot-10fe000000", "slot-10fe003000", "cmd=0000");
 }
 
@@ -121,7 +122,7 @@ static void test_size_probe(void **state)
 	ORDER(x, "slot+e0000000", "slot-e0000000", "slot+e0100000");
 }
 
-/* What Linux does around each BAR register. */
+/* Linux does this around each BAR register. */
 static void test_lingers(void **state)
 {
 	struct fixture *x = *state;
@@ -143,11 +144,11 @@ static void test_lingers(void **state)
 	assert_int_equal(COUNT(x, "slot+"), 2);
 	assert_int_equal(COUNT(x, "slot-"), 0);
 	assert_int_equal(vfio_pci_counts(x->v).bar_maps, 2);
-	/* They trade places: nothing of the old stays. */
+	/* The BARs swap their addresses; nothing of the old mapping stays. */
 	wr(x, PCI_COMMAND, 2, 0);
 	fake_log_clear(&x->m.log);
 	wr(x, BAR(0), 4, 0xe0004000);
-	ORDER(x, "slot-e0000000"); /* it has gone elsewhere: not before it decodes there */
+	ORDER(x, "slot-e0000000"); /* it moved; the old mapping leaves only when it decodes there */
 	wr(x, BAR(1), 4, 0xe0000000);
 	wr(x, PCI_COMMAND, 2, MEM);
 	assert_int_equal(COUNT(x, "slot+"), 2);
@@ -180,7 +181,8 @@ static void test_leaves_in_the_end(void **state)
 	assert_int_equal(pci_get16(x->f.config, PCI_COMMAND), 0);
 }
 
-/* A processor that has the kernel reset a device holds the root lock: not up to the main loop. */
+/* A vCPU that resets a device through the kernel holds the root lock, so it must not wait for the
+ * main loop. */
 static void test_loop_does_not_wait(void **state)
 {
 	struct fixture *x = *state;
@@ -193,7 +195,7 @@ static void test_loop_does_not_wait(void **state)
 	wr(x, PCI_COMMAND, 2, MEM);
 	wr(x, PCI_COMMAND, 2, 0);
 	t = evloop_add_timer(x->loop, stop_loop, x->loop);
-	alarm(60); /* it would wait for itself */
+	alarm(60); /* it would wait for itself for ever */
 	pthread_mutex_lock(&x->m.root.lock);
 	ev_timer_set(t, evloop_now_ns() + 2 * VFIO_LINGER_NS);
 	evloop_run(x->loop);
@@ -241,16 +243,16 @@ static void test_sub_page(void **state)
 	wr(x, PCI_COMMAND, 2, MEM);
 	wr(x, BAR(0), 4, 0xe0000000);
 	assert_int_equal(COUNT(x, "slot+e0000000:1000"), 1);
-	/* Another BAR comes to the page: it is trapped from then on. */
+	/* Another BAR comes to the same page, so it traps from then on. */
 	wr(x, BAR(1), 4, 0xe0000800);
 	assert_int_equal(COUNT(x, "slot-e0000000"), 1);
 	assert_int_equal(COUNT(x, "slot+"), 1);
 	bus_write(x->m.root.mmio, 0xe0000800, 4, 7);
 	assert_int_equal(bus_read(x->m.root.mmio, 0xe0000800, 4), 7);
-	/* Alone, but not at the start of a page. */
+	/* It is alone, but not at the start of a page. */
 	wr(x, BAR(1), 4, 0xe0010100);
 	assert_int_equal(COUNT(x, "slot+"), 1);
-	/* A page that has a neighbour already. */
+	/* The page already has another BAR. */
 	wr(x, BAR(1), 4, 0xe0000800);
 	wr(x, BAR(0), 4, 0xe0020000);
 	wr(x, BAR(0), 4, 0xe0000000);
@@ -278,7 +280,7 @@ static void test_nothing_to_map(void **state)
 	struct fixture *x = *state;
 
 	fake_vfio_bar(&x->f, 0, 0x1000, 0);
-	fake_vfio_bar(&x->f, 1, 0x3000, 0); /* no power of two: the guest does not see it */
+	fake_vfio_bar(&x->f, 1, 0x3000, 0); /* not a power of two, so the guest does not see it */
 	x->opt.mmap = false;
 	plug(x);
 	wr(x, BAR(0), 4, 0xe0000000);
@@ -310,7 +312,8 @@ static void test_huge(void **state)
 	assert_int_equal(COUNT(x, "slot+8000000000:400000000"), 1);
 }
 
-/* RAM in the way, and a kernel without memslots: trapped, with nothing left behind. */
+/* RAM at its address, and a kernel without free memslots: the BAR traps, and nothing is left
+ * mapped. */
 static void test_refused_slots(void **state)
 {
 	struct fixture *x = *state;
@@ -351,7 +354,7 @@ static void test_sleep(void **state)
 	assert_int_equal(COUNT(x, "slot+"), 1);
 	wr(x, 0x44, 4, 0);
 	assert_int_equal(COUNT(x, "slot+"), 2);
-	/* Quiescing wakes it up and leaves nothing mapped. */
+	/* Quiescing wakes the device up and unmaps everything. */
 	wr(x, 0x44, 2, 3);
 	vfio_pci_quiesce(x->v);
 	assert_int_equal(x->f.config[0x44], 0);
@@ -376,13 +379,13 @@ static void test_nvidia_mirror(void **state)
 	assert_int_equal(bus_read(x->m.root.mmio, 0xe0088000, 4), 0x1b8010de);
 	bus_write(x->m.root.mmio, 0xe008803c, 1, 5);
 	assert_int_equal(rd(x, PCI_INTERRUPT_LINE, 1), 5);
-	/* Moves the BAR, and with it the window, from inside the window's own callback. */
+	/* Moves the BAR and so the window, from inside the callback of the window. */
 	bus_write(x->m.root.mmio, 0xe0088010, 4, 0xd0000000);
 	assert_int_equal(bus_read(x->m.root.mmio, 0xd0088010, 4), 0xd0000000);
 	assert_int_equal(bus_read(x->m.root.mmio, 0xe0088010, 4), 0xffffffff);
 }
 
-/* ECAM wins over the mirror, too, wherever it is put. */
+/* ECAM also wins over the mirror, wherever the guest puts it. */
 static void test_ecam_over_mirror(void **state)
 {
 	struct fixture *x = *state;
@@ -423,7 +426,7 @@ static void test_over_apics(void **state)
 	wr(x, PCI_COMMAND, 2, MEM);
 	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
 		wr(x, BAR(0), 4, places[i]);
-		/* Trapped: who is there already is asked first. */
+		/* It traps, because the earlier BAR is found first. */
 		assert_int_equal(bus_read(x->m.root.mmio, places[i] + 0x10, 4), 0xabcd);
 		wr(x, BAR(0), 4, 0xe0000000);
 		wr(x, PCI_ROM_ADDRESS, 4, places[i] | 1);
@@ -431,7 +434,7 @@ static void test_over_apics(void **state)
 	}
 	assert_int_equal(COUNT(x, "slot+e0000000:4000"), 3);
 	assert_int_equal(COUNT(x, "slot+"), 3);
-	/* Below and above there is room. */
+	/* There is space below and above. */
 	wr(x, BAR(0), 4, 0xfebfc000);
 	assert_int_equal(COUNT(x, "slot+febfc000:4000"), 1);
 }
@@ -454,10 +457,10 @@ static void test_over_ecam(void **state)
 	wr(x, PCI_ROM_ADDRESS, 4, 0xb0008001);
 	assert_int_equal(COUNT(x, "slot+"), 0);
 	assert_int_equal(bus_read(mmio, 0xb0000000, 4), 0x29c08086);
-	/* It goes elsewhere: the BAR is there at once. */
+	/* When the other one moves away, the BAR is mapped at once. */
 	pci_host_set_ecam(&host, 0xe0000000);
 	assert_int_equal(COUNT(x, "slot+b0000000:4000"), 1);
-	/* It comes over BARs that are in guest memory. */
+	/* It is moved over BARs that are in guest memory. */
 	wr(x, PCI_ROM_ADDRESS, 4, 0xc0008001);
 	wr(x, BAR(0), 4, 0xc0000000);
 	fake_log_clear(&x->m.log);
@@ -467,7 +470,7 @@ static void test_over_ecam(void **state)
 	assert_int_equal(bus_read(mmio, 0xc0000000, 4), 0x29c08086);
 	pci_host_set_ecam(&host, 0xb0000000);
 	assert_int_equal(COUNT(x, "slot+c0000000:4000"), 1);
-	/* Over one that does not decode just now. */
+	/* Over a BAR that does not decode at the moment. */
 	wr(x, PCI_COMMAND, 2, 0);
 	fake_log_clear(&x->m.log);
 	pci_host_set_ecam(&host, 0xc0000000);
@@ -511,7 +514,7 @@ static void port_unplug(struct fixture *x, struct root_port *port)
 	root_port_destroy(port);
 }
 
-/* What the guest takes away for good leaves at once. */
+/* A BAR that the guest removes for good is unmapped at once. */
 static void test_leaves_at_once(void **state)
 {
 	struct fixture *x = *state;
@@ -526,14 +529,14 @@ static void test_leaves_at_once(void **state)
 	assert_int_equal(COUNT(x, "slot-e0000000"), 2);
 	below(x, BAR(1), 4, 0);
 	assert_int_equal(COUNT(x, "slot+"), 2);
-	/* Sized, and then not put back. */
+	/* The guest sizes it and does not restore it. */
 	below(x, BAR(0), 4, 0xffffffff);
 	assert_int_equal(COUNT(x, "slot-"), 2);
 	below(x, BAR(0), 4, 0xe0000000);
 	below(x, BAR(0), 4, 0xffffffff);
 	below(x, BAR(0), 4, 0xd0000000);
 	assert_int_equal(COUNT(x, "slot-"), 3);
-	/* Paused by its own command register, and then moved, or the window goes. */
+	/* Paused by its own command register; then it is moved, or the bridge window is closed. */
 	below(x, BAR(0), 4, 0xe0000000);
 	below(x, PCI_COMMAND, 2, 0);
 	assert_int_equal(COUNT(x, "slot-"), 3);
@@ -547,7 +550,7 @@ static void test_leaves_at_once(void **state)
 	port_unplug(x, &port);
 }
 
-/* Linux writes the port's 64-bit window in halves when it takes over from firmware. */
+/* When Linux takes over from firmware, it writes the port's 64-bit window in halves. */
 static void test_window_in_halves(void **state)
 {
 	struct fixture *x = *state;
@@ -566,13 +569,13 @@ static void test_window_in_halves(void **state)
 	wr(x, PCI_PREF_BASE_UPPER32, 4, 0x80);
 	wr(x, PCI_PREF_LIMIT_UPPER32, 4, 0x83);
 	assert_int_equal(COUNT(x, "slot"), 0);
-	/* One that ends below the BAR is closed. */
+	/* A window that ends below the BAR is closed for it. */
 	wr(x, PCI_PREF_LIMIT_UPPER32, 4, 0x80);
 	assert_int_equal(COUNT(x, "slot-8140000000"), 1);
 	port_unplug(x, &port);
 }
 
-/* Linux sizes the registers of the port one by one, with its decoding off around each. */
+/* Linux sizes the port's registers one by one, each with decoding switched off. */
 static void test_bridge_off(void **state)
 {
 	struct fixture *x = *state;
@@ -588,7 +591,7 @@ static void test_bridge_off(void **state)
 	wr(x, PCI_COMMAND, 2, MEM);
 	assert_int_equal(COUNT(x, "slot+"), 1);
 	assert_int_equal(COUNT(x, "slot-"), 1);
-	/* Later it is not that any more. */
+	/* Later this is not the case any more. */
 	x->v->bar[0].paused_ns -= VFIO_LINGER_NS;
 	wr(x, PCI_COMMAND, 2, 0);
 	assert_int_equal(COUNT(x, "slot-"), 2);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Devices to vfio-pci and back, on a sysfs tree whose kernel is fake_write(): it moves the driver
- * links as the real one does, and fails or hangs where a test says. And the real write: in a
- * child, which may hang. */
+/* Binds devices to vfio-pci and back, on a sysfs tree whose kernel is fake_write(): it changes the
+ * driver links like the real one, and fails or hangs where a test asks for it. Also the real write,
+ * in a child that may hang. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -23,15 +23,15 @@
 #define NIC  "0000:01:00.0"
 #define GPU  "0000:02:00.0"
 #define HDA  "0000:02:00.1"
-#define PORT "0000:02:00.2" /* a bridge in their group */
+#define PORT "0000:02:00.2" /* a bridge in the group of the devices */
 #define BARE "0000:03:00.0" /* without a driver */
 
 static struct error err;
 static struct bind_set bound;
 static struct bind_record was;
 
-/* What the fake kernel does. */
-static const char *fail_at; /* the write to a path that has this in it ... */
+/* The behaviour of the fake kernel. */
+static const char *fail_at; /* a write to a path that contains this ... */
 static int fail_rc;	    /* ... fails so, */
 static pid_t fail_stuck;    /* or hangs */
 static char writes[2000], modules[200];
@@ -43,7 +43,7 @@ static void driver_link(const char *bdf, const char *driver)
 		put_host("link " DEV "%s/driver ../../../bus/pci/drivers/%s\n", bdf, driver);
 }
 
-/* The driver that would take the device by its ids. */
+/* The driver that matches the device's ids. */
 static const char *native(const char *bdf)
 {
 	if (strcmp(bdf, NIC) == 0)
@@ -188,7 +188,7 @@ static void test_there_and_back(void **state)
 	assert_string_equal(driver_of(BARE), "vfio-pci");
 	assert_string_equal(modules, "vfio-pci;vfio_iommu_type1;");
 	assert_int_equal(records(), 2);
-	/* Again: nothing changes. */
+	/* The second time nothing changes. */
 	assert_int_equal(bind_list(0, NIC, BARE), 0);
 	assert_int_equal(bound.n, 0);
 	assert_int_equal(restore(NIC), 0);
@@ -201,7 +201,7 @@ static void test_there_and_back(void **state)
 	says("no record");
 }
 
-/* The order that every point of which can be restored from. */
+/* The order of the steps: the device can be restored after each of them. */
 static void test_order(void **state)
 {
 	(void)state;
@@ -225,7 +225,8 @@ static void test_override_comes_back(void **state)
 	assert_string_equal(override_of(NIC), "e1000e");
 }
 
-/* Killed after the override was written, then called again: the first record is the true one. */
+/* It is killed after it wrote the override, and is called again: the first record is the right one.
+ */
 static void test_half_done(void **state)
 {
 	struct bind_record r = { .bdf = NIC, .driver = "e1000e", .override = "mine" };
@@ -239,7 +240,7 @@ static void test_half_done(void **state)
 	assert_int_equal(restore(NIC), 0);
 	assert_string_equal(driver_of(NIC), "e1000e");
 	assert_string_equal(override_of(NIC), "mine");
-	/* One left from another time is not believed. */
+	/* An old record is not used. */
 	put("(null)\n", DEV NIC "/driver_override");
 	assert_int_equal(bind_record_write(root, &r, &err), 0);
 	assert_int_equal(bind_list(0, NIC, NULL), 0);
@@ -304,8 +305,8 @@ static void test_failures_are_undone(void **state)
 		assert_int_equal(bound.n, 0);
 	}
 	says("run as root");
-	/* HDA's record stayed where its override could not be put back; the next one replaced it.
-	 */
+	/* The record of HDA stayed because its override could not be restored; the next record
+	 * replaced it. */
 	fail_at = NULL;
 	assert_int_equal(records(), 0);
 }
@@ -321,7 +322,7 @@ static void test_probe_fails(void **state)
 	is_native(NIC);
 	is_native(GPU);
 	assert_int_equal(records(), 0);
-	fail_rc = 0; /* and none the wiser */
+	fail_rc = 0; /* without a fault from now on */
 	assert_int_equal(bind_list(0, GPU, NULL), -EIO);
 	says("does not take the device");
 	is_native(GPU);
@@ -342,7 +343,7 @@ static void test_hangs(void **state)
 	says("process 700 (Xorg) has /dev/dri/card0 open");
 	says("minivmm restore " GPU);
 	is_native(NIC);
-	/* The kernel has taken the driver's link away, and the driver lets go at last. */
+	/* The kernel has removed the driver's link, and the driver finally releases the device. */
 	driver_link(GPU, "");
 	assert_string_equal(override_of(GPU), "(null)");
 	assert_int_equal(records(), 1);
@@ -373,7 +374,7 @@ static void test_restore_oddities(void **state)
 	assert_int_equal(restore(NIC), 0);
 	is_native(NIC);
 	assert_non_null(strstr(modules, "pci:nic;"));
-	/* Somebody gave it to another driver. */
+	/* Somebody has bound it to another driver. */
 	assert_int_equal(bind_list(0, NIC, NULL), 0);
 	driver_link(NIC, "uio_pci_generic");
 	assert_int_equal(restore(NIC), 0);
@@ -385,7 +386,7 @@ static void test_restore_oddities(void **state)
 	assert_int_equal(records(), 0);
 }
 
-/* A driver that does not want the device back keeps the record. */
+/* If the driver does not take the device back, the record stays. */
 static void test_restore_fails(void **state)
 {
 	(void)state;
@@ -425,7 +426,7 @@ static void test_records(void **state)
 	put("driver=../../x\noverride=\n", "run/minivmm/bind-" NIC);
 	assert_int_equal(restore(NIC), -EINVAL);
 	says("damaged");
-	/* What is no record of ours is not counted. */
+	/* Files that are not our records are not counted. */
 	put_host("file /run/minivmm/bind-nonsense\nfile /run/minivmm/bind-1:0.0\n"
 		 "file /run/minivmm/other\nfile /run/minivmm/." GPU "\n");
 	assert_int_equal(records(), 1);
@@ -451,7 +452,7 @@ static void test_write(void **state)
 	assert_int_equal(host_write(&h, "/dev/full", "x", &stuck), -ENOSPC);
 }
 
-/* A pipe without a reader stands for a driver that does not come back. */
+/* A pipe without a reader replaces a driver that hangs. */
 static void test_write_hangs(void **state)
 {
 	struct host h = { .root = root, .timeout_ms = 50, .write = host_write };

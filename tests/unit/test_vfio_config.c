@@ -18,16 +18,17 @@ static void test_header(void **state)
 	assert_int_equal(rd(x, 0, 4), 0x56781234);
 	assert_int_equal(rd(x, PCI_CLASS_REVISION, 4), 0x02000003);
 	assert_int_equal(rd(x, PCI_SUBSYSTEM_VENDOR_ID, 4), 0x11223344);
-	/* Ours, whatever the host has: single function, nothing decodes, no capability list. */
+	/* We emulate these, whatever the host has: a single function, no decoding, no capability
+	 * list. */
 	assert_int_equal(rd(x, PCI_HEADER_TYPE, 1), 0);
 	assert_int_equal(rd(x, PCI_COMMAND, 2), 0);
 	assert_int_equal(rd(x, PCI_INTERRUPT_LINE, 1), 0);
 	assert_int_equal(pci_get16(x->f.config, PCI_COMMAND), 0);
-	/* The hardware's: the interrupt status. */
+	/* The interrupt status comes from the hardware. */
 	assert_int_equal(rd(x, PCI_STATUS, 2), 0x0208);
 	x->f.config[PCI_STATUS] = 0;
 	assert_int_equal(rd(x, PCI_STATUS, 2), 0x0200);
-	/* Read-only stays so; writable is ours alone. */
+	/* Read-only bits do not change; writable bits are emulated. */
 	wr(x, 0, 4, 0xffffffff);
 	assert_int_equal(rd(x, 0, 4), 0x56781234);
 	wr(x, PCI_INTERRUPT_LINE, 1, 9);
@@ -46,7 +47,8 @@ static void test_command_reaches_the_host(void **state)
 			 PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
 	wr(x, PCI_COMMAND + 1, 1, 0);
 	assert_int_equal(pci_get16(x->f.config, PCI_COMMAND), PCI_COMMAND_MASTER);
-	wr(x, PCI_COMMAND, 4, 0xf9000000 | PCI_COMMAND_IO); /* and status bits, handed on */
+	/* and status bits, which are passed on */
+	wr(x, PCI_COMMAND, 4, 0xf9000000 | PCI_COMMAND_IO);
 	assert_int_equal(pci_get16(x->f.config, PCI_COMMAND), PCI_COMMAND_IO);
 	assert_int_equal(pci_get16(x->f.config, PCI_STATUS) & 0xff00, 0xf900);
 }
@@ -71,14 +73,14 @@ static void test_capabilities(void **state)
 	fake_vfio_cap(&x->f, 0x50, PCI_CAP_ID_EA);
 	fake_vfio_cap(&x->f, 0x60, PCI_CAP_ID_VPD);
 	fake_vfio_cap(&x->f, 0x70, PCI_CAP_ID_VNDR);
-	fake_vfio_cap(&x->f, 0x48, PCI_CAP_ID_MSI); /* VFIO has no MSI vectors: hidden */
+	fake_vfio_cap(&x->f, 0x48, PCI_CAP_ID_MSI); /* VFIO has no MSI vectors, so it is hidden */
 	plug(x);
 	assert_int_equal(chain(x, ids, 64), 3);
 	assert_int_equal(ids[0], PCI_CAP_ID_PM);
 	assert_int_equal(ids[1], PCI_CAP_ID_VPD);
 	assert_int_equal(ids[2], PCI_CAP_ID_VNDR);
 	assert_int_equal(rd(x, PCI_STATUS, 1) & PCI_STATUS_CAP_LIST, PCI_STATUS_CAP_LIST);
-	/* VPD goes through: address, then data. */
+	/* VPD is passed through: address, then data. */
 	wr(x, 0x62, 2, 0x0010);
 	assert_int_equal(pci_get16(c, 0x62), 0x0010);
 	pci_set32(c, 0x64, 0xcafe1234);
@@ -103,7 +105,7 @@ static void test_broken_chains(void **state)
 	plug(x);
 	assert_int_equal(chain(x, ids, 64), 2);
 	vfio_pci_free(x->v);
-	/* An MSI-X capability that would reach past the end is none. */
+	/* An MSI-X capability that would reach past the end is ignored. */
 	x->f.config[0x81] = 0xfc;
 	x->f.config[0xfc] = PCI_CAP_ID_MSIX;
 	x->f.irq[VFIO_PCI_MSIX_IRQ_INDEX].count = 4;
@@ -132,7 +134,7 @@ static void test_express_topology(void **state)
 	assert_int_equal(rd(x, at + PCI_EXP_LNKCAP2, 4), 2);
 	vfio_pci_link(x->v, &speed, &width);
 	assert_true(speed == 1 && width == 1 && vfio_pci_has_flr(x->v));
-	/* Device control is the hardware's. */
+	/* Device control is passed to the hardware. */
 	wr(x, at + PCI_EXP_DEVCTL, 2, 0x2810);
 	assert_int_equal(pci_get16(x->f.config, at + PCI_EXP_DEVCTL), 0x2810);
 }
@@ -166,7 +168,7 @@ static void test_extended(void **state)
 	ext(x, 0x140, PCI_EXT_CAP_ID_ERR, 0x180);
 	ext(x, 0x180, PCI_EXT_CAP_ID_ARI, 0x188);
 	ext(x, 0x188, PCI_EXT_CAP_ID_REBAR, 0x1a0);
-	pci_set32(x->f.config, 0x190, 6 << 5);	  /* says it has six, and would reach 0x1bc */
+	pci_set32(x->f.config, 0x190, 6 << 5);	  /* it claims six, which would reach 0x1bc */
 	ext(x, 0x1a0, PCI_EXT_CAP_ID_DSN, 0x100); /* a loop */
 	plug(x);
 	assert_int_equal(rd(x, 0x100, 4), 0x14000000); /* the null capability, with the link */
@@ -178,7 +180,7 @@ static void test_extended(void **state)
 	assert_int_equal(rd(x, 0x18c, 4), 0);
 	assert_int_equal(rd(x, 0x1a0, 4), PCI_EXT_CAP_ID_DSN | 1 << 16);
 	assert_int_equal(rd(x, 0x1a4, 4), 0xaaaaaaaa);
-	wr(x, 0x108, 4, 1); /* nobody enables VFs */
+	wr(x, 0x108, 4, 1); /* the guest cannot enable VFs */
 	assert_int_equal(pci_get32(x->f.config, 0x108), 0xaaaaaaaa);
 	wr(x, 0x144, 4, 0);
 	assert_int_equal(pci_get32(x->f.config, 0x144), 0);
@@ -191,13 +193,13 @@ static void test_atomics(void **state)
 	make(x);
 	assert_int_equal(vfio_pci_atomics(x->v), 0);
 	vfio_pci_free(x->v);
-	x->f.atomics = 3 | 8; /* and one that nobody knows yet */
+	x->f.atomics = 3 | 8; /* and an unknown bit */
 	make(x);
 	assert_int_equal(vfio_pci_atomics(x->v),
 			 PCI_EXP_DEVCAP2_ATOMIC_COMP32 | PCI_EXP_DEVCAP2_ATOMIC_COMP64);
 }
 
-/* Chains come from the kernel; one that is broken ends. */
+/* Chains come from the kernel. A broken chain must end. */
 static void test_info_cap(void **state)
 {
 	struct {
@@ -211,9 +213,9 @@ static void test_info_cap(void **state)
 	assert_ptr_equal(vfio_info_cap(&info, size, 16, 16, 2, 8), &info.b);
 	assert_null(vfio_info_cap(&info, size, 16, 0, 1, 8));
 	assert_null(vfio_info_cap(&info, size, 16, 16, 3, 8));
-	assert_null(vfio_info_cap(&info, size, 16, 16, 2, 9)); /* shorter than that */
+	assert_null(vfio_info_cap(&info, size, 16, 16, 2, 9)); /* shorter than the capability */
 	assert_null(vfio_info_cap(&info, 31, 16, 16, 2, 8));
-	assert_null(vfio_info_cap(&info, size, 16, 12, 1, 8)); /* inside of what comes before */
+	assert_null(vfio_info_cap(&info, size, 16, 12, 1, 8)); /* inside the header */
 	assert_null(vfio_info_cap(&info, size, 16, 18, 1, 8));
 	assert_null(vfio_info_cap(&info, size, 16, UINT32_MAX, 1, 8));
 	info.b.next = 16; /* a loop */
@@ -244,7 +246,7 @@ static void test_clique(void **state)
 	assert_int_equal(rd(x, 0xcc, 4), 5 << 19 | 'P' << 8 | '2');
 	assert_int_equal(pci_get32(x->f.config, 0xcc), 0);
 	vfio_pci_free(x->v);
-	/* MSI-X reaches over C8h; then something is at D8h, too. */
+	/* MSI-X covers C8h; then there is also something at D8h. */
 	fake_vfio_msix(&x->f, 0xc0, 1, 0, 0x800);
 	fake_vfio_bar(&x->f, 0, 0x1000, 0);
 	plug(x);
@@ -254,7 +256,7 @@ static void test_clique(void **state)
 	fake_vfio_cap(&x->f, 0xd8, PCI_CAP_ID_VPD);
 	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -EBUSY);
-	pci_set32(x->f.config, PCI_CLASS_REVISION, 0x040300a1); /* its audio function */
+	pci_set32(x->f.config, PCI_CLASS_REVISION, 0x040300a1); /* the audio function of the card */
 	assert_null(vfio_pci_new(&x->f.k, &x->opt, &x->env, &err));
 	assert_int_equal(err.code, -EINVAL);
 }
@@ -282,7 +284,7 @@ static void test_rebar(void **state)
 	ext(x, 0x300, PCI_EXT_CAP_ID_DSN, 0);
 	plug(x);
 	assert_int_equal(rd(x, 0x200, 4), PCI_EXT_CAP_ID_REBAR | 1 << 16 | 0x300u << 20);
-	assert_int_equal(rd(x, 0x204, 4), 0x00001000); /* the one size there is */
+	assert_int_equal(rd(x, 0x204, 4), 0x00001000); /* the only size */
 	assert_int_equal(rd(x, 0x208, 4), 2 << 5 | 8 << 8);
 	assert_int_equal(rd(x, 0x20c, 4), 0x00000040);
 	assert_int_equal(rd(x, 0x210, 4), 2 << 8 | 2);
@@ -291,8 +293,7 @@ static void test_rebar(void **state)
 	assert_int_equal(pci_get32(x->f.config, 0x208), 2 << 5 | 8 << 8 | 0xffffc000);
 }
 
-/* What cannot be true is hidden: a size that VFIO does not have, no BAR, more than there is room
- * for. */
+/* Implausible values are hidden: a size that VFIO does not have, no BAR, more entries than fit. */
 static void test_rebar_hidden(void **state)
 {
 	static const struct {
@@ -395,7 +396,7 @@ static void test_guest_reset(void **state)
 	assert_int_equal(x->f.resets, 0); /* composition's */
 }
 
-/* Processors that the machine wants elsewhere do not wait for a reset each. */
+/* vCPUs that must stop do not wait for one reset each. */
 static void test_reset_waits(void **state)
 {
 	struct fixture *x = *state;
@@ -419,7 +420,7 @@ static void test_reset_waits(void **state)
 	wanted = 0; /* it went on */
 	assert_int_equal(pci_cfg_read(&x->m.root, 1, 0, 0, 4), 0x56781234);
 	assert_int_equal(x->f.resets, 2);
-	/* The function's own reset is the kernel's, but for such a moment. */
+	/* The kernel does the function's own reset, except in this case. */
 	pci_cfg_write(&x->m.root, 1, 0, x->v->exp_cap + PCI_EXP_DEVCTL, 2, 0x8010);
 	assert_int_equal(pci_get16(x->f.config, x->v->exp_cap + PCI_EXP_DEVCTL), 0x8010);
 	wanted = 1;
@@ -432,7 +433,7 @@ static void test_reset_waits(void **state)
 	wanted = 1;
 	pci_cfg_write(&x->m.root, 1, 0, 0xa0 + PCI_AF_CTRL, 1, PCI_AF_CTRL_FLR);
 	assert_int_equal(x->f.config[0xa0 + PCI_AF_CTRL], 0);
-	vfio_pci_after_reset(x->v); /* the machine starts over: that was one */
+	vfio_pci_after_reset(x->v); /* the machine is reset, and this was the device's reset */
 	wanted = 0;
 	pci_cfg_read(&x->m.root, 1, 0, 0, 4);
 	assert_int_equal(x->f.resets, 3);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A device driven by our own process: what is done to it, in what order, and undone at the end. */
+/* A device that our own process uses: what is done to it, in which order, and what is undone at the
+ * end. */
 #include <poll.h>
 
 #include "vfio_fixture.h"
@@ -84,7 +85,7 @@ static void test_life(void **state)
 	x->f.cfg_dead = true;
 	assert_int_equal(host_driver_config(h, 0), UINT32_MAX);
 	x->f.cfg_dead = false;
-	/* As far as the pages of the MSI-X table. */
+	/* Up to the page of the MSI-X table. */
 	assert_non_null(host_driver_bar0(h, &size));
 	assert_int_equal(size, 0x2000);
 	fake_log_clear(&x->m.log);

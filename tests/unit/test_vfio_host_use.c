@@ -60,7 +60,7 @@ static const char host[] =
 	"dir /sys/class/net/bond0.7/lower_bond0\n"
 	"dir /sys/class/net/br0/lower_bond0.7\n";
 
-/* What the host has in use, set anew by each test. */
+/* What the host uses; each test sets it. */
 static void uses(const char *mounts, const char *swaps, const char *route, const char *route6)
 {
 	put(mounts, "proc/self/mountinfo");
@@ -133,13 +133,13 @@ static void test_mounts(void **state)
 	uses("32 31 254:1 / /home rw - xfs /dev/mapper/vg-home rw\n", SWAPS, "", "");
 	needed("0000:00:02.0", "with /dev/dm-1, mounted on /home");
 	free_for_guests("0000:00:05.0");
-	/* A btrfs has a number that is no disk's. */
+	/* A btrfs has a device number that belongs to no disk. */
 	uses("32 31 0:41 /@ /srv rw - btrfs /dev/sdb1 rw\n", SWAPS, "", "");
 	needed("0000:00:06.0", "with /dev/sdb1, mounted on /srv");
 	uses(ROOT_MOUNT "32 31 8:0 / /sata rw - ext4 /dev/sda rw\n", SWAPS, "", "");
 	needed("0000:00:05.0", "the disk /dev/sda, mounted on /sata");
 	free_for_guests("0000:00:06.0");
-	/* 8:17 is no start of 8:170. */
+	/* 8:17 must not match 8:170. */
 	uses("32 31 8:170 / /x rw - ext4 /dev/sdk10 rw\nnonsense - \n - \n", SWAPS, "", "");
 	free_for_guests("0000:00:06.0");
 }
@@ -165,7 +165,7 @@ static void test_swap(void **state)
 	free_for_guests("0000:00:05.0");
 }
 
-/* Whatever it is that lies there. */
+/* An unknown user of the disk. */
 static void test_holder(void **state)
 {
 	(void)state;
@@ -173,7 +173,7 @@ static void test_holder(void **state)
 	needed("0000:00:02.0", "with /dev/dm-0, which is part of /dev/dm-1");
 }
 
-/* Links that go round in circles end. */
+/* Circular links must end. */
 static void test_circle(void **state)
 {
 	(void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What vfio/iommu*.c decides: the IOMMU's answer read, memory checked before it is mapped, one map
- * a range, memlock. The backend is a fake; no ioctl is made. */
+/* The decisions of vfio/iommu: it reads the answer of the IOMMU, checks memory before it is mapped,
+ * maps each range once, and raises memlock. The backend is a fake; there are no ioctls. */
 #include <errno.h>
 #include <limits.h>
 #include <linux/vfio.h>
@@ -78,7 +78,7 @@ static struct fake f;
 static struct error err;
 static char host[16];
 
-/* An Intel host: the doorbell, and 39 bits. */
+/* An Intel host: the MSI doorbell, and 39 bits. */
 static const struct iommu_limits intel = {
 	.range = { { 0, 0xfedfffff }, { 0xfef00000, 0x7fffffffff } }, .n = 2, .maps_left = 65535
 };
@@ -94,7 +94,7 @@ static struct iommu *make(const struct iommu_limits *l)
 	return m;
 }
 
-/* RAM as the machine has it; what is behind it is never touched. */
+/* RAM as in a machine; the memory behind it is never touched. */
 static struct guest_mem *ram(uint64_t low, uint64_t high)
 {
 	struct mem_range r = { .size = low, .host = (void *)(uintptr_t)0x10000000, .dma = true };
@@ -119,7 +119,7 @@ static void says(const char *text)
 static void test_one_map_a_range(void **state)
 {
 	struct iommu *m = make(&intel);
-	/* So little that any memlock limit allows it. */
+	/* So little that every memlock limit allows it. */
 	struct guest_mem *mem = ram(16 * KiB, 32 * KiB);
 
 	(void)state;
@@ -129,7 +129,7 @@ static void test_one_map_a_range(void **state)
 	assert_int_equal(f.map[1].iova, 4 * GiB);
 	assert_int_equal(f.map[1].size, 32 * KiB);
 	assert_int_equal(f.calls, 2);
-	/* Memory that goes is unmapped, memory that is not for DMA was never there. */
+	/* Removed memory is unmapped; memory that is not for DMA was never mapped. */
 	assert_int_equal(guest_mem_del(mem, GPA(4 * GiB)), 0);
 	assert_int_equal(f.n, 1);
 	assert_int_equal(guest_mem_del(mem, GPA(0xffc00000)), 0);
@@ -204,7 +204,7 @@ static void test_busy(void **state)
 
 static void test_allow(void **state)
 {
-	/* An AMD host: HyperTransport below 1 TiB; and two ranges that touch. */
+	/* An AMD host: HyperTransport below 1 TiB; and two adjacent ranges. */
 	const struct iommu_limits amd = { .range = { { 0, 0xfedfffff },
 						     { 0xfef00000, 0xfcffffffff },
 						     { 0x10000000000, 0x1ffffffffff },
@@ -228,7 +228,7 @@ static void test_allow(void **state)
 	assert_int_equal(iommu_limits_bits(&intel), 39);
 }
 
-/* What VFIO_IOMMU_GET_INFO answers. */
+/* The answer of VFIO_IOMMU_GET_INFO. */
 struct answer {
 	struct vfio_iommu_type1_info head;
 	struct vfio_iommu_type1_info_dma_avail avail;

@@ -45,7 +45,7 @@ static void test_intx(void **state)
 	struct fixture *x = *state;
 
 	plug(x);
-	/* Slot 3, INTA: GSI 19. The order that loses no level. */
+	/* Slot 3, INTA: GSI 19. This order loses no interrupt. */
 	ORDER(x, "set:0:0:1:F", "mask:0", "irqfd+19:resample", "unmaskfd:0", "unmask:0");
 	fake_log_clear(&x->m.log);
 	vfio_pci_quiesce(x->v);
@@ -65,7 +65,7 @@ static void test_no_intx(void **state)
 	assert_int_equal(COUNT(x, "set"), 0);
 }
 
-/* Linux: enable with everything masked, fill in, unmask one by one. */
+/* Linux enables MSI-X with everything masked, writes the entries, and unmasks them one by one. */
 static void test_msix_enable_noresize(void **state)
 {
 	struct fixture *x = *state;
@@ -83,7 +83,7 @@ static void test_msix_enable_noresize(void **state)
 	mask(x, 2, false);
 	ORDER(x, "set:2:0:1:F", "routes", "irqfd+25", "set:2:2:1:F");
 	fake_log_clear(&x->m.log);
-	/* Moving an interrupt: mask, message, unmask; the host does not hear of it. */
+	/* Moving an interrupt is mask, message, unmask; the host is not told. */
 	mask(x, 2, true);
 	entry(x, 2, 0x53);
 	mask(x, 2, false);
@@ -97,7 +97,7 @@ static void test_msix_enable_noresize(void **state)
 	ORDER(x, "irqfd-24", "irqfd-25", "off:2", "set:0:0:1:F");
 }
 
-/* Windows: fill in, unmask, then enable. */
+/* Windows writes the entries, unmasks them, and then enables MSI-X. */
 static void test_msix_enable_filled(void **state)
 {
 	struct fixture *x = *state;
@@ -112,7 +112,7 @@ static void test_msix_enable_filled(void **state)
 	ORDER(x, "off:0", "set:2:0:4:F-FF", "routes", "irqfd+24", "irqfd+25", "irqfd+26");
 	assert_int_equal(COUNT(x, "set"), 1);
 	assert_int_equal(COUNT(x, "routes"), 1);
-	/* The function mask: irqfds go and come, one set of routes at most. */
+	/* With the function mask, irqfds are removed and added, with at most one set of routes. */
 	fake_log_clear(&x->m.log);
 	flags(x, ON | ALL);
 	assert_int_equal(COUNT(x, "irqfd-"), 3);
@@ -134,7 +134,7 @@ static void test_msix_dynamic(void **state)
 	wr(x, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	fake_log_clear(&x->m.log);
 	flags(x, ON);
-	ORDER(x, "set:2:0:1:-"); /* on, although nothing is unmasked */
+	ORDER(x, "set:2:0:1:-"); /* enabled, although nothing is unmasked */
 	mask(x, 5, false);
 	ORDER(x, "set:2:0:1:-", "irqfd+24", "set:2:5:1:F");
 }
@@ -149,7 +149,7 @@ static void test_msix_too_many(void **state)
 	ORDER(x, "few:8", "set:2:0:3:---");
 	mask(x, 2, false);
 	assert_int_equal(COUNT(x, "set:2:2:1:F"), 1);
-	mask(x, 3, false); /* not granted: quietly nothing */
+	mask(x, 3, false); /* the vector was not granted: nothing happens */
 	assert_int_equal(COUNT(x, "set:2:3"), 0);
 }
 
@@ -162,7 +162,7 @@ static void test_host_refuses(void **state)
 	flags(x, ON);
 	assert_int_equal(x->v->irq.mode, VFIO_IRQ_OFF);
 	mask(x, 0, false);
-	flags(x, 0); /* INTx, which is refused as well */
+	flags(x, 0); /* back to INTx, which is refused, too */
 	assert_int_equal(x->v->irq.mode, VFIO_IRQ_OFF);
 	x->f.set_irqs_ret = 0;
 	flags(x, ON);
@@ -186,12 +186,12 @@ static void test_pending(void **state)
 	assert_int_equal(pba(x), 0);
 	assert_true(fake_vfio_fire(&x->f, VFIO_PCI_MSIX_IRQ_INDEX, 1));
 	assert_int_equal(pba(x), 2);
-	assert_int_equal(pba(x), 2); /* reading does not consume */
+	assert_int_equal(pba(x), 2); /* reading does not clear it */
 	assert_true(fake_vfio_fire(&x->f, VFIO_PCI_MSIX_IRQ_INDEX, 3));
-	assert_int_equal(pba(x), 2); /* what KVM has is not pending */
+	assert_int_equal(pba(x), 2); /* an interrupt that KVM has is not pending */
 	bus_write(x->m.root.mmio, PBA, 8, 0);
 	assert_int_equal(pba(x), 2);
-	flags(x, 0); /* off: nothing pends */
+	flags(x, 0); /* disabled: nothing is pending */
 	flags(x, ON);
 	assert_int_equal(pba(x), 0);
 }
@@ -206,11 +206,11 @@ static void test_table_accesses(void **state)
 	assert_int_equal(bus_read(b, TABLE + 12, 4), 1);
 	bus_write(b, TABLE + 8, 8, 0xffffffff12345678); /* control: one bit */
 	assert_int_equal(bus_read(b, TABLE + 8, 8), 0x112345678);
-	bus_write(b, TABLE + 12, 2, 0); /* no dword: ignored */
+	bus_write(b, TABLE + 12, 2, 0); /* not a dword, so it is ignored */
 	bus_write(b, TABLE + 12, 1, 0);
 	assert_int_equal(bus_read(b, TABLE + 12, 4), 1);
 	assert_int_equal(bus_read(b, TABLE + 13, 1), 0);
-	/* Past the table: the hardware's. */
+	/* Past the table the hardware answers. */
 	x->f.trapped = 0;
 	bus_write(b, TABLE + 32, 4, 0x77);
 	assert_int_equal(bus_read(b, TABLE + 32, 4), 0x77);
@@ -221,8 +221,8 @@ static void test_table_accesses(void **state)
 	assert_int_equal(x->v->irq.table.word[1][3], 1);
 }
 
-/* The table is where its BAR is, also when that moves, and nowhere while a BAR that does not decode
- * lingers in guest memory. */
+/* The table moves with its BAR. It is not mapped while a BAR that does not decode stays in guest
+ * memory for some time. */
 static void test_table_follows_its_bar(void **state)
 {
 	struct fixture *x = *state;
@@ -246,7 +246,7 @@ static void test_table_follows_its_bar(void **state)
 	assert_int_equal(vfio_pci_counts(x->v).unmasks, 1);
 }
 
-/* No device should do that, and one might. */
+/* No device should do this, but one might. */
 static void test_table_in_ports(void **state)
 {
 	struct fixture *x = *state;
@@ -263,7 +263,7 @@ static void test_table_in_ports(void **state)
 	assert_int_equal(bus_read(x->m.root.pio, 0xc080, 4), 0);
 }
 
-/* A table outside its BAR hides MSI-X; a PBA there is not shown. */
+/* If the table lies outside of its BAR, MSI-X is hidden; a PBA outside is not shown. */
 static void test_bogus_places(void **state)
 {
 	struct fixture *x = *state;
@@ -313,7 +313,7 @@ static void test_msi(void **state)
 			 PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_QSIZE | PCI_MSI_FLAGS_ENABLE);
 	ORDER(x, "mask:0", "irqfd-19", "off:0", "set:1:0:1:F", "routes", "irqfd+24");
 	assert_int_equal(pci_get16(x->f.config, MSI + PCI_MSI_FLAGS), PCI_MSI_FLAGS_64BIT);
-	/* The same message again costs nothing; another one, a commit. */
+	/* The same message again costs nothing; another message costs a commit. */
 	fake_log_clear(&x->m.log);
 	wr(x, MSI + PCI_MSI_DATA_64, 2, 0x4051);
 	assert_int_equal(x->m.log.len, 0);
@@ -335,11 +335,11 @@ static void test_msi_many(void **state)
 	wr(x, MSI + PCI_MSI_MASK_32, 4, 1);
 	assert_true(fake_vfio_fire(&x->f, VFIO_PCI_MSI_IRQ_INDEX, 0));
 	assert_int_equal(rd(x, MSI + PCI_MSI_PENDING_32, 4), 1);
-	/* Fewer, while enabled: off and on again. */
+	/* Fewer vectors while enabled: disabled and enabled again. */
 	fake_log_clear(&x->m.log);
 	wr(x, MSI + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 1 << 4);
 	ORDER(x, "off:1", "set:1:0:2:-F");
-	/* More than there are. */
+	/* More vectors than exist. */
 	wr(x, MSI + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 7 << 4);
 	assert_int_equal(x->v->irq.granted, 4);
 }

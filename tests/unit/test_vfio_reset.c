@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What vfio/reset.c decides for a set of devices, and in what order it does it. The devices are
- * fakes that write a line of what happens to them: q quiesced, R function
- * reset, H bus reset, a after. */
+/* The decisions of vfio/reset.c for a set of devices, and the order of its actions. The devices are
+ * fakes that record what happens to them: q quiesced, R function reset, H bus reset, a after the
+ * reset. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,7 +66,7 @@ static int hot_reset_info(struct vfio_kernel *k, struct vfio_pci_dependent_devic
 
 static int hot_reset(struct vfio_kernel *k, const int *fds, unsigned n)
 {
-	/* Of all our groups, only those that are hit: the kernel refuses more. */
+	/* Only those of our groups that the reset touches; the kernel refuses others. */
 	assert_int_equal(n, 2);
 	assert_int_equal(fds[0], 42);
 	assert_int_equal(fds[1], 43);
@@ -176,7 +176,8 @@ static void test_choices(void **state)
 	assert_int_equal(vfio_reset_how(r, 1), VFIO_RESET_BUS);
 	assert_int_equal(vfio_reset_how(r, 2), VFIO_RESET_FUNCTION);
 	vfio_reset_free(r);
-	/* The audio is in a group that is not ours: no bus reset for either. */
+	/* The audio function is in a group that is not ours, so there is no bus reset for either.
+	 */
 	owned = 1 << 12 | 1 << 14;
 	r = make(d, 3);
 	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_NONE);
@@ -214,7 +215,8 @@ static void test_methods(void **state)
 	}
 }
 
-/* One bus reset for both functions, before the NIC's own; everything quiet before the first. */
+/* One bus reset for both functions, before the NIC's own reset. All devices are quiet before the
+ * first reset. */
 static void test_once(void **state)
 {
 	struct vfio_reset_device d[] = { dev(&nic, "flr"), dev(&gpu, ""), dev(&audio, "pm") };
@@ -225,7 +227,7 @@ static void test_once(void **state)
 	r = make(d, 3);
 	assert_int_equal(vfio_reset_all(r, false), 0);
 	assert_string_equal(story, "nq gq sq gH nR na ga sa");
-	/* Where the kernel resets functions by itself, only the bus is left. */
+	/* If the kernel resets functions itself, only the bus reset is left. */
 	story[0] = '\0';
 	assert_int_equal(vfio_reset_all(r, true), 0);
 	assert_string_equal(story, "nq gq sq gH na ga sa");
@@ -252,7 +254,7 @@ static void test_failures(void **state)
 	struct vfio_reset *r;
 
 	(void)state;
-	/* What remains when the bus reset fails is power management. */
+	/* If the bus reset fails, power management remains. */
 	d[0].function_reset = true;
 	audio.hot_error = -EINVAL;
 	nic.reset_error = -ENOTTY;
@@ -291,7 +293,7 @@ static void test_verdicts(void **state)
 	assert_non_null(strstr(text, "0000:01:00.1, which is not given"));
 	vfio_reset_free(r);
 	d[0].function_reset = false;
-	/* On the root bus there is nothing above that could. */
+	/* On the root bus there is no bridge that could reset it. */
 	gpu.hit_error = -ENODEV;
 	story[0] = '\0';
 	r = make(d, 1);

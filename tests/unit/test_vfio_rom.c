@@ -31,7 +31,7 @@ static void image(uint8_t *p, unsigned units, uint8_t code_type, bool last)
 static int scan(const uint8_t *p, size_t size, struct rom_image *r)
 {
 	struct error err = { 0 };
-	uint8_t *copy = malloc(size ? size : 1); /* ASan sees what lies behind */
+	uint8_t *copy = malloc(size ? size : 1); /* ASan finds reads behind the end */
 	int ret;
 
 	memcpy(copy, p, size);
@@ -59,13 +59,13 @@ static void test_chain(void **state)
 	p[100]++;
 	assert_int_equal(scan(p, 3072, &r), 0);
 	assert_true(r.bad_sum);
-	/* The chain ends before it says so. */
+	/* The file ends before the chain of images does. */
 	p[1024] = 0;
 	assert_int_equal(scan(p, 3072, &r), 0);
 	assert_true(r.n == 1 && !r.efi && !r.has_end && r.end == 1024);
 }
 
-/* What firmware could not walk: the only errors. */
+/* Chains that firmware could not follow; only these are errors. */
 static void test_no_image(void **state)
 {
 	struct rom_image r;
@@ -104,7 +104,7 @@ static void test_ids(void **state)
 	pci_set16(p, 0x44, 0x8086);
 	assert_int_equal(scan(p, 1024, &r), 0);
 	assert_true(r.other_vendor == 0x8086 && r.other_device == 0x5678);
-	/* As EfiRom makes it for any device: no other device's. */
+	/* EfiRom makes such a ROM for any device; it does not count as that of another device. */
 	image(p, 2, 3, true);
 	pci_set16(p, 0x46, ROM_ANY_ID);
 	assert_int_equal(scan(p, 1024, &r), 0);
@@ -127,7 +127,7 @@ static void test_ids(void **state)
 	assert_int_equal(r.other_device, 0x9999);
 }
 
-/* A flash tool's header of some length, which may hold what looks like an image. */
+/* The header of a flash tool has some length, and may contain bytes that look like an image. */
 static void test_header(void **state)
 {
 	struct rom_image r;
@@ -155,7 +155,7 @@ static void test_device_rom(void **state)
 	assert_int_equal(rd(x, ROM, 4), 0xffffe000);
 	wr(x, ROM, 4, 0xe0000000);
 	wr(x, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
-	assert_int_equal(x->f.trapped, 0); /* read when it is wanted */
+	assert_int_equal(x->f.trapped, 0); /* the ROM is read only when it is needed */
 	wr(x, ROM, 4, 0xe0000001);
 	assert_int_equal(x->f.trapped, 1);
 	ORDER(x, "slot+e0000000:2000");
@@ -215,13 +215,13 @@ static void test_romfile(void **state)
 	wr(x, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	wr(x, ROM, 4, 0xe0000001);
 	assert_int_equal(rd(x, ROM, 4), 0xe0000001);
-	/* Below the size of a page: no memslot, but there. */
+	/* Smaller than a page: no memslot, but it can be read. */
 	assert_int_equal(COUNT(x, "slot+"), 0);
 	assert_int_equal(bus_read(x->m.root.mmio, 0xe0000040, 4), 0x52494350);
 	assert_int_equal(bus_read(x->m.root.mmio, 0xe00007f8, 8), UINT64_MAX);
 	vfio_pci_free(x->v);
 	x->v = NULL;
-	p[9]++; /* patched, by its checksum */
+	p[9]++; /* the checksum shows that it was patched */
 	write_file(path, p, sizeof(p));
 	plug(x);
 	vfio_pci_free(x->v);
@@ -241,7 +241,7 @@ static void test_romfile(void **state)
 	assert_int_equal(err.code, -EINVAL);
 }
 
-/* The guest sees the ROM from its first image on, and no more of it than before. */
+/* The guest sees the ROM from its first image on; its size does not grow. */
 static void test_romfile_header(void **state)
 {
 	struct fixture *x = *state;

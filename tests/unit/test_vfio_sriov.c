@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* VFs made and removed, on a sysfs tree whose kernel is fake_write(); and the netlink requests for
- * them, byte by byte. */
+/* Creates and removes VFs on a sysfs tree whose kernel is fake_write(); also the netlink requests
+ * for them, byte by byte. */
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -36,7 +36,7 @@ static void make_vfs(unsigned n)
 	}
 }
 
-/* The real one knows the same: no way from one number to another but 0. */
+/* Like the real kernel: to change the number, it must be set to 0 first. */
 static int fake_write(const struct host *h, const char *path, const char *text, pid_t *stuck)
 {
 	const char *name = strrchr(path, '/') + 1;
@@ -115,7 +115,7 @@ static void test_set(void **state)
 	assert_string_equal(vf.bdf, "0000:01:10.1");
 	assert_int_equal(vf.group, 21);
 	assert_int_equal(sriov_vf(root, &s, 2, &vf), -ENODEV);
-	/* As many again: nothing to do. More: by way of none. */
+	/* The same number: nothing to do. Another number: first 0. */
 	assert_int_equal(set(2, &s), 0);
 	assert_string_equal(writes, "");
 	assert_int_equal(set(3, &s), 0);
@@ -152,7 +152,7 @@ static void test_in_use(void **state)
 	assert_int_equal(set(4, &s), -EBUSY);
 	assert_string_equal(writes, "");
 	put_link("/dev/null", "proc/900/fd/7");
-	/* The host's network goes by a VF. */
+	/* The host's network uses a VF. */
 	put_host("class net/eth9 01:10.0/net\n"
 		 "file /proc/net/route eth9 00000000 0100A8C0 0003 0 0 0 00000000\n");
 	assert_int_equal(set(0, &s), -EBUSY);
@@ -175,7 +175,7 @@ static void test_fails(void **state)
 
 /* ---- netlink ---- */
 
-/* The one attribute that begins at p and fills what its parent has. */
+/* The attribute at p, which must fill its parent. */
 static const uint8_t *only(const uint8_t *p, size_t size, unsigned type, size_t *inner)
 {
 	struct rtattr a;
@@ -223,7 +223,7 @@ static void test_message(void **state)
 	assert_int_equal(v.vlan, 77);
 }
 
-/* What is not to be set is not in the message. */
+/* Values that must not be set are not in the message. */
 static void test_message_parts(void **state)
 {
 	struct vf_link vlan = { .vf = 1, .vlan = 0 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Why an access was trapped, and the host's counts of interrupts. */
+/* The reason why an access trapped, and the host's counts of interrupts. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -11,7 +11,7 @@
 #define BAR(n) (PCI_BASE_ADDRESS_0 + 4 * (n))
 #define BDF    "0000:01:00.0"
 
-/* Reads a dword through the bus and has the access explained that was counted for it. */
+/* Reads a dword through the bus, and explains the access that was counted for it. */
 static struct io_place explained(struct bus *bus, uint64_t addr)
 {
 	struct trap_table *t = calloc(1, sizeof(*t));
@@ -55,7 +55,7 @@ static void test_msix_page(void **state)
 	says(x->m.root.mmio, 0xe0002040, "BAR 0", 0x2040, "shares its page with the MSI-X table");
 	says(x->m.root.mmio, 0xe0004800, "BAR 0", 0x4800, "the MSI-X pending bits");
 	says(x->m.root.mmio, 0xe0004000, "BAR 0", 0x4000, "shares its page with the MSI-X pend");
-	/* Mapped; the unit test has no hardware underneath, so the access comes here. */
+	/* The BAR is mapped, but the test has no hardware, so the access comes here. */
 	says(x->m.root.mmio, 0xe0001000, "BAR 0", 0x1000, "was not mapped at that time");
 	p = explained(x->m.root.mmio, 0xe0002040);
 	assert_string_equal(p.device, x->f.k.name);

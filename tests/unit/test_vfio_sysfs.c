@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The checks of vfio/host/sysfs.c and the layout of vfio/layout.c, on a sysfs tree made in a
- * temporary folder: an Intel host with a GPU and its audio in one slot, a NIC with two VFs, a group
- * that the host shares, and a device that no IOMMU looks after. */
+/* The checks of vfio/host/sysfs.c and the layout of vfio/layout.c, on a sysfs tree in a temporary
+ * folder: an Intel host with a GPU and its audio in one slot, a NIC with two VFs, a group that the
+ * host also uses, and a device that is not behind an IOMMU. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -134,7 +134,7 @@ static int count(void *n, const struct sysfs_pci *d)
 	return 0;
 }
 
-/* Of the 64-bit BARs, each in whole MiB; the ROM and 32-bit ones are not counted. */
+/* The 64-bit BARs count, each in whole MiB; the ROM and 32-bit BARs do not. */
 static void test_mem64(void **state)
 {
 	(void)state;
@@ -158,7 +158,7 @@ static void test_groups(void **state)
 	says("0000:05:00.2 (xhci_hcd)");
 	says("minivmm bind 0000:05:00.1 --group");
 	assert_null(strstr(err.text, "05:00.0"));
-	/* The bridge's driver is not in the way. */
+	/* The driver of the bridge does not make the group non-viable. */
 	assert_true(sysfs_explain_group(root, 8, &err) < 0);
 	assert_null(strstr(err.text, "pcieport"));
 }
@@ -218,7 +218,7 @@ static void test_idle(void **state)
 	assert_int_equal(sysfs_pci_read(root, "0000:02:10.0", &d), 0);
 	assert_int_equal(sysfs_check_idle(root, &d, &err), -EBUSY);
 	says("process 4711 (qemu-system-x86) has /dev/vfio/14 open");
-	/* By way of an iommufd. */
+	/* Through iommufd. */
 	assert_int_equal(sysfs_pci_read(root, "0000:05:00.0", &d), 0);
 	assert_int_equal(sysfs_check_idle(root, &d, &err), 0);
 	put("", DEV "0000:05:00.0/vfio-dev/vfio3/dev");
@@ -243,10 +243,10 @@ static void test_layout(void **state)
 	assert_int_equal(p[0].port, p[2].port);
 	assert_int_equal(p[0].fn, 0);
 	assert_int_equal(p[2].fn, 1);
-	/* Virtual functions share nothing and are function 0 each. */
+	/* Each virtual function has its own slot, as function 0. */
 	assert_int_not_equal(p[1].port, p[3].port);
 	assert_int_equal(p[3].fn, 0);
-	/* Alone in its slot, a function 3 would never be found. */
+	/* A guest would never find a function 3 that is alone in its slot. */
 	assert_int_equal(p[4].fn, 0);
 	/* Another domain is another card. */
 	assert_int_not_equal(p[5].port, p[0].port);
@@ -264,7 +264,8 @@ static void test_layout_lowest(void **state)
 	assert_int_equal(p[1].fn, 0);
 }
 
-/* A card with its audio function has nobody to read its memory, in however many slots they are. */
+/* For a card with its audio function, no other device accesses its memory, even if they are in
+ * several slots. */
 static void test_layout_cards(void **state)
 {
 	struct vfio_place p[] = {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* virtio-console, driven through its registers, on a unix socket and a file. */
+/* virtio-console with a unix socket and a file, used through its registers. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
@@ -126,7 +126,7 @@ static void output(void **state)
 	assert_string_equal(got, "hello, world\n");
 }
 
-/* Typed before there is a driver, before it has offered a buffer, and after. */
+/* Input that is typed before there is a driver, before it has offered a buffer, and after. */
 static void input(void **state)
 {
 	struct env *e = *state;
@@ -140,7 +140,7 @@ static void input(void **state)
 	assert_int_equal(driver_used(&e->d, 0)->idx, 1);
 	assert_int_equal(driver_used(&e->d, 0)->ring[0].len, 3);
 	assert_memory_equal(e->d.r.ram + RING_DATA, "ear", 3);
-	offer(e, 0, 1, RING_DATA + 64, 0); /* no room in this one */
+	offer(e, 0, 1, RING_DATA + 64, 0); /* this buffer has no room */
 	offer(e, 0, 2, RING_DATA + 128, 64);
 	offer(e, 0, 3, RING_DATA + 192, 64);
 	kick(e, 0);
@@ -153,7 +153,7 @@ static void input(void **state)
 	assert_memory_equal(e->d.r.ram + RING_DATA + 192, "later", 5);
 }
 
-/* Buffers offered before DRIVER_OK count, and a reset forgets the one that is held. */
+/* Buffers that were offered before DRIVER_OK are used. A reset drops the held one. */
 static void reset_while_holding(void **state)
 {
 	struct env *e = *state;
@@ -190,7 +190,7 @@ static void broken_rings(void **state)
 	}
 }
 
-/* The peer leaves and another comes: the guest sees neither. */
+/* A client leaves and another one comes: the guest does not notice. */
 static void reconnects(void **state)
 {
 	struct env *e = *state;
@@ -209,7 +209,7 @@ static void reconnects(void **state)
 	assert_memory_equal(e->d.r.ram + RING_DATA, "again", 5);
 }
 
-/* More than the socket holds: requests wait for the reader, and nothing is lost. */
+/* More output than the socket can hold: requests wait for the reader, and nothing is lost. */
 static void slow_reader(void **state)
 {
 	static char got[RING_SIZE * 0x10000];
@@ -252,8 +252,8 @@ static void on_turn(void *arg, int fd, uint32_t events)
 		evloop_stop(arg, 0);
 }
 
-/* Four requests of 50 MiB each in 1 MiB of memory: the loop gets its turns. Before, all of it was
- * written in one of them. */
+/* Four requests of 50 MiB each in 1 MiB of memory: the loop must go on between pieces. All of it
+ * was once written in one turn. */
 static void big_requests(void **state)
 {
 	struct env *e = *state;
@@ -285,7 +285,7 @@ static void big_requests(void **state)
 	assert_int_equal(stat(e->path, &st), 0);
 	assert_in_range(st.st_size, 0x10000, 11 * 0x10000);
 	assert_int_equal(driver_used(&e->d, 1)->idx, 0);
-	/* A reset forgets the rest. */
+	/* A reset drops the rest. */
 	driver_prepare(&e->d, 2, 0);
 	go(e);
 	turns = 0;
@@ -320,6 +320,6 @@ int main(void)
 		TEST(big_requests),
 	};
 
-	signal(SIGPIPE, SIG_IGN); /* as the machine does */
+	signal(SIGPIPE, SIG_IGN); /* like the machine */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@
 #define IFNAME "mvtest0"
 #define ETHER  0x88b5 /* IEEE 802 local experimental */
 
-#define PATIENCE_MS 60000u /* for a machine that is busy */
+#define PATIENCE_MS 60000u /* long enough for a busy machine */
 
 static void start(struct fake_driver *d, unsigned queues, uint32_t features)
 {
@@ -130,7 +130,8 @@ static void frames_both_ways(void **state)
 	assert_true(wait_used(&d, 1, 1));
 	assert_int_equal(recv(s, got, sizeof(got), 0), sizeof(frame));
 	assert_memory_equal(got, frame, sizeof(frame));
-	/* In, while no buffers are there; then in three buffers of 128 bytes. */
+	/* A frame arrives while there are no buffers; then it is received in three buffers of 128
+	 * bytes. */
 	assert_int_equal(send(s, frame, sizeof(frame), 0), sizeof(frame));
 	receive(&d, frame, sizeof(frame));
 	close(s);
@@ -211,7 +212,7 @@ static double cpu_seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* The host removes the tap device: the guest sees the cable go, and nothing spins. */
+/* The host removes the tap device: the guest sees that the link is down, and no thread spins. */
 static void tap_removed(void **state)
 {
 	struct net_config c = { .ifname = IFNAME, .no_vhost = true };
@@ -235,7 +236,7 @@ static void tap_removed(void **state)
 	start(&d, 2, 1u << VIRTIO_NET_F_STATUS);
 	assert_int_equal(driver_reg(&d, 0x2006, 2), VIRTIO_NET_S_LINK_UP);
 	generation = (uint8_t)driver_reg(&d, C(config_generation), 1);
-	/* A frame for which the guest has no buffers is in hand. */
+	/* The device holds a frame for which the guest has no buffers. */
 	s = raw_socket();
 	make_frame(frame, sizeof(frame));
 	assert_int_equal(send(s, frame, sizeof(frame), 0), sizeof(frame));
@@ -254,7 +255,7 @@ static void tap_removed(void **state)
 	before = cpu_seconds();
 	usleep(500000);
 	assert_true(cpu_seconds() - before < 0.05);
-	/* What it sends is lost, but taken. */
+	/* Frames that the guest sends are taken, but lost. */
 	driver_offer(&d, 1, 0, RING_DATA * 2, 100, 0);
 	driver_kick(&d, 1);
 	assert_true(wait_used(&d, 1, 1));

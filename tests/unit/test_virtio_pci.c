@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The transport, MSI-X and a whole virtio-blk, driven through registers as a driver does. */
+/* The transport, MSI-X and a whole virtio-blk, used through registers like a driver does. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
@@ -171,7 +171,7 @@ static void negotiation(void **state)
 {
 	struct env *e = *state;
 
-	/* Not without VERSION_1, nor with a feature that was not offered. */
+	/* Features without VERSION_1, or with one that was not offered, are refused. */
 	status_set(e, ACK);
 	status_set(e, ACK | VIRTIO_CONFIG_S_FEATURES_OK);
 	assert_int_equal(status(e), ACK);
@@ -181,7 +181,7 @@ static void negotiation(void **state)
 	assert_int_equal(status(e) & VIRTIO_CONFIG_S_DRIVER_OK, 0);
 	accept_features(e, 0);
 	assert_int_equal(status(e), ACK | VIRTIO_CONFIG_S_FEATURES_OK);
-	/* Settled: later writes do nothing. */
+	/* Features are final: later writes have no effect. */
 	reg_set(e, C(guest_feature), 4, 0);
 	assert_int_equal(reg(e, C(guest_feature), 4), 1);
 	status_set(e, 0);
@@ -199,7 +199,7 @@ static void reads_a_sector(void **state)
 	wait_used(e, 1);
 	assert_string_equal(e->d.r.ram + BUF, "first sector");
 	assert_int_equal(e->d.r.ram[STATUS], VIRTIO_BLK_S_OK);
-	/* Reset, then the same again. */
+	/* A reset, then the same once more. */
 	status_set(e, 0);
 	assert_int_equal(reg(e, C(queue_enable), 2), 0);
 	accept_features(e, 0);
@@ -285,16 +285,17 @@ static void msix_delivers_and_pends(void **state)
 	wait_used(e, 1);
 	usleep(2000);
 	assert_int_equal(irq_fd(e), -1);
-	/* Pending bit 1, one page behind the table. */
+	/* Pending bit 1, one page after the table. */
 	assert_int_equal(bus_read(e->d.root->mmio, TABLE + 0x1000, 4), 2);
 	table_set(e, 1, 0x41, 0);
 	gsi = irq_fd(e);
 	assert_true(gsi >= 24);
 	assert_int_equal(e->d.f.msi[gsi].data, 0x41);
 	assert_int_equal(e->d.f.msi[gsi].addr, 0xfee00000);
-	assert_true(readable(e->d.f.fd[gsi])); /* the hypervisor would inject it */
+	assert_true(readable(e->d.f.fd[gsi])); /* KVM would inject it */
 	assert_int_equal(bus_read(e->d.root->mmio, TABLE + 0x1000, 4), 0);
-	/* The function mask detaches, unmasking attaches, disabling detaches. */
+	/* The function mask detaches the irqfds, unmasking attaches them, disabling detaches them.
+	 */
 	cfg_set(e, MSIX + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	assert_int_equal(irq_fd(e), -1);
 	cfg_set(e, MSIX + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
@@ -347,7 +348,7 @@ static void pci_window(void **state)
 	cfg_set(e, at + VIRTIO_PCI_CAP_LENGTH, 4, 1);
 	cfg_set(e, at + 16, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	assert_int_equal(status(e), VIRTIO_CONFIG_S_ACKNOWLEDGE);
-	/* Windows that lead nowhere; the MSI-X table is no structure of virtio's. */
+	/* Windows to wrong addresses. The MSI-X table is not a structure of virtio. */
 	cfg_set(e, at + VIRTIO_PCI_CAP_OFFSET, 4, TABLE - FAKE_BAR + 12);
 	cfg_set(e, at + VIRTIO_PCI_CAP_LENGTH, 4, 4);
 	cfg_set(e, at + 16, 4, 0);
@@ -371,7 +372,7 @@ static void bar_moves_and_machine_resets(void **state)
 	cfg_set(e, PCI_COMMAND, 2, 0);
 	assert_int_equal(reg(e, C(num_queues), 2), 0xffff);
 	driver_map(&e->d);
-	offer_read(e); /* the doorbell is back */
+	offer_read(e); /* the doorbell exists again */
 	wait_used(e, 1);
 	pci_reset_all(e->d.root);
 	driver_map(&e->d);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* A virtio device on its rings and off them: reset, bus mastering, and storage that does not
- * answer. The disk's engine is one of ours, linked in place of io_uring (see the Makefile): what is
- * submitted stays in flight while `hold` is set. */
+/* A virtio device starts and stops using its rings: reset, bus mastering, and storage that does not
+ * answer. The test has its own engine, which replaces io_uring (see the Makefile): requests stay in
+ * flight while `hold` is set. */
 #include <errno.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
@@ -27,7 +27,7 @@
 #define BUF    (RING_DATA + 0x1000)
 #define TABLE  (FAKE_BAR + 0x4000)
 #define MSIX   0x40u
-#define LONG   (5 * 1000000000ull) /* ns; nothing that returns at all takes so long */
+#define LONG   (5 * 1000000000ull) /* ns; a call that takes so long hangs */
 
 /* ---- the engine ---- */
 
@@ -106,7 +106,7 @@ struct env {
 	struct virtio_blk *blk;
 };
 
-static struct env *kept; /* what hangs for good, for the leak checker */
+static struct env *kept; /* objects that hang for ever, for the leak checker */
 
 static int setup(void **state)
 {
@@ -149,7 +149,7 @@ static void offer(struct env *e)
 	struct virtq_desc *d = (struct virtq_desc *)(e->d.r.ram + FAKE_QUEUE);
 
 	memset(e->d.r.ram + HDR, 0, 16); /* VIRTIO_BLK_T_IN, sector 0 */
-	/* The head, which makes the chain visible, comes last; what it offers goes on at 0. */
+	/* The head comes last, because it makes the chain visible. The indices go on at 0. */
 	d[0] = (struct virtq_desc){ BUF, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2 };
 	d[2] = (struct virtq_desc){ STATUS, 1, VRING_DESC_F_WRITE, 0 };
 	driver_offer(&e->d, 0, 1, HDR, 16, VRING_DESC_F_NEXT);
@@ -197,7 +197,7 @@ static void master(struct env *e, bool on)
 
 /* ---- reset ---- */
 
-/* Firmware resets and goes on without a look at the status. */
+/* Firmware resets the device and goes on without reading the status. */
 static void reset_of_an_idle_disk(void **state)
 {
 	struct env *e = *state;
@@ -222,7 +222,7 @@ static void reset_while_it_hangs(void **state)
 	wait_in_flight();
 	begin = evloop_now_ns();
 	driver_status_set(&e->d, 0);
-	/* Not done; and all who need the device's lock, or the root's, get it. */
+	/* The reset is not complete, but the device's lock and the root lock are free. */
 	assert_int_not_equal(driver_status(&e->d), 0);
 	driver_status_set(&e->d, 0);
 	driver_status_set(&e->d, 3);
@@ -248,7 +248,7 @@ static void wait_quiet(struct env *e)
 	assert_null(pci_quiesce(e->d.root));
 }
 
-/* The machine's reset asks until all is quiet. */
+/* A reset of the machine asks until all devices are quiet. */
 static void machine_reset_while_it_hangs(void **state)
 {
 	struct env *e = *state;
@@ -272,7 +272,7 @@ static void machine_reset_while_it_hangs(void **state)
 	wait_used(e, 1);
 }
 
-/* The run ends: the disk is left behind, working on. */
+/* The run ends while the disk still works; it is not freed. */
 static void end_while_it_hangs(void **state)
 {
 	struct env *e = *state;
@@ -287,7 +287,7 @@ static void end_while_it_hangs(void **state)
 	assert_true(evloop_now_ns() - begin < LONG);
 	kept = e;
 	let_go();
-	wait_used(e, 1); /* as its memory is still there */
+	wait_used(e, 1); /* because its memory still exists */
 }
 
 /* ---- bus mastering ---- */
@@ -313,7 +313,7 @@ static void no_master_no_requests(void **state)
 		master(e, true); /* the kick was not lost */
 		wait_used(e, i);
 	}
-	/* A reset without it. */
+	/* A reset without bus mastering. */
 	master(e, false);
 	driver_status_set(&e->d, 0);
 	assert_int_equal(driver_status(&e->d), 0);
@@ -340,7 +340,7 @@ static void master_while_it_hangs(void **state)
 
 /* ---- a paused machine ---- */
 
-/* What is in flight comes back, what is offered meanwhile waits, and nothing is lost. */
+/* Requests in flight complete, new requests wait, and nothing is lost. */
 static void pause_and_go_on(void **state)
 {
 	struct env *e = *state;
@@ -364,7 +364,7 @@ static void pause_and_go_on(void **state)
 		for (unsigned k = 0; k < 10000 && pci_pause(e->d.root, true); k++)
 			usleep(1000);
 	}
-	/* A reset meanwhile is one, and does not end the pause. */
+	/* A reset during the pause takes effect, and does not end the pause. */
 	driver_status_set(&e->d, 0);
 	wait_status(e, 0);
 	go(e);
@@ -400,7 +400,7 @@ static void no_master_no_message(void **state)
 	hold = true;
 	offer(e);
 	wait_in_flight();
-	/* What was in flight completes, and its message pends. */
+	/* The request in flight completes, and its interrupt is pending. */
 	master(e, false);
 	assert_int_equal(irq_fd(e), -1);
 	let_go();

@@ -44,7 +44,7 @@ static void takes_a_chain_in_order(void **state)
 	ring_free(&r);
 }
 
-/* Each case breaks the ring, and it stays broken. */
+/* Each case breaks the ring, and the ring stays broken. */
 static void broken_rings(void **state)
 {
 	static const struct {
@@ -62,11 +62,12 @@ static void broken_rings(void **state)
 		{ { { UINT64_MAX, 2, 0, 0 } }, 0 },   /* wraps */
 		{ { { RING_DATA, UINT32_MAX, 0, 0 } }, 0 },
 		{ { { RING_DATA, 1, NEXT | IN, 1 }, { RING_DATA, 1, 0, 0 } },
-		  0 },					     /* out after in */
-		{ { { RING_DATA, 15, IND, 0 } }, 0 },	     /* not whole entries */
-		{ { { RING_DATA, 0, IND, 0 } }, 0 },	     /* empty table */
-		{ { { RING_DATA, 16, IND | NEXT, 1 } }, 0 }, /* goes on behind it */
-		{ { { RING_MEM - 16, 32, IND, 0 } }, 0 },    /* table runs out of RAM */
+		  0 },				      /* out after in */
+		{ { { RING_DATA, 15, IND, 0 } }, 0 }, /* not whole entries */
+		{ { { RING_DATA, 0, IND, 0 } }, 0 },  /* empty table */
+		/* the chain continues after the table */
+		{ { { RING_DATA, 16, IND | NEXT, 1 } }, 0 },
+		{ { { RING_MEM - 16, 32, IND, 0 } }, 0 }, /* the table ends outside of RAM */
 		{ { { RING_DESC + 16, 16, IND, 0 }, { RING_DATA, 16, IND, 0 } }, 0 }, /* nested */
 		{ { { RING_DESC + 16, 16, IND, 0 }, { RING_DATA, 1, NEXT, 1 } }, 0 },
 	};
@@ -119,7 +120,8 @@ static void indirect_table(void **state)
 	ring_free(&r);
 }
 
-/* A chain is at most as long as its queue, or as many pieces as we take; tables may be longer. */
+/* A chain may be as long as its queue, or have as many pieces as we accept; tables may be longer.
+ */
 static void indirect_chain_length(void **state)
 {
 	struct virtq_desc *t;
@@ -152,7 +154,7 @@ static void indirect_needs_negotiation(void **state)
 	ring_free(&r);
 }
 
-/* The longest chain we take, and one more. */
+/* The longest chain that we accept, and a longer one. */
 static void chain_length_limit(void **state)
 {
 	for (unsigned n = VIRTQ_MAX_IOV; n <= VIRTQ_MAX_IOV + 1; n++) {
@@ -194,13 +196,14 @@ static void event_idx_interrupts(void **state)
 
 	(void)state;
 	assert_int_equal(ring_new(&r, true), 0);
-	/* used_event = 1: not at the first completion, at the second. */
+	/* With used_event = 1, the second completion raises an interrupt, the first one does not.
+	 */
 	ring_avail(&r)->ring[RING_SIZE] = 1;
 	virtq_push(&r.vq, 0, 0);
 	assert_false(virtq_flush(&r.vq));
 	virtq_push(&r.vq, 1, 0);
 	assert_true(virtq_flush(&r.vq));
-	/* One decision for a batch that crosses the event. */
+	/* One interrupt for a batch that passes the event. */
 	ring_avail(&r)->ring[RING_SIZE] = 3;
 	for (uint16_t i = 0; i < 4; i++)
 		virtq_push(&r.vq, i, 0);
@@ -233,7 +236,7 @@ static void kicks(void **state)
 	assert_int_equal(ring_used(&r)->ring[RING_SIZE].id & 0xffff, 0);
 	ring_offer(&r, 0);
 	assert_true(virtq_enable_kicks(&r.vq));
-	/* With an entry left on the ring the event lies behind it. */
+	/* If an entry is left on the ring, the event is set after it. */
 	assert_int_equal(ring_used(&r)->ring[RING_SIZE].id & 0xffff, 1);
 	assert_int_equal(virtq_pop(&r.vq, &chain), 1);
 	assert_false(virtq_enable_kicks(&r.vq));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the tests of vfio/'s device share: a machine, a device before and after plugging. */
+/* For the tests of a VFIO device: a machine, and a device before and after plugging. */
 #ifndef VFIO_FIXTURE_H
 #define VFIO_FIXTURE_H
 
@@ -51,7 +51,7 @@ static inline int teardown(void **state)
 	return 0;
 }
 
-/* With a main loop: BARs may linger. */
+/* With a main loop: BARs may stay in guest memory for some time. */
 static inline void use_loop(struct fixture *x)
 {
 	x->loop = x->m.root.loop = evloop_new();
