@@ -137,7 +137,7 @@ static int udp_on(struct sockaddr_in *a)
 	return s;
 }
 
-/* Datagrams come back until the connection that asked for it ends. */
+/* Sends datagrams back until the connection that asked for it ends. */
 static void echo(int conn, int udp)
 {
 	struct timeval t = { .tv_usec = 200000 };
@@ -156,7 +156,7 @@ static void echo(int conn, int udp)
 	}
 }
 
-/* What a connection asks for: a direction, and how many bytes. */
+/* The request of a connection: a direction and a number of bytes. */
 struct request {
 	uint64_t what, bytes;
 };
@@ -200,7 +200,7 @@ static uint64_t echoes(const struct sockaddr_in *a, unsigned n, size_t len)
 	if (connect(s, (const struct sockaddr *)a, sizeof(*a)))
 		die("connect");
 	for (i = 0; i < n + 16; i++) {
-		if (i == 16) /* the caches are warm */
+		if (i == 16) /* 16 rounds to warm the caches are not counted */
 			begin = __rdtsc();
 		if (send(s, chunk, len, 0) < 0 || recv(s, chunk, CHUNK, 0) < 0)
 			die("echo");

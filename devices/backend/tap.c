@@ -76,8 +76,8 @@ static int link_set(struct tap *t, unsigned mtu, struct error *err)
 	return ret;
 }
 
-/* The kernel tells in no other way than by taking it. Frames that come meanwhile must not have it,
- * since the guest's driver may not know it. */
+/* The only way to find out whether the kernel supports an offload is to set it. It must not stay
+ * set, because the guest's driver may not support it. */
 static bool takes_uso(int fd)
 {
 	bool yes = tap_set_offload(fd, TUN_F_CSUM | TAP_OFFLOAD_USO) == 0;
@@ -103,8 +103,8 @@ static int attach(int fd, struct ifreq *ifr, const char *name, bool multi_queue)
 	return ioctl(fd, TUNSETIFF, ifr) ? -errno : 0;
 }
 
-/* A device that has one queue only refuses a second user. One that has several takes anybody, who
- * would then get a part of its frames. */
+/* A device with one queue refuses a second user. A device with several queues accepts any user, who
+ * would then get a part of the frames. */
 static bool queue_taken(const struct tap *t)
 {
 	char path[64];
@@ -113,7 +113,7 @@ static bool queue_taken(const struct tap *t)
 	return t->multi_queue && access(path, F_OK) == 0;
 }
 
-/* The flag must be the one that the device was made with, which is tried out. */
+/* The flag must be the one that the device was made with, so both values are tried. */
 static int attach_first(int fd, struct tap *t, const struct tap_want *want)
 {
 	const char *name = want->ifname ? want->ifname : "tap%d";

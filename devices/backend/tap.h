@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The host's end of a network card: a tap device. Each descriptor is one queue of it. */
+/* The back end of a network card: a tap device. Each descriptor is one queue of the device. */
 #ifndef DEVICES_BACKEND_TAP_H
 #define DEVICES_BACKEND_TAP_H
 
@@ -12,33 +12,33 @@ struct error;
 #define TAP_HDR	 12 /* struct virtio_net_hdr_v1 before each frame, both ways */
 
 #define TAP_MTU_MIN 68
-#define TAP_MTU_MAX 65521 /* the kernel's for a tap device */
+#define TAP_MTU_MAX 65521 /* the kernel's maximum for a tap device */
 
-/* TUN_F_USO4 and TUN_F_USO6, which the kernel takes together only. <linux/if_tun.h> has them since
- * Linux 6.2. */
+/* TUN_F_USO4 and TUN_F_USO6, which the kernel accepts only together. <linux/if_tun.h> has them
+ * since Linux 6.2. */
 #define TAP_OFFLOAD_USO 0x60u
 
 struct tap {
 	char name[TAP_NAME];
-	bool multi_queue; /* tap_add_queue() works */
-	bool uso;	  /* TAP_OFFLOAD_USO does */
+	bool multi_queue; /* the device has several queues: tap_add_queue() works */
+	bool uso;	  /* TAP_OFFLOAD_USO works */
 	unsigned mtu;	  /* 0: not known */
 };
 
 struct tap_want {
-	const char
-		*ifname;  /* made when it does not exist; NULL: made, with a name of the kernel's */
-	bool multi_queue; /* where the device has it; one that is made gets it */
-	unsigned mtu;	  /* the device is set to it; 0: left as it is */
+	/* Created if it does not exist. NULL: created, with a name that the kernel chooses. */
+	const char *ifname;
+	bool multi_queue; /* several queues, if the device has them; a new device gets them */
+	unsigned mtu;	  /* the device is set to it; 0: no change */
 };
 
-/* Attaches to the tap device. The descriptor does not block. -errno with *err naming the remedy. */
+/* Attaches to the tap device. Returns a non-blocking descriptor, or -errno with *err set. */
 int tap_open(struct tap *, const struct tap_want *, struct error *);
-/* One more queue, attached. The descriptor, or -errno. */
+/* Attaches one more queue. Returns its descriptor, or -errno. */
 int tap_add_queue(const struct tap *);
-/* A queue that is not attached gets no frames: those of the host go to the others. */
+/* A queue that is not attached gets no frames: the host's frames go to the others. */
 int tap_attach_queue(int fd, bool attached);
-/* Which offloads the frames we read may carry: TUN_F_*. For all queues. */
+/* Sets which offloads the frames that we read may use: TUN_F_*. Applies to all queues. */
 int tap_set_offload(int fd, unsigned flags);
 
 #endif

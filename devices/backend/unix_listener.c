@@ -28,7 +28,7 @@ static int address(const char *path, struct sockaddr_un *sa, struct error *err)
 	return 0;
 }
 
-/* If the socket is there already, only binding tells whether somebody listens on it. */
+/* If the socket exists already, only bind() and connect() tell whether somebody listens on it. */
 int unix_listener_check(const char *path, struct outputs *outputs, struct error *err)
 {
 	struct sockaddr_un sa;
@@ -39,8 +39,8 @@ int unix_listener_check(const char *path, struct outputs *outputs, struct error 
 	return rc == 0 ? outputs_claim(outputs, path, err) : rc;
 }
 
-/* A socket nobody listens on is a leftover and is removed. Anything else stays. EAGAIN says that
- * somebody listens and has a long queue: that is no leftover. */
+/* Removes a socket that nobody listens on (ECONNREFUSED): an earlier run left it. Any other file
+ * stays. EAGAIN means that the listener's queue is full, so the socket is in use. */
 static void remove_stale(const struct sockaddr_un *sa)
 {
 	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -87,8 +87,8 @@ static void on_connect(void *arg, int fd, uint32_t events)
 		l->connected(l->arg, client);
 		return;
 	}
-	/* If no descriptor is free, the client still waits and epoll would report it without end.
-	 */
+	/* If no descriptor is free, the client still waits, and epoll would report it again and
+	 * again. */
 	evloop_set_events(l->source, 0);
 	ev_timer_set(l->retry, evloop_now_ns() + RETRY_NS);
 }
@@ -104,8 +104,8 @@ static int listen_here(struct unix_listener *l, const char *path, int backlog, b
 		return rc;
 	remove_stale(&sa);
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* bind() gives the file the socket's mode, less the umask: so nobody else can ever connect.
-	 */
+	/* bind() gives the file the mode of the socket without the umask's bits, so nobody else can
+	 * connect at any time. */
 	if (l->fd < 0 || (private && fchmod(l->fd, 0600) < 0) ||
 	    bind(l->fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return bind_error(path, err);
@@ -144,7 +144,7 @@ void unix_listener_pause(struct unix_listener *l, bool pause)
 	evloop_set_events(l->source, pause ? 0 : EPOLLIN);
 }
 
-/* If somebody has put another file in its place meanwhile, that one is not ours to remove. */
+/* If another file has taken its place meanwhile, that file must stay. */
 static void remove_own(const struct unix_listener *l)
 {
 	struct stat st;

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A unix socket that clients connect to. It takes the place of one that nobody listens on any more,
- * and is removed at the end if it is still ours.
- *
- * Threads: the main loop's.
- */
+/* A unix socket that clients connect to. It replaces a socket that nobody listens on, and is
+ * removed at the end if it is still ours. Threads: main loop. */
 #ifndef DEVICES_BACKEND_UNIX_LISTENER_H
 #define DEVICES_BACKEND_UNIX_LISTENER_H
 
@@ -25,23 +21,23 @@ struct unix_listener {
 	dev_t dev;
 	ino_t ino;
 	struct ev_source *source;
-	struct ev_timer *retry; /* a client could not be accepted */
+	struct ev_timer *retry; /* set when accept() failed: then try again */
 	bool paused;
 	void (*connected)(void *, int fd);
 	void *arg;
 };
 
-/* Refuses what unix_listener_open() would refuse, as far as it shows without making or changing
- * anything, and claims the path as an output of the run. */
+/* Checks everything of unix_listener_open() that can be checked without creating or changing a
+ * file, and claims the path as an output of the run. */
 int unix_listener_check(const char *path, struct outputs *, struct error *);
-/* Listens. connected() gets each client, non-blocking, to keep. backlog: how many may wait.
- * private: only the owner may connect, else whoever the umask lets. On failure there is nothing to
- * close. */
+/* Listens. connected() gets a non-blocking descriptor for each client, and owns it. backlog: how
+ * many clients may wait. private: only the owner may connect; otherwise the umask decides. On
+ * failure there is nothing to close. */
 int unix_listener_open(struct unix_listener *, struct evloop *, const char *path, int backlog,
 		       bool private, void (*connected)(void *, int fd), void *arg, struct error *);
-/* Whether clients wait in the queue instead of being accepted. */
+/* Sets whether clients wait in the queue instead of being accepted. */
 void unix_listener_pause(struct unix_listener *, bool pause);
-/* Of one that is all zeroes or not open: nothing. */
+/* Does nothing if it is all zeroes or not open. */
 void unix_listener_close(struct unix_listener *);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* See worker.h. `alive` goes under the lock, as the thread's last act but one: who sees it gone can
- * join the thread without a wait. */
+/* See worker.h. The thread clears `alive` under the lock as its last step before it unlocks and
+ * ends. So whoever sees it cleared can join the thread without waiting. */
 #include "devices/backend/worker.h"
 
 #include <sched.h>
@@ -11,7 +11,7 @@
 #include "vmm/core/cleanup.h"
 
 #define CPUS_MAX     8192u	  /* the maximum of Linux on x86 (NR_CPUS) */
-#define WORKER_STACK (128u << 10) /* address space; touched pages only are paid for */
+#define WORKER_STACK (128u << 10) /* address space; only touched pages use memory */
 
 void worker_init(struct worker *w, const char *name, void (*work)(void *), void *arg)
 {
@@ -28,8 +28,9 @@ static bool worker_next(struct worker *w)
 	return w->alive;
 }
 
-/* A thread begins where the one that made it runs. That may be a vCPU's, which has a CPU for itself
- * and a scheduling policy; what the worker makes (vhost's threads, ours) would be there, too. */
+/* A thread inherits the CPUs and the scheduling policy of its creator. The creator may be a vCPU's
+ * thread, which has its own CPU. Then threads that the worker makes (vhost's, ours) would run
+ * there, too. */
 static void worker_place(void)
 {
 	cpu_set_t cpus[CPUS_MAX / CPU_SETSIZE];
@@ -59,7 +60,7 @@ static int worker_spawn(struct worker *w)
 	pthread_attr_t attr;
 	int ret;
 
-	/* Signals are the main thread's business. */
+	/* Only the main thread handles signals. */
 	sigfillset(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, WORKER_STACK);

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A thread that is there only while it has something to do.
- *
- * For work that comes a few times in the life of a machine, and may wait in the kernel for longer
- * than a lock of ours may be held. Between the calls it takes no memory and is no thread.
- *
- * The thread runs where the main thread does, whoever woke it.
- *
- * Threads: worker_wake() from any one at a time (under a lock of the caller's, or from the work
- * itself); init and end from the owner.
- */
+/* A thread that exists only while it has work. It is for work that comes a few times in the life of
+ * a machine, and that may wait in the kernel for longer than one of our locks may be held. Between
+ * the calls there is no thread, and it uses no memory. The thread runs on the CPUs of the main
+ * thread, whoever wakes it. Threads: one thread at a time may call worker_wake() (under a lock of
+ * the caller, or from the work itself). The owner calls the others. */
 #ifndef DEVICES_BACKEND_WORKER_H
 #define DEVICES_BACKEND_WORKER_H
 
@@ -17,7 +11,7 @@
 #include <stdbool.h>
 
 struct worker {
-	const char *name; /* the caller's; at most 15 characters are seen by the system */
+	const char *name; /* the caller owns it; the kernel keeps its first 15 characters */
 	void (*work)(void *);
 	void *arg;
 	pthread_mutex_t lock;
@@ -26,10 +20,10 @@ struct worker {
 };
 
 void worker_init(struct worker *, const char *name, void (*work)(void *), void *arg);
-/* From now on work() is called at least once, on the thread. False: no thread can be had; nothing
- * is called. */
+/* Makes the thread call work() at least once from now on. False: the thread could not be started,
+ * and work() is not called. */
 bool worker_wake(struct worker *);
-/* Waits for what was asked for. */
+/* Waits until all work is done. */
 void worker_end(struct worker *);
 
 #endif

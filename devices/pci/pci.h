@@ -85,8 +85,8 @@ struct pci_device_ops {
 	/* Called before a reset: the device must start no new DMA. True: no DMA is in flight. Must
 	 * not wait; it is called again until it returns true. */
 	bool (*quiesce)(struct pci_device *);
-	/* While the machine is paused, nothing of the device's own reads or writes guest memory. As
-	 * quiesce(), but what the guest has set up stays; pause false: it goes on. */
+	/* While the machine is paused, the device must not access guest memory. Like quiesce(), but
+	 * the guest's settings stay. pause false: the device goes on. */
 	bool (*pause)(struct pci_device *, bool pause);
 	void (*unrealize)(struct pci_device *);
 };
@@ -191,8 +191,9 @@ void pci_reset_all(struct pci_root *);
 /* Called before pci_reset_all(), while no vCPU runs. NULL: no device has DMA in flight. Otherwise
  * the name of such a device. It does not wait; call it again. */
 const char *pci_quiesce(struct pci_root *);
-/* While no vCPU runs: all devices pause, or go on. NULL when none has DMA in flight, else the name
- * of one that has. Does not wait: ask again. A passed-through device does not pause. */
+/* Called while no vCPU runs: all devices pause, or go on. NULL: no device has DMA in flight.
+ * Otherwise the name of such a device. It does not wait; call it again. A passed-through device
+ * does not pause. */
 const char *pci_pause(struct pci_root *, bool pause);
 
 /* Configuration access by bus number; the root lock is held. Absent devices read as all ones. size

@@ -27,10 +27,10 @@ struct virtio_queue {
 	struct virtio_device *vdev;
 	unsigned index;
 	uint16_t max_size;
-	int kick_fd;	 /* non-blocking eventfd; the driver's kicks arrive here; -1: none yet */
+	int kick_fd;	 /* non-blocking eventfd for the driver's kicks; -1: not made yet */
 	struct virtq vq; /* valid while enabled */
 	bool enabled;
-	bool direct; /* what ops->direct() says of it; false unless it is enabled */
+	bool direct; /* the result of ops->direct(); false while the queue is not enabled */
 	/* values that the driver wrote */
 	uint16_t size, vector;
 	uint64_t desc, avail, used;
@@ -55,9 +55,9 @@ struct virtio_ops {
 	unsigned (*stop)(struct virtio_device *);
 	/* Called on the main loop after a kick. NULL: the device reads kick_fd itself. */
 	void (*kicked)(struct virtio_device *, struct virtio_queue *);
-	/* Kicks of a queue for which direct() is true lead to command() instead, at once, on the
-	 * vCPU's thread. This is for queues that are hardly used. NULL: there are none. The other
-	 * queues of a device that has direct() get their kick_fd when the driver enables them. */
+	/* For a queue for which direct() is true, a kick calls command() at once, on the vCPU's
+	 * thread. This is for queues that are hardly used. NULL: there are no such queues. If a
+	 * device has direct(), its other queues get their kick_fd when the driver enables them. */
 	bool (*direct)(const struct virtio_device *, unsigned queue);
 	void (*command)(struct virtio_device *, struct virtio_queue *);
 	/* The driver has reset the device, and the device has left its rings; optional. */
@@ -113,8 +113,8 @@ static inline bool virtio_has(const struct virtio_device *v, unsigned bit)
 }
 
 void virtio_notify_queue(struct virtio_queue *); /* call it if virtq_flush() returns true */
-/* Kicks the queue as the driver does. A device whose turn has ended before the ring was empty calls
- * this, so that the main loop calls kicked() again. */
+/* Kicks the queue like the driver. A device calls this if its turn ended before the ring was empty,
+ * so that the main loop calls kicked() again. */
 void virtio_kick_self(struct virtio_queue *);
 /* Called by the device's threads, as often as stop() has returned. Takes the device's lock. */
 void virtio_left(struct virtio_device *);

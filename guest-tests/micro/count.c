@@ -55,13 +55,13 @@ static void op_read32(void)
 	read32(at);
 }
 
-/* Of a vector that is off already: the access alone. */
+/* Masks a vector that is masked already: only the access counts. */
 static void op_mask(void)
 {
 	write32(at, MSIX_MASK);
 }
 
-/* A vector comes on and goes off: what a driver does around each move of an interrupt. */
+/* Unmasks and masks a vector, as a driver does for each move of an interrupt. */
 static void op_unmask_mask(void)
 {
 	write32(at, 0);

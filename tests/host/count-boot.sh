@@ -1,8 +1,9 @@
-# Starts, counted on the machine `count`: instructions from exec to the guest's init by direct boot, of a bzImage and of
-# the kernel in it, to the kernel's first line through OVMF, and to a guest's first instruction without devices and with
-# three; guest, KVM and VMM together. Lines as in count.sh, two for each: NAME has TSC ticks, of which each nanosecond
-# asleep is one, NAME-cpu what a processor did for the VMM. EMPTY NAME VMM REASON where there is no figure. Peers that
-# Debian does not have are binaries in build/l1/peers (see tests/bench/nested-bench).
+# Counts the instructions of starts on the machine `count`: from exec to the guest's init with direct boot (of a bzImage,
+# and of the kernel inside it), to the first line of the kernel through OVMF, and to the first instruction of a guest
+# without devices and with three. Guest, KVM and VMM are counted together. The lines are as in count.sh, two for each
+# figure: NAME has TSC ticks, where each nanosecond of sleep is one tick; NAME-cpu has what a processor did for the VMM.
+# EMPTY NAME VMM REASON says why there is no figure. Peers that Debian does not have are binaries in build/l1/peers (see
+# tests/bench/nested-bench).
 . /project/tests/host/lib.sh
 kvm_ready
 count_ready
@@ -17,8 +18,9 @@ cp $ovmf/OVMF_VARS_4M.fd $ovmf/qemu.fd
 cp $ovmf/OVMF_VARS_4M.fd $ovmf/qemu-lean.fd
 files="-m 512 -serial stdio -kernel /tmp/kernel -initrd /tmp/initrd"
 
-# A guest whose first instructions write a byte; without devices, beside a program that does no more than that, and with
-# three. QEMU and kvmtool have it in place of a BIOS and as a flat file. What a device's reset waits for is in the ticks.
+# A guest whose first instructions write a byte: without devices (compared with a program that does nothing else), and
+# with three devices. QEMU has it instead of a BIOS, kvmtool as a flat file. The ticks include the time that resets of
+# devices wait.
 runs=6
 code='\xBA\xF8\x03\xB0\x78\xEE\xF4\xEB\xFD'
 printf "$code" >/tmp/flat
@@ -44,7 +46,7 @@ give $devices || fail "devices to vfio-pci"
 	peer start-devices lkvm LKVM x lkvm run -m 256 -c 1 --console serial -k /tmp/flat $(printf -- '--vfio-pci %s ' $devices)
 }
 
-# All programs have run by now, so that one run of each boot is enough.
+# All programs are in memory now, so one run of each boot is enough.
 runs=1
 # Busybox as init, without the name of an applet, prints its version.
 words="console=ttyS0 quiet rdinit=/bin/busybox"
@@ -61,7 +63,7 @@ peer direct-boot cloud-hypervisor CLOUD_HYPERVISOR BusyBox cloud-hypervisor --me
 peer direct-boot crosvm CROSVM BusyBox crosvm run -m 512 --cpus 1 --disable-sandbox \
 	--serial type=stdout,hardware=serial,num=1 -i /tmp/initrd -p "$words" /tmp/kernel
 echo "EMPTY direct-boot firecracker it boots no bzImage" | tee -a "$OUT/counts"
-# The same kernel, unpacked beforehand, by PVH.
+# The same kernel, which was unpacked before, booted by PVH.
 files="-m 512 -serial stdio -kernel /tmp/vmlinux -initrd /tmp/initrd"
 count direct-boot-vmlinux minivmm BusyBox minivmm --memory 512M --serial stdio --kernel /tmp/vmlinux --initrd /tmp/initrd --append "$words"
 # shellcheck disable=SC2086

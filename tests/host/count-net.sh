@@ -1,6 +1,7 @@
-# The network, counted: TCP in both directions and datagrams that come back, between the host and a guest, over vhost-net,
-# by minivmm and by QEMU in the same boot. On the machine `count`; lines as in count.sh, instructions a MiB and a datagram:
-# guest, kernel and VMM together. With one pair of queues, and with two.
+# Counts the instructions of the network: TCP in both directions, and datagrams that are sent back, between the host and a
+# guest, with vhost-net, for minivmm and QEMU in the same boot on the machine `count`. The lines are as in count.sh. They
+# have the instructions for a MiB and for a datagram, of guest, kernel and VMM together, with one pair of queues and with
+# two.
 . /project/tests/host/lib.sh
 kvm_ready
 bin=/tmp/bin
@@ -63,7 +64,7 @@ traffic() {
 }
 
 files="-m 256 -serial stdio -kernel /tmp/kernel -initrd /tmp/initrd"
-# ours BINARY PAIRS OPTIONS
+# ours BINARY PAIRS OPTIONS: prints the command for minivmm.
 ours() {
 	traffic "$2" "$1" "$1" --memory 256M --cpus "$2" --serial stdio --kernel /tmp/kernel --initrd /tmp/initrd \
 		--append "$words" --net "tap,ifname=mv0,mac=52:54:00:00:00:50$3"
@@ -77,6 +78,6 @@ for pairs in 1 2; do
 		-netdev tap,id=n,ifname=mv0,script=no,downscript=no,vhost=on,queues=$pairs \
 		-device virtio-net-pci,netdev=n,mac=52:54:00:00:00:50,disable-legacy=on$mq
 done
-# What it was before a change: a binary of that name in build/l1/peers.
+# For comparison with an older version: a binary of that name in build/l1/peers.
 [ ! -x $bin/minivmm-before ] || ours minivmm-before 1 ""
 done_testing

@@ -40,7 +40,8 @@ l1: $(HOST)/tree.ok
 	$(Q)$(IN_TREE) make -s BUILD=$(BUILD)/l1 CC=gcc all
 	$(Q)$(IN_TREE) gcc -std=gnu17 -O2 -static -s -o $(BUILD)/l1/netcheck guest-tests/netcheck.c
 
-# What the counting scripts run: in a machine that counts instructions a compiler takes minutes.
+# The programs of the counting scripts are built here, because a compiler takes minutes in a machine that counts
+# instructions.
 .PHONY: l1-count
 l1-count: l1
 	$(Q)mkdir -p $(BUILD)/l1/count

@@ -252,7 +252,7 @@ kvm_ready() {
 
 # QEMU as the VMM, for comparison.
 QEMU_GUEST="qemu-system-x86_64 -accel kvm -cpu host -M q35,sata=off -nodefaults -display none -no-reboot"
-# The same without what no guest here needs: fewer devices, for which firmware and kernel would have drivers.
+# The same without devices that no guest here needs, because firmware and kernel would have drivers for them.
 QEMU_LEAN=${QEMU_GUEST/q35,sata=off/q35,sata=off,i8042=off,smbus=off,hpet=off,vmport=off}
 QEMU_MICROVM=${QEMU_GUEST/q35,sata=off/microvm,pit=off,pic=off,rtc=off}
 export QEMU_GUEST QEMU_LEAN QEMU_MICROVM
@@ -291,7 +291,8 @@ versions() {
 
 # For the scripts that count on the machine `count`.
 
-# count_ready: everything in memory, since the project's file system answers in real time and not in counted; sets $bin.
+# count_ready: copies everything to memory, because the project's file system answers in real time and not in counted
+# time; sets $bin.
 count_ready() {
 	bin=/tmp/bin
 	[ -d $bin ] || cp -r /project/build/l1/count $bin
@@ -300,15 +301,15 @@ count_ready() {
 	: >"$OUT/counts"
 	versions
 }
-# bios CODE: an image for QEMU with that code, of 16 bytes at most, where a processor begins.
+# bios CODE: makes an image for QEMU with this code, at most 16 bytes, at the reset vector.
 bios() {
 	head -c 65520 /dev/zero
 	{ printf "$1"; head -c 16 /dev/zero; } | head -c 16
 }
-# value NAME LINE: of a line of `run_until`
+# value NAME LINE: prints a value from a line of `run_until`
 value() { sed "s/.*$1=\([0-9]*\).*/\1/" <<<"$2"; }
-# count NAME VMM MARKER COMMAND...: by run_until, which may have $until for options; the run of $runs that took the least
-# CPU. The first brings its files into memory.
+# count NAME VMM MARKER COMMAND...: measures with run_until, whose options are in $until, and prints the one of $runs runs
+# that took the least CPU time. The first run brings the files into memory.
 until= runs=2
 count() {
 	local name=$1 vmm=$2 marker=$3 line ticks cpu total='' best=''
@@ -324,7 +325,7 @@ count() {
 	done
 	printf 'COUNT %s %s %s\n' "$name" "$vmm" "$total" "$name-cpu" "$vmm" "$best" | tee -a "$OUT/counts"
 }
-# peer NAME VMM VARIABLE MARKER COMMAND...: the same where the binary is there.
+# peer NAME VMM VARIABLE MARKER COMMAND...: the same, if the binary exists.
 peer() {
 	local name=$1 vmm=$2 variable=$3
 	shift 3

@@ -1,5 +1,5 @@
-# virtio-net under Linux: a pair of queues for each processor, by vhost-net and by threads of ours; a tap device that was
-# made for one pair; one pair with vhost-net and on a host that does not have it.
+# virtio-net under Linux: a pair of queues for each processor, with vhost-net and with our own threads; a tap device that
+# was made for one pair; one pair with vhost-net, and on a host without it.
 . /project/tests/host/lib.sh
 kvm_ready
 modprobe -a vhost_net tun

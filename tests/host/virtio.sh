@@ -1,5 +1,5 @@
-# virtio devices under Linux: a disk of known bytes by both engines, caches and several queues; a console and random numbers;
-# and what happens when the process is killed, asked to stop, or told to use what is not there.
+# virtio devices under Linux: a disk with known bytes, with both engines and caches and several queues; a console and random
+# numbers; and a process that is killed, is asked to stop, or has wrong options.
 . /project/tests/host/lib.sh
 kvm_ready
 guest="--kernel $KERNEL --initrd $GUEST_INITRD --memory 256M"

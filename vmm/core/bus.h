@@ -59,7 +59,7 @@ struct trap_table;
  * Only the thread itself writes to this cache line, unless bus_del() waits for it. */
 #define BUS_DEPTH 4 /* callbacks within callbacks; deeper ones are counted in refs */
 struct bus_member {
-	uintptr_t inside[BUS_DEPTH]; /* a region; bit 0: bus_del() waits */
+	uintptr_t inside[BUS_DEPTH]; /* a region; bit 0: bus_del() waits for it */
 	struct bus_seat {
 		struct bus *bus;
 		struct bus_member *next; /* of the same bus */
@@ -77,8 +77,8 @@ void bus_del(struct bus *, struct io_region *);
 uint64_t bus_read(struct bus *, uint64_t addr, unsigned size);
 void bus_write(struct bus *, uint64_t addr, unsigned size, uint64_t val);
 
-/* From now on, the calling thread's accesses to these two buses find their regions without a lock.
- * The caller keeps *m, which is zero before, in place until bus_part(). The thread calls that
+/* From now on, the accesses of the calling thread to these two buses find their regions without a
+ * lock. The caller zeroes *m before, and keeps it until bus_part(), which the thread must call
  * before it ends. */
 void bus_join(struct bus_member *m, struct bus *pio, struct bus *mmio);
 void bus_part(struct bus_member *m);

@@ -34,7 +34,7 @@ struct qmp;
 /* The machine that a device is put into. */
 struct device_env {
 	const struct device_list *devices; /* of the machine */
-	const char *name;		   /* of --name; NULL: none */
+	const char *name;		   /* the name from --name; NULL: no name */
 	unsigned cpus;			   /* number of the guest's vCPUs */
 	struct outputs *outputs;	   /* files that the run writes to; may be NULL */
 	/* Valid from plug() on. pci has the buses, memory, interrupts and the main loop. */

@@ -47,7 +47,7 @@ static void slot_count(struct trap_slot *s, bool write, uint64_t ticks)
 	count_add(&s->ticks, ticks);
 }
 
-/* A function of its own, so that the usual case needs no registers saved. */
+/* A separate function, so that the usual case need not save registers. */
 static __attribute__((noinline)) void count_any(struct trap_table *t, const struct io_region *r,
 						uint64_t off, bool write, uint64_t ticks)
 {

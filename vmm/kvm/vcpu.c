@@ -64,7 +64,7 @@ struct vcpu {
 	pthread_t thread;
 	struct helper *helper; /* owns the thread; NULL: the vCPU owns it */
 	bool started;
-	pid_t tid; /* atomic; 0: the thread has not begun */
+	pid_t tid; /* atomic; 0: the thread has not started */
 };
 
 struct vcpus {
@@ -242,7 +242,8 @@ void vcpus_free(struct vcpus *vs)
 	free(vs);
 }
 
-/* Of ports: 1, 2 or 4 bytes. A memcpy() of unknown length would be a call. */
+/* Copies the value of a port access: 1, 2 or 4 bytes. A memcpy() of unknown length would be a
+ * function call. */
 static uint64_t port_data_get(const uint8_t *data, unsigned size)
 {
 	uint16_t word;

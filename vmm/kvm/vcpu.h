@@ -44,7 +44,8 @@ struct vcpu_entry {
 /* Statistics: why KVM_RUN returned, and which registers the guest accessed. */
 #define VCPU_EXITS 48
 struct vcpu_stats {
-	struct bus_member member;   /* the thread's own, on a page that it writes anyway */
+	/* only the vCPU's thread uses it; it lies on a page that the thread writes anyway */
+	struct bus_member member;
 	uint64_t exits[VCPU_EXITS]; /* by KVM's exit reason */
 	uint64_t ticks[VCPU_EXITS]; /* stats_ticks() spent outside of KVM_RUN; 0 if not timed */
 	struct trap_table traps;
@@ -94,7 +95,7 @@ unsigned vcpus_count(const struct vcpus *);
 const struct vcpu_stats *vcpu_stats(const struct vcpus *, unsigned i);
 /* For kvm_stats_read(); -1: the kernel has no statistics. */
 int vcpu_stats_fd(const struct vcpus *, unsigned i);
-/* For `taskset` and the like; 0: not started. */
+/* The thread id, for programs like `taskset`; 0: the thread has not started. */
 pid_t vcpu_thread_id(const struct vcpus *, unsigned i);
 const char *vcpu_exit_name(unsigned reason); /* "io", "mmio"; never NULL */
 
