@@ -198,7 +198,7 @@ static void pci(struct tree *t, const struct platform *p)
 	      (uint32_t[]){ HI(p->ecam_base), LO(p->ecam_base), HI(p->ecam_size),
 			    LO(p->ecam_size) },
 	      4);
-	cells(t, "bus-range", (uint32_t[]){ 0, LO(p->ecam_size >> 20) - 1 }, 2);
+	cells(t, "bus-range", (uint32_t[]){ 0, platform_last_bus(p) }, 2);
 	cells(t, "ranges", ranges, p->map.mmio64_size ? 21 : 14);
 	numa_id(t, p->pci_node < p->n_nodes ? p->pci_node : NO_NODE);
 	end(t);

@@ -44,6 +44,9 @@ struct platform {
 
 	struct memmap map; /* RAM, and the window for 64-bit BARs as OVMF will compute it */
 	uint64_t ecam_base, ecam_size; /* size: 256, 128 or 64 MiB; 0: no ECAM */
+	/* How many PCI buses there can be, from number 0 on. 0: as many as ECAM holds. Kernels
+	 * probe each bus that they are told of, which costs 64 exits for an empty one. */
+	unsigned buses;
 	/* The 32-bit PCI window [base, end). It begins at the end of low RAM; ECAM may lie
 	 * inside. */
 	uint64_t mmio32_base, mmio32_end;
@@ -59,5 +62,14 @@ struct platform {
 	const uint8_t *distance; /* n_nodes * n_nodes, row by row; NULL: not known */
 	uint32_t pci_node;	 /* node of the root bus; PLATFORM_NO_NODE: not known */
 };
+
+/* The highest number of a PCI bus. */
+static inline uint8_t platform_last_bus(const struct platform *p)
+{
+	unsigned n = p->ecam_size && p->ecam_size / MiB < 256 ? (unsigned)(p->ecam_size / MiB)
+							      : 256;
+
+	return (uint8_t)((p->buses && p->buses < n ? p->buses : n) - 1);
+}
 
 #endif

@@ -245,5 +245,8 @@ struct pci_device *pci_bus_from(const struct pci_bus *, unsigned devfn);
 int pci_each(struct pci_root *, int (*fn)(void *, struct pci_device *), void *arg);
 /* The same on one bus and those below it. */
 int pci_each_on_bus(struct pci_bus *, int (*fn)(void *, struct pci_device *), void *arg);
+/* How many buses there can be, which have the numbers 0 to n - 1: the root bus and one behind each
+ * bridge, or more if the guest gave a bridge a higher number. Root lock held. */
+unsigned pci_buses(struct pci_root *);
 
 #endif

@@ -55,3 +55,27 @@ int pci_each(struct pci_root *root, int (*fn)(void *, struct pci_device *), void
 {
 	return pci_each_on_bus(&root->bus, fn, arg);
 }
+
+struct bus_count {
+	unsigned bridges, highest;
+};
+
+static int count_bridge(void *arg, struct pci_device *dev)
+{
+	struct bus_count *c = arg;
+
+	if (!dev->secondary)
+		return 0;
+	c->bridges++;
+	if (pci_get8(dev->cfg, PCI_SUBORDINATE_BUS) > c->highest)
+		c->highest = pci_get8(dev->cfg, PCI_SUBORDINATE_BUS);
+	return 0;
+}
+
+unsigned pci_buses(struct pci_root *root)
+{
+	struct bus_count c = { 0 };
+
+	pci_each(root, count_bridge, &c);
+	return (c.bridges > c.highest ? c.bridges : c.highest) + 1;
+}

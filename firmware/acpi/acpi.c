@@ -338,8 +338,7 @@ static void build_madt(struct builder *bld, const struct platform *p)
 
 static void build_mcfg(struct builder *bld, const struct platform *p)
 {
-	struct mcfg_entry e = { .base = htole64(p->ecam_base),
-				.last_bus = (uint8_t)(p->ecam_size / MiB - 1) };
+	struct mcfg_entry e = { .base = htole64(p->ecam_base), .last_bus = platform_last_bus(p) };
 	uint32_t at = table_begin(bld, "MCFG", 1);
 
 	bytes_u64(&bld->a, 0);

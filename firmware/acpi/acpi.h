@@ -36,9 +36,9 @@ struct acpi_blobs {
 int acpi_build(struct acpi_blobs *, const struct platform *);
 
 /* Adds etc/acpi/tables, etc/acpi/rsdp and etc/table-loader. They are built when the guest selects
- * the loader script. OVMF does this after it has placed PCI devices, so ECAM and the 64-bit window
- * in the tables follow the registers. The platform is copied. host may be NULL: then ecam_* stay as
- * given.
+ * the loader script. OVMF does this after it has placed PCI devices, so ECAM, the buses and the
+ * 64-bit window in the tables follow the registers. The platform is copied. host may be NULL: then
+ * they stay as given.
  */
 struct acpi_fw_cfg {
 	struct platform platform;
@@ -49,8 +49,8 @@ struct acpi_fw_cfg {
 int acpi_fw_cfg_add(struct acpi_fw_cfg *, struct fw_cfg *, const struct platform *,
 		    struct pci_host *host);
 void acpi_fw_cfg_destroy(struct acpi_fw_cfg *); /* after fw_cfg_free() */
-/* Updates ECAM and the 64-bit window in the platform from the guest's PCI registers. Takes the PCI
- * root lock. */
+/* Updates ECAM, the buses and the 64-bit window in the platform from the guest's PCI registers.
+ * Takes the PCI root lock. */
 void acpi_follow_pci(struct platform *, struct pci_host *);
 
 /* Builds and places everything for a kernel that is booted without firmware. tables: 64-aligned,

@@ -139,7 +139,7 @@ static void pci_crs(struct bytes *a, const struct platform *p)
 {
 	struct aml_resources r = aml_resources_open(a, "_CRS");
 
-	aml_res_bus(a, 0, (uint16_t)(p->ecam_size ? p->ecam_size / MiB - 1 : 255));
+	aml_res_bus(a, 0, platform_last_bus(p));
 	aml_res_io(a, 0xcf8, 8);
 	aml_res_word_io(a, 0x0000, 0x0cf7);
 	aml_res_word_io(a, 0x0d00, 0xffff);

@@ -50,6 +50,7 @@ void acpi_follow_pci(struct platform *p, struct pci_host *host)
 {
 	p->ecam_size = pci_host_ecam(host, &p->ecam_base);
 	scoped_lock(&host->root->lock);
+	p->buses = pci_buses(host->root);
 	pci_each(host->root, cover_device, p);
 }
 

@@ -215,6 +215,16 @@ static void test_isa(void **state)
 	assert_true(has_port(t, 0x2f8));
 }
 
+/* The last bus of the root bridge's _CRS, whose descriptor is a word range of buses. */
+static unsigned crs_last_bus(struct fixture *f)
+{
+	const uint8_t head[] = { 0x88, 13, 0, 2 }, *dsdt = find_dsdt(f), *t;
+
+	t = memmem(dsdt, get32(dsdt + 4), head, sizeof(head));
+	assert_non_null(t);
+	return t[10] | t[11] << 8;
+}
+
 static void test_mcfg(void **state)
 {
 	struct fixture *f = *state;
@@ -228,6 +238,17 @@ static void test_mcfg(void **state)
 	f->p.ecam_size = 64 * MiB;
 	install(f);
 	assert_int_equal(find_table(f, "MCFG")[55], 63);
+	/* No more buses than there are, and no more than ECAM holds. */
+	f->p.buses = 3;
+	install(f);
+	assert_int_equal(find_table(f, "MCFG")[55], 2);
+	assert_int_equal(crs_last_bus(f), 2);
+	f->p.buses = 65;
+	install(f);
+	assert_int_equal(find_table(f, "MCFG")[55], 63);
+	f->p.buses = 1;
+	install(f);
+	assert_int_equal(find_table(f, "MCFG")[55], 0);
 	f->p.ecam_size = 0;
 	install(f);
 	assert_null(find_table(f, "MCFG"));
@@ -381,6 +402,7 @@ static void test_live(void **state)
 			found |= get64(tables + i + 44) == 0xe0000000;
 	assert_true(found);
 	acpi_follow_pci(&f->p, &host);
+	assert_int_equal(f->p.buses, 1);
 	assert_true(f->p.map.mmio64_base == 0x3800000000);
 	assert_true(f->p.map.mmio64_base + f->p.map.mmio64_size == 0x200000000000 + 128 * GiB);
 	fw_cfg_free(fw);

@@ -88,6 +88,10 @@ static void test_windows(void **state)
 	build(&m);
 	assert_int_equal(cell("/pcie@b0000000", "ranges", 9), 0xc0000000);
 	assert_int_equal(cell("/pcie@b0000000", "ranges", 13), 0x3c000000);
+	assert_int_equal(cell("/pcie@b0000000", "bus-range", 1), 255);
+	m.buses = 4;
+	build(&m);
+	assert_int_equal(cell("/pcie@b0000000", "bus-range", 1), 3);
 	m.ecam_base = 0x70000000;
 	build(&m);
 	assert_int_equal(cell("/pcie@70000000", "ranges", 9), 2 * GiB);

@@ -371,7 +371,9 @@ static void test_bus_numbers(void **state)
 	char where[8];
 
 	assert_int_equal(pci_cfg_read(f->root, 5, 0, 0, 4), UINT32_MAX);
+	assert_int_equal(pci_buses(f->root), 2);
 	bridge_open(f);
+	assert_int_equal(pci_buses(f->root), 10);
 	assert_int_equal(pci_cfg_read(f->root, 5, 0, 0, 4), 0x00011234);
 	assert_int_equal(pci_cfg_read(f->root, 6, 0, 0, 4), UINT32_MAX);
 	assert_int_equal(pci_cfg_read(f->root, 5, 8, 0, 4), UINT32_MAX);

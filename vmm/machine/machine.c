@@ -145,6 +145,12 @@ static int begin_cpus(struct vm *vm, struct error *err)
 	return machine_cpus_begin(&vm->cpus, &env, err);
 }
 
+static unsigned machine_buses(struct vm *vm)
+{
+	scoped_lock(&vm->chipset.pci.lock);
+	return pci_buses(&vm->chipset.pci);
+}
+
 static int prepare_boot(struct vm *vm, struct error *err)
 {
 	const struct boot_env env = {
@@ -158,6 +164,7 @@ static int prepare_boot(struct vm *vm, struct error *err)
 	};
 
 	machine_platform_fill(&vm->platform, vm->cfg, &vm->map, &vm->memory);
+	vm->platform.p.buses = machine_buses(vm);
 	return machine_boot_prepare(&vm->boot, &env, err);
 }
 
