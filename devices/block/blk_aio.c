@@ -164,8 +164,9 @@ static void queued_drop(struct blk_engine *e, unsigned n)
 	memmove(e->queued, e->queued + n, e->n_queued * sizeof(*e->queued));
 }
 
-/* io_submit() stops at the first request it refuses and says why; that one is answered, the rest go
- * again. -EAGAIN: the kernel is out of room for now; what is in flight makes some. */
+/* io_submit() stops at the first request that it refuses, and returns the reason. That request
+ * completes with the error, and the rest is submitted again. -EAGAIN: the kernel has no space now;
+ * there will be some when requests in flight complete. */
 static void push(struct blk_engine *e)
 {
 	while (e->n_queued) {
@@ -184,8 +185,8 @@ static void push(struct blk_engine *e)
 	}
 }
 
-/* What the kernel keeps at the address that io_context_t is (fs/aio.c): completions lie between
- * head and tail. libaio looks at it in the same way. */
+/* The kernel's ring at the address io_context_t (fs/aio.c): completions are between head and tail.
+ * libaio reads it in the same way. */
 struct aio_ring {
 	unsigned id, nr, head, tail, magic;
 };
@@ -246,10 +247,10 @@ static struct blk_req *aio_run(struct blk_engine *e, enum blk_wait wait)
 		resume(e);
 	if (e->n_queued)
 		push(e);
-	/* Buffered requests are complete already; looking first spares the sleep. */
+	/* Buffered requests are already complete, so check before sleeping. */
 	if (e->in_flight)
 		reap(e);
-	/* What came back short, or had waited for that. */
+	/* Submit again what came back short, and what waited for it. */
 	if (e->n_queued && !e->done)
 		push(e);
 	if (wait == BLK_WAIT && !e->done) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Opening, locking and measuring a disk image. See blk_file.h. */
+/* Opens, locks and measures a disk image. See blk_file.h. */
 #include "devices/block/blk_file.h"
 
 #include <errno.h>
@@ -20,8 +20,8 @@
 #include "vmm/core/hostfs.h"
 
 #define PROBE_SIZE 4096
-/* A killed process's io_uring lets go of its registered file a moment after the process is gone, in
- * a kernel worker; so "in use" is believed when it lasts this long. */
+/* If a process is killed, a kernel worker releases the registered file of its io_uring a moment
+ * later. So a file counts as in use only if it stays locked for this long. */
 #define BUSY_TRIES   25
 #define BUSY_WAIT_US 20000
 
@@ -41,7 +41,7 @@ static int open_fd(struct blk_file *f, const char *path, struct error *err)
 	if (!f->is_blkdev && !S_ISREG(st.st_mode))
 		return error_set(err, -EINVAL,
 				 "disk %s is neither a regular file nor a block device", path);
-	/* On a block device O_EXCL means: not while it is mounted or part of something else. */
+	/* On a block device, O_EXCL fails while it is mounted or a part of another device. */
 	if (f->is_blkdev && !f->readonly)
 		flags |= O_EXCL;
 	flags |= f->direct ? O_DIRECT : 0;
@@ -68,8 +68,8 @@ static int open_fd(struct blk_file *f, const char *path, struct error *err)
 	return fail(err, path, "cannot open");
 }
 
-/* Open-file-description locks: they belong to this open file, survive threads and fork, and go
- * away with the process however it ends. */
+/* Locks of the open file description: they belong to this open file, do not depend on threads and
+ * fork, and the kernel releases them however the process ends. */
 static int lock_fd(const struct blk_file *f, const char *path, struct error *err)
 {
 	struct flock fl = { .l_type = f->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
@@ -87,7 +87,7 @@ static int lock_fd(const struct blk_file *f, const char *path, struct error *err
 				 "shows which): stop that process, or add ,ro to both",
 				 path, path);
 	if (errno == EINVAL || errno == ENOLCK || errno == EOPNOTSUPP)
-		return 0; /* a file system without locks cannot tell */
+		return 0; /* the file system has no locks, so accept it */
 	return fail(err, path, "cannot lock");
 }
 
@@ -141,8 +141,8 @@ static int measure_blkdev(struct blk_file *f, const char *path, struct error *er
 	return 0;
 }
 
-/* A file system says what O_DIRECT needs since Linux 6.1 (STATX_DIOALIGN); before, 512-byte
- * transfers are tried. */
+/* Since Linux 6.1 a file system tells the alignment for O_DIRECT (STATX_DIOALIGN). On older kernels
+ * we try 512-byte transfers. */
 static void measure_direct(const struct blk_file *f, uint32_t *io_align, uint32_t *mem_align)
 {
 	scoped_free void *buf = NULL;
@@ -165,7 +165,7 @@ static void measure_direct(const struct blk_file *f, uint32_t *io_align, uint32_
 	*mem_align = *io_align;
 }
 
-/* What depends on both the storage's blocks and the guest's. */
+/* Computes the values that depend on the storage's blocks and on the guest's. */
 static void settle(struct blk_file *f)
 {
 	if (f->phys_size < f->io_align)
@@ -187,7 +187,7 @@ int blk_file_set_block_size(struct blk_file *f, const char *path, uint32_t size,
 	return 0;
 }
 
-/* The same file once more, through the page cache, for what O_DIRECT cannot write. */
+/* Opens the same file again through the page cache, for writes that O_DIRECT cannot do. */
 static int open_tail(struct blk_file *f, const char *path)
 {
 	struct stat a, b;
@@ -229,13 +229,14 @@ static bool can_discard(const struct blk_file *f)
 
 	if (f->readonly)
 		return false;
-	/* Beyond the end nothing changes, but the file system says whether it could. */
+	/* Behind the end of the file this changes nothing, but shows whether the file system
+	 * supports it. */
 	if (!f->is_blkdev)
 		return fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				 (off_t)align_up(f->size, PROBE_SIZE), PROBE_SIZE) == 0;
 	if (fstat(f->fd, &st))
 		return false;
-	/* A partition has none: the queue is its parent's. */
+	/* A partition has no queue of its own; its parent has. */
 	return hostfs_number("", 0, "/sys/dev/block/%u:%u/queue/discard_max_bytes",
 			     major(st.st_rdev), minor(st.st_rdev)) > 0;
 }

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What io_uring and libaio have in common: short transfers, retries, alignment.
+ * The common part of io_uring and libaio: short transfers, retries, alignment.
  *
- * O_DIRECT wants memory, offset and length aligned. Guests mostly keep to the physical block size
- * we advertise, so everything here is for the rest:
+ * O_DIRECT needs aligned memory, offsets and lengths. Guests usually use the physical block size
+ * that we report. The code here is for all other requests:
  *
- * Odd buffers (firmware's) get an aligned one, and the request stays asynchronous. A queue has
- * BLK_BOUNCE_ROOM bytes of such buffers in use at one time; requests that find no room wait, in
- * order, for those before them. A request has one buffer at a time, of at most BOUNCE_MAX, and only
- * while the kernel works on it: what waits holds nothing, so nobody waits for ever. The buffers are
- * freed at once, so that a queue which needs none has none.
+ * For an unaligned buffer (as firmware uses), an aligned buffer is allocated, and the request stays
+ * asynchronous. A queue has at most BLK_BOUNCE_ROOM bytes of such buffers. If there is no room, a
+ * request waits for those before it. A request has one buffer at a time, of at most BOUNCE_MAX, and
+ * only while the kernel works on it. A waiting request holds no buffer, so no request waits for
+ * ever. The buffers are freed at once, so a queue that needs none has none.
  *
- * Requests for a part of a block (512 bytes on storage of 4 KiB blocks) are done synchronously, a
- * write as read-modify-write. The file's lock keeps two of those apart. Against the asynchronous
- * ones, which write the same block as a whole, a list of those in flight is kept (only for a file
- * that can need it): while one of them overlaps, the read-modify-write waits.
+ * Requests for a part of a block (512 bytes on storage with 4 KiB blocks) are done synchronously; a
+ * write is a read-modify-write. The lock of the file excludes two of them at the same time. There
+ * is also a list of asynchronous writes of whole blocks in flight (only for a file that needs it).
+ * While one of them overlaps, the read-modify-write waits.
  *
  * An image may end within a block, or within a sector. Writes there go through the page cache, byte
- * by byte, and never lengthen the file. The guest sees zeroes behind the end: to write those
- * succeeds, anything else fails, since it could not be kept.
+ * by byte, and never make the file longer. The guest reads zeroes behind the end. Writing zeroes
+ * there succeeds, and writing other data fails, because it could not be stored.
  *
- * The end is the one that the guest was told. When a file ends before that, somebody has truncated
- * it: what is lost reads as an error, and a write there fails too, since it would make the file
- * longer again. Writes of whole blocks share one look at the file's end: one for each time that the
- * queue's thread has been in the kernel for requests.
+ * The end is the one that the guest was told. If the file ends before, somebody has truncated it.
+ * Then reading the lost part fails, and so does writing, because it would make the file longer
+ * again. Writes of whole blocks share one check of the file's end: there is one check for each time
+ * that the queue's thread has been in the kernel for requests.
  */
 #include <assert.h>
 #include <errno.h>
@@ -38,10 +38,10 @@
 #include "vmm/core/cleanup.h"
 #include "vmm/core/iov.h"
 
-#define BOUNCE_MAX  (1 * MiB) /* more goes in several turns */
+#define BOUNCE_MAX  (1 * MiB) /* larger requests take several turns */
 #define PART_MAX    (64 * KiB)
 #define RETRIES_MAX 16
-#define BUSY_USEC   100 /* between looks at what another queue's thread has in flight */
+#define BUSY_USEC   100 /* pause between two checks of what another queue has in flight */
 
 static_assert(BOUNCE_MAX <= BLK_BOUNCE_ROOM, "the first in line always gets its buffer");
 
@@ -80,7 +80,8 @@ static void track(struct blk_file *f, struct blk_req *req)
 	scoped_lock(&f->part_lock);
 	req->tracked = true;
 	req->first = req->off;
-	req->end = req->off + req->len; /* checked against the disk's size */
+	/* cannot wrap: it was checked against the size of the disk */
+	req->end = req->off + req->len;
 	req->prev_tracked = NULL;
 	req->next_tracked = f->tracked;
 	if (f->tracked)
@@ -101,7 +102,7 @@ static void untrack(struct blk_file *f, struct blk_req *req)
 		f->tracked = req->next_tracked;
 }
 
-/* Called with part_lock held: is one of the request's blocks being changed? */
+/* True if one of the request's blocks is being changed. Called with part_lock held. */
 static bool overlaps_tracked(const struct blk_file *f, const struct blk_req *req)
 {
 	uint64_t first = align_down(req->off, f->io_align);
@@ -124,7 +125,7 @@ static void bounce_put(struct blk_gate *g, struct blk_req *req)
 	g->room += req->bounce_len;
 }
 
-/* 0, or -EAGAIN while others have all the room, or -ENOMEM. */
+/* 0; -EAGAIN while other requests have all the room; or -ENOMEM. */
 static int bounce_get(struct blk_gate *g, struct blk_req *req)
 {
 	size_t n = req->len < BOUNCE_MAX ? (size_t)req->len : BOUNCE_MAX;
@@ -206,10 +207,11 @@ static int blocks_read(const struct blk_file *f, char *buf, uint64_t start, size
 	return 0;
 }
 
-/* Has somebody truncated the file, so that the write would make it longer? */
+/* True if somebody has truncated the file, so that the write would make it longer. */
 static bool lacks_room(const struct blk_file *f, const struct blk_req *req)
 {
-	uint64_t end = align_up(req->off + req->len, f->io_align); /* checked by the disk */
+	/* cannot wrap: it was checked before */
+	uint64_t end = align_up(req->off + req->len, f->io_align);
 	struct stat st;
 
 	if (f->is_blkdev || req->op != BLK_WRITE)
@@ -224,7 +226,8 @@ static int exactly(ssize_t done, size_t n)
 	return done < 0 ? -errno : -EIO;
 }
 
-/* One turn of at most PART_MAX bytes within whole blocks; returns the bytes done or -errno. */
+/* Does one turn of at most PART_MAX bytes within whole blocks. Returns the number of bytes done, or
+ * a negative errno. */
 static int64_t part_turn(struct blk_file *f, const struct blk_req *req, uint64_t max)
 {
 	uint64_t start = align_down(req->off, f->io_align);
@@ -252,7 +255,7 @@ static bool all_zero(const char *p, size_t n)
 	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
-/* The same behind the last whole block: up to the image's end, and zeroes beyond. */
+/* The same behind the last whole block: data up to the image's end, and zeroes behind it. */
 static int64_t tail_turn(struct blk_file *f, const struct blk_req *req)
 {
 	size_t n = req->len < PART_MAX ? (size_t)req->len : PART_MAX;
@@ -300,7 +303,7 @@ static int transfer_sync(struct blk_file *f, struct blk_req *req)
 	return 0;
 }
 
-/* The last resort, for storage that knows neither or wants larger blocks. */
+/* The last way, for storage that supports neither, or needs larger blocks. */
 static int write_zeros(struct blk_file *f, const struct blk_req *req)
 {
 	scoped_free char *zeros = calloc(1, PART_MAX);
@@ -352,7 +355,7 @@ static enum blk_way change_sync(struct blk_gate *g, struct blk_req *req)
 	struct blk_file *f = g->file;
 
 	if (req->tracked)
-		untrack(f, req); /* this one itself, come back from the kernel */
+		untrack(f, req); /* this request itself came back from the kernel */
 	scoped_lock(&f->part_lock);
 	if (overlaps_tracked(f, req))
 		return BLK_LATER;
@@ -388,7 +391,7 @@ static bool is_cut(struct blk_gate *g, const struct blk_req *req)
 
 /* ---- the gate ---- */
 
-/* Nothing that the kernel would do as it is? */
+/* True if the kernel cannot do the request as it is. */
 static bool needs_sync(const struct blk_gate *g, const struct blk_req *req)
 {
 	const struct blk_file *f = g->file;
@@ -426,7 +429,7 @@ static enum blk_way way_in(struct blk_gate *g, struct blk_req *req)
 	return BLK_GO;
 }
 
-/* Would it use what those that wait are waiting for? */
+/* True if it would use something that waiting requests wait for. */
 static bool may_wait(const struct blk_gate *g, const struct blk_req *req)
 {
 	const struct blk_file *f = g->file;
@@ -441,7 +444,7 @@ enum blk_way blk_gate_enter(struct blk_gate *g, struct blk_req *req)
 	if (!g->first || !may_wait(g, req))
 		way = way_in(g, req);
 	if (way == BLK_LATER) {
-		if (req->tracked) /* it has come back short; what waits holds nothing */
+		if (req->tracked) /* it has come back short; a waiting request must hold nothing */
 			untrack(g->file, req);
 		req->next = NULL;
 		*g->last = req;
@@ -479,7 +482,8 @@ static bool answer_error(struct blk_gate *g, struct blk_req *req, int err)
 {
 	if ((err == -EINTR || err == -EAGAIN) && req->retries++ < RETRIES_MAX)
 		return false;
-	/* Whole blocks: where a part of one can be written meanwhile, this is tracked. */
+	/* Only for whole blocks: if a part of a block can be written meanwhile, the request is
+	 * tracked. */
 	if (!is_transfer(req) && (err == -EOPNOTSUPP || err == -EINVAL))
 		err = carry_out(g->file, req);
 	return finish(g, req, err);
@@ -494,7 +498,7 @@ bool blk_gate_answer(struct blk_gate *g, struct blk_req *req, int64_t ret)
 	if (!is_transfer(req)) {
 		if (req->op == BLK_FLUSH || !req->stable)
 			return finish(g, req, 0);
-		req->op = BLK_FLUSH; /* as a request of its own, which is asynchronous */
+		req->op = BLK_FLUSH; /* the flush is a separate request, which is asynchronous */
 		return false;
 	}
 	if (req->bounce && req->op == BLK_READ)

@@ -2,25 +2,26 @@
 /*
  * The io_uring engine: one ring per queue, one thread per ring.
  *
- * The kick eventfd is part of the ring: a multishot poll on it completes like any other request, so
- * that one io_uring_enter(2) submits a batch and waits for whatever comes first, a completion or a
- * kick. Nobody reads the eventfd: each write wakes the poll, whatever its count. At depth 1 a
- * request costs two enters (wait for the kick; submit and wait) and the write to the irqfd.
+ * The kick eventfd is part of the ring: a multishot poll on it completes like any other request. So
+ * one io_uring_enter(2) submits a batch and waits for a completion or a kick. Nobody reads the
+ * eventfd, because each write wakes the poll, whatever its count is. At depth 1 a request costs two
+ * enters (wait for the kick; submit and wait) and the write to the irqfd.
  *
- * Deep queues are moderated as network cards do: with many requests in flight the wait is for half
- * of them, but for MODERATE_NS at most, so that one wake-up and one interrupt serve many. A disk
- * that is too slow for that is noticed by the first time-out and left alone for a while. Without
- * this a disk whose completions trickle in costs two system calls for every one or two of them.
- * From a disk that answers in bursts (a virtual one raises its interrupt when it has done all it
- * was given) the rest has mostly come by the time we are awake. The kernel leaves what exceeds the
- * number waited for pending (since Linux 6.14); one more call fetches it, for half a burst would
- * only split the next ones. Waiting for all of a burst would spare that call, but wakes us later
- * (depth 32, O_DIRECT: 0.88 instead of 0.91 of fio's rate).
+ * Interrupts of deep queues are moderated, as network cards do. With many requests in flight we
+ * wait for half of them, at most MODERATE_NS, so that one wake-up and one interrupt serve many. If
+ * a disk is too slow for that, the first time-out shows it, and we do not wait like this for a
+ * while. Without moderation, a disk whose completions come one by one costs two system calls for
+ * one or two of them. A disk may also answer in bursts (a virtual one raises its interrupt when it
+ * has done everything that it was given). Then the rest has usually come when we wake up. Since
+ * Linux 6.14 the kernel leaves completions beyond the number that we waited for pending. One more
+ * call gets them; otherwise half of a burst would split the next ones. Waiting for the whole burst
+ * would save that call, but wakes us later (depth 32, O_DIRECT: 0.88 instead of 0.91 of fio's
+ * rate).
  *
- * With DEFER_TASKRUN (Linux 6.1) completions are only processed inside our own enter: no
- * inter-processor interrupts, no task work at random points. The disk is a registered file; guest
- * RAM is registered when the machine has it pinned anyway, which saves pinning pages per request
- * under O_DIRECT. Both are optimisations: when the kernel refuses, the plain forms are used.
+ * With DEFER_TASKRUN (Linux 6.1) completions are processed only inside our own enter: there are no
+ * inter-processor interrupts, and no task work at random points. The disk is a registered file.
+ * Guest RAM is registered if the machine has pinned it anyway; then O_DIRECT need not pin pages for
+ * each request. Both are optimisations: if the kernel refuses, we use the normal forms.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,13 +40,13 @@
 #include "vmm/core/mem.h"
 #include "vmm/core/stats.h"
 
-#define FIXED_CHUNK   GiB /* the kernel's limit for one registered buffer */
+#define FIXED_CHUNK   GiB /* the kernel's limit for a registered buffer */
 #define FIXED_MAX     1024
 #define MODERATE_NS   200000
 #define MODERATE_MIN  8 /* completions worth collecting */
 #define MODERATE_SKIP 4 /* waits after a time-out */
 
-#define IO_MAX GiB /* of one SQE; longer ones come back short and continue */
+#define IO_MAX GiB /* the maximum of one SQE; longer requests come back short and continue */
 
 struct blk_engine {
 	struct io_uring ring;
@@ -55,8 +56,9 @@ struct blk_engine {
 	bool kick_armed;
 	uint64_t *calls;
 	unsigned in_flight;
-	unsigned no_moderation;		   /* waits until completions are collected again */
-	struct blk_req *done, **done_tail; /* completed without or before the ring */
+	/* number of waits until completions are collected again */
+	unsigned no_moderation;
+	struct blk_req *done, **done_tail; /* completed requests that did not come from the ring */
 	unsigned n_fixed;
 	struct iovec *fixed; /* registered buffers, by index */
 };
@@ -82,7 +84,7 @@ static int ring_init(struct blk_engine *e, unsigned depth)
 
 		ret = io_uring_queue_init_params(depth + 2, &e->ring, &p);
 		if (ret == 0 && !(p.features & IORING_FEAT_RSRC_TAGS)) {
-			/* Before 5.13: no multishot poll. */
+			/* Before Linux 5.13 there is no multishot poll. */
 			io_uring_queue_exit(&e->ring);
 			return -EOPNOTSUPP;
 		}
@@ -129,9 +131,9 @@ static int fixed_find(const struct blk_engine *e, const void *p, size_t len)
 	return -1;
 }
 
-/* Reads from tmpfs are copies, but io_uring sends them to a worker thread: tmpfs does not say that
- * it never waits (FMODE_NOWAIT). To io_uring O_NONBLOCK says so too, and to nobody else, of a
- * regular file (open(2)). A page that is swapped out is then waited for here. */
+/* Reads from tmpfs are only copies, but io_uring gives them to a worker thread, because tmpfs does
+ * not set FMODE_NOWAIT. For a regular file, O_NONBLOCK has the same effect for io_uring, and no
+ * other effect (open(2)). Then we wait here if a page is swapped out. */
 static void read_in_place(int fd)
 {
 	struct statfs st;
@@ -162,7 +164,7 @@ static int uring_open(struct blk_engine **out, const struct blk_engine_config *c
 		e->fd = 0; /* the index */
 		e->fd_flags = IOSQE_FIXED_FILE;
 	}
-	io_uring_register_ring_fd(&e->ring); /* 5.18; spares a lookup per enter */
+	io_uring_register_ring_fd(&e->ring); /* Linux 5.18; saves a lookup for each enter */
 	if (cfg->pin_ram && cfg->file->direct)
 		register_ram(e, cfg->mem);
 	*out = e;
@@ -171,8 +173,8 @@ static int uring_open(struct blk_engine **out, const struct blk_engine_config *c
 
 static void uring_close(struct blk_engine *e)
 {
-	/* The ring itself goes in a kernel worker, some time later; the disk and its lock must not
-	 * stay with it. */
+	/* A kernel worker frees the ring some time later. Unregister the disk now, so that its lock
+	 * does not stay until then. */
 	if (e->fd_flags)
 		io_uring_unregister_files(&e->ring);
 	io_uring_queue_exit(&e->ring);
@@ -286,7 +288,7 @@ static void arm_kick(struct blk_engine *e)
 	e->kick_armed = true;
 }
 
-/* Requests that came back short go straight into the next submission. */
+/* Requests that came back short go into the next submission. */
 static void reap(struct blk_engine *e)
 {
 	struct io_uring_cqe *cqe;
@@ -312,7 +314,7 @@ static void reap(struct blk_engine *e)
 		resume(e);
 }
 
-/* Completions that the kernel holds back until we enter it. */
+/* True if the kernel holds back completions until we enter it. */
 static bool task_work(const struct blk_engine *e)
 {
 	return IO_URING_READ_ONCE(*e->ring.sq.kflags) & IORING_SQ_TASKRUN;

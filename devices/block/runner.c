@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The loop: take up to BATCH requests, hand them to the kernel in one call, return what has
- * completed with one update and at most one interrupt. Once the queue is empty the same call also
- * sleeps, until a completion or a kick; kicks are asked for only then.
+ * The loop takes up to BATCH requests, submits them to the kernel in one call, and returns
+ * completed requests with one update and at most one interrupt. If the queue is empty, the same
+ * call also sleeps until a completion or a kick; kicks are asked for only then.
  *
- * BATCH bounds how long a deep queue keeps its first completions from the guest, which refills the
- * queue while we work on the rest. To an idle disk the first BATCH_FIRST go alone: the kernel tells
- * the disk of a submission when it has all of it, so a disk that answers all together would be idle
- * while the rest is prepared (depth 32, O_DIRECT: 105k requests/s with one batch, 120k with two).
- * Buffered requests mostly complete as they are submitted, so batches of half the usual depth let
- * the driver work at the same time (page cache, depth 32: 560k with 24, 780k with 16; with 8, 880k
- * but 0.19 system calls a request).
+ * BATCH limits how long the guest waits for the first completions of a deep queue; it refills the
+ * queue while we work on the rest. If the disk is idle, the first BATCH_FIRST requests are
+ * submitted alone: the kernel notifies the disk only when a submission is complete, so the disk
+ * would be idle while the rest is prepared (depth 32, O_DIRECT: 105k requests/s with one batch,
+ * 120k with two). Buffered requests usually complete while they are submitted. So batches of half
+ * the usual depth let the driver work at the same time (page cache, depth 32: 560k with 24, 780k
+ * with 16; with 8 it is
+ * 880k, but with 0.19 system calls per request).
  */
 #include "devices/block/runner.h"
 
@@ -27,15 +28,15 @@
 #define BATCH	       32
 #define BATCH_FIRST    8
 #define BATCH_BUFFERED 16
-#define POLL_BATCH     4    /* a driver that fills the queue with fewer at a time waits for each */
+#define POLL_BATCH     4    /* a driver that adds fewer requests at a time waits for each of them */
 #define POLL_REST      15   /* sleeps */
 #define GATHER_NS      4000 /* while requests are in flight */
 
-/* The runner's thread counts. */
+/* The counters of the runner's thread. */
 struct counts {
 	uint64_t requests[5], bytes[2]; /* by enum blk_op */
 	uint64_t errors;
-	uint64_t calls, interrupts; /* system calls of the engine; one more an interrupt */
+	uint64_t calls, interrupts; /* system calls of the engine, and one for each interrupt */
 	uint64_t batch[STATS_BUCKETS], depth[STATS_BUCKETS], latency[STATS_BUCKETS];
 };
 
@@ -48,13 +49,13 @@ struct blk_runner {
 	struct iothread *thread;
 	char fallback[96];
 	unsigned limit, in_flight;
-	uint64_t now; /* ns, when the batch in hand was begun; 0: not timed */
+	uint64_t now; /* ns, start of the current batch; 0: not timed */
 	unsigned last_batch;
-	unsigned rest, rests; /* sleeps still to come without a look; how many it was */
+	unsigned rest, rests; /* sleeps left without polling; the last number of them */
 	struct counts counts;
 };
 
-/* One look at the clock serves a batch. */
+/* The clock is read once for a batch. */
 static uint64_t clock_of(const struct blk_runner *r)
 {
 	return r->cfg.timed ? evloop_now_ns() : 0;
@@ -105,7 +106,7 @@ static void take_batch(struct blk_runner *r)
 	r->last_batch = n;
 	count_bucket(r->counts.batch, n);
 	count_bucket(r->counts.depth, r->in_flight);
-	/* What was answered on the spot must not wait for the rest. */
+	/* Requests that were completed at once must not wait for the rest. */
 	if (r->in_flight - before < n)
 		publish(r);
 }
@@ -135,8 +136,8 @@ static bool some_work(struct blk_runner *r)
 	return r->ops->pending(r->front) || r->engine_ops->ready(r->engine);
 }
 
-/* While requests are in flight, what has come is soon followed by more: left for a moment, it makes
- * one system call and one interrupt serve more of it. */
+/* While requests are in flight, more completions follow soon. If we wait a moment, one system call
+ * and one interrupt serve more of them. */
 static void gather(const struct blk_runner *r)
 {
 	uint64_t end = evloop_now_ns() + GATHER_NS;
@@ -145,8 +146,9 @@ static void gather(const struct blk_runner *r)
 		__builtin_ia32_pause();
 }
 
-/* Looks at the queue and at the completions for a while before paying for sleep and wake-up. True,
- * too, when the thread is to pause: the kick that said so may have been reaped before this. */
+/* Polls the queue and the completions for a while, because sleeping and waking up are expensive.
+ * Also returns true if the thread must pause, because the kick that said so may have been read
+ * before. */
 static bool look_for_work(struct blk_runner *r)
 {
 	uint64_t end = evloop_now_ns() + r->cfg.poll_usec * 1000ull;
@@ -185,8 +187,8 @@ static bool poll_for_work(struct blk_runner *r)
 	return found;
 }
 
-/* Sleep? Only with an empty queue and after asking for kicks (or when there is no room to take
- * more, whatever the queue holds). */
+/* Decides whether to sleep: only if the queue is empty and kicks were asked for, or if there is no
+ * room for more requests. */
 static enum blk_wait may_wait(struct blk_runner *r)
 {
 	if (r->in_flight == r->limit)
@@ -217,8 +219,8 @@ static int try_engine(struct blk_runner *r, const struct blk_ops *ops, struct er
 	return ops->open(&r->engine, &r->cfg.engine, err);
 }
 
-/* io_uring may be compiled out (ENOSYS), switched off by kernel.io_uring_disabled (EPERM), kept
- * from us by seccomp (either), or too old. */
+/* io_uring may be missing in the kernel (ENOSYS), switched off by kernel.io_uring_disabled (EPERM),
+ * denied by seccomp (either), or too old. */
 static int runner_init(void *arg, struct error *err)
 {
 	struct blk_runner *r = arg;
