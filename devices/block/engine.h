@@ -69,9 +69,7 @@ extern const struct blk_ops blk_uring_ops, blk_aio_ops;
 
 /* The gate before the kernel; each engine has one. A request enters it before it goes to the
  * kernel, and again with the kernel's result. The gate has the rules of O_DIRECT (blk_req.c). */
-#define BLK_BOUNCE_ROOM                                                          \
-	(4 * MiB) /* the maximum of aligned buffers that a queue has at one time \
-		   */
+#define BLK_BOUNCE_ROOM (4 * MiB) /* maximum of aligned buffers of a queue, in bytes */
 
 struct blk_gate {
 	struct blk_file *file;
