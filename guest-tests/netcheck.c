@@ -4,7 +4,7 @@
  * timed by the processor's clock.
  *
  *   netcheck queues IFNAME [N]       sets the number of pairs; prints "N of MAX"
- *   netcheck packets IFNAME          prints, for each pair, "RECEIVED/SENT"
+ *   netcheck sent IFNAME             prints, for each pair, packets or kicks
  *   netcheck serve PORT              answers `measure`, one connection after the other
  *   netcheck measure HOST PORT to|from MIB      prints ticks of the TSC per MiB of TCP
  *   netcheck measure HOST PORT echo N BYTES     prints ticks per UDP datagram that comes back
@@ -29,6 +29,8 @@
 
 #define CHUNK (256 << 10)
 #define MIB   (1 << 20)
+
+#define MAX_QUEUES 16
 
 static char chunk[CHUNK];
 
@@ -64,16 +66,33 @@ static void queues(const char *ifname, const char *n)
 	printf("%u of %u\n", c.combined_count, c.max_combined);
 }
 
-static void packets(const char *ifname)
+/* The queue of a counter of packets sent, or of kicks for them, which newer drivers have instead.
+ * -1: of something else. */
+static int queue_sent(const char *name)
+{
+	static const char *const forms[] = { "tx%u_packets%n", "tx_queue_%u_packets%n",
+					     "tx%u_kicks%n", "tx_queue_%u_kicks%n" };
+	unsigned q, i;
+	int end;
+
+	for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		end = 0;
+		if (sscanf(name, forms[i], &q, &end) == 1 && end && !name[end])
+			return (int)q;
+	}
+	return -1;
+}
+
+static void sent(const char *ifname)
 {
 	struct {
 		struct ethtool_sset_info info;
 		uint32_t n;
 	} set = { { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ull << ETH_SS_STATS }, 0 };
+	unsigned long long count[MAX_QUEUES] = { 0 };
 	struct ethtool_gstrings *names;
 	struct ethtool_stats *values;
-	unsigned q;
-	char dir;
+	unsigned i, n = 0;
 
 	ethtool(ifname, &set);
 	names = calloc(1, sizeof(*names) + (size_t)set.n * ETH_GSTRING_LEN);
@@ -82,27 +101,16 @@ static void packets(const char *ifname)
 	*values = (struct ethtool_stats){ ETHTOOL_GSTATS, set.n };
 	ethtool(ifname, names);
 	ethtool(ifname, values);
-	for (q = 0; q < 16; q++) {
-		unsigned long long count[2] = { 0, 0 };
-		unsigned found = 0, i, of;
-		int end;
+	for (i = 0; i < set.n; i++) {
+		int q = queue_sent((char *)names->data + i * ETH_GSTRING_LEN);
 
-		for (i = 0; i < set.n; i++) {
-			const char *name = (char *)names->data + i * ETH_GSTRING_LEN;
-
-			end = 0;
-			if (sscanf(name, "%cx%u_packets%n", &dir, &of, &end) != 2 || !end)
-				if (sscanf(name, "%cx_queue_%u_packets%n", &dir, &of, &end) != 2 ||
-				    !end)
-					continue;
-			if (of != q || name[end])
-				continue;
-			count[dir == 't'] = values->data[i];
-			found++;
-		}
-		if (found)
-			printf("%s%llu/%llu", q ? " " : "", count[0], count[1]);
+		if (q < 0 || q >= MAX_QUEUES)
+			continue;
+		count[q] += values->data[i];
+		n = (unsigned)q >= n ? (unsigned)q + 1 : n;
 	}
+	for (i = 0; i < n; i++)
+		printf("%s%llu", i ? " " : "", count[i]);
 	printf("\n");
 }
 
@@ -236,8 +244,8 @@ int main(int argc, char **argv)
 
 	if (!strcmp(what, "queues") && argc > 2)
 		queues(argv[2], argv[3]);
-	else if (!strcmp(what, "packets") && argc == 3)
-		packets(argv[2]);
+	else if (!strcmp(what, "sent") && argc == 3)
+		sent(argv[2]);
 	else if (!strcmp(what, "serve") && argc == 3)
 		serve((uint16_t)atoi(argv[2]));
 	else if (!strcmp(what, "measure") && argc >= 6)

@@ -31,7 +31,7 @@ words="console=ttyS0 quiet rdinit=/bin/sh -- /netserve"
 
 # traffic PAIRS NAME COMMAND...: starts the guest and counts.
 traffic() {
-	local pairs=$1 vmm=$2 log row words n best ticks pid
+	local pairs=$1 vmm=$2 log row words best ticks pid
 	shift 2
 	log=$OUT/$vmm-$pairs.serial
 	# shellcheck disable=SC2046 # a word or none
@@ -46,7 +46,7 @@ traffic() {
 		for row in "to-guest to 32" "from-guest from 32" "datagram echo 1000 64"; do
 			read -r row words <<<"$row"
 			best=''
-			for n in 1 2 3; do
+			for _ in 1 2 3; do
 				# shellcheck disable=SC2086 # words
 				ticks=$(timeout 300 netcheck measure 10.0.2.50 7000 $words) || break
 				[ "${best:-$ticks}" -lt "$ticks" ] || best=$ticks
