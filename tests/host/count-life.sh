@@ -74,13 +74,14 @@ drive="-drive file=/tmp/disk,format=raw,if=none,id=d,aio=io_uring,cache=none -ob
 	disk=$(memory $ours --disk /tmp/disk,queues=1)
 	slope disk minivmm 1 "$plain" "$disk"
 	slope queue minivmm 8 "$disk" "$(memory $ours --disk /tmp/disk,queues=9)"
-	slope vfio minivmm 3 "$plain" "$(memory $ours $(vfio_options $devices))"
+	# From one device on: with devices all of the guest's memory is one mapping.
+	slope vfio minivmm 2 "$(memory $ours $(vfio_options ${devices%% *}))" "$(memory $ours $(vfio_options $devices))"
 	for _ in 1 2; do plain=$(memory $qemu); done
 	slope vcpu qemu-q35-lean 16 "$plain" "$(memory $qemu -smp 17)"
 	disk=$(memory $qemu $drive,num-queues=1)
 	slope disk qemu-q35-lean 1 "$plain" "$disk"
 	slope queue qemu-q35-lean 8 "$disk" "$(memory $qemu $drive,num-queues=9)"
-	slope vfio qemu-q35-lean 3 "$plain" "$(memory $qemu $(vfio_args $devices))"
+	slope vfio qemu-q35-lean 2 "$(memory $qemu $(vfio_args ${devices%% *}))" "$(memory $qemu $(vfio_args $devices))"
 }
 
 # From the guest's reset to its first instruction, and from SIGTERM to the end of the process.
