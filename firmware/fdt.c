@@ -30,13 +30,13 @@
 /* Keeps the first error. After an error, all further steps do nothing. */
 struct tree {
 	void *fdt;
-	int rc;
+	int ret;
 };
 
-static void step(struct tree *t, int rc)
+static void step(struct tree *t, int ret)
 {
-	if (t->rc == 0 && rc < 0)
-		t->rc = rc;
+	if (t->ret == 0 && ret < 0)
+		t->ret = ret;
 }
 
 static void node(struct tree *t, const char *name)
@@ -119,7 +119,7 @@ static void distances(struct tree *t, const struct platform *p)
 	str(t, "compatible", "numa-distance-map-v1");
 	step(t, fdt_property_placeholder(t->fdt, "distance-matrix", (int)(n * n * 3 * sizeof(*to)),
 					 (void **)&to));
-	for (i = 0; i < n && t->rc == 0; i++) {
+	for (i = 0; i < n && t->ret == 0; i++) {
 		for (k = 0; k < n; k++) {
 			*to++ = cpu_to_fdt32(i);
 			*to++ = cpu_to_fdt32(k);
@@ -264,26 +264,26 @@ static int build(const struct platform *p, const struct fdt_boot *b, void *blob,
 	isa(&t, p);
 	end(&t);
 	step(&t, fdt_finish(blob));
-	return t.rc;
+	return t.ret;
 }
 
 int fdt_build(const struct platform *p, const struct fdt_boot *b, void **blob, size_t *size,
 	      struct error *err)
 {
-	int room, rc;
+	int room, ret;
 
 	for (room = FDT_FIRST_SIZE; room <= FDT_MAX_SIZE; room *= 2) {
 		*blob = malloc((size_t)room);
 		if (!*blob)
 			return error_set(err, -ENOMEM, "no memory for the device tree");
-		rc = build(p, b, *blob, room);
-		if (rc == 0) {
+		ret = build(p, b, *blob, room);
+		if (ret == 0) {
 			*size = fdt_totalsize(*blob);
 			return 0;
 		}
 		free(*blob);
-		if (rc != -FDT_ERR_NOSPACE)
-			return error_set(err, -EINVAL, "the device tree: %s", fdt_strerror(rc));
+		if (ret != -FDT_ERR_NOSPACE)
+			return error_set(err, -EINVAL, "the device tree: %s", fdt_strerror(ret));
 	}
 	return error_set(err, -E2BIG, "the device tree is too large");
 }

@@ -175,9 +175,9 @@ static int read_error(const char *path, int code, struct error *err)
 
 static int initrd_size(int fd, const char *path, uint64_t *size, struct error *err)
 {
-	int rc = file_size(fd, path, size, err);
+	int ret = file_size(fd, path, size, err);
 
-	return rc == 0 && !*size ? error_set(err, -EINVAL, "%s is empty", path) : rc;
+	return ret == 0 && !*size ? error_set(err, -EINVAL, "%s is empty", path) : ret;
 }
 
 /* Reads [off, off + len) of fd directly into guest RAM. */
@@ -185,14 +185,14 @@ static int load_file(const struct linux_boot *b, int fd, const char *path, uint6
 		     uint64_t len, uint64_t gpa, struct error *err)
 {
 	void *host = guest_mem_ptr(b->mem, GPA(gpa), len, 1);
-	int rc;
+	int ret;
 
 	if (!host)
 		return error_set(err, -ENOMEM,
 				 "%s does not fit into guest memory at 0x%llx: use more --memory",
 				 path, (unsigned long long)gpa);
-	rc = read_at(fd, host, len, off);
-	return rc < 0 ? read_error(path, rc, err) : 0;
+	ret = read_at(fd, host, len, off);
+	return ret < 0 ? read_error(path, ret, err) : 0;
 }
 
 /* The end of the RAM that starts at 1 MiB. */
@@ -215,14 +215,14 @@ static int place_initrd(const struct linux_boot *b, uint64_t max, uint64_t *base
 			struct error *err)
 {
 	uint64_t end = low_end(b);
-	int rc;
+	int ret;
 
 	*base = *size = 0;
 	if (b->initrd_fd < 0)
 		return 0;
-	rc = initrd_size(b->initrd_fd, b->initrd_path, size, err);
-	if (rc < 0)
-		return rc;
+	ret = initrd_size(b->initrd_fd, b->initrd_path, size, err);
+	if (ret < 0)
+		return ret;
 	if (max < end - 1)
 		end = max + 1;
 	if (end < KERNEL_MIN || *size > end - KERNEL_MIN)
@@ -249,7 +249,7 @@ static int put_cmdline(const struct linux_boot *b, uint64_t max, struct error *e
 static int put_setup_data(const struct linux_boot *b, uint64_t *addr, struct error *err)
 {
 	struct setup_data d = { .type = SETUP_DTB, .len = (uint32_t)b->dtb_size };
-	int rc;
+	int ret;
 
 	*addr = 0;
 	if (!b->dtb)
@@ -257,11 +257,12 @@ static int put_setup_data(const struct linux_boot *b, uint64_t *addr, struct err
 	if (b->dtb_size > SETUP_DATA_END - SETUP_DATA_ADDR - sizeof(d))
 		return error_set(err, -E2BIG, "the device tree is too large: it has %zu bytes",
 				 b->dtb_size);
-	rc = guest_mem_write(b->mem, GPA(SETUP_DATA_ADDR), &d, sizeof(d));
-	if (rc == 0)
-		rc = guest_mem_write(b->mem, GPA(SETUP_DATA_ADDR + sizeof(d)), b->dtb, b->dtb_size);
+	ret = guest_mem_write(b->mem, GPA(SETUP_DATA_ADDR), &d, sizeof(d));
+	if (ret == 0)
+		ret = guest_mem_write(b->mem, GPA(SETUP_DATA_ADDR + sizeof(d)), b->dtb,
+				      b->dtb_size);
 	*addr = SETUP_DATA_ADDR;
-	return rc;
+	return ret;
 }
 
 /* The entries are null, unused, code and data: the boot protocol requires selectors 0x10 and
@@ -379,20 +380,20 @@ static int bz_boot_params(const struct linux_boot *b, const uint8_t *h, const st
 {
 	uint8_t bp[BP_SIZE] = { 0 };
 	uint64_t initrd, initrd_size, setup_data;
-	int rc;
+	int ret;
 
 	memcpy(bp + HDR_START, h + HDR_START, z->header_end - HDR_START);
-	rc = place_initrd(b, z->initrd_max, &initrd, &initrd_size, err);
-	if (rc < 0)
-		return rc;
+	ret = place_initrd(b, z->initrd_max, &initrd, &initrd_size, err);
+	if (ret < 0)
+		return ret;
 	if (initrd_size && range_overlaps(initrd, initrd_size, z->load, z->init_size))
 		return error_set(
 			err, -ENOMEM,
 			"%s and %s do not fit into guest memory together: use more --memory",
 			b->kernel_path, b->initrd_path);
-	rc = put_setup_data(b, &setup_data, err);
-	if (rc < 0)
-		return rc;
+	ret = put_setup_data(b, &setup_data, err);
+	if (ret < 0)
+		return ret;
 	bp[HDR_TYPE_LOADER] = LOADER_UNDEFINED;
 	put32(bp + HDR_CODE32, (uint32_t)z->load);
 	put32(bp + HDR_RAMDISK, (uint32_t)initrd);
@@ -412,17 +413,17 @@ static int bz_load(const struct linux_boot *b, const uint8_t *h, uint64_t size,
 		   struct linux_boot_entry *e, struct error *err)
 {
 	struct bzimage z = { .file_size = size };
-	int rc = bz_parse(b, h, &z, err);
+	int ret = bz_parse(b, h, &z, err);
 
-	if (rc == 0)
-		rc = put_cmdline(b, z.cmdline_max, err);
-	if (rc == 0)
-		rc = bz_boot_params(b, h, &z, err);
-	if (rc == 0)
-		rc = load_file(b, b->kernel_fd, b->kernel_path, z.payload_off, z.payload_size,
-			       z.load, err);
-	if (rc < 0)
-		return rc;
+	if (ret == 0)
+		ret = put_cmdline(b, z.cmdline_max, err);
+	if (ret == 0)
+		ret = bz_boot_params(b, h, &z, err);
+	if (ret == 0)
+		ret = load_file(b, b->kernel_fd, b->kernel_path, z.payload_off, z.payload_size,
+				z.load, err);
+	if (ret < 0)
+		return ret;
 	*e = (struct linux_boot_entry){
 		.long_mode = z.long_mode, .rip = z.load, .rsp = BOOT_STACK, .rsi = BOOT_PARAMS
 	};
@@ -451,7 +452,7 @@ static int elf_phdr(const struct linux_boot *b, const uint8_t *h, unsigned i, st
 	Elf64_Ehdr e64;
 	Elf32_Ehdr e32;
 	uint64_t off, at;
-	int rc;
+	int ret;
 
 	memcpy(&e64, h, sizeof(e64));
 	memcpy(&e32, h, sizeof(e32));
@@ -459,9 +460,9 @@ static int elf_phdr(const struct linux_boot *b, const uint8_t *h, unsigned i, st
 	if (__builtin_add_overflow(off, i * (is64 ? sizeof(u.p64) : sizeof(u.p32)), &at) ||
 	    at > INT64_MAX)
 		return -ENOEXEC;
-	rc = read_at(b->kernel_fd, &u, is64 ? sizeof(u.p64) : sizeof(u.p32), at);
-	if (rc < 0)
-		return rc;
+	ret = read_at(b->kernel_fd, &u, is64 ? sizeof(u.p64) : sizeof(u.p32), at);
+	if (ret < 0)
+		return ret;
 	if (is64)
 		*p = (struct phdr){ u.p64.p_type,   u.p64.p_offset, u.p64.p_paddr,
 				    u.p64.p_filesz, u.p64.p_memsz,  u.p64.p_align };
@@ -521,38 +522,38 @@ static int elf_load(const struct linux_boot *b, const uint8_t *h, uint64_t *entr
 	unsigned i, n = get16(h + (is64 ? offsetof(Elf64_Ehdr, e_phnum)
 					: offsetof(Elf32_Ehdr, e_phnum)));
 	struct phdr p;
-	int rc = 0;
+	int ret = 0;
 
-	for (i = 0; i < n && rc == 0; i++) {
-		rc = elf_phdr(b, h, i, &p);
-		if (rc < 0)
+	for (i = 0; i < n && ret == 0; i++) {
+		ret = elf_phdr(b, h, i, &p);
+		if (ret < 0)
 			return error_set(err, -ENOEXEC, "%s: program header %u cannot be read",
 					 b->kernel_path, i);
 		if (p.type == PT_LOAD)
-			rc = elf_load_segment(b, &p, err);
+			ret = elf_load_segment(b, &p, err);
 		else if (p.type == PT_NOTE && !pvh)
 			pvh = elf_find_note(b, &p, entry) == 1;
 	}
-	if (rc == 0 && !pvh)
+	if (ret == 0 && !pvh)
 		return error_set(
 			err, -ENOEXEC,
 			"%s is an ELF without a PVH entry point (CONFIG_PVH): use the bzImage",
 			b->kernel_path);
-	return rc;
+	return ret;
 }
 
 static int pvh_put_memmap(const struct linux_boot *b, uint64_t at)
 {
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
-	for (i = 0; i < b->map->n && rc == 0; i++) {
+	for (i = 0; i < b->map->n && ret == 0; i++) {
 		const struct e820_entry *r = &b->map->e[i];
 		struct hvm_memmap_table_entry e = { r->base, r->size, r->type, 0 };
 
-		rc = guest_mem_write(b->mem, GPA(at + i * sizeof(e)), &e, sizeof(e));
+		ret = guest_mem_write(b->mem, GPA(at + i * sizeof(e)), &e, sizeof(e));
 	}
-	return rc;
+	return ret;
 }
 
 static int pvh_start_info(const struct linux_boot *b, struct error *err)
@@ -564,17 +565,17 @@ static int pvh_start_info(const struct linux_boot *b, struct error *err)
 				     .memmap_paddr = PVH_TABLES + 64,
 				     .memmap_entries = b->map->n };
 	struct hvm_modlist_entry mod = { 0 };
-	int rc;
+	int ret;
 
-	rc = place_initrd(b, UINT32_MAX, &mod.paddr, &mod.size, err);
-	if (rc < 0)
-		return rc;
+	ret = place_initrd(b, UINT32_MAX, &mod.paddr, &mod.size, err);
+	if (ret < 0)
+		return ret;
 	if (mod.size) {
 		si.nr_modules = 1;
 		si.modlist_paddr = PVH_TABLES;
-		rc = load_file(b, b->initrd_fd, b->initrd_path, 0, mod.size, mod.paddr, err);
-		if (rc < 0)
-			return rc;
+		ret = load_file(b, b->initrd_fd, b->initrd_path, 0, mod.size, mod.paddr, err);
+		if (ret < 0)
+			return ret;
 	}
 	if (guest_mem_write(b->mem, GPA(PVH_TABLES), &mod, sizeof(mod)) < 0 ||
 	    pvh_put_memmap(b, si.memmap_paddr) < 0 ||
@@ -587,14 +588,14 @@ static int pvh_load(const struct linux_boot *b, const uint8_t *h, struct linux_b
 		    struct error *err)
 {
 	uint64_t entry = 0;
-	int rc = elf_load(b, h, &entry, err);
+	int ret = elf_load(b, h, &entry, err);
 
-	if (rc == 0)
-		rc = put_cmdline(b, CMDLINE_MAX, err);
-	if (rc == 0)
-		rc = pvh_start_info(b, err);
-	if (rc < 0)
-		return rc;
+	if (ret == 0)
+		ret = put_cmdline(b, CMDLINE_MAX, err);
+	if (ret == 0)
+		ret = pvh_start_info(b, err);
+	if (ret < 0)
+		return ret;
 	*e = (struct linux_boot_entry){ .rip = entry, .rsp = BOOT_STACK, .rbx = BOOT_PARAMS };
 	return put_gdt(b, e) < 0 ? error_set(err, -EFAULT, "no memory at 0x%x", GDT_ADDR) : 0;
 }
@@ -605,13 +606,13 @@ static int pvh_load(const struct linux_boot *b, const uint8_t *h, struct linux_b
  * shorter, the rest is zero. */
 static int read_head(const struct linux_boot *b, uint8_t *h, uint64_t *size, struct error *err)
 {
-	int rc = file_size(b->kernel_fd, b->kernel_path, size, err);
+	int ret = file_size(b->kernel_fd, b->kernel_path, size, err);
 
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
 	memset(h, 0, HEAD_SIZE);
-	rc = read_at(b->kernel_fd, h, *size < HEAD_SIZE ? *size : HEAD_SIZE, 0);
-	return rc < 0 ? read_error(b->kernel_path, rc, err) : 0;
+	ret = read_at(b->kernel_fd, h, *size < HEAD_SIZE ? *size : HEAD_SIZE, 0);
+	return ret < 0 ? read_error(b->kernel_path, ret, err) : 0;
 }
 
 static bool is_bzimage(const uint8_t *h)
@@ -635,10 +636,10 @@ int linux_boot_initrd_range(const struct linux_boot *b, uint64_t *base, uint64_t
 {
 	uint8_t h[HEAD_SIZE];
 	uint64_t file;
-	int rc = read_head(b, h, &file, err);
+	int ret = read_head(b, h, &file, err);
 
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
 	return place_initrd(b, is_bzimage(h) ? get32(h + HDR_INITRD_MAX) : UINT32_MAX, base, size,
 			    err);
 }
@@ -649,23 +650,23 @@ int linux_boot_check(int kernel, const char *kernel_path, int initrd, const char
 	struct linux_boot b = { .kernel_path = kernel_path, .kernel_fd = kernel };
 	uint8_t h[HEAD_SIZE];
 	uint64_t size;
-	int rc = read_head(&b, h, &size, err);
+	int ret = read_head(&b, h, &size, err);
 
-	if (rc == 0 && !is_bzimage(h) && !is_elf(h))
-		rc = unknown_kernel(&b, err);
-	if (rc == 0 && is_bzimage(h))
-		rc = bz_complete(&b, h, size, err);
-	return rc < 0 || initrd < 0 ? rc : initrd_size(initrd, initrd_path, &size, err);
+	if (ret == 0 && !is_bzimage(h) && !is_elf(h))
+		ret = unknown_kernel(&b, err);
+	if (ret == 0 && is_bzimage(h))
+		ret = bz_complete(&b, h, size, err);
+	return ret < 0 || initrd < 0 ? ret : initrd_size(initrd, initrd_path, &size, err);
 }
 
 int linux_boot_load(const struct linux_boot *b, struct linux_boot_entry *e, struct error *err)
 {
 	uint8_t h[HEAD_SIZE];
 	uint64_t size;
-	int rc = read_head(b, h, &size, err);
+	int ret = read_head(b, h, &size, err);
 
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
 	if (low_end(b) == 0)
 		return error_set(err, -ENOMEM, "no RAM at 1 MiB");
 	if (is_bzimage(h))

@@ -392,15 +392,15 @@ static int pwrite_all(int fd, const uint8_t *data, size_t len, uint64_t off)
 static int store_vars(void *opaque, uint64_t off, const void *data, size_t len)
 {
 	struct ovmf *o = opaque;
-	int rc = pwrite_all(o->nvram_fd, data, len, off);
+	int ret = pwrite_all(o->nvram_fd, data, len, off);
 
 	o->written = true;
-	if (rc < 0)
+	if (ret < 0)
 		log_guest(
 			&o->limit,
 			"variable store %s cannot be written: %s; the guest's change will be lost",
-			o->nvram_path, strerror(-rc));
-	return rc;
+			o->nvram_path, strerror(-ret));
+	return ret;
 }
 
 int ovmf_map(struct ovmf *o, struct bus *mmio, struct guest_mem *mem, struct error *err)
@@ -433,14 +433,14 @@ void ovmf_reset(struct ovmf *o)
 int ovmf_sync(struct ovmf *o)
 {
 	struct stat st;
-	int rc = 0;
+	int ret = 0;
 
 	if (o->nvram_fd < 0 || !o->written)
 		return 0;
 	/* Somebody has shortened the file, and later writes left a hole. Write all of it again. */
 	if (fstat(o->nvram_fd, &st) == 0 && st.st_size != (off_t)o->vars_len)
-		rc = pwrite_all(o->nvram_fd, o->vars, o->vars_len, 0);
-	return rc < 0 ? rc : fdatasync(o->nvram_fd) < 0 ? -errno : 0;
+		ret = pwrite_all(o->nvram_fd, o->vars, o->vars_len, 0);
+	return ret < 0 ? ret : fdatasync(o->nvram_fd) < 0 ? -errno : 0;
 }
 
 void ovmf_abandon(struct ovmf *o)
@@ -453,11 +453,11 @@ void ovmf_abandon(struct ovmf *o)
 
 static void sync_last(struct ovmf *o)
 {
-	int rc = ovmf_sync(o);
+	int ret = ovmf_sync(o);
 
-	if (rc < 0)
+	if (ret < 0)
 		log_error("variable store %s: %s; the guest's last changes may be lost",
-			  o->nvram_path, strerror(-rc));
+			  o->nvram_path, strerror(-ret));
 }
 
 void ovmf_close(struct ovmf *o)

@@ -59,16 +59,16 @@ static void lower_first(struct vfio_place *p, unsigned n, unsigned port)
 int vfio_layout(struct vfio_place *p, unsigned n, struct error *err)
 {
 	unsigned i, ports = 0;
-	int at, rc;
+	int at, ret;
 
 	for (i = 0; i < n; i++) {
 		at = find_port(p, i);
 		p[i].port = at < 0 ? ports++ : (unsigned)at;
 		p[i].fn = p[i].virtfn ? 0 : sysfs_addr(p[i].bdf).fn;
 	}
-	rc = check_slots(p, n, err);
-	if (rc < 0)
-		return rc;
+	ret = check_slots(p, n, err);
+	if (ret < 0)
+		return ret;
 	for (i = 0; i < ports; i++)
 		lower_first(p, n, i);
 	return (int)ports;

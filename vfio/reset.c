@@ -45,17 +45,17 @@ static int ask_hot_reset(struct entry *e)
 	struct vfio_pci_dependent_device *list;
 	unsigned n = 0;
 	/* First how many, then who. */
-	int rc = k->ops->hot_reset_info(k, NULL, &n);
+	int ret = k->ops->hot_reset_info(k, NULL, &n);
 
-	if (rc != -ENOSPC)
-		return rc < 0 ? rc : -ENODEV;
+	if (ret != -ENOSPC)
+		return ret < 0 ? ret : -ENODEV;
 	list = calloc(n, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
-	rc = k->ops->hot_reset_info(k, list, &n);
-	if (rc < 0) {
+	ret = k->ops->hot_reset_info(k, list, &n);
+	if (ret < 0) {
 		free(list);
-		return rc;
+		return ret;
 	}
 	e->hit = list;
 	e->n_hit = n;
@@ -83,26 +83,26 @@ static enum vfio_bus_reach reach_of(const struct iommu *iommu, struct entry *e)
 
 static int learn_reach(const struct iommu *iommu, struct entry *e, struct error *err)
 {
-	int rc = ask_hot_reset(e);
+	int ret = ask_hot_reset(e);
 
-	if (rc == -ENOMEM)
-		return error_set(err, rc, "%s: out of memory", e->d.kernel->name);
-	e->facts.bus = rc == -EPERM ? VFIO_BUS_HOST : reach_of(iommu, e);
+	if (ret == -ENOMEM)
+		return error_set(err, ret, "%s: out of memory", e->d.kernel->name);
+	e->facts.bus = ret == -EPERM ? VFIO_BUS_HOST : reach_of(iommu, e);
 	return 0;
 }
 
 static int decide(const struct iommu *iommu, struct entry *e, struct error *err)
 {
-	int rc = 0;
+	int ret = 0;
 
 	e->facts = (struct vfio_reset_facts){ .function = e->d.function_reset,
 					      .methods = e->d.methods,
 					      .flr = e->d.flr };
 	if (vfio_reset_needs_bus(&e->facts))
-		rc = learn_reach(iommu, e, err);
+		ret = learn_reach(iommu, e, err);
 	e->choice = vfio_reset_choose(&e->facts);
 	e->d.methods = e->facts.methods = NULL; /* the caller's */
-	return rc;
+	return ret;
 }
 
 struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *devs, size_t n,
@@ -204,29 +204,29 @@ static bool hits(const struct entry *bus, const struct entry *e)
 static int bus_reset(struct vfio_reset *r, struct entry *e)
 {
 	struct vfio_kernel *k = e->d.kernel;
-	int rc = k->ops->hot_reset(k, e->fds, e->n_fds);
+	int ret = k->ops->hot_reset(k, e->fds, e->n_fds);
 	size_t i;
 
-	for (i = 0; rc == 0 && i < r->n; i++)
+	for (i = 0; ret == 0 && i < r->n; i++)
 		r->e[i].done |= hits(e, &r->e[i]);
-	return rc;
+	return ret;
 }
 
 static int reset_one(struct vfio_reset *r, struct entry *e)
 {
 	struct vfio_kernel *k = e->d.kernel;
-	int rc = -ENOTTY;
+	int ret = -ENOTTY;
 
 	if (e->choice.how == VFIO_RESET_BUS)
-		rc = bus_reset(r, e);
+		ret = bus_reset(r, e);
 	/* Also what is left when the bus reset fails. */
-	if (rc < 0 && e->d.function_reset)
-		rc = k->ops->reset(k);
+	if (ret < 0 && e->d.function_reset)
+		ret = k->ops->reset(k);
 	e->done = true;
-	if (rc < 0)
+	if (ret < 0)
 		log_warn("%s: its reset failed: %s; the device keeps the state that it has",
-			 k->name, strerror(-rc));
-	return rc;
+			 k->name, strerror(-ret));
+	return ret;
 }
 
 /* Bus resets first: they spare the functions that they hit theirs. */

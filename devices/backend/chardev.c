@@ -288,16 +288,16 @@ static int open_terminal(struct chardev *c, struct error *err)
 
 static int open_stdio(struct chardev *c, const char *arg, struct error *err)
 {
-	int rc = 0;
+	int ret = 0;
 
 	(void)arg;
 	outq_attach(&c->out, nbio_shared(STDOUT_FILENO, O_WRONLY));
 	c->in = nbio_shared(STDIN_FILENO, O_RDONLY);
 	if (isatty(STDIN_FILENO))
-		rc = open_terminal(c, err);
-	if (rc == -EPERM)
+		ret = open_terminal(c, err);
+	if (ret == -EPERM)
 		return 0;
-	return rc < 0 ? rc : watch_input(c);
+	return ret < 0 ? ret : watch_input(c);
 }
 
 /* Input and output need a descriptor each, because epoll accepts a descriptor only once. */
@@ -314,15 +314,16 @@ static int use_both_ways(struct chardev *c, int fd)
 
 static int open_pty(struct chardev *c, const char *arg, struct error *err)
 {
-	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), rc;
+	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), ret;
 	char name[64];
 
 	(void)arg;
 	if (fd < 0)
 		return error_set(err, -errno, "opening a pty: %s", strerror(errno));
-	rc = use_both_ways(c, fd);
+	ret = use_both_ways(c, fd);
 	outq_expect_nobody(&c->out);
-	if (rc < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0 || ptsname_r(fd, name, sizeof(name)) != 0)
+	if (ret < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0 ||
+	    ptsname_r(fd, name, sizeof(name)) != 0)
 		return error_set(err, -errno, "opening a pty: %s", strerror(errno));
 	/* Keep the other end open: while nobody has it open, epoll reports a hang-up again and
 	 * again. */
@@ -454,16 +455,16 @@ static int check_file(const char *arg, struct outputs *outputs, struct error *er
 {
 	uint64_t max;
 	scoped_free char *path = file_path(arg, &max);
-	int rc;
+	int ret;
 
 	if (!path)
 		return bad_max(arg, err);
-	rc = outfile_check(path, err);
-	if (rc == 0 && max)
-		rc = outfile_check_rotate(path, err);
-	if (rc == 0)
-		rc = outputs_claim(outputs, path, err);
-	return rc == 0 && max ? outputs_claim_rotated(outputs, path, err) : rc;
+	ret = outfile_check(path, err);
+	if (ret == 0 && max)
+		ret = outfile_check_rotate(path, err);
+	if (ret == 0)
+		ret = outputs_claim(outputs, path, err);
+	return ret == 0 && max ? outputs_claim_rotated(outputs, path, err) : ret;
 }
 
 int chardev_check(const char *spec, struct outputs *outputs, struct error *err)

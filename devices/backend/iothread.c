@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* See iothread.h. `want` is the state that the owner asks for, `state` is the state that the thread
  * is in. Both are written under the lock. The body also reads `want` without the lock. */
 #include "devices/backend/iothread.h"

@@ -32,11 +32,11 @@ static int address(const char *path, struct sockaddr_un *sa, struct error *err)
 int unix_listener_check(const char *path, struct outputs *outputs, struct error *err)
 {
 	struct sockaddr_un sa;
-	int rc = address(path, &sa, err);
+	int ret = address(path, &sa, err);
 
-	if (rc == 0)
-		rc = outfile_check_folder(path, err);
-	return rc == 0 ? outputs_claim(outputs, path, err) : rc;
+	if (ret == 0)
+		ret = outfile_check_folder(path, err);
+	return ret == 0 ? outputs_claim(outputs, path, err) : ret;
 }
 
 /* Removes a socket that nobody listens on (ECONNREFUSED): an earlier run left it. Any other file
@@ -98,10 +98,10 @@ static int listen_here(struct unix_listener *l, const char *path, int backlog, b
 {
 	struct sockaddr_un sa;
 	struct stat st;
-	int rc = address(path, &sa, err);
+	int ret = address(path, &sa, err);
 
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
 	remove_stale(&sa);
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* bind() gives the file the mode of the socket without the umask's bits, so nobody else can
@@ -127,13 +127,13 @@ int unix_listener_open(struct unix_listener *l, struct evloop *loop, const char 
 		       bool private, void (*connected)(void *, int fd), void *arg,
 		       struct error *err)
 {
-	int rc;
+	int ret;
 
 	*l = (struct unix_listener){ .loop = loop, .fd = -1, .connected = connected, .arg = arg };
-	rc = listen_here(l, path, backlog, private, err);
-	if (rc < 0)
+	ret = listen_here(l, path, backlog, private, err);
+	if (ret < 0)
 		unix_listener_close(l);
-	return rc;
+	return ret;
 }
 
 void unix_listener_pause(struct unix_listener *l, bool pause)

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* See worker.h. The thread clears `alive` under the lock as its last step before it unlocks and
  * ends. So whoever sees it cleared can join the thread without waiting. */
 #include "devices/backend/worker.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The libaio engine, for systems where io_uring is not permitted. Same threading as blk_uring.c.
  *

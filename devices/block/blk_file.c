@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Opens, locks and measures a disk image. See blk_file.h. */
 #include "devices/block/blk_file.h"
 

@@ -111,9 +111,9 @@ static const struct item *selected(const struct fw_cfg *f)
 	return f->key < NUM_KEYS && f->items[f->key].present ? &f->items[f->key] : NULL;
 }
 
-static void dma_end(struct fw_cfg *f, uint64_t desc, int rc)
+static void dma_end(struct fw_cfg *f, uint64_t desc, int ret)
 {
-	uint32_t status = htobe32(rc ? DMA_ERROR : 0);
+	uint32_t status = htobe32(ret ? DMA_ERROR : 0);
 
 	guest_mem_write(f->mem, GPA(desc), &status, sizeof(status));
 }
@@ -192,25 +192,25 @@ static int write_zeros(struct guest_mem *mem, uint64_t gpa, uint64_t len)
 static int item_to_guest(const struct fw_cfg *f, uint64_t off, uint64_t gpa, size_t n)
 {
 	struct iovec iov[MAX_PIECES];
-	int pieces = guest_mem_iov(f->mem, GPA(gpa), n, MEM_ACCESS_WRITE, iov, MAX_PIECES), rc = 0;
+	int pieces = guest_mem_iov(f->mem, GPA(gpa), n, MEM_ACCESS_WRITE, iov, MAX_PIECES), ret = 0;
 
 	if (pieces < 0)
 		return -EFAULT;
-	for (int i = 0; i < pieces && rc == 0; i++) {
-		rc = item_read(f, off, iov[i].iov_base, iov[i].iov_len);
+	for (int i = 0; i < pieces && ret == 0; i++) {
+		ret = item_read(f, off, iov[i].iov_base, iov[i].iov_len);
 		off += iov[i].iov_len;
 	}
-	return rc;
+	return ret;
 }
 
 static int piece_read(const struct fw_cfg *f, uint64_t off, uint64_t gpa, uint32_t len)
 {
 	uint64_t have = remaining(f, off);
 	size_t n = have < len ? have : len;
-	int rc = n ? item_to_guest(f, off, gpa, n) : 0;
+	int ret = n ? item_to_guest(f, off, gpa, n) : 0;
 
 	/* gpa + n can wrap only if the copy above has failed. */
-	return rc < 0 ? rc : write_zeros(f->mem, gpa + n, len - n);
+	return ret < 0 ? ret : write_zeros(f->mem, gpa + n, len - n);
 }
 
 /* A guest can ask for as many bytes as it has memory, with each of its vCPUs. So between two pieces
@@ -232,35 +232,35 @@ static void rest_go_on(void *arg)
 	struct fw_cfg *f = arg;
 	struct dma_rest *r = &f->rest;
 	uint32_t n;
-	int rc;
+	int ret;
 
 	scoped_lock(&f->lock);
 	if (!r->left)
 		return;
 	n = r->left < DMA_PIECE ? r->left : DMA_PIECE;
-	rc = piece_read(f, r->off, r->gpa, n);
+	ret = piece_read(f, r->off, r->gpa, n);
 	/* gpa + n can wrap only if this was not guest memory and failed. */
-	*r = (struct dma_rest){ r->desc, r->gpa + n, r->off + n, rc ? 0 : r->left - n };
+	*r = (struct dma_rest){ r->desc, r->gpa + n, r->off + n, ret ? 0 : r->left - n };
 	if (r->left)
 		evloop_call(f->loop, &f->go_on);
 	else
-		dma_end(f, r->desc, rc);
+		dma_end(f, r->desc, ret);
 }
 
 static int dma_read(struct fw_cfg *f, uint64_t desc, uint64_t gpa, uint32_t len)
 {
 	uint32_t done = 0, n;
-	int rc = 0;
+	int ret = 0;
 
-	while (done < len && rc == 0) {
+	while (done < len && ret == 0) {
 		n = len - done < DMA_PIECE ? len - done : DMA_PIECE;
 		/* gpa + done can wrap only if an earlier piece was not guest memory and failed. */
-		rc = piece_read(f, f->off + done, gpa + done, n);
+		ret = piece_read(f, f->off + done, gpa + done, n);
 		done += n;
-		if (rc == 0 && done < len && hold_is_over())
-			rc = rest_leave(f, desc, gpa, done, len);
+		if (ret == 0 && done < len && hold_is_over())
+			ret = rest_leave(f, desc, gpa, done, len);
 	}
-	return rc;
+	return ret;
 }
 
 static int dma_write(struct fw_cfg *f, uint64_t gpa, uint32_t len)
@@ -296,15 +296,15 @@ static int dma_run(struct fw_cfg *f, uint64_t desc, const struct dma_access *a)
 static void dma_start(struct fw_cfg *f, uint64_t gpa)
 {
 	struct dma_access a;
-	int rc;
+	int ret;
 
 	rest_drop(f);
 	/* If the descriptor cannot be read, there is no place to report the error. */
 	if (guest_mem_read(f->mem, GPA(gpa), &a, sizeof(a)))
 		return;
-	rc = dma_run(f, gpa, &a);
-	if (rc != -EINPROGRESS)
-		dma_end(f, gpa, rc);
+	ret = dma_run(f, gpa, &a);
+	if (ret != -EINPROGRESS)
+		dma_end(f, gpa, ret);
 }
 
 /* ---- ports ---- */

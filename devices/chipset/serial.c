@@ -312,13 +312,13 @@ void serial_reset(struct serial *s)
 int serial_init(struct serial *s, struct bus *pio, struct irq_table *irq, uint16_t port,
 		uint32_t gsi)
 {
-	int rc;
+	int ret;
 
 	memset(s, 0, sizeof(*s));
 	pthread_mutex_init(&s->lock, NULL);
-	rc = irq_source_init(irq, gsi, &s->irq);
-	if (rc < 0)
-		return rc;
+	ret = irq_source_init(irq, gsi, &s->irq);
+	if (ret < 0)
+		return ret;
 	serial_power_on(s);
 	s->region = (struct io_region){
 		.name = "serial", .base = port, .size = 8, .ops = &serial_ops, .opaque = s

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A command is a class, a number, and data whose length follows from them; the answer is one byte.
  * The driver may cut both into any pieces. Everything is copied out once.

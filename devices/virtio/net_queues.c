@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A thread for a pair of queues. It sleeps in poll() on the tap device and both kicks. A frame that
  * was read but finds no buffers waits in `rx`, and the tap device is not polled meanwhile: the

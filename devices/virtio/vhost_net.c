@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* vhost-net moves frames between the tap device and the rings in a kernel thread; kicks reach it by
  * ioeventfd and its interrupts leave by irqfd, so we are not involved in either. */
 #include "devices/virtio/vhost_net.h"

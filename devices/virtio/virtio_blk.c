@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The virtio-blk device: configuration, features, and a blk_queue for each virtqueue. blk_queue.c
  * handles the requests; devices/block/runner.c has the thread of a queue.
@@ -204,18 +204,18 @@ int virtio_blk_plug(struct virtio_blk *b, struct pci_root *root, struct pci_bus 
 		    const struct blk_config *cfg, struct error *err)
 {
 	unsigned queues = blk_queues(cfg);
-	int rc;
+	int ret;
 
 	fill_config(b, queues);
-	rc = virtio_init(&b->vdev, b->name, &vblk_ops, vblk_features(&b->file, queues), queues,
-			 QUEUE_SIZE, err);
-	if (rc)
-		return rc;
+	ret = virtio_init(&b->vdev, b->name, &vblk_ops, vblk_features(&b->file, queues), queues,
+			  QUEUE_SIZE, err);
+	if (ret)
+		return ret;
 	b->initialized = true;
 	b->vdev.config = &b->config;
 	b->vdev.config_len = sizeof(b->config);
-	rc = add_queues(b, cfg, root, err);
-	return rc ? rc : virtio_realize(&b->vdev, root, bus, devfn, err);
+	ret = add_queues(b, cfg, root, err);
+	return ret ? ret : virtio_realize(&b->vdev, root, bus, devfn, err);
 }
 
 bool virtio_blk_free(struct virtio_blk *b)

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio-net: pairs of queues and a tap device behind them.
  *
@@ -521,22 +521,22 @@ int virtio_net_plug(struct virtio_net *n, struct pci_root *root, struct pci_bus 
 	uint16_t ring = (uint16_t)(cfg->ring ? cfg->ring : RING_DEFAULT);
 	uint64_t vhost = ~0ull;
 	struct virtio_queue *control;
-	int rc;
+	int ret;
 
 	open_path(n, cfg, &vhost);
 	n->config.max_virtqueue_pairs = htole16((uint16_t)n->max_pairs);
-	rc = virtio_init(&n->vdev, n->name, &net_ops, net_features(n, vhost), 2 * n->max_pairs + 1,
-			 ring, err);
-	if (rc)
-		return rc;
+	ret = virtio_init(&n->vdev, n->name, &net_ops, net_features(n, vhost), 2 * n->max_pairs + 1,
+			  ring, err);
+	if (ret)
+		return ret;
 	n->initialized = true;
 	control = &n->vdev.queues[2 * n->max_pairs];
 	control->size = control->max_size = CONTROL_RING;
 	n->vdev.config = &n->config;
 	n->vdev.config_len = sizeof(n->config);
 	if (n->no_vhost)
-		rc = pair_open_path(n, 0, err);
-	return rc ? rc : virtio_realize(&n->vdev, root, bus, devfn, err);
+		ret = pair_open_path(n, 0, err);
+	return ret ? ret : virtio_realize(&n->vdev, root, bus, devfn, err);
 }
 
 bool virtio_net_free(struct virtio_net *n)

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio over PCI. One 32-bit BAR contains all groups of registers, each in its own page, and the
  * MSI-X table:

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* One queue of buffers that are filled with random bytes. It is handled on the main loop: a guest
  * reads a few hundred bytes at boot and little later, so an own thread would not help. */
 #include "devices/virtio/virtio_rng.h"

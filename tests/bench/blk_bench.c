@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio-blk without a guest: a synthetic driver a queue (driver.h), and the device's own queue
  * code, threads and engine as a machine has them. Kicks and interrupts are eventfds, as ioeventfd

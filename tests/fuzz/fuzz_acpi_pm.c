@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The ACPI power management registers, by accesses of any size, while time passes and the power
  * button is pressed. After a write the interrupt's line is what the registers say; the machine goes

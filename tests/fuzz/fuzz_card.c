@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A passed-through graphics card with x-vga=on: what the guest does at the legacy VGA ranges, at
  * the ROM, and in the windows of BAR 0 that show configuration space. Nothing of it writes a BAR of

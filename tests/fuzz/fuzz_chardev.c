@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Back ends with hostile peers: pipes, a unix socket whose clients come and go, a pty, a file with
  * a size that it must not pass. The front takes as much as the input says. All are made once; the

@@ -20,17 +20,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct config c;
 	struct error err = { 0 };
 	const struct device *d;
-	int argc = 1, rc;
+	int argc = 1, ret;
 
 	memcpy(text, data, size);
 	text[size] = '\0';
 	for (w = strtok_r(text, "\n", &save); w && argc < MAX_WORDS;
 	     w = strtok_r(NULL, "\n", &save))
 		argv[argc++] = w;
-	rc = config_parse(&c, argc, argv, &err);
-	if (rc < 0 && !err.text[0])
+	ret = config_parse(&c, argc, argv, &err);
+	if (ret < 0 && !err.text[0])
 		abort();
-	if (rc == 0 && c.action == CONFIG_RUN) {
+	if (ret == 0 && c.action == CONFIG_RUN) {
 		if (c.topo.sockets * c.topo.cores * c.topo.threads != c.cpus.n ||
 		    !device_next(&c.devices, &serial_class, NULL) || c.memory == 0 ||
 		    device_count(&c.devices, &virtio_blk_class) > 16)

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The debug console into a pipe: read now and then, or not at all. */
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A file as romfile=, or a device's ROM as check reads it. */
 #include <stdlib.h>
 

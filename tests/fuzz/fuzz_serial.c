@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The serial port: any register, a peer that writes and reads as it likes. What the UART says of
  * itself must stay consistent. */
 #include <string.h>

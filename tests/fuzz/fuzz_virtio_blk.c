@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A disk under a hostile guest: transport, requests, and all that is done to them before and after
  * the kernel. The engine is one of ours, linked in place of io_uring by --wrap: it answers in full,

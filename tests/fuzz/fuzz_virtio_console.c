@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio-console: a hostile driver on one side, a peer on pipes that reads and writes as it likes
  * on the other. */
 #include "devices/virtio/virtio_console.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A network card with two pairs of queues and a control queue under a hostile guest and a hostile
  * network. Each queue of the tap device is a socket, linked in by --wrap; one of two cards has lost
  * them. The worker has no thread, so that what it is asked for is done at once. */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio-rng: a hostile driver. */
 #include "devices/virtio/virtio_rng.h"
 #include "tests/fuzz/virtio_steps.h"

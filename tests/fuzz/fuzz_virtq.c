@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Virtqueues from a hostile driver: the input is guest memory as far as rings, descriptors and
  * tables go, then a list of steps. Every address that comes out is touched, so that ASan sees one

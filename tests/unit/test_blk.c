@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Disk images and the virtio-blk queue on both engines, with and without O_DIRECT,
  * on disk and on tmpfs. */
 #include <dirent.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The code between a disk queue and the kernel: alignment, aligned buffers and their limit, parts
  * of blocks, the end of the image, durability. The test replaces the kernel. */
 #include <errno.h>

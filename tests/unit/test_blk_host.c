@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Disks on hosts with problems: killed processes, no io_uring, locks, loop devices, full file
  * systems. Steps that would harm the test process run in a child. */
 #include <errno.h>

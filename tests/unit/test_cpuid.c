@@ -100,7 +100,7 @@ static int build(bool is_amd, unsigned sockets, unsigned cores, unsigned threads
 	struct kvm k = { .dev = DEV, .tsc_deadline = true };
 	struct cpu_topology topo = { sockets, cores, threads };
 	struct cpuid_table *t;
-	int rc;
+	int ret;
 
 	host = is_amd ? amd : intel;
 	n_host = is_amd ? ARRAY_SIZE(amd) : ARRAY_SIZE(intel);
@@ -108,15 +108,15 @@ static int build(bool is_amd, unsigned sockets, unsigned cores, unsigned threads
 	t = cpuid_new(&k);
 	assert_non_null(t);
 	cpuid_ask(t);
-	rc = cpuid_make(t, &topo, &model, &err);
-	if (rc < 0) {
+	ret = cpuid_make(t, &topo, &model, &err);
+	if (ret < 0) {
 		cpuid_free(t);
-		return rc;
+		return ret;
 	}
 	assert_int_equal(cpuid_is_intel(t), !is_amd);
-	rc = cpuid_apply(t, VCPU, i);
+	ret = cpuid_apply(t, VCPU, i);
 	cpuid_free(t);
-	return rc;
+	return ret;
 }
 
 static const struct kvm_cpuid_entry2 *look(uint32_t leaf, uint32_t sub)

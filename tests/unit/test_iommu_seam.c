@@ -58,16 +58,16 @@ static void happened(const char *want)
 static int bound_open(void *backend, const struct sysfs_pci *dev, struct error *e)
 {
 	struct bound *b = backend;
-	int rc, fd;
+	int ret, fd;
 
 	if (strcmp(dev->bdf, "0000:09:00.0") == 0)
 		return error_set(e, -EBUSY, "%s is bound elsewhere", dev->bdf);
 	fd = eventfd_new();
 	assert_true(fd >= 0);
-	rc = b->kvm.kvm_file(b->kvm.opaque, fd, true);
-	if (rc < 0) {
+	ret = b->kvm.kvm_file(b->kvm.opaque, fd, true);
+	if (ret < 0) {
 		close(fd);
-		return error_set(e, rc, "%s: KVM does not accept it", dev->bdf);
+		return error_set(e, ret, "%s: KVM does not accept it", dev->bdf);
 	}
 	note("bind:%s", dev->bdf + 5);
 	memcpy(b->bdf[b->n], dev->bdf, VFIO_BDF_SIZE);

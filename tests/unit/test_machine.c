@@ -45,9 +45,9 @@ static void options(const char *line)
 		fail_msg("%s", err.text);
 }
 
-static void says(int rc, const char *text)
+static void says(int ret, const char *text)
 {
-	assert_true(rc < 0);
+	assert_true(ret < 0);
 	if (!strstr(err.text, text))
 		fail_msg("'%s' does not say '%s'", err.text, text);
 }

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Commands of a network card's control queue, in pieces and malformed. */
 #include <errno.h>
 #include <linux/virtio_net.h>

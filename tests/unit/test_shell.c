@@ -20,7 +20,7 @@ static const char *split(const char *text)
 	size_t pos = 0, start;
 	unsigned i;
 	char *c;
-	int rc = shell_command(text, &pos, &start, &w);
+	int ret = shell_command(text, &pos, &start, &w);
 
 	out[0] = '\0';
 	for (i = 0; i < w.n; i++) {
@@ -30,7 +30,7 @@ static const char *split(const char *text)
 	for (c = out; *c; c++)
 		*c = *c == SHELL_BARE ? '<' : *c == SHELL_QUOTED ? '[' : *c == SHELL_END ? '>' : *c;
 	words_free(&w);
-	return rc == -EINVAL ? "no command" : out;
+	return ret == -EINVAL ? "no command" : out;
 }
 
 static void test_words(void **state)

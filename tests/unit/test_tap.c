@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The host's end of a network card, on real tap devices (skipped without CAP_NET_ADMIN). */
 #include <errno.h>
 #include <fcntl.h>

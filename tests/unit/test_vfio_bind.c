@@ -260,9 +260,9 @@ static void test_group(void **state)
 	says("bridge");
 }
 
-static void refused(int rc, const char *why)
+static void refused(int ret, const char *why)
 {
-	assert_true(rc < 0);
+	assert_true(ret < 0);
 	says(why);
 	assert_int_equal(bound.n, 0);
 	assert_string_equal(writes, "");

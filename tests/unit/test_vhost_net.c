@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* What is said to vhost-net for a pair of queues that is not the first. The kernel's side is a fake
  * ioctl(), linked in by --wrap (see the Makefile). */
 #include <errno.h>

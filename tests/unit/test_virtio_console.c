@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio-console with a unix socket and a file, used through its registers. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* virtio-net's own data path on a real tap device (skipped without CAP_NET_ADMIN), and virtio-rng.
  */
 #include <arpa/inet.h>

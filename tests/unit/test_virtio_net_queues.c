@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A network card with several pairs of queues, under a driver that uses them and one that misuses
  * them. vhost and the tap device are fakes, linked in by --wrap (see the Makefile); the vhost stops
  * only when it is let. */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* The transport, MSI-X and a whole virtio-blk, used through registers like a driver does. */
 #include <errno.h>
 #include <fcntl.h>

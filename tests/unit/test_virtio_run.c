@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A virtio device starts and stops using its rings: reset, bus mastering, and storage that does not
  * answer. The test has its own engine, which replaces io_uring (see the Makefile): requests stay in
  * flight while `hold` is set. */

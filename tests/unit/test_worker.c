@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: BSD-2-Clause
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* A thread that is there only while it has something to do. */
 #include <dirent.h>
 #include <sched.h>

@@ -70,12 +70,12 @@ static int load_modules(const struct host *h, struct error *err)
 		{ "vfio_iommu_type1", "/sys/module/vfio_iommu_type1" },
 	};
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
-	for (i = 0; i < ARRAY_SIZE(needed) && rc == 0; i++)
+	for (i = 0; i < ARRAY_SIZE(needed) && ret == 0; i++)
 		if (!exists(h, needed[i].there))
-			rc = h->modprobe(h, needed[i].module, err);
-	return rc;
+			ret = h->modprobe(h, needed[i].module, err);
+	return ret;
 }
 
 /* ---- back ---- */
@@ -84,18 +84,18 @@ static int bring_driver(const struct host *h, const struct bind_record *r, struc
 {
 	char path[128], alias[256];
 	struct sysfs_pci d;
-	int rc;
+	int ret;
 
 	snprintf(path, sizeof(path), PCI_DRIVERS "%s/bind", r->driver);
 	if (exists(h, path)) {
-		rc = host_put(h, r->bdf, path, r->bdf, NULL, err);
+		ret = host_put(h, r->bdf, path, r->bdf, NULL, err);
 	} else { /* its module was unloaded; only the modalias tells the module's name */
 		sysfs_attribute(h->root, r->bdf, "modalias", alias, sizeof(alias));
-		rc = h->modprobe(h, alias, err);
-		if (rc == 0)
-			rc = host_put(h, r->bdf, DRIVERS_PROBE, r->bdf, NULL, err);
+		ret = h->modprobe(h, alias, err);
+		if (ret == 0)
+			ret = host_put(h, r->bdf, DRIVERS_PROBE, r->bdf, NULL, err);
 	}
-	if (rc < 0)
+	if (ret < 0)
 		return error_prefix(err, "the driver %s does not take it back", r->driver);
 	if (sysfs_pci_read(h->root, r->bdf, &d) < 0 || !d.driver[0])
 		return error_set(err, -EIO,
@@ -112,21 +112,21 @@ static int give_back(const struct host *h, const struct bind_record *r, struct e
 {
 	struct sysfs_pci d;
 	bool stuck, gone = sysfs_pci_read(h->root, r->bdf, &d) < 0;
-	int rc = 0;
+	int ret = 0;
 
 	if (!gone && sysfs_driver_is_vfio(d.driver)) {
-		rc = sysfs_check_idle(h->root, &d, err);
-		if (rc < 0)
+		ret = sysfs_check_idle(h->root, &d, err);
+		if (ret < 0)
 			return error_prefix(err, "%s", r->bdf);
-		rc = unbind(h, &d, &stuck, err);
+		ret = unbind(h, &d, &stuck, err);
 		d.driver[0] = '\0';
 	}
-	if (!gone && rc == 0)
-		rc = set_override(h, r->bdf, r->override, err);
-	if (!gone && rc == 0 && !d.driver[0] && r->driver[0])
-		rc = bring_driver(h, r, err);
-	if (rc < 0)
-		return rc;
+	if (!gone && ret == 0)
+		ret = set_override(h, r->bdf, r->override, err);
+	if (!gone && ret == 0 && !d.driver[0] && r->driver[0])
+		ret = bring_driver(h, r, err);
+	if (ret < 0)
+		return ret;
 	bind_record_remove(h->root, r->bdf);
 	return gone;
 }
@@ -134,15 +134,15 @@ static int give_back(const struct host *h, const struct bind_record *r, struct e
 int bind_restore(const struct host *h, const char *bdf, struct bind_record *was, struct error *err)
 {
 	scoped_fd lock = bind_record_lock(h->root, err);
-	int rc;
+	int ret;
 
 	if (lock < 0)
 		return lock;
-	rc = bind_record_read(h->root, bdf, was, err);
-	if (rc == -ENOENT)
-		return error_set(err, rc, "%s: there is no record that minivmm bound this device",
+	ret = bind_record_read(h->root, bdf, was, err);
+	if (ret == -ENOENT)
+		return error_set(err, ret, "%s: there is no record that minivmm bound this device",
 				 bdf);
-	return rc < 0 ? rc : give_back(h, was, err);
+	return ret < 0 ? ret : give_back(h, was, err);
 }
 
 static void undo(const struct host *h, struct bind_set *s)
@@ -191,27 +191,27 @@ static int bind_one(const struct host *h, const char *bdf, struct bind_set *boun
 	struct bind_record *r = &bound->dev[bound->n];
 	bool stuck = false;
 	struct sysfs_pci d;
-	int rc = sysfs_look(h->root, bdf, &d, err);
+	int ret = sysfs_look(h->root, bdf, &d, err);
 
-	if (rc < 0 || sysfs_driver_is_vfio(d.driver))
-		return rc;
-	rc = record(h, &d, r, err);
-	if (rc < 0)
-		return rc;
+	if (ret < 0 || sysfs_driver_is_vfio(d.driver))
+		return ret;
+	ret = record(h, &d, r, err);
+	if (ret < 0)
+		return ret;
 	bound->n++;
-	rc = set_override(h, bdf, VFIO_PCI, err);
-	if (rc == 0)
-		rc = unbind(h, &d, &stuck, err);
-	if (rc == 0)
-		rc = host_put(h, bdf, DRIVERS_PROBE, bdf, &stuck, err);
+	ret = set_override(h, bdf, VFIO_PCI, err);
+	if (ret == 0)
+		ret = unbind(h, &d, &stuck, err);
+	if (ret == 0)
+		ret = host_put(h, bdf, DRIVERS_PROBE, bdf, &stuck, err);
 	if (stuck) {
 		bound->n--; /* this device cannot be undone while its driver hangs */
 		return explain_stuck(h, r, err);
 	}
-	if (rc == 0 && (sysfs_pci_read(h->root, bdf, &d) < 0 || !sysfs_driver_is_vfio(d.driver)))
-		rc = error_set(err, -EIO,
-			       "%s: vfio-pci does not take the device; dmesg may say why", bdf);
-	return rc;
+	if (ret == 0 && (sysfs_pci_read(h->root, bdf, &d) < 0 || !sysfs_driver_is_vfio(d.driver)))
+		ret = error_set(err, -EIO,
+				"%s: vfio-pci does not take the device; dmesg may say why", bdf);
+	return ret;
 }
 
 /* ---- which ---- */
@@ -242,7 +242,7 @@ static int add(void *arg, const struct sysfs_pci *d)
 {
 	struct plan *p = arg;
 	unsigned i;
-	int rc;
+	int ret;
 
 	if (d->class_code >> 16 == SYSFS_CLASS_BRIDGE || sysfs_driver_is_vfio(d->driver))
 		return 0;
@@ -253,26 +253,26 @@ static int add(void *arg, const struct sysfs_pci *d)
 		return error_set(p->err, -E2BIG,
 				 "more than %d devices in one command: use several commands",
 				 BIND_MAX);
-	rc = may_go(p, d);
-	if (rc == 0)
+	ret = may_go(p, d);
+	if (ret == 0)
 		memcpy(p->bdf[p->n++], d->bdf, VFIO_BDF_SIZE);
-	return rc;
+	return ret;
 }
 
 static int make_plan(struct plan *p, const char (*bdf)[VFIO_BDF_SIZE], unsigned n)
 {
 	struct sysfs_pci d;
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
-	for (i = 0; i < n && rc == 0; i++) {
-		rc = sysfs_look(p->h->root, bdf[i], &d, p->err);
-		if (rc == 0)
-			rc = add(p, &d);
-		if (rc == 0 && p->flags & BIND_GROUP)
-			rc = sysfs_group_each(p->h->root, (unsigned)d.group, add, p);
+	for (i = 0; i < n && ret == 0; i++) {
+		ret = sysfs_look(p->h->root, bdf[i], &d, p->err);
+		if (ret == 0)
+			ret = add(p, &d);
+		if (ret == 0 && p->flags & BIND_GROUP)
+			ret = sysfs_group_each(p->h->root, (unsigned)d.group, add, p);
 	}
-	return rc;
+	return ret;
 }
 
 int bind_devices(const struct host *h, const char (*bdf)[VFIO_BDF_SIZE], unsigned n, unsigned flags,
@@ -281,19 +281,19 @@ int bind_devices(const struct host *h, const char (*bdf)[VFIO_BDF_SIZE], unsigne
 	struct plan p = { .h = h, .flags = flags, .err = err };
 	scoped_fd lock = -1;
 	unsigned i;
-	int rc;
+	int ret;
 
 	bound->n = 0;
-	rc = make_plan(&p, bdf, n);
-	if (rc < 0 || p.n == 0)
-		return rc;
+	ret = make_plan(&p, bdf, n);
+	if (ret < 0 || p.n == 0)
+		return ret;
 	lock = bind_record_lock(h->root, err);
 	if (lock < 0)
 		return lock;
-	rc = load_modules(h, err);
-	for (i = 0; i < p.n && rc == 0; i++)
-		rc = bind_one(h, p.bdf[i], bound, err);
-	if (rc < 0)
+	ret = load_modules(h, err);
+	for (i = 0; i < p.n && ret == 0; i++)
+		ret = bind_one(h, p.bdf[i], bound, err);
+	if (ret < 0)
 		undo(h, bound);
-	return rc;
+	return ret;
 }

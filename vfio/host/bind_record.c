@@ -62,10 +62,10 @@ int bind_record_parse(struct bind_record *r, const char *text, size_t size)
 
 static int record_error(const char *what, struct error *err)
 {
-	int rc = -errno;
+	int ret = -errno;
 
-	return error_set(err, rc, "%s: %s%s", what, strerror(-rc),
-			 rc == -EACCES || rc == -EPERM ? ": run as root" : "");
+	return error_set(err, ret, "%s: %s%s", what, strerror(-ret),
+			 ret == -EACCES || ret == -EPERM ? ": run as root" : "");
 }
 
 int bind_record_lock(const char *root, struct error *err)

@@ -44,15 +44,15 @@ static int by_group(const void *a, const void *b)
 int groups_read(const char *root, struct pci_list *l)
 {
 	struct reading r = { root, l };
-	int rc;
+	int ret;
 
 	*l = (struct pci_list){ 0 };
 	if (!hostfs_exists(root, "/sys/bus/pci/devices"))
 		return -ENOENT;
-	rc = hostfs_each(root, add, &r, "/sys/bus/pci/devices");
-	if (rc == 0 && l->n)
+	ret = hostfs_each(root, add, &r, "/sys/bus/pci/devices");
+	if (ret == 0 && l->n)
 		qsort(l->dev, l->n, sizeof(*l->dev), by_group);
-	return rc;
+	return ret;
 }
 
 void groups_free(struct pci_list *l)

@@ -268,15 +268,15 @@ void host_use_each(const char *root, const char *bdf, host_use_fn *fn, void *arg
 struct first {
 	const char *bdf;
 	struct error *err;
-	int rc;
+	int ret;
 };
 
 static void take_first(void *arg, const struct host_use *u)
 {
 	struct first *f = arg;
 
-	if (f->rc == 0)
-		f->rc = error_set(f->err, -EBUSY, "%s %s", f->bdf, u->text);
+	if (f->ret == 0)
+		f->ret = error_set(f->err, -EBUSY, "%s %s", f->bdf, u->text);
 }
 
 int host_use_check(const char *root, const char *bdf, struct error *err)
@@ -284,5 +284,5 @@ int host_use_check(const char *root, const char *bdf, struct error *err)
 	struct first f = { bdf, err, 0 };
 
 	host_use_each(root, bdf, take_first, &f);
-	return f.rc;
+	return f.ret;
 }

@@ -146,18 +146,18 @@ int host_put(const struct host *h, const char *bdf, const char *path, const char
 	     struct error *err)
 {
 	pid_t pid = 0;
-	int rc = h->write(h, path, text, &pid);
+	int ret = h->write(h, path, text, &pid);
 
 	if (stuck)
 		*stuck = pid != 0;
 	if (pid)
 		return explain_stuck(h, bdf, path, pid, err);
-	if (rc == -EACCES || rc == -EPERM)
-		return error_set(err, rc, "%s: there is no permission to write %s: run as root",
+	if (ret == -EACCES || ret == -EPERM)
+		return error_set(err, ret, "%s: there is no permission to write %s: run as root",
 				 bdf, path);
-	if (rc < 0)
-		return error_set(err, rc, "%s: %s: %s; dmesg may say more", bdf, path,
-				 strerror(-rc));
+	if (ret < 0)
+		return error_set(err, ret, "%s: %s: %s; dmesg may say more", bdf, path,
+				 strerror(-ret));
 	return 0;
 }
 

@@ -70,38 +70,38 @@ static int check_unused(const struct host *h, const struct sriov *s, struct erro
 {
 	struct sysfs_pci vf;
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
-	for (i = 0; i < s->num && rc == 0; i++) {
+	for (i = 0; i < s->num && ret == 0; i++) {
 		if (sriov_vf(h->root, s, i, &vf) < 0)
 			continue;
-		rc = sysfs_check_idle(h->root, &vf, err);
-		if (rc < 0)
+		ret = sysfs_check_idle(h->root, &vf, err);
+		if (ret < 0)
 			return error_prefix(err, "%s", vf.bdf);
-		rc = host_use_check(h->root, vf.bdf, err);
+		ret = host_use_check(h->root, vf.bdf, err);
 	}
-	return rc;
+	return ret;
 }
 
 static int remove_all(const struct host *h, struct sriov *s, struct error *err)
 {
-	int rc = put(h, s, "sriov_numvfs", 0, err);
+	int ret = put(h, s, "sriov_numvfs", 0, err);
 
-	if (rc == 0)
+	if (ret == 0)
 		s->num = 0;
-	return rc < 0 ? rc : put(h, s, "sriov_drivers_autoprobe", 1, err);
+	return ret < 0 ? ret : put(h, s, "sriov_drivers_autoprobe", 1, err);
 }
 
 static int make(const struct host *h, struct sriov *s, unsigned count, struct error *err)
 {
 	struct error ignored;
-	int rc = put(h, s, "sriov_drivers_autoprobe", 0, err);
+	int ret = put(h, s, "sriov_drivers_autoprobe", 0, err);
 
-	if (rc == 0)
-		rc = put(h, s, "sriov_numvfs", count, err);
-	if (rc < 0) {
+	if (ret == 0)
+		ret = put(h, s, "sriov_numvfs", count, err);
+	if (ret < 0) {
 		put(h, s, "sriov_drivers_autoprobe", 1, &ignored);
-		return rc;
+		return ret;
 	}
 	s->num = count;
 	return 0;
@@ -109,7 +109,7 @@ static int make(const struct host *h, struct sriov *s, unsigned count, struct er
 
 int sriov_set(const struct host *h, struct sriov *s, unsigned count, struct error *err)
 {
-	int rc = 0;
+	int ret = 0;
 
 	if (count > s->total)
 		return error_set(err, -ERANGE, "%s has at most %u VFs, not %u", s->pf.bdf,
@@ -122,8 +122,8 @@ int sriov_set(const struct host *h, struct sriov *s, unsigned count, struct erro
 				 "restore %s, or load that driver (modprobe)",
 				 s->pf.bdf, s->pf.driver[0] ? s->pf.driver : "no driver",
 				 s->pf.bdf);
-	rc = check_unused(h, s, err);
-	if (rc == 0 && s->num)
-		rc = remove_all(h, s, err);
-	return rc < 0 || !count ? rc : make(h, s, count, err);
+	ret = check_unused(h, s, err);
+	if (ret == 0 && s->num)
+		ret = remove_all(h, s, err);
+	return ret < 0 || !count ? ret : make(h, s, count, err);
 }

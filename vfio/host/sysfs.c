@@ -248,9 +248,9 @@ int sysfs_look(const char *root, const char *bdf, struct sysfs_pci *d, struct er
 
 int sysfs_check(const char *root, const char *bdf, struct sysfs_pci *d, struct error *err)
 {
-	int rc = sysfs_look(root, bdf, d, err);
+	int ret = sysfs_look(root, bdf, d, err);
 
-	return rc < 0 || sysfs_driver_is_vfio(d->driver) ? rc : explain_driver(d, err);
+	return ret < 0 || sysfs_driver_is_vfio(d->driver) ? ret : explain_driver(d, err);
 }
 
 struct group_text {
@@ -366,7 +366,7 @@ struct holders {
 	const struct sysfs_files *files;
 	sysfs_holder_fn *fn;
 	void *arg;
-	int rc; /* what fn returned */
+	int ret; /* what fn returned */
 };
 
 /* Stops at the first matching file, so that a process is named only once. */
@@ -382,7 +382,7 @@ static int open_file(void *arg, const char *fd)
 	if (i == h->files->n)
 		return 0;
 	hostfs_line(h->root, comm, sizeof(comm), "/proc/%s/comm", h->pid);
-	h->rc = h->fn(h->arg, h->pid, comm[0] ? comm : "no name", target);
+	h->ret = h->fn(h->arg, h->pid, comm[0] ? comm : "no name", target);
 	return 1;
 }
 
@@ -393,7 +393,7 @@ static int process(void *arg, const char *pid)
 	h->pid = pid;
 	if (isdigit((unsigned char)*pid))
 		hostfs_each(h->root, open_file, h, "/proc/%s/fd", pid);
-	return h->rc;
+	return h->ret;
 }
 
 int sysfs_holders(const char *root, const struct sysfs_files *f, sysfs_holder_fn *fn, void *arg)
@@ -412,12 +412,12 @@ static int explain_holder(void *err, const char *pid, const char *comm, const ch
 int sysfs_explain_busy(const char *root, unsigned group, struct error *err)
 {
 	struct sysfs_files f = { .n = 0 };
-	int rc;
+	int ret;
 
 	add_group(&f, group);
-	rc = sysfs_holders(root, &f, explain_holder, err);
-	if (rc < 0)
-		return rc;
+	ret = sysfs_holders(root, &f, explain_holder, err);
+	if (ret < 0)
+		return ret;
 	return error_set(err, -EBUSY,
 			 "another process has %s open: end that process first (as root, fuser -v "
 			 "%s shows it)",

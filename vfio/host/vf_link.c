@@ -100,11 +100,11 @@ static int ask(const uint8_t *buf)
 	return answer.error.error;
 }
 
-static int link_error(int rc, const char *netdev, const char *what, struct error *err)
+static int link_error(int ret, const char *netdev, const char *what, struct error *err)
 {
-	if (rc == -EPERM || rc == -EACCES)
-		return error_set(err, rc, "%s: %s is not permitted: run as root", netdev, what);
-	return error_set(err, rc, "%s: %s: %s", netdev, what, strerror(-rc));
+	if (ret == -EPERM || ret == -EACCES)
+		return error_set(err, ret, "%s: %s is not permitted: run as root", netdev, what);
+	return error_set(err, ret, "%s: %s: %s", netdev, what, strerror(-ret));
 }
 
 /* 0: there is no such interface. if_nametoindex() is not used, because it would link more of the C
@@ -117,19 +117,19 @@ static unsigned index_of(const char *netdev)
 int vf_link_set(const char *netdev, const struct vf_link *l, struct error *err)
 {
 	_Alignas(struct nlmsghdr) uint8_t buf[VF_LINK_MESSAGE_SIZE];
-	int rc;
+	int ret;
 
 	vf_link_message(buf, index_of(netdev), l);
-	rc = ask(buf);
-	return rc < 0 ? link_error(rc, netdev, "its driver's setting of a VF", err) : 0;
+	ret = ask(buf);
+	return ret < 0 ? link_error(ret, netdev, "its driver's setting of a VF", err) : 0;
 }
 
 int vf_link_up(const char *netdev, struct error *err)
 {
 	_Alignas(struct nlmsghdr) uint8_t buf[VF_LINK_MESSAGE_SIZE] = { 0 };
-	int rc;
+	int ret;
 
 	start(buf, index_of(netdev), IFF_UP);
-	rc = ask(buf);
-	return rc < 0 ? link_error(rc, netdev, "bringing it up", err) : 0;
+	ret = ask(buf);
+	return ret < 0 ? link_error(ret, netdev, "bringing it up", err) : 0;
 }

@@ -77,14 +77,14 @@ static int map_once(struct iommu *m, uint64_t iova, void *host, uint64_t size, b
 int iommu_map(struct iommu *m, iova_t iova, void *host, uint64_t size, bool write)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
-	int tries, rc = -EBUSY;
+	int tries, ret = -EBUSY;
 
-	for (tries = 0; rc == -EBUSY && tries < MAP_TRIES; tries++) {
+	for (tries = 0; ret == -EBUSY && tries < MAP_TRIES; tries++) {
 		if (tries)
 			nanosleep(&pause, NULL);
-		rc = map_once(m, iova.v, host, size, write);
+		ret = map_once(m, iova.v, host, size, write);
 	}
-	return rc;
+	return ret;
 }
 
 int iommu_unmap(struct iommu *m, iova_t iova, uint64_t size)
@@ -94,43 +94,43 @@ int iommu_unmap(struct iommu *m, iova_t iova, uint64_t size)
 	return m->ops->unmap(m->backend, iova.v, size);
 }
 
-static int explain_map(const struct mem_range *r, int rc, struct error *err)
+static int explain_map(const struct mem_range *r, int ret, struct error *err)
 {
-	if (rc == -ENOMEM && memlock_explain(r->size, err) < 0)
-		return rc;
+	if (ret == -ENOMEM && memlock_explain(r->size, err) < 0)
+		return ret;
 	return error_set(
-		err, rc, "guest memory at 0x%llx, %llu MiB, cannot be mapped for DMA: %s%s",
-		(unsigned long long)r->gpa, (unsigned long long)(r->size >> 20), strerror(-rc),
-		rc == -ENOMEM ? ": free host memory, or give the guest less" : "");
+		err, ret, "guest memory at 0x%llx, %llu MiB, cannot be mapped for DMA: %s%s",
+		(unsigned long long)r->gpa, (unsigned long long)(r->size >> 20), strerror(-ret),
+		ret == -ENOMEM ? ": free host memory, or give the guest less" : "");
 }
 
 static int range_add(struct mem_listener *l, const struct mem_range *r)
 {
 	struct iommu *m = container_of(l, struct iommu, listener);
-	int rc;
+	int ret;
 
 	if (!r->dma)
 		return 0;
-	rc = iommu_map(m, IOVA(r->gpa), r->host, r->size, r->kind == MEM_RAM);
-	return rc < 0 ? explain_map(r, rc, &m->map_error) : 0;
+	ret = iommu_map(m, IOVA(r->gpa), r->host, r->size, r->kind == MEM_RAM);
+	return ret < 0 ? explain_map(r, ret, &m->map_error) : 0;
 }
 
 static void range_del(struct mem_listener *l, const struct mem_range *r)
 {
 	struct iommu *m = container_of(l, struct iommu, listener);
-	int rc = r->dma ? iommu_unmap(m, IOVA(r->gpa), r->size) : 0;
+	int ret = r->dma ? iommu_unmap(m, IOVA(r->gpa), r->size) : 0;
 
-	if (rc < 0)
+	if (ret < 0)
 		log_error("guest memory at 0x%llx cannot be unmapped from the IOMMU: %s",
-			  (unsigned long long)r->gpa, strerror(-rc));
+			  (unsigned long long)r->gpa, strerror(-ret));
 }
 
 static int learn_limits(struct iommu *m, struct error *err)
 {
-	int rc = m->limits_known ? 0 : m->ops->limits(m->backend, &m->limits, err);
+	int ret = m->limits_known ? 0 : m->ops->limits(m->backend, &m->limits, err);
 
-	m->limits_known = rc == 0;
-	return rc;
+	m->limits_known = ret == 0;
+	return ret;
 }
 
 struct attach_check {
@@ -161,13 +161,13 @@ static int check_range(void *arg, const struct mem_range *r)
 int iommu_check_memory(struct iommu *m, struct guest_mem *mem, struct error *err)
 {
 	struct attach_check c = { .m = m, .err = err };
-	int rc = learn_limits(m, err);
+	int ret = learn_limits(m, err);
 
-	if (rc < 0)
-		return rc;
-	rc = guest_mem_each(mem, check_range, &c);
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
+	ret = guest_mem_each(mem, check_range, &c);
+	if (ret < 0)
+		return ret;
 	if (c.n > m->limits.maps_left)
 		return error_set(
 			err, -ENOSPC,
@@ -178,16 +178,16 @@ int iommu_check_memory(struct iommu *m, struct guest_mem *mem, struct error *err
 
 int iommu_attach_memory(struct iommu *m, struct guest_mem *mem, struct error *err)
 {
-	int rc = iommu_check_memory(m, mem, err);
+	int ret = iommu_check_memory(m, mem, err);
 
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
 	m->listener = (struct mem_listener){ .add = range_add, .del = range_del };
-	rc = guest_mem_listen(mem, &m->listener);
-	if (rc < 0) {
+	ret = guest_mem_listen(mem, &m->listener);
+	if (ret < 0) {
 		if (err)
 			*err = m->map_error;
-		return rc;
+		return ret;
 	}
 	m->mem = mem;
 	return 0;

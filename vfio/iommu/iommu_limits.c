@@ -51,21 +51,21 @@ int iommu_limits_parse(const void *info, size_t len, struct iommu_limits *l)
 	struct vfio_iommu_type1_info head = { 0 };
 	struct vfio_info_cap_header cap;
 	unsigned off, rounds = 0;
-	int rc = 0;
+	int ret = 0;
 
 	*l = (struct iommu_limits){ .n = 1, .maps_left = UINT_MAX };
 	l->range[0] = (struct iommu_range){ 0, UINT64_MAX };
 	memcpy(&head, info, len < sizeof(head) ? len : sizeof(head));
 	if (!(head.flags & VFIO_IOMMU_INFO_CAPS))
 		return 0;
-	for (off = head.cap_offset; off && rc == 0; off = cap.next) {
+	for (off = head.cap_offset; off && ret == 0; off = cap.next) {
 		/* A chain that goes round would never end. */
 		if (!range_ok(off, sizeof(cap), len) || rounds++ == 64)
 			return -EINVAL;
 		memcpy(&cap, (const char *)info + off, sizeof(cap));
-		rc = parse_cap((const char *)info + off, len - off, cap.id, l);
+		ret = parse_cap((const char *)info + off, len - off, cap.id, l);
 	}
-	return rc;
+	return ret;
 }
 
 bool iommu_limits_allow(const struct iommu_limits *l, uint64_t iova, uint64_t size, uint64_t *bad)

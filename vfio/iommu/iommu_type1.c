@@ -102,41 +102,41 @@ static void leave_container(struct type1 *t, int fd)
 /* The group joins: address space, then KVM. */
 static int join_group(struct type1 *t, unsigned nr, int fd, struct error *err)
 {
-	int rc;
+	int ret;
 
 	if (ioctl(fd, VFIO_GROUP_SET_CONTAINER, &t->container) < 0)
 		return error_set(err, -errno, "IOMMU group %u: VFIO_GROUP_SET_CONTAINER: %s", nr,
 				 strerror(errno));
-	rc = set_iommu(t, nr, err);
-	if (rc == 0) {
-		rc = tell_kvm(t, fd, true);
-		if (rc < 0)
-			error_set(err, rc, "IOMMU group %u: KVM does not accept it: %s", nr,
-				  strerror(-rc));
+	ret = set_iommu(t, nr, err);
+	if (ret == 0) {
+		ret = tell_kvm(t, fd, true);
+		if (ret < 0)
+			error_set(err, ret, "IOMMU group %u: KVM does not accept it: %s", nr,
+				  strerror(-ret));
 	}
-	if (rc < 0)
+	if (ret < 0)
 		leave_container(t, fd);
-	return rc;
+	return ret;
 }
 
 /* The group's descriptor. */
 static int add_group(struct type1 *t, unsigned nr, struct error *err)
 {
 	struct iommu_group *grown = realloc(t->groups, (t->n_groups + 1) * sizeof(*grown));
-	int fd, rc;
+	int fd, ret;
 
 	if (!grown)
 		return error_set(err, -ENOMEM, "out of memory for an IOMMU group");
 	t->groups = grown;
-	rc = open_group(nr, &fd, err);
-	if (rc < 0)
-		return rc;
-	rc = check_viable(nr, fd, err);
-	if (rc == 0)
-		rc = join_group(t, nr, fd, err);
-	if (rc < 0) {
+	ret = open_group(nr, &fd, err);
+	if (ret < 0)
+		return ret;
+	ret = check_viable(nr, fd, err);
+	if (ret == 0)
+		ret = join_group(t, nr, fd, err);
+	if (ret < 0) {
 		close(fd);
-		return rc;
+		return ret;
 	}
 	grown[t->n_groups++] = (struct iommu_group){ nr, fd };
 	return fd;
@@ -191,7 +191,7 @@ static int type1_limits(void *backend, struct iommu_limits *l, struct error *err
 	struct type1 *t = backend;
 	uint32_t need = 1024, size;
 	scoped_free struct vfio_iommu_type1_info *info = NULL;
-	int rc;
+	int ret;
 
 	do {
 		size = need;
@@ -200,13 +200,13 @@ static int type1_limits(void *backend, struct iommu_limits *l, struct error *err
 		if (!info)
 			return error_set(err, -ENOMEM, "VFIO_IOMMU_GET_INFO: out of memory");
 		info->argsz = size;
-		rc = ioctl(t->container, VFIO_IOMMU_GET_INFO, info) < 0 ? -errno : 0;
+		ret = ioctl(t->container, VFIO_IOMMU_GET_INFO, info) < 0 ? -errno : 0;
 		need = info->argsz;
-	} while (rc == 0 && need > size);
-	if (rc == 0)
-		rc = iommu_limits_parse(info, size, l);
+	} while (ret == 0 && need > size);
+	if (ret == 0)
+		ret = iommu_limits_parse(info, size, l);
 	l->more_maps = "echo 65535 >/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
-	return rc < 0 ? error_set(err, rc, "VFIO_IOMMU_GET_INFO: %s", strerror(-rc)) : 0;
+	return ret < 0 ? error_set(err, ret, "VFIO_IOMMU_GET_INFO: %s", strerror(-ret)) : 0;
 }
 
 static int type1_hot_reset_fds(void *backend, const struct vfio_pci_dependent_device *hit,
@@ -273,14 +273,14 @@ void *iommu_type1_new(const struct iommu_config *config, const struct iommu_ops 
 		      struct error *err)
 {
 	struct type1 *t;
-	int fd, rc = open_container(&fd, err);
+	int fd, ret = open_container(&fd, err);
 
-	if (rc == 0)
-		rc = check_container(fd, err);
-	t = rc == 0 ? calloc(1, sizeof(*t)) : NULL;
+	if (ret == 0)
+		ret = check_container(fd, err);
+	t = ret == 0 ? calloc(1, sizeof(*t)) : NULL;
 	if (!t) {
 		cleanup_close(&fd);
-		if (rc == 0)
+		if (ret == 0)
 			error_set(err, -ENOMEM, "out of memory for the IOMMU");
 		return NULL;
 	}

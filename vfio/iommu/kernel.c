@@ -43,7 +43,7 @@ static int ask(struct vfio_kernel *k, unsigned long request, const struct info_h
 	uint32_t size = 256;
 	struct info_head *info = NULL, *grown;
 	unsigned tries;
-	int rc;
+	int ret;
 
 	for (tries = 0; tries < 3; tries++) {
 		grown = realloc(info, size);
@@ -55,10 +55,10 @@ static int ask(struct vfio_kernel *k, unsigned long request, const struct info_h
 		memset(info, 0, size);
 		*info = *head;
 		info->argsz = size;
-		rc = ioctl(fd_of(k), request, info) < 0 ? -errno : 0;
-		if (rc < 0) {
+		ret = ioctl(fd_of(k), request, info) < 0 ? -errno : 0;
+		if (ret < 0) {
 			free(info);
-			return rc;
+			return ret;
 		}
 		if (info->argsz <= size) {
 			*out = info;
@@ -113,9 +113,9 @@ static int irq_info(struct vfio_kernel *k, unsigned index, struct vfio_irq_info 
 
 static int set_irqs(struct vfio_kernel *k, const struct vfio_irq_set *set)
 {
-	int rc = ioctl(fd_of(k), VFIO_DEVICE_SET_IRQS, set);
+	int ret = ioctl(fd_of(k), VFIO_DEVICE_SET_IRQS, set);
 
-	return rc < 0 ? -errno : rc;
+	return ret < 0 ? -errno : ret;
 }
 
 static int reset(struct vfio_kernel *k)
@@ -128,20 +128,20 @@ static int hot_reset_info(struct vfio_kernel *k, struct vfio_pci_dependent_devic
 {
 	size_t room = *n * sizeof(*devs);
 	scoped_free struct vfio_pci_hot_reset_info *info = calloc(1, sizeof(*info) + room);
-	int rc;
+	int ret;
 
 	if (!info)
 		return -ENOMEM;
 	info->argsz = (uint32_t)(sizeof(*info) + room);
-	rc = ioctl(fd_of(k), VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info) < 0 ? -errno : 0;
-	if (rc < 0 && rc != -ENOSPC)
-		return rc;
+	ret = ioctl(fd_of(k), VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info) < 0 ? -errno : 0;
+	if (ret < 0 && ret != -ENOSPC)
+		return ret;
 	if (info->count > *n)
-		rc = -ENOSPC;
+		ret = -ENOSPC;
 	*n = info->count;
-	if (rc == 0)
+	if (ret == 0)
 		memcpy(devs, info->devices, info->count * sizeof(*devs));
-	return rc;
+	return ret;
 }
 
 static int hot_reset(struct vfio_kernel *k, const int *fds, unsigned n)

@@ -136,13 +136,13 @@ int bench_host(const char *bdf, struct bench_results *results, struct error *err
 	struct host h = { .env = { .ops = &ops, .samples = samples },
 			  .irq = -1,
 			  .results = results };
-	int rc;
+	int ret;
 
 	h.env.opaque = &h;
 	h.driver = host_driver_open(bdf, BENCH_DMA_SIZE, err);
 	if (!h.driver)
 		return err->code;
-	rc = run(&h, bdf, err);
+	ret = run(&h, bdf, err);
 	host_driver_close(h.driver);
-	return rc;
+	return ret;
 }

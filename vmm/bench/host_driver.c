@@ -62,7 +62,7 @@ static int plan_reset(struct host_driver *h, const struct sysfs_pci *host, struc
 static int give_memory(struct host_driver *h, struct error *err)
 {
 	struct mem_range r = { .gpa = DMA_AT, .size = h->dma_size, .kind = MEM_RAM, .dma = true };
-	int rc;
+	int ret;
 
 	h->mem = guest_mem_new();
 	h->dma = mmap(NULL, h->dma_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
@@ -70,9 +70,9 @@ static int give_memory(struct host_driver *h, struct error *err)
 	if (!h->mem || h->dma == MAP_FAILED)
 		return error_set(err, -ENOMEM, "no memory for the device");
 	r.host = h->dma;
-	rc = guest_mem_add(h->mem, &r);
-	if (rc < 0)
-		return error_set(err, rc, "the device's memory: %s", strerror(-rc));
+	ret = guest_mem_add(h->mem, &r);
+	if (ret < 0)
+		return error_set(err, ret, "the device's memory: %s", strerror(-ret));
 	return iommu_attach_memory(h->iommu, h->mem, err);
 }
 
@@ -93,18 +93,18 @@ static int start(struct host_driver *h, struct vfio_kernel *kernel, const struct
 {
 	static const struct vfio_pci_config pc = { .mmap = true, .clique = VFIO_NO_CLIQUE };
 	const struct vfio_pci_env env = { .iommu = h->iommu };
-	int rc;
+	int ret;
 
 	h->dev = vfio_pci_new(kernel, &pc, &env, err);
 	if (!h->dev)
 		return err->code;
-	rc = plan_reset(h, host, err);
-	if (rc == 0)
-		rc = give_memory(h, err);
-	if (rc == 0)
-		rc = set_command(
+	ret = plan_reset(h, host, err);
+	if (ret == 0)
+		ret = give_memory(h, err);
+	if (ret == 0)
+		ret = set_command(
 			h, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE, err);
-	return rc;
+	return ret;
 }
 
 struct host_driver *host_driver_new(struct iommu *iommu, struct vfio_kernel *kernel,
@@ -154,7 +154,7 @@ static int set_irq(const struct host_driver *h, int32_t fd)
 	const size_t len = sizeof(struct vfio_irq_set) + sizeof(fd);
 	scoped_free struct vfio_irq_set *s = calloc(1, len);
 	struct vfio_kernel *k = h->dev->k;
-	int rc;
+	int ret;
 
 	if (!s)
 		return -ENOMEM;
@@ -164,13 +164,13 @@ static int set_irq(const struct host_driver *h, int32_t fd)
 	s->index = h->irq_index;
 	s->count = fd < 0 ? 0 : 1;
 	memcpy(s->data, &fd, fd < 0 ? 0 : sizeof(fd));
-	rc = k->ops->set_irqs(k, s);
-	return rc > 0 ? -ENOSPC : rc;
+	ret = k->ops->set_irqs(k, s);
+	return ret > 0 ? -ENOSPC : ret;
 }
 
 int host_driver_irq(struct host_driver *h)
 {
-	int fd, rc;
+	int fd, ret;
 
 	if (h->irq >= 0)
 		return h->irq;
@@ -180,10 +180,10 @@ int host_driver_irq(struct host_driver *h)
 	fd = eventfd_new();
 	if (fd < 0)
 		return -errno;
-	rc = set_irq(h, fd);
-	if (rc < 0) {
+	ret = set_irq(h, fd);
+	if (ret < 0) {
 		close(fd);
-		return rc;
+		return ret;
 	}
 	return h->irq = fd;
 }

@@ -137,12 +137,12 @@ static const struct io_region_ops port_ops = { .write = port_write, .min_size = 
 int bench_port_realize(struct vm *vm, void *arg, struct error *err)
 {
 	struct bench_results *r = arg;
-	int rc;
+	int ret;
 
 	r->vm = vm;
 	r->port = (struct io_region){
 		.name = "bench", .base = BENCH_PORT, .size = 4, .ops = &port_ops, .opaque = r
 	};
-	rc = bus_add(machine_pio(vm), &r->port);
-	return rc < 0 ? error_set(err, rc, "bench port: %s", strerror(-rc)) : 0;
+	ret = bus_add(machine_pio(vm), &r->port);
+	return ret < 0 ? error_set(err, ret, "bench port: %s", strerror(-ret)) : 0;
 }

@@ -119,12 +119,12 @@ static int measure(struct bench_about *a, struct bench_results *host, struct ben
 {
 	double begin = seconds();
 	uint64_t ticks = stats_ticks();
-	int rc = bench_host(a->bdf, host, err);
+	int ret = bench_host(a->bdf, host, err);
 
-	if (rc == 0)
-		rc = bench_guest_run(a->bdf, guest, err);
+	if (ret == 0)
+		ret = bench_guest_run(a->bdf, guest, err);
 	a->hz = (double)(stats_ticks() - ticks) / (seconds() - begin);
-	return rc;
+	return ret;
 }
 
 static void print(const struct options *o, const struct bench_about *a, struct bench_results *host,
@@ -166,20 +166,20 @@ int command_bench(int argc, char **argv)
 	struct bench_about about = { 0 };
 	struct error err = { 0 };
 	struct options o;
-	int rc;
+	int ret;
 
 	if (parse(&o, argc, argv, &err) < 0) {
 		log_error("%s", err.text);
 		return COMMAND_USAGE;
 	}
-	rc = look(&o, &about, &err);
-	if (rc == 0)
-		rc = measure(&about, &host, &guest, &err);
-	if (rc < 0)
+	ret = look(&o, &about, &err);
+	if (ret == 0)
+		ret = measure(&about, &host, &guest, &err);
+	if (ret < 0)
 		log_error("%s", err.text);
 	else
 		print(&o, &about, &host, &guest);
 	bench_results_free(&host);
 	bench_results_free(&guest);
-	return rc < 0;
+	return ret < 0;
 }

@@ -98,13 +98,13 @@ static int restore_one(void *arg, const char *bdf)
 	struct error err = { 0 };
 	struct bind_record was;
 	struct sysfs_pci now;
-	int rc = bind_restore(&host_here, bdf, &was, &err);
+	int ret = bind_restore(&host_here, bdf, &was, &err);
 
 	c->n++;
-	if (rc < 0) {
+	if (ret < 0) {
 		log_error("%s", err.text);
 		c->status = 1;
-	} else if (rc == 1) {
+	} else if (ret == 1) {
 		printf("%s: this host has it no more: its record is removed\n", bdf);
 	} else {
 		sysfs_pci_read("", bdf, &now);

@@ -158,19 +158,19 @@ static int do_powerdown(const struct call *c, struct error *err)
 {
 	uint64_t deadline = deadline_of(c->timeout_s);
 	json_t *event;
-	int rc = tell(c, "system_powerdown", err);
+	int ret = tell(c, "system_powerdown", err);
 
-	if (rc < 0 || c->timeout_s == UINT64_MAX)
-		return rc;
-	rc = await_event(c, "SHUTDOWN", deadline, &event, err);
+	if (ret < 0 || c->timeout_s == UINT64_MAX)
+		return ret;
+	ret = await_event(c, "SHUTDOWN", deadline, &event, err);
 	json_decref(event);
-	if (rc == 0 || rc == -EPIPE)
+	if (ret == 0 || ret == -EPIPE)
 		return 0;
-	if (rc != -ETIMEDOUT)
-		return rc;
+	if (ret != -ETIMEDOUT)
+		return ret;
 	if (c->then)
 		return tell(c, "quit", err);
-	return error_set(err, rc,
+	return error_set(err, ret,
 			 "the guest has not powered off in %" PRIu64 " s: does it listen to its "
 			 "power button? --then quit ends it",
 			 c->timeout_s);
@@ -191,14 +191,15 @@ static int do_events(const struct call *c, struct error *err)
 static int do_wait(const struct call *c, struct error *err)
 {
 	json_t *event;
-	int rc = await_event(c, c->args[0], deadline_of(c->timeout_s), &event, err);
+	int ret = await_event(c, c->args[0], deadline_of(c->timeout_s), &event, err);
 
-	if (rc == 0)
+	if (ret == 0)
 		print_json(event, true);
 	json_decref(event);
-	if (rc == -ETIMEDOUT)
-		return error_set(err, rc, "no event %s in %" PRIu64 " s", c->args[0], c->timeout_s);
-	return rc;
+	if (ret == -ETIMEDOUT)
+		return error_set(err, ret, "no event %s in %" PRIu64 " s", c->args[0],
+				 c->timeout_s);
+	return ret;
 }
 
 /* ---- any command ---- */
@@ -389,24 +390,24 @@ int command_ctl(int argc, char **argv)
 	scoped_free const char **args = calloc((size_t)argc + 1, sizeof(*args));
 	struct call c = { .args = args, .timeout_s = UINT64_MAX };
 	struct error err = { 0 };
-	int rc;
+	int ret;
 
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		fputs(usage, argc < 2 ? stderr : stdout);
 		return argc < 2 ? COMMAND_USAGE : 0;
 	}
 	if (argc == 2 && strcmp(argv[1], "list") == 0) {
-		rc = list(&err);
+		ret = list(&err);
 	} else if (!args || parse(&c, argc, argv, &err) < 0) {
 		log_error("ctl: %s", err.text);
 		return COMMAND_USAGE;
 	} else {
-		rc = reach(&c, argv[1], &err);
-		if (rc == 0)
-			rc = run_word(&c, &err);
+		ret = reach(&c, argv[1], &err);
+		if (ret == 0)
+			ret = run_word(&c, &err);
 	}
 	qmp_peer_close(c.peer);
-	if (rc < 0)
+	if (ret < 0)
 		log_error("ctl: %s", err.text);
-	return rc < 0 ? 1 : 0;
+	return ret < 0 ? 1 : 0;
 }

@@ -62,20 +62,20 @@ static int print_text(const struct pci_list *l, const struct pci_names *names)
 	struct output o = output_to(stdout);
 	struct output_table t = { 0 };
 	size_t i;
-	int rc;
+	int ret;
 
 	output_row(&t, 7,
 		   (const char *[]){ "GROUP", "ADDRESS", "DRIVER", "NODE", "RESET", "PASS",
 				     "DEVICE" });
 	for (i = 0; i < l->n; i++)
 		add_row(&t, l, i, names);
-	rc = output_table(&o, &t);
-	if (rc == 0 && !names->text)
+	ret = output_table(&o, &t);
+	if (ret == 0 && !names->text)
 		output_print(&o, OUTPUT_DIM, "apt install pci.ids: devices by name\n");
-	if (rc == 0 && !sysfs_any_group(""))
+	if (ret == 0 && !sysfs_any_group(""))
 		output_print(&o, OUTPUT_YELLOW,
 			     "No IOMMU: no device can be passed. `minivmm check` says why.\n");
-	return rc;
+	return ret;
 }
 
 /* ---- for programs: the man page lists the keys ---- */
@@ -165,18 +165,18 @@ static int print(bool json)
 {
 	struct pci_names names;
 	struct pci_list l;
-	int rc = groups_read("", &l);
+	int ret = groups_read("", &l);
 
 	pci_names_open(&names, "");
-	if (rc == -ENOENT)
+	if (ret == -ENOENT)
 		log_error("this host has no PCI devices: /sys/bus/pci/devices does not exist");
-	else if (rc == 0)
-		rc = json ? print_json(&l, &names) : print_text(&l, &names);
-	if (rc < 0 && rc != -ENOENT)
-		log_error("%s", strerror(-rc));
+	else if (ret == 0)
+		ret = json ? print_json(&l, &names) : print_text(&l, &names);
+	if (ret < 0 && ret != -ENOENT)
+		log_error("%s", strerror(-ret));
 	pci_names_free(&names);
 	groups_free(&l);
-	return rc < 0;
+	return ret < 0;
 }
 
 int command_groups(int argc, char **argv)

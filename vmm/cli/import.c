@@ -75,11 +75,11 @@ static int show(const struct import *im, const char *where)
 static int convert(const struct words *w, const char *pin, const char *where)
 {
 	struct import im;
-	int rc = import_qemu(&im, w, pin), status = COMMAND_USAGE;
+	int ret = import_qemu(&im, w, pin), status = COMMAND_USAGE;
 
-	if (rc == 0)
+	if (ret == 0)
 		status = show(&im, where);
-	else if (rc == -ENOMEM)
+	else if (ret == -ENOMEM)
 		no_memory();
 	else
 		log_error("import: this is not a QEMU command: one begins with qemu-system-x86_64");

@@ -166,16 +166,16 @@ static void print_row(const struct output *o, const struct output_table *t, size
 int output_table(const struct output *o, struct output_table *t)
 {
 	unsigned width[OUTPUT_MAX_COLUMNS] = { 0 };
-	int rc = t->failed ? -ENOMEM : 0;
+	int ret = t->failed ? -ENOMEM : 0;
 	size_t i;
 
-	if (rc == 0 && t->columns)
+	if (ret == 0 && t->columns)
 		widths(t, width);
-	for (i = 0; rc == 0 && t->columns && i < t->n / t->columns; i++)
+	for (i = 0; ret == 0 && t->columns && i < t->n / t->columns; i++)
 		print_row(o, t, i, width);
 	for (i = 0; i < t->n; i++)
 		free(t->cell[i]);
 	free(t->cell);
 	*t = (struct output_table){ 0 };
-	return rc;
+	return ret;
 }

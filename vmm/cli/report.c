@@ -42,16 +42,16 @@ static int write_page(const json_t *s, const char *path)
 	struct error err = { 0 };
 	int fd = path ? outfile_open(path, true, &err) : -1;
 	FILE *f = path ? (fd < 0 ? NULL : fdopen(fd, "w")) : stdout;
-	int rc;
+	int ret;
 
 	if (path && fd < 0) {
 		log_error("report: %s", err.text);
 		return 1;
 	}
-	rc = f ? report_html(f, s) : -errno;
+	ret = f ? report_html(f, s) : -errno;
 	if (!path && ferror(stdout))
 		return 1; /* main says so */
-	if (rc == 0 && (!path || fclose(f) == 0))
+	if (ret == 0 && (!path || fclose(f) == 0))
 		return 0;
 	log_error("report: %s: %s", path ? path : "stdout", strerror(errno));
 	return 1;

@@ -114,17 +114,17 @@ static void print(const struct sriov *s)
 static int set_network(const struct sriov *s, const struct vf_call *c, struct error *err)
 {
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
-	for (i = 0; i < s->num && rc == 0; i++) {
+	for (i = 0; i < s->num && ret == 0; i++) {
 		struct vf_link l = { .vf = i,
 				     .mac = i < c->n_macs ? c->mac[i] : NULL,
 				     .vlan = (int)c->vlan };
 
 		if (l.mac || l.vlan >= 0)
-			rc = vf_link_set(s->netdev, &l, err);
+			ret = vf_link_set(s->netdev, &l, err);
 	}
-	return rc < 0 ? rc : vf_link_up(s->netdev, err);
+	return ret < 0 ? ret : vf_link_up(s->netdev, err);
 }
 
 /* VFs that this call made do not stay when they cannot be as they were asked for. */
@@ -132,20 +132,20 @@ static int change(struct sriov *s, const struct vf_call *c, struct error *err)
 {
 	unsigned before = s->num;
 	struct error ignored;
-	int rc;
+	int ret;
 
 	if (!s->netdev[0] && (c->n_macs || c->vlan >= 0))
 		return error_set(
 			err, -EINVAL,
 			"--mac, --vlan: %s is not a network card, or its driver is not loaded",
 			s->pf.bdf);
-	rc = sriov_set(&host_here, s, (unsigned)c->count, err);
-	if (rc < 0 || !s->num || !s->netdev[0])
-		return rc;
-	rc = set_network(s, c, err);
-	if (rc < 0 && s->num != before)
+	ret = sriov_set(&host_here, s, (unsigned)c->count, err);
+	if (ret < 0 || !s->num || !s->netdev[0])
+		return ret;
+	ret = set_network(s, c, err);
+	if (ret < 0 && s->num != before)
 		sriov_set(&host_here, s, 0, &ignored);
-	return rc;
+	return ret;
 }
 
 int command_vf(int argc, char **argv)
@@ -153,14 +153,14 @@ int command_vf(int argc, char **argv)
 	struct error err = { 0 };
 	struct vf_call c;
 	struct sriov s;
-	int rc = parse(&c, argc, argv);
+	int ret = parse(&c, argc, argv);
 
-	if (rc)
-		return rc;
-	rc = sriov_read("", c.pf, &s, &err);
-	if (rc == 0 && c.count >= 0)
-		rc = change(&s, &c, &err);
-	if (rc < 0) {
+	if (ret)
+		return ret;
+	ret = sriov_read("", c.pf, &s, &err);
+	if (ret == 0 && c.count >= 0)
+		ret = change(&s, &c, &err);
+	if (ret < 0) {
 		log_error("%s", err.text);
 		return 1;
 	}

@@ -364,15 +364,15 @@ struct qmp *qmp_new(struct evloop *loop, const struct qmp_machine *machine)
 
 int qmp_listen(struct qmp *q, const char *path, struct error *err)
 {
-	int rc;
+	int ret;
 
 	if (q->n_listeners == QMP_MAX_SOCKETS)
 		return error_set(err, -ENOSPC, "at most %u sockets", QMP_MAX_SOCKETS);
-	rc = unix_listener_open(&q->listener[q->n_listeners], q->loop, path, BACKLOG, true,
-				on_connect, q, err);
-	if (rc == 0)
+	ret = unix_listener_open(&q->listener[q->n_listeners], q->loop, path, BACKLOG, true,
+				 on_connect, q, err);
+	if (ret == 0)
 		q->n_listeners++;
-	return rc;
+	return ret;
 }
 
 static json_t *timestamp(void)

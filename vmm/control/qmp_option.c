@@ -43,24 +43,24 @@ static int find_path(const char *where, const struct device_env *env, struct qmp
 static int socket_open(struct device *d, const struct device_env *env, struct error *err)
 {
 	struct qmp_socket *s = calloc(1, sizeof(*s));
-	int rc;
+	int ret;
 
 	if (!s)
 		return error_set(err, -ENOMEM, "out of memory");
 	d->state = s;
-	rc = find_path(device_arg(d), env, s, err);
-	if (rc < 0 || s->named)
-		return rc;
+	ret = find_path(device_arg(d), env, s, err);
+	if (ret < 0 || s->named)
+		return ret;
 	return unix_listener_check(s->path, env->outputs, err);
 }
 
 static int socket_plug(struct device *d, const struct device_env *env, struct error *err)
 {
 	struct qmp_socket *s = d->state;
-	int rc = s->named ? runtime_make(s->path, err) : 0;
+	int ret = s->named ? runtime_make(s->path, err) : 0;
 
-	s->made = s->named && rc == 0;
-	return rc < 0 ? rc : qmp_listen(env->qmp, s->path, err);
+	s->made = s->named && ret == 0;
+	return ret < 0 ? ret : qmp_listen(env->qmp, s->path, err);
 }
 
 /* The socket itself goes with qmp_free(), before. */

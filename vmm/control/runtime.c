@@ -28,16 +28,16 @@ int runtime_dir(char *buf, size_t len, struct error *err)
 int runtime_socket(const char *name, char *buf, size_t len, struct error *err)
 {
 	char dir[RUNTIME_PATH_MAX];
-	int n, rc;
+	int n, ret;
 
 	if (!name[0] || name[0] == '.' || strchr(name, '/') || strlen(name) > 64)
 		return error_set(err, -EINVAL,
 				 "a machine that is found by its name has one of 1 to 64 "
 				 "characters without '/', not beginning with '.': not %.80s",
 				 name);
-	rc = runtime_dir(dir, sizeof(dir), err);
-	if (rc < 0)
-		return rc;
+	ret = runtime_dir(dir, sizeof(dir), err);
+	if (ret < 0)
+		return ret;
 	n = snprintf(buf, len, "%s/%s/qmp.sock", dir, name);
 	return n < 0 || (size_t)n >= len ? error_set(err, -ENAMETOOLONG, "the path is too long")
 					 : 0;
@@ -60,14 +60,14 @@ static int make_own(const char *dir, struct error *err)
 int runtime_make(const char *socket, struct error *err)
 {
 	char machine[RUNTIME_PATH_MAX], all[RUNTIME_PATH_MAX];
-	int rc;
+	int ret;
 
 	snprintf(machine, sizeof(machine), "%s", socket);
 	dirname(machine);
 	snprintf(all, sizeof(all), "%s", machine);
 	dirname(all);
-	rc = make_own(all, err);
-	return rc < 0 ? rc : make_own(machine, err);
+	ret = make_own(all, err);
+	return ret < 0 ? ret : make_own(machine, err);
 }
 
 void runtime_remove(const char *socket)

@@ -320,14 +320,14 @@ static bool bus_collides(const struct bus *b, const struct io_region *r)
 static int bus_add_locked(struct bus *b, struct io_region *r)
 {
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
 	if (r->mapped || bus_collides(b, r))
 		return -EEXIST;
 	if (b->n_regions == b->max_regions)
-		rc = bus_resize(b, b->max_regions * 2);
-	if (rc < 0)
-		return rc;
+		ret = bus_resize(b, b->max_regions * 2);
+	if (ret < 0)
+		return ret;
 	for (i = b->n_regions++; i > 0 && b->regions[i - 1]->base > r->base; i--)
 		b->regions[i] = b->regions[i - 1];
 	b->regions[i] = r;

@@ -49,7 +49,7 @@ static int start(struct helper *h)
 {
 	cpu_set_t others;
 	pthread_attr_t attr;
-	int cpu = sched_getcpu(), rc;
+	int cpu = sched_getcpu(), ret;
 
 	pthread_attr_init(&attr);
 	if (cpu >= 0 && sched_getaffinity(0, sizeof(h->cpus), &h->cpus) == 0) {
@@ -58,9 +58,9 @@ static int start(struct helper *h)
 		h->elsewhere = CPU_COUNT(&others) > 0 &&
 			       pthread_attr_setaffinity_np(&attr, sizeof(others), &others) == 0;
 	}
-	rc = pthread_create(&h->thread, &attr, helper_main, h);
+	ret = pthread_create(&h->thread, &attr, helper_main, h);
 	pthread_attr_destroy(&attr);
-	return rc;
+	return ret;
 }
 
 struct helper *helper_new(void)

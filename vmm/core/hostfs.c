@@ -133,35 +133,35 @@ static int has_name(const struct dirent *e)
 int hostfs_each(const char *root, hostfs_fn *fn, void *arg, const char *fmt, ...)
 {
 	struct dirent **list;
-	int i, n, rc = 0;
+	int i, n, ret = 0;
 
 	FULL_PATH(path, root, fmt);
 	n = scandir(path, &list, has_name, alphasort);
 	if (n < 0)
 		return 0;
 	for (i = 0; i < n; i++) {
-		if (rc == 0)
-			rc = fn(arg, list[i]->d_name);
+		if (ret == 0)
+			ret = fn(arg, list[i]->d_name);
 		free(list[i]);
 	}
 	free(list);
-	return rc;
+	return ret;
 }
 
 int hostfs_each_line(const char *root, hostfs_fn *fn, void *arg, const char *fmt, ...)
 {
 	char line[4096];
-	int rc = 0;
+	int ret = 0;
 	FILE *f;
 
 	FULL_PATH(path, root, fmt);
 	f = fopen(path, "re");
 	if (!f)
 		return 0;
-	while (rc == 0 && fgets(line, sizeof(line), f)) {
+	while (ret == 0 && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
-		rc = fn(arg, line);
+		ret = fn(arg, line);
 	}
 	fclose(f);
-	return rc;
+	return ret;
 }

@@ -193,7 +193,7 @@ struct msi_route *msi_route_new(struct irq_table *t)
 static int attach_locked(struct msi_route *r, int fd)
 {
 	struct irq_table *t = r->table;
-	int rc = 0;
+	int ret = 0;
 
 	if (r->fd == fd)
 		return 0;
@@ -201,10 +201,10 @@ static int attach_locked(struct msi_route *r, int fd)
 		t->ops->irqfd_del(t->opaque, r->gsi, r->fd);
 	r->fd = -1;
 	if (fd >= 0)
-		rc = t->ops->irqfd_add(t->opaque, r->gsi, fd, -1);
-	if (fd >= 0 && rc == 0)
+		ret = t->ops->irqfd_add(t->opaque, r->gsi, fd, -1);
+	if (fd >= 0 && ret == 0)
 		r->fd = fd;
-	return rc;
+	return ret;
 }
 
 void msi_route_free(struct msi_route *r)
@@ -259,7 +259,7 @@ int irq_commit(struct irq_table *t)
 {
 	scoped_free struct irq_backend_route *out = NULL;
 	unsigned i, n;
-	int rc;
+	int ret;
 
 	scoped_lock(&t->lock);
 	if (!t->dirty)
@@ -278,10 +278,10 @@ int irq_commit(struct irq_table *t)
 				.msi = { .addr = r->addr, .data = r->data, .devid = r->devid },
 			};
 	}
-	rc = t->ops->set_routes(t->opaque, out, n);
-	if (rc == 0)
+	ret = t->ops->set_routes(t->opaque, out, n);
+	if (ret == 0)
 		t->dirty = false;
-	return rc;
+	return ret;
 }
 
 int msi_route_attach(struct msi_route *r, int fd)

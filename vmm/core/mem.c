@@ -199,13 +199,13 @@ static void listeners_del(struct guest_mem *m, const struct mem_listener *end,
 static int listeners_add(struct guest_mem *m, const struct mem_range *r)
 {
 	struct mem_listener *l;
-	int rc;
+	int ret;
 
 	for (l = m->listeners; l; l = l->next) {
-		rc = l->add(l, r);
-		if (rc < 0) {
+		ret = l->add(l, r);
+		if (ret < 0) {
 			listeners_del(m, l, r);
-			return rc;
+			return ret;
 		}
 	}
 	return 0;
@@ -215,7 +215,7 @@ int guest_mem_add(struct guest_mem *m, const struct mem_range *r)
 {
 	const struct mem_table *t;
 	unsigned at;
-	int rc;
+	int ret;
 
 	if (r->size == 0 || !range_ok(r->gpa, r->size, UINT64_MAX) || !r->host ||
 	    ((r->gpa | r->size | (uintptr_t)r->host) & (MEM_PAGE - 1)))
@@ -226,11 +226,11 @@ int guest_mem_add(struct guest_mem *m, const struct mem_range *r)
 	at = table_find(t, r->gpa);
 	if (at < t->n && range_overlaps(r->gpa, r->size, t->r[at].gpa, t->r[at].size))
 		return -EEXIST;
-	rc = table_reserve(m);
-	if (rc == 0)
-		rc = listeners_add(m, r);
-	if (rc < 0)
-		return rc;
+	ret = table_reserve(m);
+	if (ret == 0)
+		ret = listeners_add(m, r);
+	if (ret < 0)
+		return ret;
 	table_insert(m, at, r);
 	return 0;
 }
@@ -256,16 +256,16 @@ int guest_mem_listen(struct guest_mem *m, struct mem_listener *l)
 	const struct mem_table *t;
 	struct mem_listener **end;
 	unsigned i;
-	int rc;
+	int ret;
 
 	scoped_lock(&m->lock);
 	t = m->table;
 	for (i = 0; i < t->n; i++) {
-		rc = l->add(l, &t->r[i]);
-		if (rc < 0) {
+		ret = l->add(l, &t->r[i]);
+		if (ret < 0) {
 			while (i-- > 0)
 				l->del(l, &t->r[i]);
-			return rc;
+			return ret;
 		}
 	}
 	for (end = &m->listeners; *end; end = &(*end)->next)
@@ -385,12 +385,12 @@ int guest_mem_each(const struct guest_mem *m, int (*fn)(void *, const struct mem
 		   void *arg)
 {
 	struct mem_range r;
-	int i, rc;
+	int i, ret;
 
 	for (i = 0; mem_lookup(m, i, 0, &r); i++) {
-		rc = fn(arg, &r);
-		if (rc)
-			return rc;
+		ret = fn(arg, &r);
+		if (ret)
+			return ret;
 	}
 	return 0;
 }

@@ -108,22 +108,22 @@ static int check_is_file(const char *path, struct error *err)
 int outfile_check_rotate(const char *path, struct error *err)
 {
 	char old[PATH_MAX];
-	int rc = rotated_name(path, old, err);
+	int ret = rotated_name(path, old, err);
 
-	if (rc == 0)
-		rc = check_is_file(path, err);
-	if (rc == 0)
-		rc = check_is_file(old, err);
-	return rc == 0 ? outfile_check(old, err) : rc;
+	if (ret == 0)
+		ret = check_is_file(path, err);
+	if (ret == 0)
+		ret = check_is_file(old, err);
+	return ret == 0 ? outfile_check(old, err) : ret;
 }
 
 int outfile_rotate(const char *path, struct error *err)
 {
 	char old[PATH_MAX];
-	int rc = outfile_check_rotate(path, err);
+	int ret = outfile_check_rotate(path, err);
 
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
 	rotated_name(path, old, err);
 	if (rename(path, old) < 0)
 		return error_set(err, -errno, "%s: %s", old, strerror(errno));

@@ -74,22 +74,22 @@ static void take_pin(struct import_script *s, const struct words *w)
 static int scan(struct import_script *s, const char *text, size_t *pos, size_t end)
 {
 	size_t at = *pos, start;
-	int rc = 0;
+	int ret = 0;
 
 	*pos = end;
-	while (rc >= 0 && at < end) {
+	while (ret >= 0 && at < end) {
 		struct words w = { 0 };
 
-		rc = shell_command(text, &at, &start, &w);
-		if (rc == 0) {
+		ret = shell_command(text, &at, &start, &w);
+		if (ret == 0) {
 			take_pin(s, &w);
-			rc = take(s, &w, text, start);
+			ret = take(s, &w, text, start);
 		}
-		if (rc == 1 && at > end)
+		if (ret == 1 && at > end)
 			*pos = at;
 		words_free(&w);
 	}
-	return rc == -ENOMEM ? rc : 0;
+	return ret == -ENOMEM ? ret : 0;
 }
 
 /* Here-documents (POSIX, Shell Command Language, 2.7.4): their lines are no commands. */
@@ -185,21 +185,21 @@ int import_script(struct import_script *s, const char *text)
 {
 	size_t pos = 0, line = 0, end;
 	unsigned unended = 0;
-	int rc = 0;
+	int ret = 0;
 
 	*s = (struct import_script){ 0 };
-	while (rc == 0 && text[pos]) {
+	while (ret == 0 && text[pos]) {
 		end = line_end(text, pos);
 		if (mentions(text + pos, end - pos))
-			rc = scan(s, text, &pos, end);
+			ret = scan(s, text, &pos, end);
 		else
 			pos = end;
 		if (text[pos - 1] == '\n')
 			line = pos = skip_heredocs(text, line, pos, &unended);
 	}
-	if (rc == 0 && s->pins.failed)
-		rc = -ENOMEM;
-	return rc < 0 ? rc : (int)s->n;
+	if (ret == 0 && s->pins.failed)
+		ret = -ENOMEM;
+	return ret < 0 ? ret : (int)s->n;
 }
 
 void import_script_free(struct import_script *s)

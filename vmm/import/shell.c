@@ -243,11 +243,11 @@ static bool ends_word(char c)
 
 static int lex_word(struct lexer *l)
 {
-	int rc = 0;
+	int ret = 0;
 
-	while (rc == 0 && !ends_word(*l->p))
-		rc = lex_char(l);
-	return rc;
+	while (ret == 0 && !ends_word(*l->p))
+		ret = lex_char(l);
+	return ret;
 }
 
 static void skip_blanks(struct lexer *l)
@@ -274,13 +274,13 @@ static bool at_redirection(const char *p)
 static int lex_redirection(struct lexer *l)
 {
 	const char *start = l->p, *end;
-	int rc;
+	int ret;
 
 	l->p += strspn(l->p, "0123456789");
 	l->p += strspn(l->p, "<>&|");
 	skip_blanks(l);
-	rc = lex_word(l);
-	if (rc < 0 || !l->word)
+	ret = lex_word(l);
+	if (ret < 0 || !l->word)
 		return -EINVAL;
 	end = l->p;
 	l->p = start;
@@ -306,28 +306,28 @@ static void end_command(struct lexer *l)
 
 static int lex_command(struct lexer *l, const char *text, size_t *start, struct words *out)
 {
-	int rc = 0;
+	int ret = 0;
 
 	skip_blanks(l);
 	*start = (size_t)(l->p - text);
-	while (rc == 0 && *l->p != '#' && (at_redirection(l->p) || !ends_word(*l->p))) {
-		rc = next_word(l);
-		if (rc == 0 && l->word)
+	while (ret == 0 && *l->p != '#' && (at_redirection(l->p) || !ends_word(*l->p))) {
+		ret = next_word(l);
+		if (ret == 0 && l->word)
 			words_take(out, l->n ? strndup(l->buf, l->n) : strdup(""));
 		skip_blanks(l);
 	}
-	return out->failed || l->failed ? -ENOMEM : rc;
+	return out->failed || l->failed ? -ENOMEM : ret;
 }
 
 int shell_command(const char *text, size_t *pos, size_t *start, struct words *out)
 {
 	struct lexer l = { .p = text + *pos };
-	int rc = lex_command(&l, text, start, out);
+	int ret = lex_command(&l, text, start, out);
 
 	free(l.buf);
 	end_command(&l);
 	*pos = (size_t)(l.p - text);
-	return rc;
+	return ret;
 }
 
 bool shell_is_live(const char *word)

@@ -37,7 +37,7 @@ static_assert(offsetof(struct cpuid_list, entries) == sizeof(struct kvm_cpuid2),
 
 struct cpuid_table {
 	const struct kvm *kvm;
-	int rc; /* the result of cpuid_ask() */
+	int ret; /* the result of cpuid_ask() */
 	struct cpu_topology topo;
 	struct cpuid_list c;
 };
@@ -318,12 +318,12 @@ static int set_feature(struct cpuid_table *t, const struct cpu_feature *f, int w
 static int set_features(struct cpuid_table *t, const struct cpu_model *m, struct error *err)
 {
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
-	for (i = 0; cpu_feature(i) && rc == 0; i++)
+	for (i = 0; cpu_feature(i) && ret == 0; i++)
 		if (m->feature[i])
-			rc = set_feature(t, cpu_feature(i), m->feature[i], err);
-	return rc;
+			ret = set_feature(t, cpu_feature(i), m->feature[i], err);
+	return ret;
 }
 
 struct cpuid_table *cpuid_new(const struct kvm *k)
@@ -340,14 +340,14 @@ void cpuid_ask(void *arg)
 	struct cpuid_table *t = arg;
 
 	t->c.nent = CPUID_MAX_ENTRIES;
-	t->rc = ioctl(t->kvm->dev, KVM_GET_SUPPORTED_CPUID, &t->c) < 0 ? -errno : 0;
+	t->ret = ioctl(t->kvm->dev, KVM_GET_SUPPORTED_CPUID, &t->c) < 0 ? -errno : 0;
 }
 
 int cpuid_make(struct cpuid_table *t, const struct cpu_topology *topo,
 	       const struct cpu_model *model, struct error *err)
 {
-	if (t->rc < 0)
-		return error_set(err, t->rc, "KVM_GET_SUPPORTED_CPUID: %s", strerror(-t->rc));
+	if (t->ret < 0)
+		return error_set(err, t->ret, "KVM_GET_SUPPORTED_CPUID: %s", strerror(-t->ret));
 	t->topo = *topo;
 	set_leaf1(t, t->kvm, model);
 	set_extended_topology(t);

@@ -255,15 +255,15 @@ const struct doorbell_ops kvm_doorbell_ops = { .add = bell_add, .del = bell_del 
 
 int kvm_open(struct kvm *k, struct error *err)
 {
-	int rc;
+	int ret;
 
 	*k = (struct kvm){ .dev = -1,
 			   .vm = -1,
 			   .stats_fd = -1,
 			   .vfio = -1,
 			   .listener = { .add = slot_add, .del = slot_del } };
-	rc = open_dev(k, err);
-	return rc < 0 ? rc : probe(k, err);
+	ret = open_dev(k, err);
+	return ret < 0 ? ret : probe(k, err);
 }
 
 void kvm_close(struct kvm *k)

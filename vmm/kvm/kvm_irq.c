@@ -139,11 +139,11 @@ static int reset_pit(struct kvm *k)
 
 int kvm_reset_chips(struct kvm *k)
 {
-	int rc = reset_pics(k);
+	int ret = reset_pics(k);
 
-	if (rc == 0)
-		rc = reset_ioapic(k);
-	if (rc == 0)
-		rc = reset_pit(k);
-	return rc;
+	if (ret == 0)
+		ret = reset_ioapic(k);
+	if (ret == 0)
+		ret = reset_pit(k);
+	return ret;
 }

@@ -266,24 +266,24 @@ static int reset_rest(int fd, bool bsp)
 int vcpu_state_reset(int fd, const struct vcpu_state_reset *r)
 {
 	bool bsp = r->entry != NULL;
-	int rc = 0;
+	int ret = 0;
 
 	if (!r->first) {
 		reset_msrs(fd);
 		/* First, because the APIC base register selects the mode (xAPIC or x2APIC) in which
 		 * KVM accepts the LAPIC's registers. */
-		rc = set_sregs(fd, r);
-		if (rc == 0)
-			rc = reset_lapic(fd, bsp);
-		if (rc == 0)
-			rc = reset_rest(fd, bsp);
+		ret = set_sregs(fd, r);
+		if (ret == 0)
+			ret = reset_lapic(fd, bsp);
+		if (ret == 0)
+			ret = reset_rest(fd, bsp);
 	} else if (bsp && !r->firmware) {
-		rc = set_sregs(fd, r);
+		ret = set_sregs(fd, r);
 	}
-	if (rc == 0 && (bsp || !r->first))
-		rc = set_regs(fd, r);
+	if (ret == 0 && (bsp || !r->first))
+		ret = set_regs(fd, r);
 	set_firmware_msrs(fd, r);
-	return rc;
+	return ret;
 }
 
 static void log_code(int fd, uint64_t linear, const struct guest_mem *mem)

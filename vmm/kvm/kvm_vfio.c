@@ -29,9 +29,9 @@ int kvm_vfio_file(struct kvm *k, int fd, bool add)
 		.attr = add ? KVM_DEV_VFIO_GROUP_ADD : KVM_DEV_VFIO_GROUP_DEL,
 		.addr = (uintptr_t)&fd,
 	};
-	int rc = make_device(k);
+	int ret = make_device(k);
 
-	if (rc == 0 && ioctl(k->vfio, KVM_SET_DEVICE_ATTR, &a) < 0)
-		rc = -errno;
-	return rc;
+	if (ret == 0 && ioctl(k->vfio, KVM_SET_DEVICE_ATTR, &a) < 0)
+		ret = -errno;
+	return ret;
 }

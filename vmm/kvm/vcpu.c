@@ -119,7 +119,7 @@ static int vcpu_create(struct vcpu *v, struct error *err)
 {
 	const struct vcpus_params *p = &v->all->p;
 	void *run;
-	int rc;
+	int ret;
 
 	v->fd = ioctl(p->kvm->vm, KVM_CREATE_VCPU, (unsigned long)cpu_apic_id(p->topo, v->index));
 	if (v->fd < 0)
@@ -128,15 +128,15 @@ static int vcpu_create(struct vcpu *v, struct error *err)
 	if (run == MAP_FAILED)
 		return error_set(err, -errno, "mapping vCPU %u: %s", v->index, strerror(errno));
 	v->run = run;
-	rc = create_stats(v);
-	if (rc < 0)
-		return error_set(err, rc, "out of memory for vCPU %u", v->index);
+	ret = create_stats(v);
+	if (ret < 0)
+		return error_set(err, ret, "out of memory for vCPU %u", v->index);
 	v->stats_fd = kvm_stats_open(v->fd);
 	kvm_exits_prepare(p->exits, v->fd);
-	rc = cpuid_apply(p->cpuid, v->fd, v->index);
-	if (rc < 0)
-		return error_set(err, rc, "KVM_SET_CPUID2 for vCPU %u: %s", v->index,
-				 strerror(-rc));
+	ret = cpuid_apply(p->cpuid, v->fd, v->index);
+	if (ret < 0)
+		return error_set(err, ret, "KVM_SET_CPUID2 for vCPU %u: %s", v->index,
+				 strerror(-ret));
 	return 0;
 }
 
@@ -537,14 +537,14 @@ static int vcpu_thread(struct vcpu *v, const pthread_attr_t *attr)
 
 static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr, struct error *err)
 {
-	int rc;
+	int ret;
 
 	{
 		scoped_lock(&v->all->lock);
 		v->all->running++;
 	}
-	rc = vcpu_thread(v, attr);
-	if (rc == 0) {
+	ret = vcpu_thread(v, attr);
+	if (ret == 0) {
 		__atomic_store_n(&v->started, true, __ATOMIC_RELEASE);
 		return 0;
 	}
@@ -552,24 +552,24 @@ static int vcpu_start(struct vcpu *v, const pthread_attr_t *attr, struct error *
 		scoped_lock(&v->all->lock);
 		v->all->running--;
 	}
-	return error_set(err, -rc, "starting the thread of vCPU %u: %s", v->index, strerror(rc));
+	return error_set(err, -ret, "starting the thread of vCPU %u: %s", v->index, strerror(ret));
 }
 
 int vcpus_start(struct vcpus *vs, struct error *err)
 {
 	pthread_attr_t attr;
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
 	kick_install();
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, VCPU_STACK);
 	/* CPU 0 is last: the others wait for it, so no event comes before all threads can be
 	 * kicked. */
-	for (i = vs->p.n; i-- > 0 && rc == 0;)
-		rc = vcpu_start(&vs->cpu[i], &attr, err);
+	for (i = vs->p.n; i-- > 0 && ret == 0;)
+		ret = vcpu_start(&vs->cpu[i], &attr, err);
 	pthread_attr_destroy(&attr);
-	return rc;
+	return ret;
 }
 
 void vcpus_log(struct vcpus *vs)
@@ -583,9 +583,9 @@ void vcpus_log(struct vcpus *vs)
 int vcpus_reset(struct vcpus *vs, const struct vcpu_entry *entry, bool first)
 {
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
-	for (i = 0; i < vs->p.n && rc == 0; i++) {
+	for (i = 0; i < vs->p.n && ret == 0; i++) {
 		const struct vcpu_state_reset r = {
 			.entry = i == 0 ? entry : NULL,
 			.signature = vs->signature,
@@ -594,9 +594,9 @@ int vcpus_reset(struct vcpus *vs, const struct vcpu_entry *entry, bool first)
 			.first = first,
 		};
 
-		rc = vcpu_state_reset(vs->cpu[i].fd, &r);
+		ret = vcpu_state_reset(vs->cpu[i].fd, &r);
 	}
-	return rc;
+	return ret;
 }
 
 unsigned vcpus_count(const struct vcpus *vs)

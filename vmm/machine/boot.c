@@ -33,15 +33,15 @@ static int open_file(const char *path, const char *option, int *fd, struct error
 
 static int open_kernel(struct machine_boot *b, struct error *err)
 {
-	int rc;
+	int ret;
 
 	if (!b->cfg->kernel)
 		return 0;
-	rc = open_file(b->cfg->kernel, "kernel", &b->kernel_fd, err);
+	ret = open_file(b->cfg->kernel, "kernel", &b->kernel_fd, err);
 
-	if (rc == 0 && b->cfg->initrd)
-		rc = open_file(b->cfg->initrd, "initrd", &b->initrd_fd, err);
-	return rc;
+	if (ret == 0 && b->cfg->initrd)
+		ret = open_file(b->cfg->initrd, "initrd", &b->initrd_fd, err);
+	return ret;
 }
 
 /* Direct boot */
@@ -79,15 +79,15 @@ static int build_dtb(struct machine_boot *b, struct error *err)
 	struct fdt_boot f = { .bootargs = b->cfg->append };
 	struct linux_boot l;
 	struct e820_map map;
-	int rc = 0;
+	int ret = 0;
 
 	if (b->kernel_fd >= 0) {
-		rc = memory_map(b, &map);
+		ret = memory_map(b, &map);
 		linux_params(b, &map, &l);
-		if (rc == 0)
-			rc = linux_boot_initrd_range(&l, &f.initrd_base, &f.initrd_size, err);
+		if (ret == 0)
+			ret = linux_boot_initrd_range(&l, &f.initrd_base, &f.initrd_size, err);
 	}
-	return rc < 0 ? rc : fdt_build(b->env.platform, &f, &b->dtb, &b->dtb_size, err);
+	return ret < 0 ? ret : fdt_build(b->env.platform, &f, &b->dtb, &b->dtb_size, err);
 }
 
 /* The initrd is read again at a reset, and may be another by now: the tree says where it lies. */
@@ -106,25 +106,25 @@ static int load_direct(struct machine_boot *b, struct vcpu_entry *entry, struct 
 	struct linux_boot_entry e;
 	struct linux_boot l;
 	struct e820_map map;
-	int rc;
+	int ret;
 
-	rc = memory_map(b, &map);
-	if (rc < 0)
-		return error_set(err, rc, "memory map: %s", strerror(-rc));
-	rc = renew_dtb(b, err);
-	if (rc < 0)
-		return rc;
+	ret = memory_map(b, &map);
+	if (ret < 0)
+		return error_set(err, ret, "memory map: %s", strerror(-ret));
+	ret = renew_dtb(b, err);
+	if (ret < 0)
+		return ret;
 	linux_params(b, &map, &l);
-	rc = linux_boot_load(&l, &e, err);
-	if (rc < 0)
-		return rc;
+	ret = linux_boot_load(&l, &e, err);
+	if (ret < 0)
+		return ret;
 	pci_host_set_ecam(b->env.host, b->env.platform->ecam_base);
 	ich9_lpc_set_pmbase(b->env.lpc);
-	rc = acpi_install(b->env.mem, p, GPA(tables_addr(b)), GPA(RSDP_ADDR));
-	if (rc == 0)
-		rc = smbios_install(b->env.mem, p, GPA(SMBIOS_ADDR));
-	if (rc < 0)
-		return error_set(err, rc, "ACPI and SMBIOS tables: %s", strerror(-rc));
+	ret = acpi_install(b->env.mem, p, GPA(tables_addr(b)), GPA(RSDP_ADDR));
+	if (ret == 0)
+		ret = smbios_install(b->env.mem, p, GPA(SMBIOS_ADDR));
+	if (ret < 0)
+		return error_set(err, ret, "ACPI and SMBIOS tables: %s", strerror(-ret));
 	*entry = (struct vcpu_entry){
 		.mode = e.long_mode ? VCPU_LONG64 : VCPU_PROT32,
 		.rip = e.rip,
@@ -149,56 +149,56 @@ static int add_kernel(struct machine_boot *b, struct error *err)
 		.initrd_path = b->cfg->initrd,
 		.cmdline = b->cfg->append ? b->cfg->append : "",
 	};
-	int rc = b->cfg->kernel ? fw_cfg_add_linux(b->fw_cfg, &l) : 0;
+	int ret = b->cfg->kernel ? fw_cfg_add_linux(b->fw_cfg, &l) : 0;
 
-	return rc < 0 ? error_set(err, rc, "--kernel %s: %s", b->cfg->kernel,
-				  rc == -EINVAL ? "firmware can only start a bzImage"
-						: strerror(-rc))
-		      : 0;
+	return ret < 0 ? error_set(err, ret, "--kernel %s: %s", b->cfg->kernel,
+				   ret == -EINVAL ? "firmware can only start a bzImage"
+						  : strerror(-ret))
+		       : 0;
 }
 
 static int add_e820(struct machine_boot *b)
 {
 	struct e820_map m = { .n = 0 };
-	int rc = e820_firmware(&m, b->env.platform);
+	int ret = e820_firmware(&m, b->env.platform);
 
-	return rc < 0 ? rc : e820_fw_cfg_add(b->fw_cfg, &m);
+	return ret < 0 ? ret : e820_fw_cfg_add(b->fw_cfg, &m);
 }
 
 static int fill_fw_cfg(struct machine_boot *b, struct error *err)
 {
 	const struct platform *p = b->env.platform;
 	uint16_t cpus = (uint16_t)p->n_cpus;
-	int rc;
+	int ret;
 
-	rc = fw_cfg_add_u16(b->fw_cfg, FW_CFG_NB_CPUS, cpus);
-	if (rc == 0)
-		rc = fw_cfg_add_u16(b->fw_cfg, FW_CFG_MAX_CPUS, cpus);
-	if (rc == 0)
-		rc = add_e820(b);
-	if (rc == 0)
-		rc = smbios_fw_cfg_add(b->fw_cfg, p);
-	if (rc == 0)
-		rc = acpi_fw_cfg_add(&b->acpi_fw, b->fw_cfg, p, b->env.host);
+	ret = fw_cfg_add_u16(b->fw_cfg, FW_CFG_NB_CPUS, cpus);
+	if (ret == 0)
+		ret = fw_cfg_add_u16(b->fw_cfg, FW_CFG_MAX_CPUS, cpus);
+	if (ret == 0)
+		ret = add_e820(b);
+	if (ret == 0)
+		ret = smbios_fw_cfg_add(b->fw_cfg, p);
+	if (ret == 0)
+		ret = acpi_fw_cfg_add(&b->acpi_fw, b->fw_cfg, p, b->env.host);
 	/* OVMF uses this size unchecked, even if it does not fit. So it is told only when its own
 	 * choice would be too small. */
-	if (rc == 0 && p->map.mmio64_told)
-		rc = fw_cfg_add_mmio64_size(b->fw_cfg, p->map.mmio64_size / MiB);
-	if (rc < 0)
-		return error_set(err, rc, "fw_cfg: %s", strerror(-rc));
+	if (ret == 0 && p->map.mmio64_told)
+		ret = fw_cfg_add_mmio64_size(b->fw_cfg, p->map.mmio64_size / MiB);
+	if (ret < 0)
+		return error_set(err, ret, "fw_cfg: %s", strerror(-ret));
 	return add_kernel(b, err);
 }
 
 static int prepare_firmware(struct machine_boot *b, struct error *err)
 {
-	int rc;
+	int ret;
 
 	b->fw_cfg = fw_cfg_new(b->env.pio, b->env.mem);
 	if (!b->fw_cfg)
 		return error_set(err, -ENOMEM, "no memory for the firmware's devices");
 	fw_cfg_use_loop(b->fw_cfg, b->env.loop);
-	rc = fill_fw_cfg(b, err);
-	return rc < 0 ? rc : ovmf_map(b->ovmf, b->env.mmio, b->env.mem, err);
+	ret = fill_fw_cfg(b, err);
+	return ret < 0 ? ret : ovmf_map(b->ovmf, b->env.mmio, b->env.mem, err);
 }
 
 static bool is_direct(const struct machine_boot *b)
@@ -208,17 +208,17 @@ static bool is_direct(const struct machine_boot *b)
 
 static int open_firmware(struct machine_boot *b, struct error *err)
 {
-	int rc;
+	int ret;
 
 	b->ovmf = calloc(1, sizeof(*b->ovmf));
 	if (!b->ovmf)
 		return error_set(err, -ENOMEM, "no memory for the firmware's devices");
-	rc = ovmf_open(b->ovmf, "", b->cfg->firmware, b->cfg->nvram, err);
-	if (rc < 0) {
+	ret = ovmf_open(b->ovmf, "", b->cfg->firmware, b->cfg->nvram, err);
+	if (ret < 0) {
 		free(b->ovmf);
 		b->ovmf = NULL;
 	}
-	return rc;
+	return ret;
 }
 
 void machine_boot_init(struct machine_boot *b, const struct config *cfg)
@@ -228,12 +228,12 @@ void machine_boot_init(struct machine_boot *b, const struct config *cfg)
 
 int machine_boot_look(struct machine_boot *b, struct error *err)
 {
-	int rc = open_kernel(b, err);
+	int ret = open_kernel(b, err);
 
-	if (rc == 0 && b->cfg->kernel)
-		rc = linux_boot_check(b->kernel_fd, b->cfg->kernel, b->initrd_fd, b->cfg->initrd,
-				      err);
-	return rc < 0 || is_direct(b) ? rc : open_firmware(b, err);
+	if (ret == 0 && b->cfg->kernel)
+		ret = linux_boot_check(b->kernel_fd, b->cfg->kernel, b->initrd_fd, b->cfg->initrd,
+				       err);
+	return ret < 0 || is_direct(b) ? ret : open_firmware(b, err);
 }
 
 int machine_boot_prepare(struct machine_boot *b, const struct boot_env *env, struct error *err)
@@ -244,17 +244,17 @@ int machine_boot_prepare(struct machine_boot *b, const struct boot_env *env, str
 
 int machine_boot_load(struct machine_boot *b, struct vcpu_entry *entry, struct error *err)
 {
-	int rc = 0;
+	int ret = 0;
 
 	if (is_direct(b)) {
-		rc = load_direct(b, entry, err);
+		ret = load_direct(b, entry, err);
 	} else {
 		fw_cfg_reset(b->fw_cfg);
 		ovmf_reset(b->ovmf);
 		*entry = (struct vcpu_entry){ .mode = VCPU_RESET_VECTOR };
 	}
 	b->loaded = true;
-	return rc;
+	return ret;
 }
 
 void machine_boot_release(struct machine_boot *b, bool ran)
@@ -276,12 +276,12 @@ int machine_boot_dump_dtb(struct machine_boot *b, struct error *err)
 	const char *path = b->cfg->dump_dtb;
 	scoped_fd fd = -1;
 	struct nbio out;
-	int rc;
+	int ret;
 
 	if (!b->dtb) {
-		rc = build_dtb(b, err);
-		if (rc < 0)
-			return rc;
+		ret = build_dtb(b, err);
+		if (ret < 0)
+			return ret;
 	}
 	fd = outfile_open(path, true, err);
 	if (fd < 0)

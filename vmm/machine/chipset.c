@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-static int init_error(int rc, const char *what, struct error *err)
+static int init_error(int ret, const char *what, struct error *err)
 {
-	return rc < 0 ? error_set(err, rc, "%s: %s", what, strerror(-rc)) : 0;
+	return ret < 0 ? error_set(err, ret, "%s: %s", what, strerror(-ret)) : 0;
 }
 
 static void root_init(struct pci_root *pci, const struct chipset_env *env)
@@ -35,39 +35,39 @@ static int clock_init(struct machine_chipset *c, const struct chipset_env *env, 
 
 static int bridges_init(struct machine_chipset *c, struct error *err)
 {
-	int rc = pci_host_init(&c->host, &c->pci, err);
+	int ret = pci_host_init(&c->host, &c->pci, err);
 
-	if (rc < 0)
-		return rc;
-	rc = ich9_lpc_init(&c->lpc, &c->pci, &c->pm, err);
-	if (rc < 0)
+	if (ret < 0)
+		return ret;
+	ret = ich9_lpc_init(&c->lpc, &c->pci, &c->pm, err);
+	if (ret < 0)
 		pci_host_destroy(&c->host);
-	return rc;
+	return ret;
 }
 
 static int pci_init(struct machine_chipset *c, const struct chipset_env *env, struct error *err)
 {
-	int rc;
+	int ret;
 
 	root_init(&c->pci, env);
-	rc = init_error(acpi_pm_init(&c->pm, env->pio, env->irq, env->loop), "power management",
-			err);
-	if (rc == 0) {
-		rc = bridges_init(c, err);
-		if (rc < 0)
+	ret = init_error(acpi_pm_init(&c->pm, env->pio, env->irq, env->loop), "power management",
+			 err);
+	if (ret == 0) {
+		ret = bridges_init(c, err);
+		if (ret < 0)
 			acpi_pm_destroy(&c->pm);
 	}
-	if (rc < 0) {
+	if (ret < 0) {
 		pci_root_destroy(&c->pci);
 		c->pci.mmio = NULL;
 	}
-	return rc;
+	return ret;
 }
 
 int machine_chipset_init(struct machine_chipset *c, const struct chipset_env *env,
 			 struct error *err)
 {
-	int rc;
+	int ret;
 
 	c->pm.power_off = env->power_off;
 	c->pm.power_off_arg = env->opaque;
@@ -77,18 +77,18 @@ int machine_chipset_init(struct machine_chipset *c, const struct chipset_env *en
 	c->host.rst_cnt_opaque = &c->lpc;
 	c->exit_port.exit = env->exit;
 	c->exit_port.opaque = env->opaque;
-	rc = init_error(exit_port_init(&c->exit_port, env->pio), "exit port", err);
-	if (rc < 0)
-		return rc;
-	rc = clock_init(c, env, err);
-	if (rc == 0) {
-		rc = pci_init(c, env, err);
-		if (rc < 0)
+	ret = init_error(exit_port_init(&c->exit_port, env->pio), "exit port", err);
+	if (ret < 0)
+		return ret;
+	ret = clock_init(c, env, err);
+	if (ret == 0) {
+		ret = pci_init(c, env, err);
+		if (ret < 0)
 			cmos_rtc_destroy(&c->cmos);
 	}
-	if (rc < 0)
+	if (ret < 0)
 		bus_del(env->pio, &c->exit_port.region);
-	return rc;
+	return ret;
 }
 
 void machine_chipset_destroy(struct machine_chipset *c)

@@ -41,44 +41,44 @@ static int choose(struct machine_cpus *c, const char *root, int node, struct err
 {
 	unsigned n = (unsigned)c->cfg->cpus.n;
 	struct pin_host *h = malloc(sizeof(*h));
-	int rc;
+	int ret;
 
 	if (!h)
 		return error_set(err, -ENOMEM, "out of memory for the machine");
 	c->pin_host = h;
 	if (c->cfg->pin_kind == PIN_AUTO && node < 0)
 		node = 0;
-	rc = pin_read(root, node, h, err);
-	if (rc == 0)
-		rc = pin_allowed(h, err);
+	ret = pin_read(root, node, h, err);
+	if (ret == 0)
+		ret = pin_allowed(h, err);
 	/* Back from where pin_allowed() went: threads that fill memory are started next. */
-	if (rc == 0)
+	if (ret == 0)
 		sched_setaffinity(0, sizeof(h->affinity), h->affinity.s);
-	if (rc == 0 && c->cfg->pin_kind == PIN_LIST) {
+	if (ret == 0 && c->cfg->pin_kind == PIN_LIST) {
 		memcpy(c->pin, c->cfg->pin, n * sizeof(c->pin[0]));
-		rc = pin_check(h, c->pin, n, err);
-	} else if (rc == 0) {
-		rc = pin_choose(root, h, n, c->cfg->topo.threads, c->pin, err);
+		ret = pin_check(h, c->pin, n, err);
+	} else if (ret == 0) {
+		ret = pin_choose(root, h, n, c->cfg->topo.threads, c->pin, err);
 	}
-	if (rc < 0)
+	if (ret < 0)
 		return error_prefix(err, "--cpus: pin=%s", c->cfg->cpus.pin);
-	warn_shortfall(c, rc, node);
+	warn_shortfall(c, ret, node);
 	return 0;
 }
 
 /* The main thread leaves the processors' CPUs. */
 static int leave_cpus(struct machine_cpus *c, struct error *err)
 {
-	int rc = pin_self(c->pin_host, c->pin, (unsigned)c->cfg->cpus.n);
+	int ret = pin_self(c->pin_host, c->pin, (unsigned)c->cfg->cpus.n);
 
-	if (rc == -ENOSPC)
+	if (ret == -ENOSPC)
 		log_warn("--cpus: pin=%s takes every CPU of this process: the main loop and the "
 			 "disks' threads share them%s",
 			 c->cfg->cpus.pin,
 			 c->cfg->rt ? ", and with --rt they must wait until a processor is idle"
 				    : "");
-	else if (rc < 0)
-		return error_set(err, rc, "sched_setaffinity: %s", strerror(-rc));
+	else if (ret < 0)
+		return error_set(err, ret, "sched_setaffinity: %s", strerror(-ret));
 	return 0;
 }
 
@@ -134,23 +134,23 @@ static int try_rt(const struct machine_cpus *c, struct error *err)
 
 int machine_cpus_look(struct machine_cpus *c, const char *root, int device_node, struct error *err)
 {
-	int rc = try_rt(c, err);
+	int ret = try_rt(c, err);
 
-	return rc < 0 || c->cfg->pin_kind == PIN_NONE ? rc : choose(c, root, device_node, err);
+	return ret < 0 || c->cfg->pin_kind == PIN_NONE ? ret : choose(c, root, device_node, err);
 }
 
 static int place(struct machine_cpus *c, struct error *err)
 {
-	int rc;
+	int ret;
 
 	if (c->cfg->pin_kind == PIN_NONE) {
 		warn_unpinned(c);
 		return 0;
 	}
-	rc = leave_cpus(c, err);
-	if (rc == 0)
+	ret = leave_cpus(c, err);
+	if (ret == 0)
 		log_places(c);
-	return rc;
+	return ret;
 }
 
 static bool is_vcpu(const char *tid)
@@ -235,18 +235,18 @@ static void make_vcpus(void *arg)
 int machine_cpus_begin(struct machine_cpus *c, const struct cpus_env *env, struct error *err)
 {
 	unsigned n = (unsigned)c->cfg->cpus.n;
-	int rc;
+	int ret;
 
 	if (n > c->kvm->max_vcpus)
 		return error_set(err, -EINVAL, "--cpus %u: this host's KVM has at most %u", n,
 				 c->kvm->max_vcpus);
-	rc = place(c, err);
-	if (rc == 0 && c->cfg->idle)
-		rc = kvm_disable_exits(c->kvm, err);
-	if (rc == 0)
-		rc = make_cpuid(c, env->phys_bits, err);
-	if (rc < 0)
-		return rc;
+	ret = place(c, err);
+	if (ret == 0 && c->cfg->idle)
+		ret = kvm_disable_exits(c->kvm, err);
+	if (ret == 0)
+		ret = make_cpuid(c, env->phys_bits, err);
+	if (ret < 0)
+		return ret;
 	c->params = (struct vcpus_params){
 		.kvm = c->kvm,
 		.pio = env->pio,

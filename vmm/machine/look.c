@@ -32,12 +32,12 @@ static int look_devices(struct vm *vm, bool late, struct error *err)
 		.outputs = vm->outputs,
 	};
 	const struct device_class *const *c;
-	int rc = 0;
+	int ret = 0;
 
-	for (c = device_classes; *c && rc == 0; c++)
+	for (c = device_classes; *c && ret == 0; c++)
 		if ((*c)->late == late)
-			rc = devices_open(&vm->cfg->devices, *c, &env, err);
-	return rc;
+			ret = devices_open(&vm->cfg->devices, *c, &env, err);
+	return ret;
 }
 
 static int look_outputs(const struct vm *vm, struct error *err)
@@ -102,21 +102,21 @@ static int look_memory(struct vm *vm, struct error *err)
 
 int machine_look(struct vm *vm, struct error *err)
 {
-	int rc = machine_vfio_look(&vm->vfio, &vm->cfg->devices, err);
+	int ret = machine_vfio_look(&vm->vfio, &vm->cfg->devices, err);
 
-	if (rc == 0)
-		rc = look_memory(vm, err);
-	if (rc == 0)
-		rc = machine_cpus_look(&vm->cpus, "", machine_vfio_node(vm->vfio), err);
-	if (rc == 0)
-		rc = look_devices(vm, false, err);
+	if (ret == 0)
+		ret = look_memory(vm, err);
+	if (ret == 0)
+		ret = machine_cpus_look(&vm->cpus, "", machine_vfio_node(vm->vfio), err);
+	if (ret == 0)
+		ret = look_devices(vm, false, err);
 	if (look_standard_files(err) < 0)
 		return err->code;
-	if (rc == 0)
-		rc = machine_boot_look(&vm->boot, err);
+	if (ret == 0)
+		ret = machine_boot_look(&vm->boot, err);
 	if (look_standard_files(err) < 0)
 		return err->code;
-	if (rc == 0)
-		rc = look_devices(vm, true, err);
-	return rc < 0 ? rc : look_outputs(vm, err);
+	if (ret == 0)
+		ret = look_devices(vm, true, err);
+	return ret < 0 ? ret : look_outputs(vm, err);
 }

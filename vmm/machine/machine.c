@@ -47,15 +47,15 @@ static int add_ram_range(struct vm *vm, uint64_t gpa, uint64_t off, uint64_t end
 static int add_ram(struct vm *vm, struct error *err)
 {
 	bool vga = legacy_vga(vm->cfg);
-	int rc = guest_mem_listen(vm->mem, &vm->kvm.listener);
+	int ret = guest_mem_listen(vm->mem, &vm->kvm.listener);
 
-	if (rc == 0)
-		rc = add_ram_range(vm, 0, 0, vga ? VGA_BASE : vm->map.low_ram);
-	if (rc == 0 && vga)
-		rc = add_ram_range(vm, VGA_END, VGA_END, vm->map.low_ram);
-	if (rc == 0)
-		rc = add_ram_range(vm, vm->map.high_base, vm->map.low_ram, vm->memory.plan.size);
-	return rc < 0 ? error_set(err, rc, "giving the guest its memory: %s", strerror(-rc)) : 0;
+	if (ret == 0)
+		ret = add_ram_range(vm, 0, 0, vga ? VGA_BASE : vm->map.low_ram);
+	if (ret == 0 && vga)
+		ret = add_ram_range(vm, VGA_END, VGA_END, vm->map.low_ram);
+	if (ret == 0)
+		ret = add_ram_range(vm, vm->map.high_base, vm->map.low_ram, vm->memory.plan.size);
+	return ret < 0 ? error_set(err, ret, "giving the guest its memory: %s", strerror(-ret)) : 0;
 }
 
 static int build_frame(struct vm *vm, struct error *err)
@@ -82,40 +82,40 @@ static int build_frame(struct vm *vm, struct error *err)
 static int open_kvm(struct vm *vm, struct error *err)
 {
 	struct error lacking = { 0 };
-	int kvm, rc = 0;
+	int kvm, ret = 0;
 	sigset_t set;
 
 	machine_block_signals(&set);
 	kvm = kvm_open(&vm->kvm, &lacking);
 	if (kvm == 0)
-		rc = machine_cpus_open(&vm->cpus, &vm->kvm, err);
+		ret = machine_cpus_open(&vm->cpus, &vm->kvm, err);
 	phase_mark(&vm->phases, "frame");
-	if (rc == 0)
-		rc = machine_look(vm, err);
+	if (ret == 0)
+		ret = machine_look(vm, err);
 	phase_mark(&vm->phases, "files");
-	if (rc == 0 && kvm < 0) {
+	if (ret == 0 && kvm < 0) {
 		*err = lacking;
-		rc = kvm;
+		ret = kvm;
 	}
-	return rc < 0 ? rc : kvm_create(&vm->kvm, err);
+	return ret < 0 ? ret : kvm_create(&vm->kvm, err);
 }
 
 /* Everything that needs no device and no memory in place. */
 static int build_base(struct vm *vm, struct error *err)
 {
-	int rc = open_kvm(vm, err);
+	int ret = open_kvm(vm, err);
 
-	if (rc == 0)
-		rc = build_frame(vm, err);
-	if (rc == 0)
-		rc = machine_watch_signals(vm, err);
+	if (ret == 0)
+		ret = build_frame(vm, err);
+	if (ret == 0)
+		ret = machine_watch_signals(vm, err);
 	phase_mark(&vm->phases, "frame");
-	if (rc == 0)
-		rc = machine_memory_open(&vm->memory, &vm->map, err);
-	if (rc == 0)
-		rc = add_ram(vm, err);
+	if (ret == 0)
+		ret = machine_memory_open(&vm->memory, &vm->map, err);
+	if (ret == 0)
+		ret = add_ram(vm, err);
 	phase_mark(&vm->phases, "memory");
-	return rc;
+	return ret;
 }
 
 /* The window for 64-bit BARs, and with it the guest's physical address bits. */
@@ -170,46 +170,46 @@ static int prepare_boot(struct vm *vm, struct error *err)
 
 static int open_vfio(struct vm *vm, struct error *err)
 {
-	int rc = machine_vfio_open(vm->vfio, &vm->kvm, vm->mem, err);
+	int ret = machine_vfio_open(vm->vfio, &vm->kvm, vm->mem, err);
 
 	if (vm->vfio)
 		phase_mark(&vm->phases, "vfio");
-	return rc;
+	return ret;
 }
 
 static int map_vfio(struct vm *vm, struct error *err)
 {
-	int rc = machine_vfio_map(vm->vfio, vm->mem, err);
+	int ret = machine_vfio_map(vm->vfio, vm->mem, err);
 
 	if (vm->vfio)
 		phase_mark(&vm->phases, "map");
-	return rc;
+	return ret;
 }
 
 static int build(struct vm *vm, struct error *err)
 {
-	int rc = build_base(vm, err);
+	int ret = build_base(vm, err);
 
-	if (rc == 0)
-		rc = kvm_create_chips(&vm->kvm, err);
+	if (ret == 0)
+		ret = kvm_create_chips(&vm->kvm, err);
 	phase_mark(&vm->phases, "frame");
-	if (rc == 0)
-		rc = open_vfio(vm, err);
-	if (rc == 0)
-		rc = lay_out_window(vm, err);
-	if (rc == 0)
-		rc = begin_cpus(vm, err);
-	if (rc == 0)
-		rc = machine_plug(vm, err);
+	if (ret == 0)
+		ret = open_vfio(vm, err);
+	if (ret == 0)
+		ret = lay_out_window(vm, err);
+	if (ret == 0)
+		ret = begin_cpus(vm, err);
+	if (ret == 0)
+		ret = machine_plug(vm, err);
 	phase_mark(&vm->phases, "devices");
-	if (rc == 0)
-		rc = prepare_boot(vm, err);
+	if (ret == 0)
+		ret = prepare_boot(vm, err);
 	phase_mark(&vm->phases, "firmware");
-	if (rc == 0)
-		rc = machine_memory_finish(&vm->memory, vm->life.signal_fd, &vm->phases, err);
-	if (rc == 0)
-		rc = map_vfio(vm, err);
-	return rc;
+	if (ret == 0)
+		ret = machine_memory_finish(&vm->memory, vm->life.signal_fd, &vm->phases, err);
+	if (ret == 0)
+		ret = map_vfio(vm, err);
+	return ret;
 }
 
 static void take_down(struct vm *vm)
@@ -238,39 +238,39 @@ static void take_down(struct vm *vm)
 static int start(struct vm *vm, struct error *err)
 {
 	struct vcpu_entry entry;
-	int rc;
+	int ret;
 
-	rc = machine_boot_load(&vm->boot, &entry, err);
-	if (rc < 0)
-		return rc;
-	rc = irq_commit(vm->irq);
+	ret = machine_boot_load(&vm->boot, &entry, err);
+	if (ret < 0)
+		return ret;
+	ret = irq_commit(vm->irq);
 	phase_mark(&vm->phases, "firmware");
-	if (rc < 0)
-		return error_set(err, rc, "interrupt routing: %s", strerror(-rc));
-	rc = machine_cpus_finish(&vm->cpus, err);
-	if (rc == 0) {
-		rc = vcpus_reset(vm->cpus.vcpus, &entry, true);
-		if (rc < 0)
-			error_set(err, rc, "the processors: %s", strerror(-rc));
+	if (ret < 0)
+		return error_set(err, ret, "interrupt routing: %s", strerror(-ret));
+	ret = machine_cpus_finish(&vm->cpus, err);
+	if (ret == 0) {
+		ret = vcpus_reset(vm->cpus.vcpus, &entry, true);
+		if (ret < 0)
+			error_set(err, ret, "the processors: %s", strerror(-ret));
 	}
 	phase_mark(&vm->phases, "cpus");
-	return rc;
+	return ret;
 }
 
 static int reset_machine(struct vm *vm, struct error *err)
 {
 	struct vcpu_entry entry;
-	int rc;
+	int ret;
 
-	rc = kvm_reset_chips(&vm->kvm);
-	if (rc < 0)
-		return error_set(err, rc, "the interrupt chips: %s", strerror(-rc));
+	ret = kvm_reset_chips(&vm->kvm);
+	if (ret < 0)
+		return error_set(err, ret, "the interrupt chips: %s", strerror(-ret));
 	machine_reset_devices(vm);
-	rc = machine_boot_load(&vm->boot, &entry, err);
-	if (rc < 0)
-		return rc;
-	rc = vcpus_reset(vm->cpus.vcpus, &entry, false);
-	return rc < 0 ? error_set(err, rc, "the processors: %s", strerror(-rc)) : 0;
+	ret = machine_boot_load(&vm->boot, &entry, err);
+	if (ret < 0)
+		return ret;
+	ret = vcpus_reset(vm->cpus.vcpus, &entry, false);
+	return ret < 0 ? error_set(err, ret, "the processors: %s", strerror(-ret)) : 0;
 }
 
 /* KVM_REINJECT_CONTROL waits for the grace periods that the start left behind, and a vCPU's first
@@ -322,25 +322,25 @@ static int open_stats(struct vm *vm, struct error *err)
 
 static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, struct error *err)
 {
-	int rc = build(vm, err);
+	int ret = build(vm, err);
 
-	if (rc == 0 && vm->cfg->dump_dtb)
+	if (ret == 0 && vm->cfg->dump_dtb)
 		return machine_boot_dump_dtb(&vm->boot, err);
-	if (rc == 0)
-		rc = start(vm, err);
-	if (rc == 0)
-		rc = open_stats(vm, err);
-	if (rc == 0 && ready)
-		rc = ready(arg, err);
-	if (rc == 0)
-		rc = stop_reinjection_soon(vm, err);
-	if (rc < 0)
-		return rc;
+	if (ret == 0)
+		ret = start(vm, err);
+	if (ret == 0)
+		ret = open_stats(vm, err);
+	if (ret == 0 && ready)
+		ret = ready(arg, err);
+	if (ret == 0)
+		ret = stop_reinjection_soon(vm, err);
+	if (ret < 0)
+		return ret;
 	outputs_begin(vm->outputs);
 	log_run();
-	rc = vcpus_start(vm->cpus.vcpus, err);
-	if (rc < 0)
-		return rc;
+	ret = vcpus_start(vm->cpus.vcpus, err);
+	if (ret < 0)
+		return ret;
 	vm->started = true;
 	log_phases(vm);
 	evloop_run(vm->loop);

@@ -74,20 +74,20 @@ static int decide(struct machine_memory *m, const char *root, struct error *err)
 	struct ram_host host = { .thp = true };
 	struct ram_want want;
 	char line[480];
-	int rc = set_want(&m->want, &want, err);
+	int ret = set_want(&m->want, &want, err);
 
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
 	/* Nothing asked for: nothing looked at. */
 	if (want.pages != RAM_PLAIN || want.nodes || want.prefault)
 		ram_look(root, &want, &host);
-	rc = ram_decide(&want, &host, &m->plan, err);
+	ret = ram_decide(&want, &host, &m->plan, err);
 	/* Reserving huge pages counts the host's: a node that has run out would end a running
 	 * guest, and they are nobody else's anyway. */
 	if (c->prefault == CONFIG_AUTO && m->plan.hugetlb && want.nodes)
 		m->plan.prefault = true;
-	if (rc < 0 || (want.pages == RAM_PLAIN && !want.nodes))
-		return rc;
+	if (ret < 0 || (want.pages == RAM_PLAIN && !want.nodes))
+		return ret;
 	ram_describe(&m->plan, &host, line, sizeof(line));
 	if (c->pages == RAM_AUTO && !m->plan.hugetlb)
 		log_warn("--memory hugepages=auto: too few huge pages are free: %s", line);
@@ -147,14 +147,14 @@ unsigned machine_memory_cpu_node(const struct machine_memory *m, const struct cp
 int machine_memory_look(struct machine_memory *m, const char *root, const struct memory_want *want,
 			struct error *err)
 {
-	int rc;
+	int ret;
 
 	*m = (struct machine_memory){ .want = *want };
-	rc = decide(m, root, err);
+	ret = decide(m, root, err);
 	/* Passed-through devices pin it, which is more than locked. */
-	if (rc == 0 && want->ram->lock && !want->passthrough)
-		rc = memlock_raise(want->size, err);
-	return rc;
+	if (ret == 0 && want->ram->lock && !want->passthrough)
+		ret = memlock_raise(want->size, err);
+	return ret;
 }
 
 /* The kernel leaves shared huge pages out by default (core(5), coredump_filter). */
@@ -171,16 +171,16 @@ static void want_dump(struct machine_memory *m)
 
 int machine_memory_open(struct machine_memory *m, const struct memmap *map, struct error *err)
 {
-	int rc = 0;
+	int ret = 0;
 
 	if (m->want.core_dump)
 		want_dump(m);
 	if (m->plan.n > 1)
-		rc = fill_numa(m, map, err);
-	if (rc == 0)
-		rc = ram_map(&m->plan, &m->ram, err);
-	if (rc < 0 || !m->plan.prefault)
-		return rc;
+		ret = fill_numa(m, map, err);
+	if (ret == 0)
+		ret = ram_map(&m->plan, &m->ram, err);
+	if (ret < 0 || !m->plan.prefault)
+		return ret;
 	m->prefault = prefault_start(&m->plan, m->ram, false, err);
 	return m->prefault ? 0 : err->code;
 }
@@ -277,27 +277,27 @@ static int wait_prefault(struct machine_memory *m, int signal_fd, uint64_t since
 static int lock(const struct machine_memory *m, struct error *err)
 {
 	/* What is not there yet is locked as it comes. */
-	int rc = mlock2(m->ram, m->plan.size, m->plan.prefault ? 0 : MLOCK_ONFAULT);
+	int ret = mlock2(m->ram, m->plan.size, m->plan.prefault ? 0 : MLOCK_ONFAULT);
 
-	if (rc == 0)
+	if (ret == 0)
 		return 0;
-	rc = -errno;
-	if (rc == -ENOMEM && memlock_explain(m->plan.size, err) < 0)
-		return rc;
-	return error_set(err, rc, "--memory lock=on: %s", strerror(-rc));
+	ret = -errno;
+	if (ret == -ENOMEM && memlock_explain(m->plan.size, err) < 0)
+		return ret;
+	return error_set(err, ret, "--memory lock=on: %s", strerror(-ret));
 }
 
 int machine_memory_finish(struct machine_memory *m, int signal_fd, struct phase_clock *phases,
 			  struct error *err)
 {
-	int rc = m->prefault ? wait_prefault(m, signal_fd, phases->begin, err) : 0;
+	int ret = m->prefault ? wait_prefault(m, signal_fd, phases->begin, err) : 0;
 
 	if (m->prefault) {
 		phase_mark(phases, "wait");
 		phase_span(phases, "prefault", prefault_ns(m->prefault));
 		machine_memory_stop(m);
 	}
-	if (rc == 0 && m->want.ram->lock && !m->want.passthrough)
-		rc = lock(m, err);
-	return rc;
+	if (ret == 0 && m->want.ram->lock && !m->want.passthrough)
+		ret = lock(m, err);
+	return ret;
 }

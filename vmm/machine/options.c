@@ -121,13 +121,13 @@ static int finish_ram(struct config_ram *r)
 static int opt_memory(struct config *c, const struct option *o, const char *arg, struct error *err)
 {
 	uint64_t page = 1;
-	int rc;
+	int ret;
 
 	if (c->memory)
 		return error_set(err, -EINVAL, "--%s is given twice", o->name);
-	rc = read_keys(c, o, arg, &c->ram, err);
-	if (rc < 0)
-		return rc;
+	ret = read_keys(c, o, arg, &c->ram, err);
+	if (ret < 0)
+		return ret;
 	if (key_parse_number(c->ram.size, MiB, &c->memory) < 0 || c->memory < MEMORY_MIN ||
 	    c->memory > MEMORY_MAX || c->memory % MiB)
 		return error_set(err, -EINVAL,
@@ -159,15 +159,15 @@ static int opt_cpu(struct config *c, const struct option *o, const char *arg, st
 {
 	char *rest = key_pool_keep(&c->pool, strdup(arg)), *item = keys_next_item(&rest);
 	struct key_reader r = keys_of(c, o, &c->cpu, false);
-	int rc = 0;
+	int ret = 0;
 
 	if (item && strcmp(item, "host") == 0)
 		item = keys_next_item(&rest);
-	for (; item && rc == 0; item = keys_next_item(&rest))
-		rc = *item == '+' || *item == '-'	 ? config_cpu_feature(&c->cpu, item, err)
-		     : keys_read_item(&r, item, err) < 0 ? error_prefix(err, "--%s", o->name)
-							 : 0;
-	return rc;
+	for (; item && ret == 0; item = keys_next_item(&rest))
+		ret = *item == '+' || *item == '-'	  ? config_cpu_feature(&c->cpu, item, err)
+		      : keys_read_item(&r, item, err) < 0 ? error_prefix(err, "--%s", o->name)
+							  : 0;
+	return ret;
 }
 
 static int opt_one_key(struct config *c, const struct option *o, const char *arg, struct error *err)
@@ -333,9 +333,9 @@ static const struct device_class *find_class(const char *arg, size_t len)
 static int add_device(struct config *c, const struct device_class *class, const char *arg,
 		      struct error *err)
 {
-	int rc = device_create(&c->devices, class, arg, err);
+	int ret = device_create(&c->devices, class, arg, err);
 
-	return rc < 0 ? error_prefix(err, "--%s", class->option) : 0;
+	return ret < 0 ? error_prefix(err, "--%s", class->option) : 0;
 }
 
 /* How often -v, -vv, ... says it; 0: it is something else. */
@@ -401,7 +401,7 @@ static int parse_option(struct config *c, int argc, char **argv, int i, struct e
 	bool dashed = strncmp(arg, "--", 2) == 0;
 	const struct option *o = dashed ? find_option(arg + 2, len - 2) : NULL;
 	const struct device_class *class = dashed ? find_class(arg + 2, len - 2) : NULL;
-	int used = 1, rc;
+	int used = 1, ret;
 
 	if (count_v(arg)) {
 		c->verbose += count_v(arg);
@@ -420,8 +420,8 @@ static int parse_option(struct config *c, int argc, char **argv, int i, struct e
 		val = argv[i + 1];
 		used = 2;
 	}
-	rc = o ? o->parse(c, o, val, err) : add_device(c, class, val, err);
-	return rc < 0 ? rc : used;
+	ret = o ? o->parse(c, o, val, err) : add_device(c, class, val, err);
+	return ret < 0 ? ret : used;
 }
 
 static bool is_stdio(const struct device *d)

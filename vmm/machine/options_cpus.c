@@ -106,8 +106,8 @@ int config_cpu_feature(struct config_cpu *c, const char *word, struct error *err
 
 int config_cpus_finish(struct config *c, struct error *err)
 {
-	int rc = finish_topology(c, err);
+	int ret = finish_topology(c, err);
 
 	finish_model(c);
-	return rc < 0 ? rc : finish_pin(c, err);
+	return ret < 0 ? ret : finish_pin(c, err);
 }

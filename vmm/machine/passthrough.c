@@ -86,21 +86,21 @@ static int kvm_file(void *opaque, int fd, bool add)
 static int look(struct machine_vfio *v, const struct device_list *devices, struct error *err)
 {
 	unsigned i;
-	int rc;
+	int ret;
 
 	for (i = 0; i < v->n; i++) {
 		const struct vfio_options *c = vfio_options(devices, i);
 
 		v->fn[i].opt = c;
-		rc = sysfs_check("", c->bdf, &v->fn[i].host, err);
-		if (rc < 0)
+		ret = sysfs_check("", c->bdf, &v->fn[i].host, err);
+		if (ret < 0)
 			return error_prefix(err, "--vfio");
 		v->place[i] = (struct vfio_place){ .bdf = v->fn[i].host.bdf,
 						   .virtfn = v->fn[i].host.virtfn,
 						   .slot = (unsigned)c->slot };
 	}
-	rc = vfio_layout(v->place, v->n, err);
-	return rc < 0 ? rc : 0;
+	ret = vfio_layout(v->place, v->n, err);
+	return ret < 0 ? ret : 0;
 }
 
 static int open_all(struct machine_vfio *v, struct error *err)
@@ -157,16 +157,16 @@ uint64_t machine_vfio_mem64(const struct machine_vfio *v)
 int machine_vfio_open(struct machine_vfio *v, struct kvm *kvm, struct guest_mem *mem,
 		      struct error *err)
 {
-	int rc;
+	int ret;
 
 	if (!v)
 		return 0;
 	v->kvm = kvm;
-	rc = open_all(v, err);
+	ret = open_all(v, err);
 	/* What it would refuse it refuses now, not when all of memory is there. */
-	if (rc == 0 && iommu_check_memory(v->iommu, mem, err) < 0)
-		rc = error_prefix(err, "--vfio");
-	return rc;
+	if (ret == 0 && iommu_check_memory(v->iommu, mem, err) < 0)
+		ret = error_prefix(err, "--vfio");
+	return ret;
 }
 
 unsigned machine_vfio_phys_bits(const struct machine_vfio *v)
@@ -256,7 +256,7 @@ static int make_port(struct machine_vfio *v, struct pci_root *pci, unsigned firs
 {
 	unsigned slot = vfio_layout_slot(v->place, v->n, port), speed = 0, width = 0, i;
 	uint32_t atomics = 0;
-	int rc;
+	int ret;
 
 	slot = slot ? slot : free_slot(v, pci, first_slot);
 	if (!slot)
@@ -266,8 +266,8 @@ static int make_port(struct machine_vfio *v, struct pci_root *pci, unsigned firs
 	for (i = 0; i < v->n; i++)
 		if (v->place[i].port == port && v->place[i].fn == 0)
 			vfio_pci_link(v->fn[i].dev, &speed, &width);
-	rc = root_port_init(&v->port[port], pci, PCI_DEVFN(slot, 0), slot, speed, width, err);
-	if (rc < 0)
+	ret = root_port_init(&v->port[port], pci, PCI_DEVFN(slot, 0), slot, speed, width, err);
+	if (ret < 0)
 		return error_prefix(err, "--vfio");
 	/* Functions of one card have one way to the host's root port, so what one of them can use
 	 * all can; VFIO asks the functions themselves, too, and audio knows no AtomicOps. */
@@ -283,16 +283,16 @@ static int plug_functions(struct machine_vfio *v, struct pci_root *pci, unsigned
 			  struct error *err)
 {
 	unsigned i;
-	int rc;
+	int ret;
 
 	for (i = 0; i < v->n; i++) {
 		const struct vfio_place *p = &v->place[i];
 
 		if (p->port != port)
 			continue;
-		rc = vfio_pci_plug(v->fn[i].dev, pci, v->port[port].dev.secondary,
-				   PCI_DEVFN(0, p->fn), err);
-		if (rc < 0)
+		ret = vfio_pci_plug(v->fn[i].dev, pci, v->port[port].dev.secondary,
+				    PCI_DEVFN(0, p->fn), err);
+		if (ret < 0)
 			return error_prefix(err, "--vfio");
 	}
 	root_port_link_up(&v->port[port]);
@@ -303,17 +303,17 @@ static int plug_all(struct machine_vfio *v, struct pci_root *pci, unsigned first
 		    struct error *err)
 {
 	unsigned i, ports = 0;
-	int rc = 0;
+	int ret = 0;
 
 	for (i = 0; i < v->n; i++)
 		if (v->place[i].port >= ports)
 			ports = v->place[i].port + 1;
-	for (i = 0; i < ports && rc == 0; i++) {
-		rc = make_port(v, pci, first_slot, i, err);
-		if (rc == 0)
-			rc = plug_functions(v, pci, i, err);
+	for (i = 0; i < ports && ret == 0; i++) {
+		ret = make_port(v, pci, first_slot, i, err);
+		if (ret == 0)
+			ret = plug_functions(v, pci, i, err);
 	}
-	return rc;
+	return ret;
 }
 
 int machine_vfio_realize(struct machine_vfio *v, struct pci_root *pci, unsigned first_slot,
@@ -321,24 +321,24 @@ int machine_vfio_realize(struct machine_vfio *v, struct pci_root *pci, unsigned 
 			 struct error *err)
 {
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
 	if (!v)
 		return 0;
 	v->news = *news;
-	for (i = 0; i < v->n && rc == 0; i++)
-		rc = make_function(v, i, err);
-	if (rc == 0)
-		rc = plan_reset(v, err);
+	for (i = 0; i < v->n && ret == 0; i++)
+		ret = make_function(v, i, err);
+	if (ret == 0)
+		ret = plan_reset(v, err);
 	phase_mark(phases, "devices");
-	if (rc == 0) {
+	if (ret == 0) {
 		vfio_reset_all(v->reset, true);
 		phase_mark(phases, "reset");
-		rc = plug_all(v, pci, first_slot, err);
+		ret = plug_all(v, pci, first_slot, err);
 	}
-	if (rc < 0)
+	if (ret < 0)
 		machine_vfio_unrealize(v);
-	return rc;
+	return ret;
 }
 
 int machine_vfio_map(struct machine_vfio *v, struct guest_mem *mem, struct error *err)

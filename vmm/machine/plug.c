@@ -100,9 +100,9 @@ static int realize_asked(struct vm *vm, struct error *err)
 
 static int realize_late(struct vm *vm, struct error *err)
 {
-	int rc = machine_monitor_open(vm, err);
+	int ret = machine_monitor_open(vm, err);
 
-	return rc < 0 ? rc : plug_classes(vm, true, err);
+	return ret < 0 ? ret : plug_classes(vm, true, err);
 }
 
 /* Also those that were only opened. */
@@ -156,12 +156,12 @@ static const struct device_row devices[] = {
 
 int machine_plug(struct vm *vm, struct error *err)
 {
-	int rc;
+	int ret;
 
 	for (; vm->n_plugged < ARRAY_SIZE(devices); vm->n_plugged++) {
-		rc = devices[vm->n_plugged].realize(vm, err);
-		if (rc < 0)
-			return rc;
+		ret = devices[vm->n_plugged].realize(vm, err);
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }

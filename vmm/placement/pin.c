@@ -27,14 +27,14 @@
 int pin_list_parse(const char *list, unsigned *cpu, unsigned max)
 {
 	unsigned first, last;
-	int n = 0, rc;
+	int n = 0, ret;
 
-	while ((rc = text_range(&list, PIN_CPUS, &first, &last)) > 0) {
+	while ((ret = text_range(&list, PIN_CPUS, &first, &last)) > 0) {
 		for (; first <= last && n < INT_MAX; first++, n++)
 			if ((unsigned)n < max)
 				cpu[n] = first;
 	}
-	return rc < 0 || n == 0 ? -EINVAL : n;
+	return ret < 0 || n == 0 ? -EINVAL : n;
 }
 
 void pin_list_print(const struct pin_mask *m, char *buf, size_t size)
@@ -130,11 +130,11 @@ static int check_one(const struct pin_host *h, unsigned cpu, struct error *err)
 int pin_check(const struct pin_host *h, const unsigned *cpu, unsigned n, struct error *err)
 {
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
-	for (i = 0; i < n && rc == 0; i++)
-		rc = check_one(h, cpu[i], err);
-	return rc;
+	for (i = 0; i < n && ret == 0; i++)
+		ret = check_one(h, cpu[i], err);
+	return ret;
 }
 
 /* ---- the choice ---- */
@@ -260,12 +260,12 @@ int pin_self(const struct pin_host *h, const unsigned *cpu, unsigned n)
 {
 	struct pin_mask rest = h->affinity;
 	unsigned i;
-	int rc;
+	int ret;
 
 	for (i = 0; i < n; i++)
 		CPU_CLR_S(cpu[i], sizeof(rest), rest.s);
-	rc = pin_count(&rest) ? 0 : -ENOSPC;
-	if (rc < 0)
+	ret = pin_count(&rest) ? 0 : -ENOSPC;
+	if (ret < 0)
 		rest = h->affinity;
-	return sched_setaffinity(0, sizeof(rest), rest.s) < 0 ? -errno : rc;
+	return sched_setaffinity(0, sizeof(rest), rest.s) < 0 ? -errno : ret;
 }

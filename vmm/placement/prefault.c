@@ -62,7 +62,7 @@ struct prefault {
 	uint64_t begin, end; /* ns; end atomic */
 	unsigned running;    /* atomic */
 	struct part *failed; /* the first part that failed; atomic */
-	int rc;		     /* its error; valid after the join */
+	int ret;	     /* its error; valid after the join */
 	struct part part[NUMA_MAX_NODES];
 	unsigned n_parts, n_workers, n_joined;
 	struct worker *worker;
@@ -96,42 +96,42 @@ static int touch_pages(const struct prefault *p, char *at, uint64_t size)
 
 static int populate(struct prefault *p, char *at, uint64_t size)
 {
-	int rc;
+	int ret;
 
 	if (__atomic_load_n(&p->touch, __ATOMIC_RELAXED))
 		return touch_pages(p, at, size);
 	do {
-		rc = madvise(at, size, MADV_POPULATE_WRITE);
-	} while (rc < 0 && (errno == EAGAIN || errno == EINTR));
-	if (rc == 0 || errno != EINVAL)
-		return rc < 0 ? -errno : 0;
+		ret = madvise(at, size, MADV_POPULATE_WRITE);
+	} while (ret < 0 && (errno == EAGAIN || errno == EINTR));
+	if (ret == 0 || errno != EINVAL)
+		return ret < 0 ? -errno : 0;
 	__atomic_store_n(&p->touch, true, __ATOMIC_RELAXED);
 	return touch_pages(p, at, size);
 }
 
-static void fail(struct prefault *p, struct part *part, int rc)
+static void fail(struct prefault *p, struct part *part, int ret)
 {
 	struct part *none = NULL;
 
 	if (__atomic_compare_exchange_n(&p->failed, &none, part, false, __ATOMIC_RELAXED,
 					__ATOMIC_RELAXED))
-		p->rc = rc;
+		p->ret = ret;
 	__atomic_store_n(&p->stop, true, __ATOMIC_RELAXED);
 }
 
 static void work(struct prefault *p, struct part *part)
 {
 	uint64_t at, size;
-	int rc;
+	int ret;
 
 	while (!__atomic_load_n(&p->stop, __ATOMIC_RELAXED)) {
 		at = __atomic_fetch_add(&part->next, part->piece, __ATOMIC_RELAXED);
 		if (at >= part->size)
 			return;
 		size = part->size - at < part->piece ? part->size - at : part->piece;
-		rc = populate(p, part->at + at, size);
-		if (rc < 0) {
-			fail(p, part, rc);
+		ret = populate(p, part->at + at, size);
+		if (ret < 0) {
+			fail(p, part, ret);
 			return;
 		}
 		__atomic_add_fetch(&p->done, size, __ATOMIC_RELAXED);
@@ -161,17 +161,17 @@ static int start_worker(struct prefault *p, struct part *part, const cpu_set_t *
 {
 	struct worker *w = &p->worker[p->n_workers];
 	pthread_attr_t attr;
-	int rc;
+	int ret;
 
 	*w = (struct worker){ .p = p, .part = part };
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK);
 	pthread_attr_setaffinity_np(&attr, sizeof(*cores), cores);
-	rc = pthread_create(&w->thread, &attr, worker, w);
+	ret = pthread_create(&w->thread, &attr, worker, w);
 	pthread_attr_destroy(&attr);
-	if (rc == 0)
+	if (ret == 0)
 		p->n_workers++;
-	return -rc;
+	return -ret;
 }
 
 /* Starts one worker for each core, but not more than there are pieces. If a thread cannot be
@@ -180,32 +180,32 @@ static int start_part(struct prefault *p, struct part *part)
 {
 	uint64_t want = (part->size + part->piece - 1) / part->piece, n;
 	cpu_set_t cores;
-	int rc = -EINVAL;
+	int ret = -EINVAL;
 
 	if (node_cores("", part->node, &cores) < want)
 		want = (uint64_t)CPU_COUNT(&cores);
 	for (n = 0; n < want; n++) {
-		rc = start_worker(p, part, &cores);
-		if (rc < 0)
+		ret = start_worker(p, part, &cores);
+		if (ret < 0)
 			break;
 	}
-	return n ? 0 : rc;
+	return n ? 0 : ret;
 }
 
 static int start_all(struct prefault *p)
 {
 	unsigned i;
-	int rc = 0;
+	int ret = 0;
 
 	pthread_mutex_lock(&p->gate);
-	for (i = 0; i < p->n_parts && rc == 0; i++)
-		rc = start_part(p, &p->part[i]);
-	if (rc < 0)
+	for (i = 0; i < p->n_parts && ret == 0; i++)
+		ret = start_part(p, &p->part[i]);
+	if (ret < 0)
 		p->stop = true;
 	p->running = p->n_workers;
 	p->begin = now_ns();
 	pthread_mutex_unlock(&p->gate);
-	return rc;
+	return ret;
 }
 
 static void set_parts(struct prefault *p, char *ram)
@@ -225,7 +225,7 @@ struct prefault *prefault_start(const struct ram_plan *plan, void *ram, bool tou
 				struct error *err)
 {
 	struct prefault *p = calloc(1, sizeof(*p));
-	int rc = -ENOMEM;
+	int ret = -ENOMEM;
 
 	if (!p) {
 		error_set(err, -ENOMEM, "out of memory for prefaulting");
@@ -240,10 +240,10 @@ struct prefault *prefault_start(const struct ram_plan *plan, void *ram, bool tou
 	p->done_fd = eventfd_new();
 	p->zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	if (p->worker && p->done_fd >= 0 && p->zero_fd >= 0)
-		rc = start_all(p);
-	if (rc == 0)
+		ret = start_all(p);
+	if (ret == 0)
 		return p;
-	error_set(err, rc, "--memory prefault=on: %s", strerror(-rc));
+	error_set(err, ret, "--memory prefault=on: %s", strerror(-ret));
 	prefault_free(p);
 	return NULL;
 }
@@ -291,11 +291,11 @@ int prefault_finish(struct prefault *p, struct error *err)
 	snprintf(place, sizeof(place), p->failed->node < 0 ? "this host" : "node %d",
 		 p->failed->node);
 	return error_set(
-		err, p->rc,
+		err, p->ret,
 		"--memory: %s has run out (%s) at about %llu of %llu MiB; it still has "
 		"%llu MiB of such pages (a cgroup may allow less): give the guest less, or more "
 		"nodes",
-		place, strerror(-p->rc), got, (unsigned long long)(p->failed->size / MiB),
+		place, strerror(-p->ret), got, (unsigned long long)(p->failed->size / MiB),
 		room_mib(p, p->failed->node));
 }
 

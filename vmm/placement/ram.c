@@ -185,10 +185,10 @@ static int try_huge(const struct ram_want *w, const struct ram_host *h, uint64_t
 		    struct ram_plan *p, struct error *err)
 {
 	const struct ram_part *lack;
-	int rc = check_shape(w, page, err);
+	int ret = check_shape(w, page, err);
 
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
 	lay_out(w, page, p);
 	p->hugetlb = true;
 	/* A mount may have a reservation of its own (min_size=), which only mmap() sees. */
@@ -231,10 +231,10 @@ static int small_pages(const struct ram_want *w, const struct ram_host *h, bool 
 		       struct ram_plan *p, struct error *err)
 {
 	uint64_t unit = w->size % HUGE ? MiB : HUGE;
-	int rc = check_shape(w, unit, err);
+	int ret = check_shape(w, unit, err);
 
-	if (rc < 0)
-		return rc;
+	if (ret < 0)
+		return ret;
 	lay_out(w, unit, p);
 	p->page = thp ? HUGE : SMALL;
 	p->thp = thp;
@@ -288,7 +288,7 @@ int ram_decide(const struct ram_want *asked, const struct ram_host *h, struct ra
 	       struct error *err)
 {
 	struct ram_want w = *asked;
-	int rc;
+	int ret;
 
 	/* The node of a device may have no memory, or memory that a cpuset forbids us. */
 	if (w.nodes_auto)
@@ -296,8 +296,8 @@ int ram_decide(const struct ram_want *asked, const struct ram_host *h, struct ra
 	*p = (struct ram_plan){ .size = w.size,
 				.prefault = w.prefault,
 				.chosen = w.pages == RAM_AUTO };
-	rc = check_nodes(&w, h, err);
-	return rc < 0 ? rc : decide(&w, h, p, err);
+	ret = check_nodes(&w, h, err);
+	return ret < 0 ? ret : decide(&w, h, p, err);
 }
 
 void ram_describe(const struct ram_plan *p, const struct ram_host *h, char *buf, size_t len)
@@ -407,34 +407,35 @@ static int map_small(const struct ram_plan *p, void **ram, struct error *err)
 static int bind_parts(const struct ram_plan *p, void *ram, struct error *err)
 {
 	unsigned i;
-	int rc;
+	int ret;
 
 	for (i = 0; i < p->n; i++) {
 		const struct ram_part *part = &p->part[i];
 
 		if (part->node < 0)
 			continue;
-		rc = node_bind((char *)ram + part->offset, part->size, (unsigned)part->node,
-			       part->preferred);
-		if (rc < 0)
-			return error_set(err, rc, "--memory: memory cannot be bound to node %d: %s",
-					 part->node, strerror(-rc));
+		ret = node_bind((char *)ram + part->offset, part->size, (unsigned)part->node,
+				part->preferred);
+		if (ret < 0)
+			return error_set(err, ret,
+					 "--memory: memory cannot be bound to node %d: %s",
+					 part->node, strerror(-ret));
 	}
 	return 0;
 }
 
 int ram_map(const struct ram_plan *p, void **ram, struct error *err)
 {
-	int rc = p->hugetlb ? map_hugetlb(p, ram, err) : map_small(p, ram, err);
+	int ret = p->hugetlb ? map_hugetlb(p, ram, err) : map_small(p, ram, err);
 
 	/* A core dump must not contain the guest's passwords and keys. */
-	if (rc == 0 && !p->dump && madvise(*ram, p->size, MADV_DONTDUMP) < 0)
-		rc = error_set(err, -errno, "--memory: MADV_DONTDUMP: %s", strerror(errno));
-	if (rc == 0)
-		rc = bind_parts(p, *ram, err);
-	if (rc < 0 && *ram && *ram != MAP_FAILED)
+	if (ret == 0 && !p->dump && madvise(*ram, p->size, MADV_DONTDUMP) < 0)
+		ret = error_set(err, -errno, "--memory: MADV_DONTDUMP: %s", strerror(errno));
+	if (ret == 0)
+		ret = bind_parts(p, *ram, err);
+	if (ret < 0 && *ram && *ram != MAP_FAILED)
 		munmap(*ram, p->size);
-	if (rc < 0)
+	if (ret < 0)
 		*ram = NULL;
-	return rc;
+	return ret;
 }

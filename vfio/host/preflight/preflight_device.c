@@ -119,13 +119,13 @@ static void check_acs(const struct given *g)
 static void check_access(const struct given *g)
 {
 	char group[16], user[16];
-	int rc = hostfs_access(g->p->root, "/dev/vfio/%d", g->d->group);
+	int ret = hostfs_access(g->p->root, "/dev/vfio/%d", g->d->group);
 
-	if (rc == 0 || !sysfs_driver_is_vfio(g->d->driver))
+	if (ret == 0 || !sysfs_driver_is_vfio(g->d->driver))
 		return;
 	snprintf(group, sizeof(group), "%d", g->d->group);
 	snprintf(user, sizeof(user), "%u", (unsigned)geteuid());
-	preflight_say(g->p, PREFLIGHT_GROUP_ACCESS, group, strerror(-rc), user);
+	preflight_say(g->p, PREFLIGHT_GROUP_ACCESS, group, strerror(-ret), user);
 }
 
 /* ---- reset ---- */

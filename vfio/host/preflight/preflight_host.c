@@ -118,12 +118,12 @@ static void check_kvm_features(struct preflight *p)
 static void check_kvm(struct preflight *p, const struct cpu *c)
 {
 	const char *user = getenv("USER");
-	int rc = hostfs_access(p->root, "/dev/kvm");
+	int ret = hostfs_access(p->root, "/dev/kvm");
 
-	if (rc == 0)
+	if (ret == 0)
 		check_kvm_features(p);
-	else if (rc != -ENOENT)
-		preflight_say(p, PREFLIGHT_KVM_ACCESS, strerror(-rc),
+	else if (ret != -ENOENT)
+		preflight_say(p, PREFLIGHT_KVM_ACCESS, strerror(-ret),
 			      user && *user ? user : "USER");
 	else if (c->virt)
 		preflight_say(p, PREFLIGHT_KVM_NOT_LOADED, c->amd ? "kvm_amd" : "kvm_intel");
@@ -293,7 +293,7 @@ static void check_vfio(struct preflight *p)
 						  { "vfio_iommu_type1", "vfio_iommu_type1" } };
 	char kernel[80], unloaded[48] = "", missing[48] = "";
 	unsigned i;
-	int rc;
+	int ret;
 
 	hostfs_line(p->root, kernel, sizeof(kernel), "/proc/sys/kernel/osrelease");
 	for (i = 0; i < ARRAY_SIZE(modules); i++) {
@@ -302,13 +302,13 @@ static void check_vfio(struct preflight *p)
 		if (!hostfs_exists(p->root, "/sys/module/%s", modules[i][1]))
 			sprintf(list + strlen(list), "%s%s", list[0] ? " " : "", modules[i][0]);
 	}
-	rc = hostfs_access(p->root, "/dev/vfio/vfio");
+	ret = hostfs_access(p->root, "/dev/vfio/vfio");
 	if (missing[0])
 		preflight_say(p, PREFLIGHT_VFIO_MISSING, missing, kernel);
 	if (unloaded[0])
 		preflight_say(p, PREFLIGHT_VFIO_NOT_LOADED, unloaded);
-	else if (!missing[0] && rc < 0)
-		preflight_say(p, PREFLIGHT_VFIO_ACCESS, strerror(-rc));
+	else if (!missing[0] && ret < 0)
+		preflight_say(p, PREFLIGHT_VFIO_ACCESS, strerror(-ret));
 	else if (!missing[0])
 		preflight_say(p, PREFLIGHT_VFIO_OK);
 }
