@@ -16,6 +16,7 @@ struct fdt_boot {
 };
 
 /* Makes a new blob; the caller frees it. */
-int fdt_build(const struct platform *, const struct fdt_boot *, void **blob, size_t *size, struct error *);
+int fdt_build(const struct platform *, const struct fdt_boot *, void **blob, size_t *size,
+	      struct error *);
 
 #endif

@@ -43,7 +43,7 @@
 #define CMDLINE_MAX	0x10000u
 #define SETUP_DATA_ADDR 0x30000u
 #define SETUP_DATA_END	0x90000u
-#define BOOT_STACK	0x8000u /* grows down to the page tables; the entry code uses little of it */
+#define BOOT_STACK	0x8000u /* grows down to the page tables; the entry code uses little */
 #define KERNEL_MIN	(1 * MiB)
 
 #define PTE_PRESENT_RW 3u

@@ -409,9 +409,12 @@ static void on_connect(void *arg, int fd)
 		drop_input(c);
 }
 
-static int open_unix(struct chardev *c, const char *path, struct error *err)
+static int open_unix(struct chardev *c, const char *arg, struct error *err)
 {
-	return unix_listener_open(&c->listener, c->loop, path, 1, false, on_connect, c, err);
+	scoped_free char *path = unix_listener_path(arg, err);
+
+	return path ? unix_listener_open(&c->listener, c->loop, path, 1, false, on_connect, c, err)
+		    : err->code;
 }
 
 struct backend {
@@ -443,11 +446,12 @@ bool chardev_spec_ok(const char *spec)
 	const char *arg;
 	const struct backend *b = backend_find(spec, &arg);
 	scoped_free char *path = NULL;
+	struct error err = { 0 };
 	uint64_t max;
 
-	if (!b || b->open != open_file)
+	if (!b || (b->open != open_file && b->open != open_unix))
 		return b != NULL;
-	path = file_path(arg, &max);
+	path = b->open == open_file ? file_path(arg, &max) : unix_listener_path(arg, &err);
 	return path != NULL;
 }
 
@@ -467,6 +471,13 @@ static int check_file(const char *arg, struct outputs *outputs, struct error *er
 	return ret == 0 && max ? outputs_claim_rotated(outputs, path, err) : ret;
 }
 
+static int check_unix(const char *arg, struct outputs *outputs, struct error *err)
+{
+	scoped_free char *path = unix_listener_path(arg, err);
+
+	return path ? unix_listener_check(path, outputs, err) : err->code;
+}
+
 int chardev_check(const char *spec, struct outputs *outputs, struct error *err)
 {
 	const char *arg;
@@ -474,7 +485,7 @@ int chardev_check(const char *spec, struct outputs *outputs, struct error *err)
 
 	if (b && b->open == open_file)
 		return check_file(arg, outputs, err);
-	return b && b->open == open_unix ? unix_listener_check(arg, outputs, err) : 0;
+	return b && b->open == open_unix ? check_unix(arg, outputs, err) : 0;
 }
 
 struct chardev *chardev_open(struct evloop *loop, const char *spec,

@@ -10,8 +10,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/evloop.h"
+#include "vmm/core/keys.h"
 #include "vmm/core/outfile.h"
 #include "vmm/core/outputs.h"
 
@@ -26,6 +28,32 @@ static int address(const char *path, struct sockaddr_un *sa, struct error *err)
 				 sizeof(sa->sun_path) - 1);
 	memcpy(sa->sun_path, path, strlen(path) + 1);
 	return 0;
+}
+
+char *unix_listener_path(const char *arg, struct error *err)
+{
+	static const char *const words[] = { "server", "server=on", "wait=off", "nowait" };
+	char *rest = strdup(arg), *path = keys_next_item(&rest), *word;
+
+	if (!path || !*path) {
+		free(path);
+		error_set(err, -EINVAL, "the path of a socket is missing");
+		return NULL;
+	}
+	while ((word = keys_next_item(&rest))) {
+		unsigned i = 0;
+
+		while (i < ARRAY_SIZE(words) && strcmp(words[i], word) != 0)
+			i++;
+		if (i < ARRAY_SIZE(words))
+			continue;
+		error_set(err, -EINVAL,
+			  "%s: a socket has no key %s (a comma in a path is written twice)", path,
+			  word);
+		free(path);
+		return NULL;
+	}
+	return path;
 }
 
 /* If the socket exists already, only bind() and connect() tell whether somebody listens on it. */

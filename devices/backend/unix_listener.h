@@ -27,6 +27,10 @@ struct unix_listener {
 	void *arg;
 };
 
+/* The path in an option's argument, for the caller to free. A comma in a path is written twice.
+ * QEMU's words may follow (server, server=on, wait=off, nowait): they say what is so here anyway.
+ * NULL with *err. */
+char *unix_listener_path(const char *arg, struct error *);
 /* Checks everything of unix_listener_open() that can be checked without creating or changing a
  * file, and claims the path as an output of the run. */
 int unix_listener_check(const char *path, struct outputs *, struct error *);

@@ -451,7 +451,8 @@ const struct device_class serial_class = {
 	.name = "serial port",
 	.option = "serial",
 	.arg = "TO",
-	.help = "  --serial stdio|pty|file:F[,max=N]|unix:F|null|none  COM1, COM2 (Ctrl-A x ends)\n",
+	.help = "  --serial stdio|pty|file:F[,max=N]|unix:F|null|none  "
+		"COM1, COM2 (Ctrl-A x ends)\n",
 	.late = true,
 	.most = SERIAL_PORTS,
 	.opts_size = sizeof(struct serial_opts),

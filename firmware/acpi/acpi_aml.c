@@ -255,7 +255,8 @@ static void address_space_head(struct bytes *a, uint8_t tag, uint16_t len, uint8
 	bytes_u8(a, type_flags);
 }
 
-static void word_space(struct bytes *a, uint8_t type, uint8_t type_flags, uint16_t min, uint16_t max)
+static void word_space(struct bytes *a, uint8_t type, uint8_t type_flags, uint16_t min,
+		       uint16_t max)
 {
 	address_space_head(a, 0x88, 13, type, type_flags);
 	bytes_u16(a, 0);

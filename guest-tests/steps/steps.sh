@@ -73,7 +73,7 @@ run_here() (
 
 # progress: prints a text that changes while a step works: its output, and counters of disks and network interfaces.
 progress() {
-	cat "$work"/* /proc/diskstats /proc/net/dev 2>/dev/null | cksum
+	cat "$work"/* /proc/diskstats /proc/net/dev 2>/dev/null | md5sum
 }
 
 # step_ends: waits for the result of a step. False: no progress for $limit seconds, or five times $limit in all.

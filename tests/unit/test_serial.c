@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "devices/backend/chardev.h"
+#include "devices/backend/unix_listener.h"
 #include "devices/chipset/debugcon.h"
 #include "devices/chipset/serial.h"
 #include "vmm/core/evloop.h"
@@ -224,6 +225,38 @@ static void test_unix(void **state)
 }
 
 /* A listener that accepts nobody, and more clients than its queue takes. */
+/* QEMU's words behind the path are taken; a comma in a path is written twice. */
+static void test_unix_words(void **state)
+{
+	static const struct {
+		const char *arg, *path, *bad;
+	} row[] = {
+		{ "/a", "/a", NULL },
+		{ "/a,server=on,wait=off", "/a", NULL },
+		{ "/a,server,nowait", "/a", NULL },
+		{ "/a,,b,server", "/a,b", NULL },
+		{ "/a,wait=on", NULL, "has no key wait=on" },
+		{ "/a,b", NULL, "has no key b" },
+		{ "", NULL, "missing" },
+		{ ",server", NULL, "missing" },
+	};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(row); i++) {
+		struct error err = { 0 };
+		char *path = unix_listener_path(row[i].arg, &err);
+
+		if (row[i].path)
+			assert_string_equal(path, row[i].path);
+		else
+			assert_null(path);
+		if (row[i].bad && !strstr(err.text, row[i].bad))
+			fail_msg("'%s' does not say '%s'", err.text, row[i].bad);
+		free(path);
+	}
+}
+
 static void test_unix_full_queue(void **state)
 {
 	struct chardev_front front = { serial_room, serial_input, on_quit, NULL, &s, NULL };
@@ -614,6 +647,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transmit_irq, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loopback, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix, setup, teardown),
+		cmocka_unit_test(test_unix_words),
 		cmocka_unit_test_setup_teardown(test_unix_full_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix_no_descriptor, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unix_replaced, setup, teardown),

@@ -362,6 +362,8 @@ static int parse(struct call *c, int argc, char **argv, struct error *err)
 			c->args[c->n_args++] = argv[i];
 		}
 	}
+	if (c->then && c->timeout_s == UINT64_MAX)
+		return error_set(err, -EINVAL, "--then says what comes after --timeout S");
 	if (!c->word)
 		return error_set(err, -EINVAL, "what shall the machine do? See minivmm ctl --help");
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* --qmp: a socket of the machine's, as a class of devices. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,37 +21,49 @@ struct qmp_socket {
 	bool made;  /* the folder */
 };
 
-/* The path in auto, unix:PATH, PATH. What tutorials write behind it (server=on,wait=off) is what
- * there is here anyway. */
-static int find_path(const char *where, const struct device_env *env, struct qmp_socket *s,
-		     struct error *err)
+static bool is_auto(const struct device *d)
 {
-	const char *path = strncmp(where, "unix:", 5) == 0 ? where + 5 : where;
-	size_t n = strcspn(path, ",");
+	return strcmp(device_arg(d), "auto") == 0;
+}
 
-	s->named = strcmp(where, "auto") == 0;
-	if (s->named && !env->name)
-		return error_set(err, -EINVAL, "auto needs --name: the socket is found by it");
-	if (s->named)
-		return runtime_socket(env->name, s->path, sizeof(s->path), err);
-	if (n == 0 || n >= sizeof(s->path) || (where == path && !strchr(path, '/')))
-		return error_set(err, -EINVAL, "%s: use unix:PATH, or auto with --name", where);
-	memcpy(s->path, path, n);
-	s->path[n] = '\0';
-	return 0;
+/* The path in unix:PATH or PATH; without the word in front it must have a slash. */
+static char *find_path(const char *where, struct error *err)
+{
+	if (strncmp(where, "unix:", 5) == 0)
+		return unix_listener_path(where + 5, err);
+	if (strchr(where, '/'))
+		return unix_listener_path(where, err);
+	error_set(err, -EINVAL, "use unix:PATH, or auto with --name");
+	return NULL;
+}
+
+static int socket_check(const struct device *d, const struct device_list *l, struct error *err)
+{
+	scoped_free char *path = is_auto(d) ? NULL : find_path(device_arg(d), err);
+
+	(void)l;
+	if (is_auto(d) || (path && strlen(path) < RUNTIME_PATH_MAX))
+		return 0;
+	return path ? error_set(err, -ENAMETOOLONG, "the path is too long") : err->code;
 }
 
 static int socket_open(struct device *d, const struct device_env *env, struct error *err)
 {
 	struct qmp_socket *s = calloc(1, sizeof(*s));
-	int ret;
+	scoped_free char *path = NULL;
 
 	if (!s)
 		return error_set(err, -ENOMEM, "out of memory");
 	d->state = s;
-	ret = find_path(device_arg(d), env, s, err);
-	if (ret < 0 || s->named)
-		return ret;
+	s->named = is_auto(d);
+	if (s->named && !env->name)
+		return error_set(err, -EINVAL, "auto needs --name: the socket is found by it");
+	if (s->named)
+		return runtime_socket(env->name, s->path, sizeof(s->path), err);
+	path = find_path(device_arg(d), err);
+	if (!path)
+		return err->code;
+	snprintf(s->path, sizeof(s->path), "%s", path);
 	return unix_listener_check(s->path, env->outputs, err);
 }
 
@@ -82,6 +95,7 @@ const struct device_class qmp_class = {
 	.late = true,
 	.most = QMP_MAX_SOCKETS,
 	.opts_size = sizeof(struct qmp_opts),
+	.check = socket_check,
 	.open = socket_open,
 	.plug = socket_plug,
 	.close = socket_close,

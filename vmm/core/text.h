@@ -8,8 +8,8 @@
 
 /* True for a character that has no special meaning for a shell at any place in a word. */
 bool text_is_plain(char c);
-/* Bytes of the first character of s, UTF-8, which is not empty. *control: it controls a terminal, as
- * ESC does, and the second set of such characters (C1) with or without UTF-8. */
+/* Bytes of the first character of s, UTF-8, which is not empty. *control: it controls a terminal,
+ * as ESC does, and the second set of such characters (C1) with or without UTF-8. */
 unsigned text_char(const char *s, bool *control);
 /* Quotes the word for a POSIX shell: unchanged if every character is plain, else in single quotes.
  * What controls a terminal becomes $(printf '\\033'), but for a newline and a tab. The caller frees

@@ -89,7 +89,7 @@ const struct import_item *import_last(const struct importer *, const char *names
 /* True when the text has "..." for options it leaves out. */
 bool import_elided(const struct importer *);
 
-/* True for a word that is not an option and may stand for any options: "$ARGS", or "..." in a text. */
+/* True for a word that is no option and may stand for any options: "$ARGS", "..." in a text. */
 bool import_is_unknown(const struct import_item *);
 
 /* One option of minivmm's. val NULL: it takes none. */
