@@ -56,12 +56,36 @@ char *unix_listener_path(const char *arg, struct error *err)
 	return path;
 }
 
+static int not_a_socket(const char *path, struct error *err)
+{
+	return error_set(err, -EADDRINUSE,
+			 "%s exists and is not a socket: remove it, or use another path", path);
+}
+
+static int bind_error(const char *path, struct error *err)
+{
+	int code = errno;
+	struct stat st;
+
+	if (code != EADDRINUSE || lstat(path, &st) < 0)
+		return error_set(err, -code, "%s: %s", path, strerror(code));
+	if (S_ISSOCK(st.st_mode))
+		return error_set(err, -code,
+				 "%s: another process listens on this socket: end it, or use "
+				 "another path",
+				 path);
+	return not_a_socket(path, err);
+}
+
 /* If the socket exists already, only bind() and connect() tell whether somebody listens on it. */
 int unix_listener_check(const char *path, struct outputs *outputs, struct error *err)
 {
 	struct sockaddr_un sa;
 	int ret = address(path, &sa, err);
+	struct stat st;
 
+	if (ret == 0 && lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		ret = not_a_socket(path, err);
 	if (ret == 0)
 		ret = outfile_check_folder(path, err);
 	return ret == 0 ? outputs_claim(outputs, path, err) : ret;
@@ -79,22 +103,6 @@ static void remove_stale(const struct sockaddr_un *sa)
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 &&
 	    errno == ECONNREFUSED)
 		unlink(sa->sun_path);
-}
-
-static int bind_error(const char *path, struct error *err)
-{
-	int code = errno;
-	struct stat st;
-
-	if (code != EADDRINUSE || lstat(path, &st) < 0)
-		return error_set(err, -code, "%s: %s", path, strerror(code));
-	if (S_ISSOCK(st.st_mode))
-		return error_set(err, -code,
-				 "%s: another process listens on this socket: end it, or use "
-				 "another path",
-				 path);
-	return error_set(err, -code,
-			 "%s exists and is not a socket: remove it, or use another path", path);
 }
 
 static void try_again(void *arg)
