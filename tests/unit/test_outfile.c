@@ -192,6 +192,9 @@ static void test_check(void **state)
 	check_refuses("no/where", -ENOENT, "No such file");
 	check_refuses(".", -EISDIR, "Is a directory");
 	assert_int_equal(outfile_check("/dev/null", &err), 0);
+	/* A mistake in a name makes no file there. */
+	assert_int_equal(outfile_check("/dev/minivmm-no-disk", &err), -ENOENT);
+	assert_non_null(strstr(err.text, "there is no such device"));
 	writes("image", true, "12");
 	assert_int_equal(outfile_check("image", &err), 0);
 	image = open("image", O_RDONLY);

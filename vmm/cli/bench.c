@@ -35,8 +35,7 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
 
 	*o = (struct options){ 0 };
 	if (argc < 2 || strcmp(argv[1], "passthrough") != 0)
-		return error_set(err, -EINVAL,
-				 "bench: it is not said what to measure: usage: " USAGE_BENCH);
+		return error_set(err, -EINVAL, "bench: usage: " USAGE_BENCH);
 	for (i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			o->json = true;

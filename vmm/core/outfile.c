@@ -59,6 +59,9 @@ int outfile_check_folder(const char *path, struct error *err)
 	const char *slash = strrchr(path, '/');
 	char folder[PATH_MAX];
 
+	/* A name with a mistake in it: a file would fill the memory that /dev is made of. */
+	if (slash && slash == path + strlen("/dev") && strncmp(path, "/dev/", 5) == 0)
+		return error_set(err, -ENOENT, "%s: there is no such device", path);
 	if (snprintf(folder, sizeof(folder), "%.*s%s",
 		     slash == path ? 1
 		     : slash	   ? (int)(slash - path)

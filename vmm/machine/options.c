@@ -113,9 +113,7 @@ static int finish_ram(struct config_ram *r)
 	r->nodes_auto = r->node_list && strcmp(r->node_list, "auto") == 0;
 	if (r->hugepages && r->pages == RAM_PLAIN)
 		return -EINVAL;
-	return r->node_list && !r->nodes_auto
-		       ? node_list_parse(r->node_list, &r->nodes)
-		       : 0;
+	return r->node_list && !r->nodes_auto ? node_list_parse(r->node_list, &r->nodes) : 0;
 }
 
 static int opt_memory(struct config *c, const struct option *o, const char *arg, struct error *err)
@@ -385,7 +383,9 @@ static int unknown_option(const char *arg, struct error *err)
 	const char *ours = arg[0] == '-' ? find_qemu(arg + 1 + (arg[1] == '-')) : NULL;
 
 	if (!ours)
-		return error_set(err, -EINVAL, "unknown option %s: see minivmm --help", arg);
+		return error_set(err, -EINVAL, "%s %s: see minivmm --help",
+				 arg[0] == '-' ? "unknown option" : "no command and no option",
+				 arg);
 	return error_set(
 		err, -EINVAL,
 		"unknown option %s: it is QEMU's, minivmm has %s; minivmm import translates "
