@@ -80,6 +80,8 @@ static void test_cut(void **state)
 		{ "} {}", "bad;{};" },
 		{ "{\"a\": 1, \"a\": 2}", "bad;" },
 		{ "{bad", "" },
+		{ "{\"a\": \"b}\n{}", "bad;{};" }, /* a quote is missing */
+		{ "{'a': 'b}\n{\"c\": 1}", "bad;{\"c\":1};" },
 		{ "\xff\xfe\n{}", "bad;{};" },
 		{ "{\"a\": \"\xff\"}{}", "bad;{};" },
 	};
@@ -111,7 +113,8 @@ static void test_bounds(void **state)
 	text[0] = '{';
 	text[JSON_STREAM_MAX - 1] = '}';
 	assert_string_equal(stream(text, JSON_STREAM_MAX, 65536), "{};");
-	assert_string_equal(stream("{\"a\": \"x\0y\"}{}", 14, 1), "bad;{};");
+	/* The object ends at the zero, and what is left of it is no other. */
+	assert_string_equal(stream("{\"a\": \"x\0y\"}{}", 14, 1), "bad;bad;{};");
 	free(text);
 }
 

@@ -6,6 +6,7 @@
  * The words of the table below are for people; any other word is a command of QMP, with its
  * arguments as key=value.
  */
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -22,9 +23,10 @@
 #include "vmm/core/evloop.h"
 #include "vmm/core/keys.h"
 #include "vmm/core/log.h"
+#include "vmm/core/text.h"
 #include "vmm/report/report.h"
 
-#define ANSWER_S 35u /* `stop` waits up to 30 s for the disks */
+#define ANSWER_S 60u /* `stop` waits up to 30 s for the disks */
 #define SECOND	 1000000000ull
 
 static const char usage[] =
@@ -50,10 +52,25 @@ static uint64_t deadline_of(uint64_t seconds)
 	return seconds > UINT32_MAX ? UINT64_MAX : evloop_now_ns() + seconds * SECOND;
 }
 
+/* What a machine says, on a terminal: control characters but the newline do nothing there. */
+static void print_clean(const char *s)
+{
+	bool control;
+	unsigned n;
+
+	for (; *s; s += n) {
+		n = text_char(s, &control);
+		if (!control || *s == '\n')
+			fwrite(s, 1, n, stdout);
+	}
+}
+
+/* ASCII only: no control character of any kind is in it. */
 static int print_json(const json_t *o, bool compact)
 {
 	scoped_free char *text = json_dumps(o, (compact ? JSON_COMPACT : JSON_INDENT(2)) |
-						       JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+						       JSON_ENCODE_ANY | JSON_ENSURE_ASCII |
+						       JSON_REAL_PRECISION(9));
 
 	if (!text)
 		return -ENOMEM;
@@ -91,7 +108,7 @@ static int do_status(const struct call *c, struct error *err)
 	if (c->json)
 		print_json(o, true);
 	else
-		printf("%s\n", status ? status : "?");
+		print_clean(status ? status : "?"), putchar('\n');
 	json_decref(o);
 	return 0;
 }
@@ -157,8 +174,17 @@ static int await_event(const struct call *c, const char *name, uint64_t deadline
 static int do_powerdown(const struct call *c, struct error *err)
 {
 	uint64_t deadline = deadline_of(c->timeout_s);
-	json_t *event;
-	int ret = tell(c, "system_powerdown", err);
+	json_t *event, *status = ask(c, "query-status", NULL, err);
+	const char *is = json_string_value(json_object_get(status, "status"));
+	bool paused = is && strcmp(is, "paused") == 0;
+	int ret;
+
+	json_decref(status);
+	if (!status)
+		return err->code;
+	if (paused)
+		return error_set(err, -EBUSY, "the machine is paused: let it go on first (cont)");
+	ret = tell(c, "system_powerdown", err);
 
 	if (ret < 0 || c->timeout_s == UINT64_MAX)
 		return ret;
@@ -231,7 +257,11 @@ static json_t *arguments(const struct call *c, struct error *err)
 			json_decref(o);
 			return NULL;
 		}
-		json_object_set_new(o, key, value_of(eq + 1));
+		if (json_object_set_new(o, key, value_of(eq + 1)) < 0) {
+			error_set(err, -EINVAL, "%s is not UTF-8", c->args[i]);
+			json_decref(o);
+			return NULL;
+		}
 	}
 	return o;
 }
@@ -246,7 +276,7 @@ static int do_any(const struct call *c, struct error *err)
 	if (!o)
 		return err->code;
 	if (json_is_string(o) && !c->json)
-		printf("%s", json_string_value(o));
+		print_clean(json_string_value(o));
 	else if (c->json || !json_is_object(o) || json_object_size(o))
 		print_json(o, c->json);
 	json_decref(o);
@@ -264,19 +294,37 @@ static const struct word {
 	{ "powerdown", do_powerdown, 0 }, { "wait", do_wait, 1 },
 };
 
-static int run_word(const struct call *c, struct error *err)
+static const struct word *find_word(const char *name)
 {
 	unsigned i;
 
-	for (i = 0; i < ARRAY_SIZE(words); i++) {
-		if (strcmp(words[i].name, c->word) != 0)
-			continue;
-		if (c->n_args != words[i].n_args)
-			return error_set(err, -EINVAL, "%s takes %s", c->word,
-					 words[i].n_args ? "the name of an event" : "no argument");
-		return words[i].run(c, err);
-	}
-	return do_any(c, err);
+	for (i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcmp(words[i].name, name) == 0)
+			return &words[i];
+	return NULL;
+}
+
+static int check_word(const struct call *c, struct error *err)
+{
+	const struct word *w = find_word(c->word);
+	unsigned i;
+
+	if (w && c->n_args != w->n_args)
+		return error_set(err, -EINVAL, "%s takes %s", c->word,
+				 w->n_args ? "the name of an event" : "no argument");
+	if (c->then && (c->timeout_s == UINT64_MAX || !w || w->run != do_powerdown))
+		return error_set(err, -EINVAL, "--then belongs to powerdown --timeout S");
+	for (i = 0; !w && i < c->n_args; i++)
+		if (!strchr(c->args[i], '=') || c->args[i][0] == '=')
+			return error_set(err, -EINVAL, "%s: arguments are KEY=VALUE", c->args[i]);
+	return 0;
+}
+
+static int run_word(const struct call *c, struct error *err)
+{
+	const struct word *w = find_word(c->word);
+
+	return w ? w->run(c, err) : do_any(c, err);
 }
 
 /* ---- ctl list ---- */
@@ -288,6 +336,10 @@ static void list_one(struct output_table *t, const char *name)
 	struct qmp_peer *p;
 	json_t *o;
 
+	/* Not what would look like a line of the list. */
+	for (const char *c = name; *c; c++)
+		if (!isprint((unsigned char)*c))
+			return;
 	if (runtime_socket(name, path, sizeof(path), &err) < 0)
 		return;
 	p = qmp_peer_open(path, deadline_of(2), &err);
@@ -362,11 +414,9 @@ static int parse(struct call *c, int argc, char **argv, struct error *err)
 			c->args[c->n_args++] = argv[i];
 		}
 	}
-	if (c->then && c->timeout_s == UINT64_MAX)
-		return error_set(err, -EINVAL, "--then says what comes after --timeout S");
 	if (!c->word)
 		return error_set(err, -EINVAL, "what shall the machine do? See minivmm ctl --help");
-	return 0;
+	return check_word(c, err);
 }
 
 static int reach(struct call *c, const char *where, struct error *err)
@@ -387,6 +437,16 @@ static int reach(struct call *c, const char *where, struct error *err)
 	return c->peer ? 0 : err->code;
 }
 
+static bool asks_help(int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
 int command_ctl(int argc, char **argv)
 {
 	scoped_free const char **args = calloc((size_t)argc + 1, sizeof(*args));
@@ -394,7 +454,7 @@ int command_ctl(int argc, char **argv)
 	struct error err = { 0 };
 	int ret;
 
-	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+	if (argc < 2 || asks_help(argc, argv)) {
 		fputs(usage, argc < 2 ? stderr : stdout);
 		return argc < 2 ? COMMAND_USAGE : 0;
 	}

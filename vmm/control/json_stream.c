@@ -18,7 +18,7 @@ static bool put(struct json_stream *s, char c)
 	char *buf;
 
 	if (s->len == s->cap) {
-		if (s->cap >= JSON_STREAM_MAX)
+		if (s->cap >= (s->max ? s->max : JSON_STREAM_MAX))
 			return false;
 		buf = realloc(s->buf, cap * 2);
 		if (!buf)
@@ -60,8 +60,15 @@ static bool take_string(struct json_stream *s, char c)
 
 static bool take(struct json_stream *s, char c)
 {
-	if (s->quote)
+	if (s->quote && !s->broken)
 		return take_string(s, c);
+	if (s->quote) { /* nothing is kept any more */
+		bool ends = c == s->quote && !s->escaped;
+
+		s->escaped = c == '\\' && !s->escaped;
+		s->quote = ends ? 0 : s->quote;
+		return true;
+	}
 	if (c == '"' || c == '\'') {
 		s->quote = c;
 		return put(s, '"');
@@ -136,6 +143,14 @@ enum json_stream_is json_stream_take(struct json_stream *s, const char *p, size_
 			*used = i;
 			*why = "the input is not JSON";
 			return is;
+		}
+		/* JSON has none in a string: a quote is missing, and what follows is another
+		 * object. */
+		if (s->quote && (unsigned char)p[i] < ' ') {
+			forget(s);
+			*used = i + 1;
+			*why = "a control character in a string";
+			return JSON_STREAM_BAD;
 		}
 		if (!take(s, p[i])) {
 			*used = i;

@@ -23,6 +23,7 @@
 struct json_stream {
 	char *buf; /* of the object that is not complete yet */
 	size_t len, cap;
+	size_t max; /* bytes of an object; 0: JSON_STREAM_MAX */
 	unsigned depth;
 	char quote; /* within a string: the quote that ends it; else 0 */
 	bool escaped, broken;

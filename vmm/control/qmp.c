@@ -24,13 +24,13 @@
 #include "vmm/core/log.h"
 #include "vmm/core/nbio.h"
 
-#define IN_SIZE	   4096u
-#define OUT_ENOUGH (256 * KiB) /* unread answers: no more requests are read */
-#define OUT_MAX	   (4 * MiB)   /* unread answers and events: the client is disconnected */
-#define BACKLOG	   16
-#define LAST_MS	   200u	       /* for all clients together, when the machine ends */
-#define LOOK_NS	   10000000ull /* how often it is asked whether the machine is quiet, ... */
-#define LOOK_TIMES 3000u       /* ... and how many times: 30 s */
+#define IN_SIZE	    4096u
+#define OUT_ENOUGH  (256 * KiB) /* unread answers: no more requests are read */
+#define OUT_MAX	    (4 * MiB)	/* unread answers and events: the client is disconnected */
+#define BACKLOG	    16
+#define LAST_MS	    200u	   /* for all clients together, when the machine ends */
+#define LOOK_NS	    10000000ull	   /* how often it is asked whether the machine is quiet, ... */
+#define LOOK_MAX_NS 30000000000ull /* ... and how long */
 
 struct qmp_client {
 	struct qmp *q;
@@ -47,7 +47,7 @@ struct qmp_client {
 	bool lost;  /* to be dropped */
 	/* The answer to a command that waits until the machine is quiet; NULL: none. */
 	json_t *waiting;
-	unsigned looks;
+	uint64_t wait_until; /* ns */
 };
 
 struct qmp {
@@ -104,7 +104,8 @@ static bool reserve(struct qmp_client *c, size_t n)
 	size_t cap = c->out_cap ? c->out_cap : 1024;
 	char *out;
 
-	if (c->out_len + n > OUT_MAX)
+	/* One answer may be longer, if it is all there is: statistics of many processors. */
+	if (c->out_len && c->out_len + n > OUT_MAX)
 		return false;
 	while (cap < c->out_len + n)
 		cap *= 2;
@@ -182,7 +183,7 @@ static void handle(struct qmp_client *c, const json_t *request)
 	set_id(answer, request);
 	if (result && command->waits_quiet && !m->quiet(m->opaque)) {
 		c->waiting = answer;
-		c->looks = 0;
+		c->wait_until = evloop_now_ns() + LOOK_MAX_NS;
 		ev_timer_set(c->q->look, evloop_now_ns() + LOOK_NS);
 		return;
 	}
@@ -262,7 +263,7 @@ static void look(void *arg)
 
 		if (!answer)
 			continue;
-		if (!quiet && ++c->looks < LOOK_TIMES) {
+		if (!quiet && evloop_now_ns() < c->wait_until) {
 			again = true;
 			continue;
 		}

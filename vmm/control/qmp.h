@@ -41,6 +41,10 @@ struct qmp_machine {
 	json_t *(*query)(void *opaque, const char *command);
 };
 
+/* A string for an answer: a name or a path that is not UTF-8 has "?" for each of its bytes beyond
+ * ASCII. A new reference; NULL: out of memory. */
+json_t *qmp_text(const char *);
+
 /* --qmp. */
 extern const struct device_class qmp_class;
 

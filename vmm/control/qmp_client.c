@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/control/json_stream.h"
@@ -14,6 +15,7 @@
 #include "vmm/core/evloop.h"
 
 #define IN_SIZE	    65536u
+#define ANSWER_MAX  (64u << 20)
 #define KEPT_MAX    4096u /* events that nobody has asked for yet */
 #define POLL_MAX_MS 60000
 
@@ -91,6 +93,11 @@ static json_t *receive(struct qmp_peer *p, uint64_t deadline, struct error *err)
 		json_t *o = NULL;
 		size_t used;
 
+		/* Also if it sends without end what nobody has asked for. */
+		if (evloop_now_ns() > deadline) {
+			error_set(err, -ETIMEDOUT, "the machine does not answer in time");
+			return NULL;
+		}
 		if (p->at == p->len && refill(p, deadline, err) < 0)
 			return NULL;
 		switch (json_stream_take(&p->stream, p->in + p->at, p->len - p->at, &used, &o,
@@ -101,8 +108,10 @@ static json_t *receive(struct qmp_peer *p, uint64_t deadline, struct error *err)
 		case JSON_STREAM_MORE:
 			p->at += used;
 			break;
-		case JSON_STREAM_BAD:
 		case JSON_STREAM_FULL:
+			error_set(err, -EMSGSIZE, "its answer is too long");
+			return NULL;
+		case JSON_STREAM_BAD:
 			error_set(err, -EPROTO, "what it sends is not QMP");
 			return NULL;
 		}
@@ -178,9 +187,10 @@ json_t *qmp_peer_ask(struct qmp_peer *p, const char *command, json_t *args, uint
 	return answer(p, deadline, err);
 }
 
-/* Without waiting in the queue of a machine that does not accept. */
-static int connect_to(struct qmp_peer *p, const char *path, struct error *err)
+/* A machine with too many clients does not accept for now: that is tried again. */
+static int connect_to(struct qmp_peer *p, const char *path, uint64_t deadline, struct error *err)
 {
+	const struct timespec pause = { 0, 20000000 };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 
 	if (strlen(path) >= sizeof(sa.sun_path))
@@ -188,8 +198,13 @@ static int connect_to(struct qmp_peer *p, const char *path, struct error *err)
 				 sizeof(sa.sun_path) - 1);
 	memcpy(sa.sun_path, path, strlen(path) + 1);
 	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (p->fd >= 0 && connect(p->fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0)
-		return 0;
+	while (p->fd >= 0) {
+		if (connect(p->fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0)
+			return 0;
+		if (errno != EAGAIN || evloop_now_ns() >= deadline)
+			break;
+		nanosleep(&pause, NULL);
+	}
 	if (errno == ECONNREFUSED)
 		return error_set(err, -errno, "no machine listens on it any more");
 	if (errno == EAGAIN)
@@ -222,7 +237,8 @@ struct qmp_peer *qmp_peer_open(const char *path, uint64_t deadline, struct error
 	}
 	p->fd = -1;
 	p->events = json_array();
-	if (connect_to(p, path, err) == 0 && negotiate(p, deadline, err) == 0)
+	p->stream.max = ANSWER_MAX;
+	if (connect_to(p, path, deadline, err) == 0 && negotiate(p, deadline, err) == 0)
 		return p;
 	error_prefix(err, "%s", path);
 	qmp_peer_close(p);

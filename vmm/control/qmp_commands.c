@@ -13,6 +13,18 @@
 #include "vmm/core/cleanup.h"
 #include "vmm/core/version.h"
 
+json_t *qmp_text(const char *text)
+{
+	json_t *o = json_string(text);
+	scoped_free char *copy = o ? NULL : strdup(text);
+	char *p;
+
+	for (p = copy; p && *p; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	return o ? o : copy ? json_string(copy) : NULL;
+}
+
 static json_t *nothing(void)
 {
 	return json_object();
@@ -142,7 +154,8 @@ ASK(run_stats, "x-minivmm-stats")
 static json_t *run_name(struct qmp_call *c, struct error *err)
 {
 	(void)err;
-	return c->machine->name ? json_pack("{s: s}", "name", c->machine->name) : nothing();
+	return c->machine->name ? json_pack("{s: o}", "name", qmp_text(c->machine->name))
+				: nothing();
 }
 
 static json_t *run_uuid(struct qmp_call *c, struct error *err)
@@ -315,7 +328,7 @@ const struct qmp_command qmp_commands[] = {
 	{ "system_powerdown", run_powerdown, NULL, false },
 	{ "quit", run_quit, NULL, false },
 	{ "screendump", run_screendump, "filename device head format ", false },
-	{ "human-monitor-command", run_human, "command-line cpu-index ", false },
+	{ "human-monitor-command", run_human, "command-line cpu-index ", true },
 	{ "x-minivmm-stats", run_stats, NULL, false },
 	{ NULL, NULL, NULL, false },
 };

@@ -10,6 +10,7 @@
 #include "vmm/control/qmp.h"
 #include "vmm/control/runtime.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/outputs.h"
 
 struct qmp_opts {
 	const char *where;
@@ -58,8 +59,10 @@ static int socket_open(struct device *d, const struct device_env *env, struct er
 	s->named = is_auto(d);
 	if (s->named && !env->name)
 		return error_set(err, -EINVAL, "auto needs --name: the socket is found by it");
+	if (s->named && runtime_socket(env->name, s->path, sizeof(s->path), err) < 0)
+		return err->code;
 	if (s->named)
-		return runtime_socket(env->name, s->path, sizeof(s->path), err);
+		return outputs_claim(env->outputs, s->path, err);
 	path = find_path(device_arg(d), err);
 	if (!path)
 		return err->code;

@@ -95,7 +95,10 @@ static void do_reset(void *arg)
 
 	if (vm->cfg->no_reboot) {
 		log_info("reset: --no-reboot ends the run");
-		machine_end(vm, 0, MACHINE_GUEST, "guest-reset");
+		if (vm->life.reset_by_host)
+			machine_end(vm, 0, MACHINE_HOST, "host-qmp-system-reset");
+		else
+			machine_end(vm, 0, MACHINE_GUEST, "guest-reset");
 		return;
 	}
 	vcpus_pause(vm->cpus.vcpus);
@@ -249,8 +252,9 @@ static void on_signal(void *arg, int fd, uint32_t events)
 		machine_stats_report(&vm->report, true);
 		return;
 	}
-	/* The first SIGTERM is the power button, where the guest listens to one. */
-	if (si.ssi_signo == SIGTERM && vm->life.terminations++ == 0 &&
+	/* The first SIGTERM is the power button, where the guest listens to one; a paused one does
+	 * not. */
+	if (si.ssi_signo == SIGTERM && !vm->life.paused && vm->life.terminations++ == 0 &&
 	    machine_press_power_button(vm)) {
 		log_info("SIGTERM: the guest's power button was pressed; a second SIGTERM stops "
 			 "the guest at once");

@@ -330,6 +330,8 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 		ret = start(vm, err);
 	if (ret == 0)
 		ret = open_stats(vm, err);
+	if (ret == 0)
+		ret = machine_listen(vm, err);
 	if (ret == 0 && ready)
 		ret = ready(arg, err);
 	if (ret == 0)

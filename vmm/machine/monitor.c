@@ -92,13 +92,13 @@ static json_t *block(struct vm *vm)
 
 		disk_name(d, name);
 		json_array_append_new(
-			all,
-			json_pack("{s: s, s: s, s: s, s: b, s: b, s: {s: s, s: s, s: s, s: b, "
-				  "s: {s: s, s: s, s: I}}}",
-				  "device", name, "qdev", name, "type", "unknown", "removable", 0,
-				  "locked", 0, "inserted", "file", info.path, "node-name", name,
-				  "drv", "raw", "ro", info.readonly, "image", "filename", info.path,
-				  "format", "raw", "virtual-size", (json_int_t)info.bytes));
+			all, json_pack("{s: s, s: s, s: s, s: b, s: b, s: {s: o, s: s, s: s, s: b, "
+				       "s: {s: o, s: s, s: I}}}",
+				       "device", name, "qdev", name, "type", "unknown", "removable",
+				       0, "locked", 0, "inserted", "file", qmp_text(info.path),
+				       "node-name", name, "drv", "raw", "ro", info.readonly,
+				       "image", "filename", qmp_text(info.path), "format", "raw",
+				       "virtual-size", (json_int_t)info.bytes));
 	}
 	return all;
 }
@@ -152,7 +152,7 @@ static json_t *chardev(struct vm *vm)
 
 		snprintf(name, sizeof(name), "serial%u", d->index);
 		json_array_append_new(all,
-				      json_pack("{s: s, s: s, s: b}", "label", name, "filename",
+				      json_pack("{s: s, s: o, s: b}", "label", name, "filename",
 						device_arg(d), "frontend-open", 1));
 	}
 	return all;

@@ -351,7 +351,7 @@ static const struct {
 	{ "m", "--memory SIZE" },
 	{ "smp", "--cpus N" },
 	{ "hda hdb hdc hdd drive blockdev cdrom", "--disk FILE" },
-	{ "net netdev nic", "--net tap=NAME" },
+	{ "net netdev nic", "--net tap,ifname=NAME" },
 	{ "device", "--vfio BDF, --disk, --net, --console and --rng" },
 	{ "bios pflash L", "--firmware FILE and --nvram FILE" },
 	{ "accel enable-kvm machine M", "nothing for it: a machine is always a q35 with KVM" },

@@ -88,7 +88,7 @@ static int plug_classes(struct vm *vm, bool late, struct error *err)
 	const struct device_class *const *c;
 
 	for (c = device_classes; *c; c++)
-		if ((*c)->late == late && plug_class(vm, *c, err) < 0)
+		if ((*c)->late == late && *c != &qmp_class && plug_class(vm, *c, err) < 0)
 			return err->code;
 	return 0;
 }
@@ -103,6 +103,11 @@ static int realize_late(struct vm *vm, struct error *err)
 	int ret = machine_monitor_open(vm, err);
 
 	return ret < 0 ? ret : plug_classes(vm, true, err);
+}
+
+int machine_listen(struct vm *vm, struct error *err)
+{
+	return plug_class(vm, &qmp_class, err);
 }
 
 /* Also those that were only opened. */

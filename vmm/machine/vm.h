@@ -81,6 +81,8 @@ int machine_look(struct vm *, struct error *);
 /* plug.c: all devices, in one order. machine_unplug() in any case, also closes those that were only
  * opened. */
 int machine_plug(struct vm *, struct error *);
+/* The sockets of --qmp: once the main loop is about to run, so that nobody connects in vain. */
+int machine_listen(struct vm *, struct error *);
 void machine_reset_devices(struct vm *);
 void machine_unplug(struct vm *);
 
