@@ -12,11 +12,14 @@
 
 #define FIRST_SIZE 512u
 
+/* Of an object that is broken nothing is kept. */
 static bool put(struct json_stream *s, char c)
 {
 	size_t cap = s->cap ? s->cap : FIRST_SIZE / 2;
 	char *buf;
 
+	if (s->broken)
+		return true;
 	if (s->len == s->cap) {
 		if (s->cap >= (s->max ? s->max : JSON_STREAM_MAX))
 			return false;
@@ -60,15 +63,8 @@ static bool take_string(struct json_stream *s, char c)
 
 static bool take(struct json_stream *s, char c)
 {
-	if (s->quote && !s->broken)
+	if (s->quote)
 		return take_string(s, c);
-	if (s->quote) { /* nothing is kept any more */
-		bool ends = c == s->quote && !s->escaped;
-
-		s->escaped = c == '\\' && !s->escaped;
-		s->quote = ends ? 0 : s->quote;
-		return true;
-	}
 	if (c == '"' || c == '\'') {
 		s->quote = c;
 		return put(s, '"');
@@ -79,7 +75,7 @@ static bool take(struct json_stream *s, char c)
 	} else if (c == '}' || c == ']') {
 		s->depth--;
 	}
-	return s->broken || put(s, c);
+	return put(s, c);
 }
 
 static void forget(struct json_stream *s)

@@ -32,6 +32,11 @@ static int gone(struct error *err)
 	return error_set(err, -EPIPE, "the machine has closed its control socket");
 }
 
+static int too_late(struct error *err)
+{
+	return error_set(err, -ETIMEDOUT, "the machine does not answer in time");
+}
+
 /* Waits until the socket can be read or written. */
 static int wait_for(const struct qmp_peer *p, short events, uint64_t deadline, struct error *err)
 {
@@ -47,7 +52,7 @@ static int wait_for(const struct qmp_peer *p, short events, uint64_t deadline, s
 		if (n < 0 && errno != EINTR)
 			return error_set(err, -errno, "poll: %s", strerror(errno));
 		if (left == 0)
-			return error_set(err, -ETIMEDOUT, "the machine does not answer in time");
+			return too_late(err);
 	}
 }
 
@@ -95,7 +100,7 @@ static json_t *receive(struct qmp_peer *p, uint64_t deadline, struct error *err)
 
 		/* Also if it sends without end what nobody has asked for. */
 		if (evloop_now_ns() > deadline) {
-			error_set(err, -ETIMEDOUT, "the machine does not answer in time");
+			too_late(err);
 			return NULL;
 		}
 		if (p->at == p->len && refill(p, deadline, err) < 0)

@@ -92,40 +92,19 @@ static json_t *run_status(struct qmp_call *c, struct error *err)
 			 strcmp(status, "running") == 0);
 }
 
-static json_t *run_stop(struct qmp_call *c, struct error *err)
-{
-	(void)err;
-	c->machine->stop(c->machine->opaque);
-	return nothing();
-}
-
-static json_t *run_cont(struct qmp_call *c, struct error *err)
-{
-	(void)err;
-	c->machine->cont(c->machine->opaque);
-	return nothing();
-}
-
-static json_t *run_reset(struct qmp_call *c, struct error *err)
-{
-	(void)err;
-	c->machine->reset(c->machine->opaque);
-	return nothing();
-}
-
-static json_t *run_powerdown(struct qmp_call *c, struct error *err)
-{
-	(void)err;
-	c->machine->power_button(c->machine->opaque);
-	return nothing();
-}
-
-static json_t *run_quit(struct qmp_call *c, struct error *err)
-{
-	(void)err;
-	c->machine->quit(c->machine->opaque);
-	return nothing();
-}
+/* What the machine is told, without an answer of its own. */
+#define TELL(fn, what)                                           \
+	static json_t *fn(struct qmp_call *c, struct error *err) \
+	{                                                        \
+		(void)err;                                       \
+		c->machine->what(c->machine->opaque);            \
+		return nothing();                                \
+	}
+TELL(run_stop, stop)
+TELL(run_cont, cont)
+TELL(run_reset, reset)
+TELL(run_powerdown, power_button)
+TELL(run_quit, quit)
 
 /* ---- questions ---- */
 
@@ -138,18 +117,11 @@ static json_t *ask(const struct qmp_call *c, const char *command, struct error *
 	return o;
 }
 
-#define ASK(fn, command)                                         \
-	static json_t *fn(struct qmp_call *c, struct error *err) \
-	{                                                        \
-		return ask(c, command, err);                     \
-	}
-ASK(run_cpus, "query-cpus-fast")
-ASK(run_pci, "query-pci")
-ASK(run_block, "query-block")
-ASK(run_blockstats, "query-blockstats")
-ASK(run_chardev, "query-chardev")
-ASK(run_memory, "query-memory-size-summary")
-ASK(run_stats, "x-minivmm-stats")
+/* What the machine answers by the command's own name. */
+static json_t *run_query(struct qmp_call *c, struct error *err)
+{
+	return ask(c, c->command, err);
+}
 
 static json_t *run_name(struct qmp_call *c, struct error *err)
 {
@@ -230,39 +202,25 @@ static json_t *hmp_query(struct qmp_call *c, const char *command, struct error *
 	return s;
 }
 
-static json_t *hmp_pci(struct qmp_call *c, struct error *err)
-{
-	return hmp_query(c, "query-pci", err);
-}
-
-static json_t *hmp_block(struct qmp_call *c, struct error *err)
-{
-	return hmp_query(c, "query-block", err);
-}
-
-static json_t *hmp_cpus(struct qmp_call *c, struct error *err)
-{
-	return hmp_query(c, "query-cpus-fast", err);
-}
-
 static json_t *hmp_help(struct qmp_call *c, struct error *err);
 
 static const struct {
 	const char *line;
 	json_t *(*run)(struct qmp_call *, struct error *);
+	const char *query; /* run NULL: what is asked */
 } hmp[] = {
-	{ "help", hmp_help },
-	{ "info", hmp_help },
-	{ "info version", hmp_version },
-	{ "info status", hmp_status },
-	{ "info pci", hmp_pci },
-	{ "info block", hmp_block },
-	{ "info cpus", hmp_cpus },
-	{ "stop", run_stop },
-	{ "cont", run_cont },
-	{ "system_reset", run_reset },
-	{ "system_powerdown", run_powerdown },
-	{ "quit", run_quit },
+	{ "help", hmp_help, NULL },
+	{ "info", hmp_help, NULL },
+	{ "info version", hmp_version, NULL },
+	{ "info status", hmp_status, NULL },
+	{ "info pci", NULL, "query-pci" },
+	{ "info block", NULL, "query-block" },
+	{ "info cpus", NULL, "query-cpus-fast" },
+	{ "stop", run_stop, NULL },
+	{ "cont", run_cont, NULL },
+	{ "system_reset", run_reset, NULL },
+	{ "system_powerdown", run_powerdown, NULL },
+	{ "quit", run_quit, NULL },
 };
 
 static json_t *hmp_help(struct qmp_call *c, struct error *err)
@@ -292,7 +250,7 @@ static json_t *run_human(struct qmp_call *c, struct error *err)
 	for (i = 0; i < ARRAY_SIZE(hmp); i++) {
 		if (strcmp(hmp[i].line, line) != 0)
 			continue;
-		o = hmp[i].run(c, err);
+		o = hmp[i].run ? hmp[i].run(c, err) : hmp_query(c, hmp[i].query, err);
 		if (!o || json_is_string(o))
 			return o;
 		json_decref(o);
@@ -314,12 +272,12 @@ const struct qmp_command qmp_commands[] = {
 	{ "query-name", run_name, NULL, false },
 	{ "query-uuid", run_uuid, NULL, false },
 	{ "query-kvm", run_kvm, NULL, false },
-	{ "query-cpus-fast", run_cpus, NULL, false },
-	{ "query-pci", run_pci, NULL, false },
-	{ "query-block", run_block, NULL, false },
-	{ "query-blockstats", run_blockstats, "query-nodes ", false },
-	{ "query-chardev", run_chardev, NULL, false },
-	{ "query-memory-size-summary", run_memory, NULL, false },
+	{ "query-cpus-fast", run_query, NULL, false },
+	{ "query-pci", run_query, NULL, false },
+	{ "query-block", run_query, NULL, false },
+	{ "query-blockstats", run_query, "query-nodes ", false },
+	{ "query-chardev", run_query, NULL, false },
+	{ "query-memory-size-summary", run_query, NULL, false },
 	{ "query-hotpluggable-cpus", run_none, NULL, false },
 	{ "query-migrate", run_migrate, NULL, false },
 	{ "stop", run_stop, NULL, true },
@@ -329,7 +287,7 @@ const struct qmp_command qmp_commands[] = {
 	{ "quit", run_quit, NULL, false },
 	{ "screendump", run_screendump, "filename device head format ", false },
 	{ "human-monitor-command", run_human, "command-line cpu-index ", true },
-	{ "x-minivmm-stats", run_stats, NULL, false },
+	{ "x-minivmm-stats", run_query, NULL, false },
 	{ NULL, NULL, NULL, false },
 };
 
@@ -407,5 +365,6 @@ json_t *qmp_execute(struct qmp_call *c, const json_t *request, const struct qmp_
 	if (check_args(row, c->args, err) < 0)
 		return NULL;
 	*command = row;
+	c->command = row->name;
 	return row->run(c, err);
 }

@@ -11,8 +11,9 @@
 
 struct qmp_call {
 	const struct qmp_machine *machine;
-	const json_t *args; /* an object; NULL: none */
-	bool negotiated;    /* by this client; qmp_capabilities sets it */
+	const char *command; /* its name; qmp_execute() sets both */
+	const json_t *args;  /* an object; NULL: none */
+	bool negotiated;     /* by this client; qmp_capabilities sets it */
 };
 
 struct qmp_command {
