@@ -29,14 +29,6 @@
 #define ANSWER_S 60u /* `stop` waits up to 30 s for the disks */
 #define SECOND	 1000000000ull
 
-static const char usage[] =
-	"usage: minivmm ctl NAME|PATH COMMAND, or minivmm ctl list\n"
-	"  status, stop, cont, reset, quit, stats\n"
-	"  powerdown [--timeout S [--then quit]]   press the power button; wait\n"
-	"  events, wait EVENT [--timeout S]        print events; wait for one of a kind\n"
-	"  QMP-COMMAND [KEY=VALUE...] [--json]     any other, as query-pci\n"
-	"NAME is that of --name, with --qmp auto; PATH is that of --qmp unix:PATH\n";
-
 struct call {
 	const char *word;
 	const char **args; /* what is left, NULL behind the last */
@@ -111,26 +103,6 @@ static int do_status(const struct call *c, struct error *err)
 		print_clean(status ? status : "?"), putchar('\n');
 	json_decref(o);
 	return 0;
-}
-
-static int do_stop(const struct call *c, struct error *err)
-{
-	return tell(c, "stop", err);
-}
-
-static int do_cont(const struct call *c, struct error *err)
-{
-	return tell(c, "cont", err);
-}
-
-static int do_reset(const struct call *c, struct error *err)
-{
-	return tell(c, "system_reset", err);
-}
-
-static int do_quit(const struct call *c, struct error *err)
-{
-	return tell(c, "quit", err);
 }
 
 static int do_stats(const struct call *c, struct error *err)
@@ -285,13 +257,16 @@ static int do_any(const struct call *c, struct error *err)
 
 static const struct word {
 	const char *name;
-	int (*run)(const struct call *, struct error *);
+	int (*run)(const struct call *, struct error *); /* NULL: `command` is told */
+	const char *command;
 	unsigned n_args;
 } words[] = {
-	{ "status", do_status, 0 },	  { "stop", do_stop, 0 },   { "pause", do_stop, 0 },
-	{ "cont", do_cont, 0 },		  { "resume", do_cont, 0 }, { "reset", do_reset, 0 },
-	{ "quit", do_quit, 0 },		  { "stats", do_stats, 0 }, { "events", do_events, 0 },
-	{ "powerdown", do_powerdown, 0 }, { "wait", do_wait, 1 },
+	{ "status", do_status, NULL, 0 }, { "stop", NULL, "stop", 0 },
+	{ "pause", NULL, "stop", 0 },	  { "cont", NULL, "cont", 0 },
+	{ "resume", NULL, "cont", 0 },	  { "reset", NULL, "system_reset", 0 },
+	{ "quit", NULL, "quit", 0 },	  { "stats", do_stats, NULL, 0 },
+	{ "events", do_events, NULL, 0 }, { "powerdown", do_powerdown, NULL, 0 },
+	{ "wait", do_wait, NULL, 1 },
 };
 
 static const struct word *find_word(const char *name)
@@ -324,7 +299,9 @@ static int run_word(const struct call *c, struct error *err)
 {
 	const struct word *w = find_word(c->word);
 
-	return w ? w->run(c, err) : do_any(c, err);
+	if (!w)
+		return do_any(c, err);
+	return w->run ? w->run(c, err) : tell(c, w->command, err);
 }
 
 /* ---- ctl list ---- */
@@ -437,16 +414,6 @@ static int reach(struct call *c, const char *where, struct error *err)
 	return c->peer ? 0 : err->code;
 }
 
-static bool asks_help(int argc, char **argv)
-{
-	int i;
-
-	for (i = 1; i < argc; i++)
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-			return true;
-	return false;
-}
-
 int command_ctl(int argc, char **argv)
 {
 	scoped_free const char **args = calloc((size_t)argc + 1, sizeof(*args));
@@ -454,9 +421,9 @@ int command_ctl(int argc, char **argv)
 	struct error err = { 0 };
 	int ret;
 
-	if (argc < 2 || asks_help(argc, argv)) {
-		fputs(usage, argc < 2 ? stderr : stdout);
-		return argc < 2 ? COMMAND_USAGE : 0;
+	if (argc < 2) {
+		log_error("ctl: usage: " USAGE_CTL);
+		return COMMAND_USAGE;
 	}
 	if (argc == 2 && strcmp(argv[1], "list") == 0) {
 		ret = list(&err);

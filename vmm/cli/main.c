@@ -203,7 +203,12 @@ static const struct command commands[] = {
 	  "Lists PCI devices by IOMMU group, and whether they can be passed through." },
 	{ "check", command_check, USAGE_CHECK,
 	  "Tells whether this host is ready, and these devices are. Exit status 1: they are not." },
-	{ "ctl", command_ctl, NULL, NULL },
+	{ "ctl", command_ctl, USAGE_CTL,
+	  "  status, stop, cont, reset, quit, stats\n"
+	  "  powerdown [--timeout S [--then quit]]   press the power button; wait\n"
+	  "  events, wait EVENT [--timeout S]        print events; wait for one of a kind\n"
+	  "  QMP-COMMAND [KEY=VALUE...] [--json]     any other, as query-pci\n"
+	  "NAME is that of --name, with --qmp auto; PATH is that of --qmp unix:PATH." },
 	{ "bench", command_bench, USAGE_BENCH, "Measures what passing this device through costs." },
 };
 
