@@ -18,9 +18,12 @@
 
 #include "vmm/machine/vm.h"
 
-static json_t *cause(enum machine_by by, const char *reason)
+static void tell(struct vm *vm, const char *event, enum machine_by by, const char *reason)
 {
-	return json_pack("{s: b, s: s}", "guest", by == MACHINE_GUEST, "reason", reason);
+	if (vm->monitor.qmp)
+		qmp_event(
+			vm->monitor.qmp, event,
+			json_pack("{s: b, s: s}", "guest", by == MACHINE_GUEST, "reason", reason));
 }
 
 /* The first reason is the one that counts. */
@@ -32,7 +35,7 @@ void machine_end(struct vm *vm, int status, enum machine_by by, const char *reas
 		return;
 	vm->life.ended = true;
 	vm->life.status = status;
-	qmp_event(vm->monitor.qmp, "SHUTDOWN", vm->monitor.qmp ? cause(by, reason) : NULL);
+	tell(vm, "SHUTDOWN", by, reason);
 }
 
 void machine_stop(void *arg, int status)
@@ -77,28 +80,27 @@ static bool devices_quiet(struct vm *vm)
 	return false;
 }
 
-static void say_reset(struct vm *vm)
+/* Who wanted the reset that is being done. */
+static enum machine_by reset_cause(struct vm *vm, const char **reason)
 {
 	bool host = vm->life.reset_by_host;
 
 	vm->life.reset_by_host = false;
-	if (vm->monitor.qmp)
-		qmp_event(vm->monitor.qmp, "RESET",
-			  host ? cause(MACHINE_HOST, "host-qmp-system-reset")
-			       : cause(MACHINE_GUEST, "guest-reset"));
+	*reason = host ? "host-qmp-system-reset" : "guest-reset";
+	return host ? MACHINE_HOST : MACHINE_GUEST;
 }
 
 static void do_reset(void *arg)
 {
 	struct vm *vm = arg;
 	struct error err = { 0 };
+	const char *reason;
+	enum machine_by by;
 
 	if (vm->cfg->no_reboot) {
 		log_info("reset: --no-reboot ends the run");
-		if (vm->life.reset_by_host)
-			machine_end(vm, 0, MACHINE_HOST, "host-qmp-system-reset");
-		else
-			machine_end(vm, 0, MACHINE_GUEST, "guest-reset");
+		by = reset_cause(vm, &reason);
+		machine_end(vm, 0, by, reason);
 		return;
 	}
 	vcpus_pause(vm->cpus.vcpus);
@@ -112,7 +114,8 @@ static void do_reset(void *arg)
 	}
 	if (log_allow(LOG_INFO, &vm->life.reset_limit))
 		log_info("reset");
-	say_reset(vm);
+	by = reset_cause(vm, &reason);
+	tell(vm, "RESET", by, reason);
 	if (!vm->life.paused)
 		vcpus_resume(vm->cpus.vcpus);
 }
