@@ -320,16 +320,6 @@ static unsigned rebar_count(const uint8_t *c)
 	return (c[PCI_REBAR_CTRL] & PCI_REBAR_CTRL_NBAR_MASK) >> PCI_REBAR_CTRL_NBAR_SHIFT;
 }
 
-static uint64_t region_size(const struct vfio_pci *v, unsigned index)
-{
-	struct vfio_region_info *info = NULL;
-	int ret = v->k->ops->region_info(v->k, index, &info);
-	uint64_t size = ret ? 0 : info->size;
-
-	free(info);
-	return size;
-}
-
 /* The register pairs of a Resizable BAR capability (PCI Express 6.0, 7.8.6) make sense, and their
  * sizes are those that VFIO has. */
 static bool rebar_is_right(const struct vfio_pci *v, unsigned at, const uint8_t *starts)
@@ -351,7 +341,7 @@ static bool rebar_is_right(const struct vfio_pci *v, unsigned at, const uint8_t 
 		unsigned bits = (ctrl & PCI_REBAR_CTRL_BAR_SIZE) >> PCI_REBAR_CTRL_BAR_SHIFT;
 
 		if (bar >= PCI_NUM_BARS || bits > REBAR_MAX ||
-		    region_size(v, VFIO_PCI_BAR0_REGION_INDEX + bar) != MiB << bits)
+		    vfio_region_size(v->k, VFIO_PCI_BAR0_REGION_INDEX + bar) != MiB << bits)
 			return false;
 	}
 	return true;

@@ -30,21 +30,11 @@ static bool msix_pending(void *opaque, unsigned i)
 
 static const struct msix_table_ops msix_ops = { .changed = msix_changed, .pending = msix_pending };
 
-static uint64_t bar_size(struct vfio_pci *v, unsigned n)
-{
-	struct vfio_region_info *info = NULL;
-	uint64_t size = 0;
-
-	if (n < PCI_NUM_BARS &&
-	    !v->k->ops->region_info(v->k, VFIO_PCI_BAR0_REGION_INDEX + n, &info))
-		size = info->size;
-	free(info);
-	return size;
-}
-
 static bool msix_part_fits(struct vfio_pci *v, const struct pci_bar_part *part)
 {
-	return range_ok(part->off, part->region.size, bar_size(v, part->bar));
+	return part->bar < PCI_NUM_BARS &&
+	       range_ok(part->off, part->region.size,
+			vfio_region_size(v->k, VFIO_PCI_BAR0_REGION_INDEX + part->bar));
 }
 
 /* Table and PBA may be anywhere the device says, which some say wrongly. */

@@ -203,3 +203,12 @@ struct vfio_kernel *vfio_kernel_new(int fd, const char *bdf, void (*by)(void *op
 	d->opaque = opaque;
 	return &d->base;
 }
+
+uint64_t vfio_region_size(struct vfio_kernel *k, unsigned index)
+{
+	struct vfio_region_info *info = NULL;
+	uint64_t size = k->ops->region_info(k, index, &info) ? 0 : info->size;
+
+	free(info);
+	return size;
+}

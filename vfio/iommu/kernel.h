@@ -47,4 +47,7 @@ struct vfio_kernel {
 struct vfio_kernel *vfio_kernel_new(int fd, const char *bdf, void (*close_fd)(void *opaque, int fd),
 				    void *opaque);
 
+/* Bytes of a region of the device; 0: there is none. */
+uint64_t vfio_region_size(struct vfio_kernel *, unsigned index);
+
 #endif
