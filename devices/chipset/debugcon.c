@@ -137,7 +137,7 @@ const struct device_class debugcon_class = {
 	.option = "debugcon",
 	.arg = "FILE",
 	.help = "  --debugcon FILE[,max=SIZE]  port 0x402\n",
-	.late = true,
+	.stage = DEVICE_WRITES,
 	.most = 1,
 	.opts_size = sizeof(struct debugcon_opts),
 	.open = port_open,

@@ -453,7 +453,7 @@ const struct device_class serial_class = {
 	.arg = "TO",
 	.help = "  --serial stdio|pty|file:F[,max=N]|unix:F|null|none  "
 		"COM1, COM2 (Ctrl-A x ends)\n",
-	.late = true,
+	.stage = DEVICE_WRITES,
 	.most = SERIAL_PORTS,
 	.opts_size = sizeof(struct serial_opts),
 	.check = port_check,

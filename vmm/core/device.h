@@ -46,6 +46,13 @@ struct device_env {
 	struct qmp *qmp; /* NULL: no --qmp */
 };
 
+/* When devices are opened and plugged, in this order. */
+enum device_stage {
+	DEVICE_FIRST,
+	DEVICE_WRITES, /* it writes to files: after all files that are read */
+	DEVICE_SPEAKS, /* the same, but plugged when the main loop is about to run */
+};
+
 struct device_class {
 	const char *name;   /* of the device: "virtio-net" */
 	const char *option; /* of the command line, without the dashes: "net" */
@@ -57,8 +64,8 @@ struct device_class {
 	const struct key *keys;
 	bool positional; /* as in struct key_reader */
 	bool pci;	 /* the device needs a slot on the guest's first bus */
-	bool late;	 /* it writes to files: opened after all files that are read */
-	unsigned most;	 /* the maximal number of such devices in a machine */
+	enum device_stage stage;
+	unsigned most; /* the maximal number of such devices in a machine */
 	size_t opts_size;
 	const void *defaults;
 	/* All callbacks may be NULL. A callback that fails sets *err and returns its code. check()

@@ -23,7 +23,7 @@
 #include "vmm/machine/pidfile.h"
 #include "vmm/machine/vm.h"
 
-static int look_devices(struct vm *vm, bool late, struct error *err)
+static int look_devices(struct vm *vm, bool writes, struct error *err)
 {
 	struct device_env env = {
 		.devices = &vm->cfg->devices,
@@ -35,7 +35,7 @@ static int look_devices(struct vm *vm, bool late, struct error *err)
 	int ret = 0;
 
 	for (c = device_classes; *c && ret == 0; c++)
-		if ((*c)->late == late)
+		if (((*c)->stage != DEVICE_FIRST) == writes)
 			ret = devices_open(&vm->cfg->devices, *c, &env, err);
 	return ret;
 }

@@ -83,31 +83,31 @@ static int plug_class(struct vm *vm, const struct device_class *class, struct er
 	return 0;
 }
 
-static int plug_classes(struct vm *vm, bool late, struct error *err)
+static int plug_classes(struct vm *vm, enum device_stage stage, struct error *err)
 {
 	const struct device_class *const *c;
 
 	for (c = device_classes; *c; c++)
-		if ((*c)->late == late && *c != &qmp_class && plug_class(vm, *c, err) < 0)
+		if ((*c)->stage == stage && plug_class(vm, *c, err) < 0)
 			return err->code;
 	return 0;
 }
 
 static int realize_asked(struct vm *vm, struct error *err)
 {
-	return plug_classes(vm, false, err);
+	return plug_classes(vm, DEVICE_FIRST, err);
 }
 
 static int realize_late(struct vm *vm, struct error *err)
 {
 	int ret = machine_monitor_open(vm, err);
 
-	return ret < 0 ? ret : plug_classes(vm, true, err);
+	return ret < 0 ? ret : plug_classes(vm, DEVICE_WRITES, err);
 }
 
 int machine_listen(struct vm *vm, struct error *err)
 {
-	return plug_class(vm, &qmp_class, err);
+	return plug_classes(vm, DEVICE_SPEAKS, err);
 }
 
 /* Also those that were only opened. */
