@@ -13,6 +13,7 @@
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_net.h"
+#include "tests/unit/files_fixture.h"
 #include "vfio/options.h"
 #include "vmm/core/addr.h"
 #include "vmm/machine/classes.h"
@@ -28,15 +29,12 @@ static struct error err;
 static int parse(const char *line)
 {
 	static char buf[512];
-	char *argv[MAX_WORDS] = { "minivmm" }, *w, *save;
-	int argc = 1;
+	char *argv[MAX_WORDS] = { "minivmm" };
 
 	config_free(&c);
 	err = (struct error){ 0 };
 	snprintf(buf, sizeof(buf), "%s", line);
-	for (w = strtok_r(buf, " ", &save); w; w = strtok_r(NULL, " ", &save))
-		argv[argc++] = w;
-	return config_parse(&c, argc, argv, &err);
+	return config_parse(&c, fake_words(buf, argv, MAX_WORDS), argv, &err);
 }
 
 #define good(line)                                \

@@ -12,6 +12,7 @@
 
 #include "firmware/e820.h"
 #include "firmware/linux_boot.h"
+#include "tests/unit/files_fixture.h"
 #include "vmm/core/mem.h"
 
 #define RAM (64 * MiB)
@@ -57,7 +58,7 @@ static int teardown(void **state)
 
 static void put(uint64_t off, uint64_t v, unsigned size)
 {
-	assert_int_equal(pwrite(b.kernel_fd, &v, size, (off_t)off), size);
+	file_poke(b.kernel_fd, off, v, size);
 }
 
 static uint64_t peek(uint64_t at, unsigned size)
@@ -68,24 +69,9 @@ static uint64_t peek(uint64_t at, unsigned size)
 	return v;
 }
 
-/* A minimal modern bzImage: two setup sectors, 4 KiB of payload. */
 static void make_bzimage(void)
 {
-	assert_int_equal(ftruncate(b.kernel_fd, 0), 0);
-	assert_int_equal(ftruncate(b.kernel_fd, 3 * 512 + 4096), 0);
-	put(0x1f1, 2, 1);
-	put(0x1fe, 0xaa55, 2);
-	put(0x200, 0x6aeb, 2);
-	put(0x202, 0x53726448, 4);
-	put(0x206, 0x20f, 2);
-	put(0x211, 1, 1);
-	put(0x22c, 0x7fffffff, 4);
-	put(0x230, 0x200000, 4);
-	put(0x234, 1, 1);
-	put(0x236, 1, 2);
-	put(0x238, 255, 4);
-	put(0x258, 0x1000000, 8);
-	put(0x260, 0x100000, 4);
+	fake_bzimage(b.kernel_fd);
 	put(3 * 512, 0x1122334455667788, 8);
 }
 

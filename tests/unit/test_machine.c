@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/unit/files_fixture.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_root.h"
 #include "vmm/core/evloop.h"
@@ -33,15 +34,12 @@ static struct error err;
 static void options(const char *line)
 {
 	static char buf[512];
-	char *argv[32] = { "minivmm" }, *w, *save;
-	int argc = 1;
+	char *argv[32] = { "minivmm" };
 
 	config_free(&c);
 	err = (struct error){ 0 };
 	snprintf(buf, sizeof(buf), "%s", line);
-	for (w = strtok_r(buf, " ", &save); w; w = strtok_r(NULL, " ", &save))
-		argv[argc++] = w;
-	if (config_parse(&c, argc, argv, &err) < 0)
+	if (config_parse(&c, fake_words(buf, argv, 32), argv, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
@@ -315,30 +313,11 @@ static void test_chipset_undoes_itself(void **state)
 
 static char kernel[80];
 
-static void put_kernel(int fd, uint64_t off, uint64_t v, unsigned size)
-{
-	assert_int_equal(pwrite(fd, &v, size, (off_t)off), size);
-}
-
-/* A minimal bzImage, as in test_linux_boot.c. */
 static int make_kernel(void)
 {
 	int fd = memfd_create("kernel", 0);
 
-	assert_int_equal(ftruncate(fd, 3 * 512 + 4096), 0);
-	put_kernel(fd, 0x1f1, 2, 1);
-	put_kernel(fd, 0x1fe, 0xaa55, 2);
-	put_kernel(fd, 0x200, 0x6aeb, 2);
-	put_kernel(fd, 0x202, 0x53726448, 4);
-	put_kernel(fd, 0x206, 0x20f, 2);
-	put_kernel(fd, 0x211, 1, 1);
-	put_kernel(fd, 0x22c, 0x7fffffff, 4);
-	put_kernel(fd, 0x230, 0x200000, 4);
-	put_kernel(fd, 0x234, 1, 1);
-	put_kernel(fd, 0x236, 1, 2);
-	put_kernel(fd, 0x238, 255, 4);
-	put_kernel(fd, 0x258, 0x1000000, 8);
-	put_kernel(fd, 0x260, 0x100000, 4);
+	fake_bzimage(fd);
 	snprintf(kernel, sizeof(kernel), "/proc/self/fd/%d", fd);
 	return fd;
 }

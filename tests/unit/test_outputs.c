@@ -13,38 +13,18 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/unit/files_fixture.h"
 #include "vmm/core/outfile.h"
 #include "vmm/core/outputs.h"
 
-static char dir[] = "/tmp/outputs.XXXXXX";
 static struct error err;
-
-static void put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static void holds(const char *path, const char *want)
-{
-	char text[32] = "";
-	FILE *f = fopen(path, "r");
-
-	assert_non_null(f);
-	(void)!fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	assert_string_equal(text, want);
-}
 
 static void test_claims(void **state)
 {
 	struct outputs *o = outputs_new();
 
 	(void)state;
-	put("there", "1");
+	file_put("there", "1");
 	assert_int_equal(link("there", "hard"), 0);
 	assert_int_equal(symlink("there", "soft"), 0);
 	assert_int_equal(symlink("new", "leads-to-new"), 0);
@@ -67,7 +47,7 @@ static void test_claims(void **state)
 	assert_int_equal(outputs_claim(o, "pipe", &err), 0);
 	assert_int_equal(outputs_claim(NULL, "there", &err), 0);
 	outputs_free(o);
-	holds("there", "1");
+	file_holds("there", "1");
 	assert_int_equal(access("new", F_OK), -1);
 }
 
@@ -77,7 +57,7 @@ static void test_fails(void **state)
 	int fd[3];
 
 	(void)state;
-	put("there", "1");
+	file_put("there", "1");
 	assert_int_equal(outputs_claim(o, "there", &err), 0);
 	assert_int_equal(outputs_claim(o, "made", &err), 0);
 	fd[0] = outputs_open(o, "there", true, &err);
@@ -90,7 +70,7 @@ static void test_fails(void **state)
 	close(fd[1]);
 	close(fd[2]);
 	outputs_free(o);
-	holds("there", "1");
+	file_holds("there", "1");
 	assert_int_equal(access("made", F_OK), -1);
 	assert_int_equal(access("new", F_OK), -1);
 }
@@ -101,41 +81,26 @@ static void test_begins(void **state)
 	int fd[3];
 
 	(void)state;
-	put("there", "12");
-	put("kept", "12");
+	file_put("there", "12");
+	file_put("kept", "12");
 	fd[0] = outputs_open(o, "there", true, &err);
 	fd[1] = outputs_open(o, "made", true, &err);
 	fd[2] = outputs_open(o, "kept", false, &err);
-	holds("there", "12");
+	file_holds("there", "12");
 	outputs_begin(o);
-	holds("there", "");
-	holds("kept", "12");
+	file_holds("there", "");
+	file_holds("kept", "12");
 	close(fd[0]);
 	assert_int_equal(write(fd[1], "3", 1), 1);
 	close(fd[1]);
 	close(fd[2]);
-	put("there", "12");
+	file_put("there", "12");
 	close(outputs_open(o, "there", true, &err));
-	holds("there", "");
+	file_holds("there", "");
 	outputs_free(o);
-	holds("made", "3");
+	file_holds("made", "3");
 	outputs_begin(NULL);
 	outputs_free(NULL);
-}
-
-static int enter_dir(void **state)
-{
-	(void)state;
-	return !mkdtemp(dir) || chdir(dir) < 0;
-}
-
-static int leave_dir(void **state)
-{
-	char command[64];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return chdir("/") < 0 || system(command) != 0;
 }
 
 int main(void)
@@ -146,5 +111,5 @@ int main(void)
 		cmocka_unit_test(test_begins),
 	};
 
-	return cmocka_run_group_tests(tests, enter_dir, leave_dir);
+	return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

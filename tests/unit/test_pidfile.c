@@ -13,31 +13,11 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/unit/files_fixture.h"
 #include "vmm/core/outfile.h"
 #include "vmm/machine/pidfile.h"
 
-static char dir[] = "/tmp/pidfile.XXXXXX";
 static struct error err;
-
-static void put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static void holds(const char *path, const char *want)
-{
-	char text[32] = "";
-	FILE *f = fopen(path, "r");
-
-	assert_non_null(f);
-	(void)!fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	assert_string_equal(text, want);
-}
 
 static void own_pid(char text[16])
 {
@@ -52,17 +32,17 @@ static void test_pidfile(void **state)
 	(void)state;
 	own_pid(pid);
 	pidfile_remove(&p);
-	put("other", "text");
+	file_put("other", "text");
 	assert_int_equal(pidfile_check("other", &err), -EEXIST);
 	assert_int_equal(pidfile_create(&p, "other", &err), -EEXIST);
 	pidfile_remove(&p);
-	holds("other", "text");
+	file_holds("other", "text");
 	assert_int_equal(pidfile_check("pid", &err), 0);
 	assert_int_equal(access("pid", F_OK), -1);
-	put("pid", "1234567\n");
+	file_put("pid", "1234567\n");
 	assert_int_equal(pidfile_check("pid", &err), 0);
 	assert_int_equal(pidfile_create(&p, "pid", &err), 0);
-	holds("pid", pid);
+	file_holds("pid", pid);
 	assert_int_equal(pidfile_check("pid", &err), -EBUSY);
 	assert_non_null(strstr(err.text, "still running"));
 	assert_int_equal(pidfile_create(&q, "pid", &err), -EBUSY);
@@ -70,7 +50,7 @@ static void test_pidfile(void **state)
 	/* The lock is of the kind that other outputs check. */
 	assert_int_equal(outfile_check("pid", &err), -EBUSY);
 	assert_int_equal(outfile_open("pid", true, &err), -EBUSY);
-	put("log", "1");
+	file_put("log", "1");
 	assert_int_equal(rename("log", "pid.0"), 0);
 	pidfile_remove(&p);
 	assert_int_equal(access("pid", F_OK), -1);
@@ -86,16 +66,16 @@ static void test_pidfile_of_others(void **state)
 	(void)state;
 	/* Another file has the name. */
 	assert_int_equal(pidfile_create(&p, "pid", &err), 0);
-	put("others", "77\n");
+	file_put("others", "77\n");
 	assert_int_equal(rename("others", "pid"), 0);
 	pidfile_remove(&p);
-	holds("pid", "77\n");
+	file_holds("pid", "77\n");
 	unlink("pid");
 	/* Another process has written its id to it. */
 	assert_int_equal(pidfile_create(&p, "pid", &err), 0);
-	put("pid", "77\n");
+	file_put("pid", "77\n");
 	pidfile_remove(&p);
-	holds("pid", "77\n");
+	file_holds("pid", "77\n");
 	unlink("pid");
 	/* The name is a symbolic link, which stays. */
 	assert_int_equal(symlink("target", "link"), 0);
@@ -110,21 +90,6 @@ static void test_pidfile_of_others(void **state)
 	pidfile_remove(&p);
 }
 
-static int enter_dir(void **state)
-{
-	(void)state;
-	return !mkdtemp(dir) || chdir(dir) < 0;
-}
-
-static int leave_dir(void **state)
-{
-	char command[64];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return chdir("/") < 0 || system(command) != 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,5 +97,5 @@ int main(void)
 		cmocka_unit_test(test_pidfile_of_others),
 	};
 
-	return cmocka_run_group_tests(tests, enter_dir, leave_dir);
+	return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }
