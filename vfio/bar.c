@@ -541,11 +541,13 @@ static int p2p_map(struct vfio_bar *bar)
 
 void vfio_bars_p2p(struct vfio_pci *v)
 {
-	for (unsigned n = 0; v->env.p2p && v->env.iommu && n < PCI_NUM_BARS; n++) {
+	for (unsigned n = 0; v->env.iommu && n < PCI_NUM_BARS; n++) {
 		struct vfio_bar *bar = &v->bar[n];
 		int ret;
 
-		if (!bar->live || bar->stale || bar->p2p)
+		if (bar->p2p && !v->env.p2p)
+			p2p_unmap(bar, bar->n_areas);
+		if (!bar->live || bar->stale || bar->p2p || !v->env.p2p)
 			continue;
 		ret = p2p_map(bar);
 		if (ret && !v->warned_p2p) {

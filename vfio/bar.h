@@ -23,7 +23,8 @@ void vfio_bars_sync(struct vfio_pci *);
 /* Takes BARs out of guest memory (and the IOMMU): all, or those that are stale. */
 void vfio_bars_drop(struct vfio_pci *, bool only_stale);
 bool vfio_bars_any(const struct vfio_pci *, bool stale); /* any live (stale: live and stale) one */
-/* Peer-to-peer: maps live BARs into the IOMMU. May take long; a failure is a warning. */
+/* Peer-to-peer: brings the IOMMU in line with env.p2p and which BARs are live. Mapping may take
+ * long; a failure is a warning. */
 void vfio_bars_p2p(struct vfio_pci *);
 
 /* What of a region is mapped: its sparse areas (or all of it), in ascending order, whole pages,

@@ -210,6 +210,18 @@ void vfio_pci_quiesce(struct vfio_pci *v)
 	vfio_config_silence(v);
 }
 
+void vfio_pci_set_p2p(struct vfio_pci *v, bool on)
+{
+	scoped_lock(root_lock(v));
+	if (v->env.p2p == on)
+		return;
+	v->env.p2p = on;
+	if (on)
+		vfio_pci_kick(v);
+	else
+		vfio_bars_p2p(v);
+}
+
 void vfio_pci_after_reset(struct vfio_pci *v)
 {
 	scoped_lock(root_lock(v));
@@ -220,13 +232,17 @@ void vfio_pci_after_reset(struct vfio_pci *v)
 	start_over(v);
 }
 
-/* Root lock held, on the way off the bus. */
+/* Root lock held. The device is off the bus, so the guest cannot switch on again what goes off
+ * here, while it runs. A device that is gone from the host refuses the last step, which is
+ * harmless. */
 static void unrealize(struct pci_device *dev)
 {
 	struct vfio_pci *v = vfio_pci_of(dev);
 
 	vfio_bars_drop(v, false);
 	vfio_vga_unplug(v);
+	irqs_off(v);
+	vfio_config_silence(v);
 }
 
 /* ---- making and unmaking ---- */
@@ -321,6 +337,14 @@ struct vfio_pci *vfio_pci_new(struct vfio_kernel *k, const struct vfio_pci_confi
 	return NULL;
 }
 
+/* In this order: without the bus, nothing looks at kick_source any more. */
+static void leave_bus(struct vfio_pci *v)
+{
+	pci_remove(&v->dev);
+	loop_leave(v);
+	v->plugged = false;
+}
+
 int vfio_pci_plug(struct vfio_pci *v, struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
 		  struct error *err)
 {
@@ -342,9 +366,7 @@ int vfio_pci_plug(struct vfio_pci *v, struct pci_root *root, struct pci_bus *bus
 			error_set(err, ret, "%s: out of memory", v->k->name);
 	}
 	if (ret) {
-		loop_leave(v);
-		pci_remove(&v->dev);
-		v->plugged = false;
+		leave_bus(v);
 		return ret;
 	}
 	vfio_pci_after_reset(v);
@@ -352,22 +374,24 @@ int vfio_pci_plug(struct vfio_pci *v, struct pci_root *root, struct pci_bus *bus
 	return 0;
 }
 
+void vfio_pci_unplug(struct vfio_pci *v)
+{
+	struct vfio_pci_counts c = vfio_pci_counts(v);
+
+	if (!v->plugged)
+		return;
+	log_info("%s: %" PRIu64 " memslots set, %" PRIu64 " removed; %" PRIu64
+		 " BAR accesses trapped; %" PRIu64 " SET_IRQS; %" PRIu64 " vectors masked, %" PRIu64
+		 " unmasked",
+		 v->k->name, c.bar_maps, c.bar_unmaps, c.trapped, c.set_irqs, c.masks, c.unmasks);
+	leave_bus(v);
+}
+
 void vfio_pci_free(struct vfio_pci *v)
 {
 	if (!v)
 		return;
-	if (v->plugged) {
-		struct vfio_pci_counts c = vfio_pci_counts(v);
-
-		log_info("%s: %" PRIu64 " memslots set, %" PRIu64 " removed; %" PRIu64
-			 " BAR accesses trapped; %" PRIu64 " SET_IRQS; %" PRIu64
-			 " vectors masked, %" PRIu64 " unmasked",
-			 v->k->name, c.bar_maps, c.bar_unmaps, c.trapped, c.set_irqs, c.masks,
-			 c.unmasks);
-		vfio_pci_quiesce(v);
-		loop_leave(v);
-		pci_remove(&v->dev);
-	}
+	vfio_pci_unplug(v);
 	vfio_irqs_free(v);
 	vfio_rom_free(v);
 	vfio_bars_free(v);

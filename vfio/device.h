@@ -2,10 +2,11 @@
 /*
  * One passed-through PCI function: what the guest sees of it, and how it reaches the hardware.
  *
- * Threads: new, plug, quiesce, after_reset and free are the main loop's; quiesce and after_reset
- * with no vCPU running (they take pci_root->lock themselves: do not hold it). Once plugged,
- * configuration accesses come on vCPU threads under pci_root->lock and trapped BAR accesses under
- * the device's lock. on_request and on_error are called on the main loop.
+ * Threads: a device that is not plugged belongs to one thread, which may be any. Plug and unplug
+ * are the main loop's; so are quiesce and after_reset of a plugged device, with no vCPU running
+ * (all four take pci_root->lock themselves: do not hold it). Once plugged, configuration accesses
+ * come on vCPU threads under pci_root->lock and trapped BAR accesses under the device's lock.
+ * on_request and on_error are called on the main loop.
  */
 #ifndef VFIO_DEVICE_H
 #define VFIO_DEVICE_H
@@ -29,7 +30,7 @@ struct vfio_pci_config {
 
 /* What the device has around it. */
 struct vfio_pci_env {
-	struct iommu *iommu; /* NULL when !p2p */
+	struct iommu *iommu; /* NULL: never p2p */
 	bool p2p;	     /* BARs are mapped into the IOMMU for the other devices of the VM */
 	/* The host wants the device back; the device reported an uncorrectable error. May be NULL.
 	 * name: "0000:01:00.0". */
@@ -50,8 +51,14 @@ int vfio_pci_plug(struct vfio_pci *, struct pci_root *, struct pci_bus *, uint8_
 void vfio_pci_quiesce(struct vfio_pci *);
 /* After it: the guest's view starts over (BARs zero, command 0), INTx is back when plugged. */
 void vfio_pci_after_reset(struct vfio_pci *);
-/* Takes it off the bus when it is on one. The main loop's sources go with it. */
+/* Takes it off the bus when it is on one; the guest may be running, and from now on reads all ones.
+ * Then nothing of the guest or of KVM refers to the device, its interrupts are off, and so is its
+ * DMA. Without effect on one that is on no bus. */
+void vfio_pci_unplug(struct vfio_pci *);
+/* Unplugs it, and closes it. On one that is unplugged any thread may call it: it may take long. */
 void vfio_pci_free(struct vfio_pci *);
+/* The BARs are mapped into the IOMMU from now on, or not any more. Main loop. */
+void vfio_pci_set_p2p(struct vfio_pci *, bool);
 
 struct vfio_kernel *vfio_pci_kernel(const struct vfio_pci *);
 /* VFIO_DEVICE_RESET does something (VFIO_DEVICE_FLAGS_RESET: FLR, AF FLR, PM, ...). */
