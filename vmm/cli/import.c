@@ -15,6 +15,9 @@
 #include "vmm/core/infile.h"
 #include "vmm/core/log.h"
 
+#define CMDLINE_WORDS 65536
+#define UTF8_MARK     "\xef\xbb\xbf" /* Windows editors put it in front of a text */
+
 static int usage(void)
 {
 	log_error("import: usage: " USAGE_IMPORT);
@@ -87,18 +90,45 @@ static int convert(const struct words *w, const char *pin, const char *where)
 	return status;
 }
 
-static int from_words(int argc, char **argv)
+/* Frees the words. */
+static int from_words(struct words *w)
+{
+	unsigned i;
+	int status;
+
+	for (i = 0; i < w->n; i++) /* from here on marks mean something */
+		shell_strip(w->word[i]);
+	status = w->failed ? no_memory() : convert(w, NULL, "");
+	words_free(w);
+	return status;
+}
+
+static int from_arguments(int argc, char **argv)
 {
 	struct words w = { 0 };
-	int i, status;
+	int i;
 
 	for (i = 0; i < argc; i++)
 		words_take(&w, strdup(argv[i]));
-	for (i = 0; i < (int)w.n; i++) /* from here on marks mean something */
-		shell_strip(w.word[i]);
-	status = w.failed ? no_memory() : convert(&w, NULL, "");
+	return from_words(&w);
+}
+
+/* The words of a running QEMU, as in /proc/PID/cmdline: a zero byte ends each. The first one has
+ * been read. */
+static int from_cmdline(const char *name, const char *first, FILE *f)
+{
+	scoped_free char *word = NULL;
+	struct words w = { 0 };
+	size_t size = 0;
+
+	words_take(&w, strdup(first));
+	while (w.n <= CMDLINE_WORDS && getdelim(&word, &size, '\0', f) >= 0)
+		words_take(&w, strdup(word));
+	if (w.n <= CMDLINE_WORDS)
+		return from_words(&w);
 	words_free(&w);
-	return status;
+	log_error("import %s: a command of more than %u words", name, CMDLINE_WORDS);
+	return COMMAND_USAGE;
 }
 
 static int from_script(const char *name, const char *text)
@@ -128,9 +158,12 @@ static int from_stream(const char *name, FILE *f)
 {
 	scoped_free char *text = NULL;
 	size_t size = 0;
+	ssize_t n = getdelim(&text, &size, '\0', f);
 
-	if (getdelim(&text, &size, '\0', f) >= 0)
-		return from_script(name, text);
+	if (n > 0 && strlen(text) < (size_t)n)
+		return from_cmdline(name, text, f);
+	if (n > 0)
+		return from_script(name, strncmp(text, UTF8_MARK, 3) == 0 ? text + 3 : text);
 	if (!feof(f))
 		log_error("import %s: %s", name, strerror(errno));
 	else if (infile_no_writer(f))
@@ -157,7 +190,7 @@ static int from_file(const char *name)
 int command_import(int argc, char **argv)
 {
 	if (argc > 2 && strcmp(argv[1], "--") == 0)
-		return from_words(argc - 2, argv + 2);
+		return from_arguments(argc - 2, argv + 2);
 	if (argc != 2 || (argv[1][0] == '-' && argv[1][1]))
 		return usage();
 	return strcmp(argv[1], "-") == 0 ? from_stream("-", stdin) : from_file(argv[1]);
