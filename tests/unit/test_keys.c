@@ -87,6 +87,8 @@ static void refused(void **state)
 		{ "p,mac=53:54:00:12:34:56", "mac takes a unicast address" },
 		{ "p,mac=52:54:00:12:34", "mac takes a unicast address" },
 		{ "p,,,", "" },
+		{ "p,n=3,on,n=4", "n is given twice" },
+		{ "p,on,on", "on is given twice" },
 	};
 	struct key_pool pool = { 0 };
 	struct error err;

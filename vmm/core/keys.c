@@ -219,6 +219,9 @@ int keys_read_item(struct key_reader *r, const char *item, struct error *err)
 	}
 	if (!k)
 		return bad_key(r, item, err);
+	if (r->seen & 1ull << (k - r->keys))
+		return error_set(err, -EINVAL, "%s is given twice", k->name);
+	r->seen |= 1ull << (k - r->keys);
 	r->last = k;
 	return key_set(r, k, val, err);
 }
@@ -229,6 +232,7 @@ int keys_read(struct key_reader *r, const char *arg, struct error *err)
 	int ret = rest ? 0 : error_set(err, -ENOMEM, "out of memory");
 
 	r->last = NULL;
+	r->seen = 0;
 	while (ret == 0 && (item = keys_next_item(&rest)))
 		ret = keys_read_item(r, item, err);
 	return ret;

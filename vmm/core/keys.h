@@ -46,6 +46,7 @@ struct key_reader {
 	struct key_pool *pool;
 	void *base;		/* the structure that is filled */
 	const struct key *last; /* the previous key; NULL: this is the first item */
+	uint64_t seen;		/* the rows that were read; a key is given once */
 };
 
 /* Reads a whole argument. -EINVAL or -ENOMEM with *err set. */
