@@ -13,6 +13,7 @@
 
 #include "vmm/core/cleanup.h"
 #include "vmm/core/error.h"
+#include "vmm/core/log.h"
 
 static int explain(struct error *err, int code, const char *ifname)
 {
@@ -36,13 +37,12 @@ static int explain(struct error *err, int code, const char *ifname)
 
 /* Sets the interface up. One that we created is down at first. For one that the administrator made,
  * we may have no permission; errors are ignored. */
-static void link_up(int sock, struct ifreq *ifr)
+static bool link_up(int sock, struct ifreq *ifr)
 {
 	if (ioctl(sock, SIOCGIFFLAGS, ifr) || (ifr->ifr_flags & IFF_UP))
-		return;
+		return false;
 	ifr->ifr_flags |= IFF_UP;
-	if (ioctl(sock, SIOCSIFFLAGS, ifr))
-		return;
+	return ioctl(sock, SIOCSIFFLAGS, ifr) == 0;
 }
 
 static int mtu_set(int sock, struct tap *t, unsigned want, struct error *err)
@@ -60,20 +60,49 @@ static int mtu_set(int sock, struct tap *t, unsigned want, struct error *err)
 				 "network: the MTU of %s is %u and cannot be set to %u (%s): as "
 				 "root, ip link set dev %s mtu %u",
 				 t->name, t->mtu, want, strerror(errno), t->name, want);
+	t->old_mtu = t->mtu;
 	t->mtu = want;
 	return 0;
 }
 
+static int control_socket(void)
+{
+	return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
 static int link_set(struct tap *t, unsigned mtu, struct error *err)
 {
-	scoped_fd sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	scoped_fd sock = control_socket();
 	struct ifreq ifr = { 0 };
 	int ret = mtu_set(sock, t, mtu, err);
 
 	memcpy(ifr.ifr_name, t->name, IFNAMSIZ);
 	if (!ret)
-		link_up(sock, &ifr);
+		t->was_down = link_up(sock, &ifr);
 	return ret;
+}
+
+/* What cannot be set back stays: nobody can do anything about it at the end of a run. */
+void tap_restore(struct tap *t)
+{
+	scoped_fd sock = t->old_mtu || t->was_down ? control_socket() : -1;
+	struct ifreq ifr = { .ifr_mtu = (int)t->old_mtu };
+	bool failed = false;
+
+	if (sock < 0)
+		return;
+	memcpy(ifr.ifr_name, t->name, IFNAMSIZ);
+	if (t->old_mtu)
+		failed = ioctl(sock, SIOCSIFMTU, &ifr) != 0;
+	if (t->was_down && ioctl(sock, SIOCGIFFLAGS, &ifr) == 0) {
+		ifr.ifr_flags &= ~IFF_UP;
+		failed |= ioctl(sock, SIOCSIFFLAGS, &ifr) != 0;
+	}
+	if (failed && errno != ENODEV)
+		log_warn("network: %s keeps the settings of this run: %s", t->name,
+			 strerror(errno));
+	t->old_mtu = 0;
+	t->was_down = false;
 }
 
 /* The only way to find out whether the kernel supports an offload is to set it. It must not stay

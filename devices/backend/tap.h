@@ -23,6 +23,8 @@ struct tap {
 	bool multi_queue; /* the device has several queues: tap_add_queue() works */
 	bool uso;	  /* TAP_OFFLOAD_USO works */
 	unsigned mtu;	  /* 0: not known */
+	unsigned old_mtu; /* before tap_open() changed it; 0: it did not */
+	bool was_down;	  /* tap_open() set the interface up */
 };
 
 struct tap_want {
@@ -34,6 +36,9 @@ struct tap_want {
 
 /* Attaches to the tap device. Returns a non-blocking descriptor, or -errno with *err set. */
 int tap_open(struct tap *, const struct tap_want *, struct error *);
+/* Sets the MTU and the interface's state back to what tap_open() found. A device that was made by
+ * tap_open() goes with its last descriptor, so this is for the others. Before that is closed. */
+void tap_restore(struct tap *);
 /* Attaches one more queue. Returns its descriptor, or -errno. */
 int tap_add_queue(const struct tap *);
 /* A queue that is not attached gets no frames: the host's frames go to the others. */

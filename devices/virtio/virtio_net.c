@@ -452,6 +452,7 @@ static void open_path(struct virtio_net *n, const struct net_config *cfg, uint64
 static void net_release(struct virtio_net *n)
 {
 	worker_end(&n->worker);
+	tap_restore(&n->tap);
 	for (unsigned i = 0; i < NET_MAX_PAIRS; i++)
 		pair_close(&n->pair[i]);
 	free(n);

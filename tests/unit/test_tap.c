@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -94,6 +95,35 @@ static void test_given(void **state)
 	}
 }
 
+static short flags_of(void)
+{
+	struct ifreq ifr = { .ifr_name = IFNAME };
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(ioctl(sock, SIOCGIFFLAGS, &ifr), 0);
+	close(sock);
+	return ifr.ifr_flags;
+}
+
+/* A device of the administrator is afterwards as it was. */
+static void test_restored(void **state)
+{
+	struct tap t;
+	int fd;
+
+	(void)state;
+	made_by_others(0);
+	fd = open_named(&t, false, 9000);
+	assert_true(fd >= 0);
+	assert_true(flags_of() & IFF_UP);
+	tap_restore(&t);
+	assert_false(flags_of() & IFF_UP);
+	close(fd);
+	fd = open_named(&t, false, 0);
+	assert_int_equal(t.mtu, 1500);
+	removed(fd);
+}
+
 /* A device with several queues would let two machines share the frames. */
 static void test_in_use(void **state)
 {
@@ -130,9 +160,8 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_made),
-		cmocka_unit_test(test_given),
-		cmocka_unit_test(test_in_use),
+		cmocka_unit_test(test_made),	 cmocka_unit_test(test_given),
+		cmocka_unit_test(test_restored), cmocka_unit_test(test_in_use),
 		cmocka_unit_test(test_errors),
 	};
 

@@ -50,7 +50,10 @@ void __wrap_vhost_net_stop(int fd, struct virtio_device *, unsigned first);
 int __wrap_tap_open(struct tap *t, const struct tap_want *want, struct error *err)
 {
 	(void)err;
-	*t = (struct tap){ "fake0", !one_queue, uso, want->mtu ? want->mtu : 1400 };
+	*t = (struct tap){ .name = "fake0",
+			   .multi_queue = !one_queue,
+			   .uso = uso,
+			   .mtu = want->mtu ? want->mtu : 1400 };
 	taps = attached = 1;
 	return eventfd_new();
 }
