@@ -45,28 +45,53 @@ int runtime_socket(const char *name, char *buf, size_t len, struct error *err)
 
 /* A folder that is there already must be ours: in one of somebody else's he could put his socket in
  * the place of ours. */
-static int make_own(const char *dir, struct error *err)
+static int check_own(const char *dir, struct error *err)
 {
 	struct stat st;
 
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+	if (lstat(dir, &st) < 0)
 		return error_set(err, -errno, "%s: %s", dir, strerror(errno));
-	if (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
-	    (st.st_mode & 022))
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
 		return error_set(err, -EPERM, "%s is not a folder that only you can write to", dir);
 	return 0;
 }
 
+/* Nobody else can rename a folder of ours in it. */
+static int check_above(const char *dir, struct error *err)
+{
+	struct stat st;
+
+	if (stat(dir, &st) < 0)
+		return error_set(err, -errno, "%s: %s", dir, strerror(errno));
+	if ((st.st_uid == geteuid() || st.st_uid == 0) &&
+	    (!(st.st_mode & 022) || (st.st_mode & S_ISVTX)))
+		return 0;
+	return error_set(err, -EPERM,
+			 "others can replace files in %s: set XDG_RUNTIME_DIR to a folder "
+			 "of yours",
+			 dir);
+}
+
+static int make_own(const char *dir, struct error *err)
+{
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return error_set(err, -errno, "%s: %s", dir, strerror(errno));
+	return check_own(dir, err);
+}
+
 int runtime_make(const char *socket, struct error *err)
 {
-	char machine[RUNTIME_PATH_MAX], all[RUNTIME_PATH_MAX];
+	char machine[RUNTIME_PATH_MAX], all[RUNTIME_PATH_MAX], above[RUNTIME_PATH_MAX];
 	int ret;
 
 	snprintf(machine, sizeof(machine), "%s", socket);
 	dirname(machine);
 	snprintf(all, sizeof(all), "%s", machine);
 	dirname(all);
-	ret = make_own(all, err);
+	snprintf(above, sizeof(above), "%s", all);
+	ret = check_above(dirname(above), err);
+	if (ret == 0)
+		ret = make_own(all, err);
 	return ret < 0 ? ret : make_own(machine, err);
 }
 
