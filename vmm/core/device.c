@@ -10,7 +10,7 @@ struct device *device_next(const struct device_list *l, const struct device_clas
 {
 	struct device *d = after ? after->next : l->first;
 
-	while (d && d->class != class)
+	while (d && (d->class != class || d->away))
 		d = d->next;
 	return d;
 }
@@ -25,11 +25,11 @@ unsigned device_count(const struct device_list *l, const struct device_class *cl
 	return n;
 }
 
-static int read_opts(struct device_list *l, struct device *d, const char *arg, struct error *err)
+static int read_opts(struct device *d, const char *arg, struct error *err)
 {
 	const struct device_class *c = d->class;
 	struct key_reader r = {
-		.keys = c->keys, .positional = c->positional, .pool = &l->strings, .base = d->opts
+		.keys = c->keys, .positional = c->positional, .pool = &d->strings, .base = d->opts
 	};
 	const char *s;
 
@@ -37,20 +37,32 @@ static int read_opts(struct device_list *l, struct device *d, const char *arg, s
 		return 0;
 	if (c->keys)
 		return keys_read(&r, arg, err);
-	s = key_pool_keep(&l->strings, strdup(arg));
+	s = key_pool_keep(&d->strings, strdup(arg));
 	memcpy(d->opts, &s, sizeof(s));
 	return s ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
 static void device_free(struct device *d)
 {
-	if (d)
+	if (d) {
 		free(d->opts);
+		key_pool_free(&d->strings);
+	}
 	free(d);
 }
 
-int device_create(struct device_list *l, const struct device_class *class, const char *arg,
-		  struct error *err)
+static bool index_is_taken(const struct device_list *l, const struct device_class *class,
+			   unsigned index)
+{
+	const struct device *d = l->first;
+
+	while (d && (d->class != class || d->index != index))
+		d = d->next;
+	return d;
+}
+
+static int create(struct device_list *l, const struct device_class *class, const char *arg,
+		  struct device **new, struct error *err)
 {
 	struct device *d = calloc(1, sizeof(*d)), **end = &l->first;
 	int ret;
@@ -64,8 +76,9 @@ int device_create(struct device_list *l, const struct device_class *class, const
 	if (class->defaults)
 		memcpy(d->opts, class->defaults, class->opts_size);
 	d->class = class;
-	d->index = device_count(l, class);
-	ret = d->index < class->most ? read_opts(l, d, arg, err)
+	while (index_is_taken(l, class, d->index))
+		d->index++;
+	ret = d->index < class->most ? read_opts(d, arg, err)
 				     : error_set(err, -EINVAL, "at most %u", class->most);
 	if (ret == 0 && class->check)
 		ret = class->check(d, l, err);
@@ -75,8 +88,37 @@ int device_create(struct device_list *l, const struct device_class *class, const
 	}
 	while (*end)
 		end = &(*end)->next;
-	*end = d;
+	*end = *new = d;
 	return 0;
+}
+
+int device_create(struct device_list *l, const struct device_class *class, const char *arg,
+		  struct error *err)
+{
+	struct device *d;
+
+	return create(l, class, arg, &d, err);
+}
+
+struct device *device_create_away(struct device_list *l, const struct device_class *class,
+				  const char *arg, struct error *err)
+{
+	struct device *d;
+
+	if (create(l, class, arg, &d, err) < 0)
+		return NULL;
+	d->away = true;
+	return d;
+}
+
+void device_delete(struct device_list *l, struct device *d)
+{
+	struct device **at = &l->first;
+
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+	device_free(d);
 }
 
 const char *device_arg(const struct device *d)
@@ -140,5 +182,4 @@ void device_list_free(struct device_list *l)
 		l->first = d->next;
 		device_free(d);
 	}
-	key_pool_free(&l->strings);
 }

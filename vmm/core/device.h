@@ -10,9 +10,15 @@
  *   open()           opens what the user named, before there is a machine
  *   plug()           puts the device on the machine's buses; the guest does not run yet
  *   reset()          power-on state, with the machine
+ *   unplug()         takes the device off its bus while the guest runs
  *   close()          undoes open() and plug(), as far as they were done
  *
- * Threads: main loop.
+ * A device that comes or goes while the guest runs (vmm/machine/hotplug.h) is opened and closed on
+ * a thread of its own, because both may take seconds. Meanwhile it is `away`: it is in the list,
+ * but device_next() does not find it.
+ *
+ * Threads: main loop. For such a device, open() and close() run on another thread. They must not
+ * touch what belongs to the main loop: the lists of devices, statistics, event sources, buses.
  */
 #ifndef VMM_CORE_DEVICE_H
 #define VMM_CORE_DEVICE_H
@@ -74,6 +80,9 @@ struct device_class {
 	int (*check)(const struct device *, const struct device_list *, struct error *);
 	int (*open)(struct device *, const struct device_env *, struct error *);
 	int (*plug)(struct device *, const struct device_env *, struct error *);
+	/* Must not wait. Afterwards the guest does not reach the device any more, and the device
+	 * starts no DMA. NULL: the device cannot be removed from a running machine. */
+	void (*unplug)(struct device *);
 	void (*reset)(struct device *);
 	/* False: the host (storage, for example) does not answer. Then everything that the device
 	 * uses, guest memory too, stays until the process ends. */
@@ -82,23 +91,30 @@ struct device_class {
 
 struct device {
 	const struct device_class *class;
-	unsigned index; /* among the devices of its class */
+	unsigned index; /* among the devices of its class: the lowest that was free */
 	void *opts;	/* the options, in the form of the class */
 	void *state;	/* for the class; NULL at first */
+	const char *id; /* by which QMP's clients know it; NULL: it has no id */
+	bool away;	/* it is opened or closed by another thread */
+	struct key_pool strings;
 	struct device *next;
 };
 
 struct device_list {
 	struct device *first;
-	struct key_pool strings;
 };
 
 /* Reads the argument (NULL: no argument) and adds a device to the list. -EINVAL or -ENOMEM; the
  * message names the key, but not the option. */
 int device_create(struct device_list *, const struct device_class *, const char *arg,
 		  struct error *);
+/* The same for a running machine: the device is away at first. NULL with *err set. */
+struct device *device_create_away(struct device_list *, const struct device_class *,
+				  const char *arg, struct error *);
+/* Takes a closed device out of the list and frees it. */
+void device_delete(struct device_list *, struct device *);
 /* The next device of that class after `after`, or the first one if `after` is NULL. NULL: there is
- * no such device. */
+ * no such device. Devices that are away are left out. */
 struct device *device_next(const struct device_list *, const struct device_class *,
 			   const struct device *after);
 /* The argument, if the class reads it as one string; NULL for other classes. */

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm/core/evloop.h"
 
@@ -98,6 +99,48 @@ void stats_add_irqs(struct stats *s, void (*each)(void *opaque, stats_irq_fn *, 
 	irqs->opaque = opaque;
 	*s->last_irqs = irqs;
 	s->last_irqs = &irqs->next;
+}
+
+static bool set_is_of(const struct stats_set *set, const char *device)
+{
+	size_t n = strlen(device);
+
+	return strncmp(set->name, device, n) == 0 && (!set->name[n] || set->name[n] == '.');
+}
+
+static void remove_sets(struct stats *s, const char *device)
+{
+	struct stats_set **at = &s->sets, *set;
+
+	while ((set = *at)) {
+		if (!set_is_of(set, device)) {
+			at = &set->next;
+			continue;
+		}
+		*at = set->next;
+		free(set->counter);
+		free(set);
+	}
+	s->last_set = at;
+}
+
+void stats_remove(struct stats *s, const char *device, const void *opaque)
+{
+	struct stats_irqs **at, *irqs;
+
+	if (!s)
+		return;
+	remove_sets(s, device);
+	at = &s->irqs;
+	while ((irqs = *at)) {
+		if (irqs->opaque != opaque) {
+			at = &irqs->next;
+			continue;
+		}
+		*at = irqs->next;
+		free(irqs);
+	}
+	s->last_irqs = at;
 }
 
 const struct stats_set *stats_sets(const struct stats *s)

@@ -5,7 +5,7 @@
  * A counter is a uint64_t in the memory of its owner. One thread adds to it with count_add() (a
  * load, an add and a store, no locked instruction); any thread may read it with count_read(). It
  * never decreases. A device makes a set, adds its counters, and keeps their memory until
- * stats_free(). Time is measured only if stats_timed() is true (--stats).
+ * stats_remove() or stats_free(). Time is measured only if stats_timed() is true (--stats).
  *
  * Threads: the list belongs to the main thread.
  */
@@ -87,6 +87,10 @@ void stats_add_histogram(struct stats_set *, const char *name, const uint64_t bu
  * thread. */
 void stats_add_irqs(struct stats *, void (*each)(void *opaque, stats_irq_fn *, void *arg),
 		    void *opaque);
+
+/* Before the memory of the counters goes: forgets the sets of that device, which are named DEVICE
+ * or DEVICE.anything, and the interrupts that were added with that opaque. */
+void stats_remove(struct stats *, const char *device, const void *opaque);
 
 /* All sets, in the order in which they were added. */
 const struct stats_set *stats_sets(const struct stats *);
