@@ -231,7 +231,7 @@ static struct pci_bus *find_bus(struct pci_bus *from, uint8_t nr)
 	for (unsigned next = 0; (br = pci_bus_from(from, next)); next = br->devfn + 1u) {
 		uint8_t sec;
 
-		if (!br->secondary)
+		if (!br->secondary || br->secondary->off)
 			continue;
 		sec = br->cfg[PCI_SECONDARY_BUS];
 		if (sec == 0 || nr < sec)

@@ -95,10 +95,14 @@ struct pci_bus {
 	struct pci_device *bridge;   /* NULL: the root bus */
 	struct pci_device *dev[256]; /* by devfn */
 	uint64_t used[4];	     /* bitmap of dev[]: makes searching fast, as most are NULL */
+	/* The slot has no power, or its devices are just coming or leaving: configuration space
+	 * reads as all ones, and BARs do not decode. After a change call pci_update_mappings(). */
+	bool off;
 };
 
 struct pci_device {
 	const char *name; /* for messages and --stats */
+	const char *id;	  /* for those who control the machine; NULL: the name */
 	const struct pci_device_ops *ops;
 	struct pci_root *root;
 	struct pci_bus *bus;

@@ -234,8 +234,9 @@ static struct reach reach_below(const struct pci_device *br, const struct reach 
 	uint16_t cmd = pci_get16(br->cfg, PCI_COMMAND);
 	uint32_t mem = pci_get32(br->cfg, PCI_MEMORY_BASE);
 	uint32_t pref = pci_get32(br->cfg, PCI_PREF_MEMORY_BASE);
-	struct reach r = { .io = up->io && cmd & PCI_COMMAND_IO,
-			   .mem = up->mem && cmd & PCI_COMMAND_MEMORY };
+	bool on = !br->secondary->off;
+	struct reach r = { .io = on && up->io && cmd & PCI_COMMAND_IO,
+			   .mem = on && up->mem && cmd & PCI_COMMAND_MEMORY };
 
 	r.iow.base = (br->cfg[PCI_IO_BASE] & 0xf0u) << 8;
 	r.iow.limit = (br->cfg[PCI_IO_LIMIT] & 0xf0u) << 8 | 0xfff;
@@ -273,6 +274,8 @@ enum pci_paused pci_bar_paused(const struct pci_device *dev, unsigned n, uint64_
 	for (; br; br = br->bus->bridge) {
 		struct reach r = reach_below(br, &all);
 
+		if (br->secondary->off)
+			return PCI_NOT_PAUSED;
 		if (!in_window(&r.memw, at, bar->size) && !in_window(&r.prefw, at, bar->size)) {
 			if (!half_written(&r.prefw, at))
 				return PCI_NOT_PAUSED;

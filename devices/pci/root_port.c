@@ -10,7 +10,8 @@
  * 10-bit tags, ARI. AtomicOps are completed by the host's port, so they are offered only if that
  * one does (root_port_set_atomics()). Drivers of AMD GPUs refuse to work without them.
  *
- * The slot is not hotplug capable, so OVMF reserves no address space for later devices.
+ * Unless root_port_set_hotplug() is called, the slot is not hotplug capable, so OVMF reserves no
+ * address space for later devices.
  *
  * Threads: configuration space only, under the root lock.
  */
@@ -38,7 +39,7 @@ static void set_link_state(struct root_port *port)
 	uint16_t slot = pci_get16(cfg, PCI_EXP_SLTSTA) & (uint16_t)~PCI_EXP_SLTSTA_PDS;
 	bool present = false;
 
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < 8 && !port->hidden; i++)
 		present |= port->dev.secondary->dev[i] != NULL;
 	pci_set16(cfg, PCI_EXP_LNKSTA, link | (present ? PCI_EXP_LNKSTA_DLLLA : 0));
 	pci_set16(cfg, PCI_EXP_SLTSTA, slot | (present ? PCI_EXP_SLTSTA_PDS : 0));
@@ -52,6 +53,14 @@ static void port_cfg_written(struct pci_device *dev, unsigned off, unsigned size
 
 	if (range_overlaps(off, size, port->pcie_cap + PCI_EXP_LNKCTL, 2))
 		*lnkctl &= (uint8_t)~PCI_EXP_LNKCTL_RL;
+	if (!port->hotplug)
+		return;
+	if (range_overlaps(off, size, port->pcie_cap + PCI_EXP_SLTCTL, 4))
+		root_port_slot_written(port);
+	/* A message that could not be sent is owed. */
+	else if (range_overlaps(off, size, PCI_COMMAND, 2) ||
+		 range_overlaps(off, size, port->msi_cap + PCI_MSI_FLAGS, 2))
+		root_port_interrupt(port, port->raised);
 }
 
 static void port_reset(struct pci_device *dev)
@@ -62,8 +71,10 @@ static void port_reset(struct pci_device *dev)
 	/* Defaults that are not 0: read requests of 512 bytes; the maximal link speed as target. */
 	pci_set16(cfg, PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_READRQ_512B);
 	pci_set16(cfg, PCI_EXP_LNKCTL2, pci_get32(cfg, PCI_EXP_LNKCAP) & PCI_EXP_LNKCAP_SLS);
-	port->raised = false;
+	port->raised = port->told = false;
 	set_link_state(port);
+	if (port->hotplug)
+		root_port_slot_reset(port);
 }
 
 static const struct pci_device_ops port_ops = {
@@ -175,6 +186,7 @@ int root_port_init(struct root_port *port, struct pci_root *root, uint8_t devfn,
 	struct pci_device *dev = &port->dev;
 	int ret;
 
+	*port = (struct root_port){ 0 };
 	pci_device_init(dev, "root-port", &port_ops, 0x1b36, 0x000c, 0x060400, 0);
 	if (slot > 0x1fff || speed > 5 || width > 32)
 		return error_set(err, -EINVAL, "root port %u: slot, speed or width out of range",
@@ -182,8 +194,6 @@ int root_port_init(struct root_port *port, struct pci_root *root, uint8_t devfn,
 	ret = pci_bridge_init(dev);
 	if (!ret)
 		ret = add_pcie_cap(port, slot, speed ? speed : 4, width ? width : 16);
-	port->msi = NULL;
-	port->raised = false;
 	if (!ret)
 		ret = add_msi_cap(port);
 	if (!ret)
@@ -221,34 +231,8 @@ void root_port_link_up(struct root_port *port)
 {
 	scoped_lock(&port->dev.root->lock);
 	set_link_state(port);
-}
-
-static void send_msi(struct root_port *port)
-{
-	const uint8_t *c = port->dev.cfg + port->msi_cap;
-	uint64_t addr = (uint64_t)pci_get32(c, PCI_MSI_ADDRESS_HI) << 32 |
-			pci_get32(c, PCI_MSI_ADDRESS_LO);
-
-	if (!pci_bus_master(&port->dev))
-		return; /* the guest keeps it from writing to memory */
-	if (!port->msi)
-		port->msi = msi_route_new(port->dev.root->irq);
-	if (!port->msi)
-		return;
-	msi_route_set(port->msi, addr, pci_get16(c, PCI_MSI_DATA_64), pci_rid(&port->dev));
-	msi_route_signal(port->msi);
-}
-
-void root_port_interrupt(struct root_port *port, bool level)
-{
-	uint16_t flags = pci_get16(port->dev.cfg, port->msi_cap + PCI_MSI_FLAGS);
-	bool begins = level && !port->raised;
-
-	port->raised = level;
-	if (!(flags & PCI_MSI_FLAGS_ENABLE))
-		pci_set_intx(&port->dev, level);
-	else if (begins)
-		send_msi(port);
+	if (port->hotplug)
+		root_port_slot_reset(port);
 }
 
 void root_port_destroy(struct root_port *port)
