@@ -51,6 +51,7 @@ struct platform {
 	 * inside. */
 	uint64_t mmio32_base, mmio32_end;
 
+	bool hotplug;	 /* some root ports have hot-pluggable slots */
 	uint16_t pmbase; /* I/O port of the power management registers; 0: 0x600 */
 	bool rtc;
 	struct platform_serial serial[PLATFORM_SERIALS];

@@ -215,7 +215,11 @@ int virtio_blk_plug(struct virtio_blk *b, struct pci_root *root, struct pci_bus 
 	b->vdev.config = &b->config;
 	b->vdev.config_len = sizeof(b->config);
 	ret = add_queues(b, cfg, root, err);
-	return ret ? ret : virtio_realize(&b->vdev, root, bus, devfn, err);
+	if (!ret)
+		ret = virtio_realize(&b->vdev, root, bus, devfn, err);
+	if (ret)
+		stats_remove(root->stats, b->name, &b->vdev);
+	return ret;
 }
 
 bool virtio_blk_free(struct virtio_blk *b)
@@ -309,6 +313,11 @@ static int disk_plug(struct device *d, const struct device_env *env, struct erro
 	return virtio_blk_plug(d->state, env->pci, env->bus, env->devfn, &c, err);
 }
 
+static void disk_unplug(struct device *d)
+{
+	virtio_unplug(&((struct virtio_blk *)d->state)->vdev);
+}
+
 static bool disk_close(struct device *d)
 {
 	if (virtio_blk_free(d->state))
@@ -331,6 +340,7 @@ const struct device_class virtio_blk_class = {
 	.opts_size = sizeof(struct blk_opts),
 	.open = disk_open,
 	.plug = disk_plug,
+	.unplug = disk_unplug,
 	.close = disk_close,
 };
 

@@ -618,6 +618,11 @@ static int net_plug(struct device *d, const struct device_env *env, struct error
 	return virtio_net_plug(d->state, env->pci, env->bus, env->devfn, &c, err);
 }
 
+static void net_unplug(struct device *d)
+{
+	virtio_unplug(&((struct virtio_net *)d->state)->vdev);
+}
+
 static bool net_close(struct device *d)
 {
 	const struct virtio_net *n = d->state;
@@ -641,5 +646,6 @@ const struct device_class virtio_net_class = {
 	.check = net_check,
 	.open = net_open,
 	.plug = net_plug,
+	.unplug = net_unplug,
 	.close = net_close,
 };

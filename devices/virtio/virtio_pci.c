@@ -678,11 +678,23 @@ int virtio_realize(struct virtio_device *v, struct pci_root *root, struct pci_bu
 
 static void remove_sources(struct virtio_device *v)
 {
-	if (v->intx_source)
-		evloop_del_fd(v->intx_source);
-	for (unsigned i = 0; v->queues && i < v->n_queues; i++)
-		if (v->queues[i].source)
-			evloop_del_fd(v->queues[i].source);
+	evloop_del_fd(v->intx_source);
+	v->intx_source = NULL;
+	for (unsigned i = 0; v->queues && i < v->n_queues; i++) {
+		evloop_del_fd(v->queues[i].source);
+		v->queues[i].source = NULL;
+	}
+}
+
+void virtio_unplug(struct virtio_device *v)
+{
+	struct pci_root *root = v->pci.root;
+
+	if (!root)
+		return;
+	pci_remove(&v->pci); /* unmaps the BAR, so no register access can follow */
+	remove_sources(v);
+	stats_remove(root->stats, v->pci.name, v);
 }
 
 bool virtio_destroy(struct virtio_device *v)

@@ -103,6 +103,9 @@ int virtio_init(struct virtio_device *, const char *name, const struct virtio_op
 /* Puts it on the bus. */
 int virtio_realize(struct virtio_device *, struct pci_root *, struct pci_bus *, uint8_t devfn,
 		   struct error *);
+/* Takes the device off the bus while the guest runs. Its threads may still use its rings, so
+ * virtio_destroy() follows, which any thread may call then. */
+void virtio_unplug(struct virtio_device *);
 /* Takes the device off the bus (if it is on one), stops it, and undoes virtio_init(). False: the
  * device still uses its rings after a second, so it must not be freed. */
 bool virtio_destroy(struct virtio_device *);

@@ -104,6 +104,14 @@ static int rng_plug(struct device *d, const struct device_env *env, struct error
 	return d->state ? 0 : err->code;
 }
 
+static void rng_unplug(struct device *d)
+{
+	struct virtio_rng *r = d->state;
+
+	if (r)
+		virtio_unplug(&r->vdev);
+}
+
 static bool rng_close(struct device *d)
 {
 	virtio_rng_free(d->state);
@@ -117,5 +125,6 @@ const struct device_class virtio_rng_class = {
 	.pci = true,
 	.most = 1,
 	.plug = rng_plug,
+	.unplug = rng_unplug,
 	.close = rng_close,
 };

@@ -26,8 +26,10 @@
 #define OP_BUFFER  0x11
 
 /* PCI Firmware 3.2, 4.5.1: of the features that the operating system may ask to control, we grant
- * only the PCI Express capability. Our ports have no hotplug, PME or AER. */
+ * the PCI Express capability, and native hotplug if there are slots for it. Our ports have no PME
+ * or AER. */
 #define OSC_GRANTED 0x10
+#define OSC_HOTPLUG 0x01
 
 /* 33db4d5b-1ff7-401c-9657-7441c03dd766, PCI host bridges */
 static const uint8_t osc_uuid[16] = { 0x5b, 0x4d, 0xdb, 0x33, 0xf7, 0x1f, 0x1c, 0x40,
@@ -71,14 +73,14 @@ static void osc_is_pci(struct bytes *a)
 }
 
 /* Sets CDW3 to the features that were asked for and that we grant. */
-static void osc_grant(struct bytes *a)
+static void osc_grant(struct bytes *a, bool hotplug)
 {
 	size_t mark;
 
 	arg3_field(a, 8, "CDW3");
 	OPS(a, OP_AND);
 	aml_path(a, "CDW3");
-	aml_int(a, OSC_GRANTED);
+	aml_int(a, OSC_GRANTED | (hotplug ? OSC_HOTPLUG : 0));
 	OPS(a, LOCAL0);
 	OPS(a, OP_IF);
 	mark = aml_open(a);
@@ -97,7 +99,7 @@ static void osc_grant(struct bytes *a)
 	aml_path(a, "CDW3");
 }
 
-static void pci_osc(struct bytes *a)
+static void pci_osc(struct bytes *a, bool hotplug)
 {
 	size_t method = aml_method(a, "_OSC", 4, true), mark;
 
@@ -105,7 +107,7 @@ static void pci_osc(struct bytes *a)
 	OPS(a, OP_IF);
 	mark = aml_open(a);
 	osc_is_pci(a);
-	osc_grant(a);
+	osc_grant(a, hotplug);
 	aml_close(a, mark);
 	OPS(a, OP_ELSE);
 	mark = aml_open(a);
@@ -185,7 +187,7 @@ static void pci_root_bridge(struct bytes *a, const struct platform *p)
 		aml_name_int(a, "_PXM", p->pci_node);
 	pci_crs(a, p);
 	pci_prt(a);
-	pci_osc(a);
+	pci_osc(a, p->hotplug);
 	aml_close(a, dev);
 }
 

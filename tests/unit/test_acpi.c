@@ -452,6 +452,26 @@ static void test_aml(void **state)
 	assert_int_equal(a.len, sizeof(buf));
 }
 
+/* _OSC grants native hotplug only to a machine with slots for it; nothing else is different. */
+static void test_osc(void **state)
+{
+	struct fixture *f = *state;
+	static struct acpi_blobs without, with;
+	unsigned different = 0;
+
+	assert_int_equal(acpi_build(&without, &f->p), 0);
+	f->p.hotplug = true;
+	assert_int_equal(acpi_build(&with, &f->p), 0);
+	for (size_t i = 0; i < sizeof(with.tables); i++) {
+		if (with.tables[i] == without.tables[i])
+			continue;
+		different++;
+		assert_int_equal(without.tables[i], 0x10);
+		assert_int_equal(with.tables[i], 0x11);
+	}
+	assert_int_equal(different, 1);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -459,6 +479,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_fadt), T(test_madt), T(test_isa),	 T(test_mcfg), T(test_numa),
 		T(test_iasl), T(test_live), T(test_bad_configs), T(test_aml),
+		T(test_osc),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,6 +291,24 @@ static void test_disk(void **state)
 	bad(line, "--disk: at most 16");
 }
 
+static void test_hotplug(void **state)
+{
+	(void)state;
+	good("--memory 1G");
+	assert_int_equal(c.hotplug.n, 0);
+	good("--hotplug 2");
+	assert_int_equal(c.hotplug.n, 2);
+	assert_int_equal(c.hotplug.window, 256 * MiB);
+	good("--hotplug 29,window=32G");
+	assert_int_equal(c.hotplug.window, 32 * GiB);
+	bad("--hotplug 0", "--hotplug: N takes a number from 1 to 29");
+	bad("--hotplug 30", "--hotplug: N takes a number from 1 to 29");
+	bad("--hotplug 1,window=3G", "window=3G: use a power of two from 1M to 1024G");
+	bad("--hotplug 1,window=2T", "window=2T: use a power of two");
+	bad("--hotplug 1,window=0", "window=0: use a power of two");
+	bad("--hotplug 1 --hotplug 1", "--hotplug is given twice");
+}
+
 static void test_net(void **state)
 {
 	const uint8_t mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 }, none[6] = { 0 };
@@ -559,7 +577,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_memory_keys),  cmocka_unit_test(test_cpus),
-		cmocka_unit_test(test_disk),	     cmocka_unit_test(test_net),
+		cmocka_unit_test(test_disk),	     cmocka_unit_test(test_hotplug),	     cmocka_unit_test(test_net),
 		cmocka_unit_test(test_vfio),	     cmocka_unit_test(test_cpu),
 		cmocka_unit_test(test_pin),	     cmocka_unit_test(test_scheduling),
 		cmocka_unit_test(test_cpu_features), cmocka_unit_test(test_contradictions),

@@ -98,7 +98,9 @@ static void test_all(void **state)
 			     ram = ram * 5 / 2 / MiB * MiB)
 				for (uint64_t mem64 = 0; mem64 <= 4 * TiB;
 				     mem64 = mem64 * 3 + 16 * KiB) {
-					struct memmap_want w = { mem64, bits, iommu, 0 };
+					struct memmap_want w = { .mem64 = mem64,
+								 .host_bits = bits,
+								 .iommu_bits = iommu };
 					int ret = window(ram, true, w);
 
 					assert_true(l.bits <= bits && l.bits <= iommu);
@@ -165,6 +167,10 @@ static void test_refused(void **state)
 	/* There is no space for twice the size, but for an eighth more than needed. */
 	assert_int_equal(
 		window(GiB, false, (struct memmap_want){ .mem64 = 200 * GiB, .host_bits = 39 }), 0);
+	assert_int_equal(window(GiB, false,
+				(struct memmap_want){ .mem64 = 100 * GiB, .slots64 = 100 * GiB, .host_bits = 39 }),
+			 0);
+	assert_true(l.mmio64_size >= 200 * GiB);
 	sound(GiB, 200 * GiB);
 	assert_int_equal(
 		window(GiB, false, (struct memmap_want){ .mem64 = 256 * GiB, .host_bits = 39 }),

@@ -84,22 +84,25 @@ static const char *whose_bits(const struct memmap_want *w, unsigned bits)
 }
 
 /* There is no window. RAM must fit nevertheless, and the BARs must fit below 4 GiB. */
-static int window_none(struct memmap *l, const struct memmap_want *w, struct error *err)
+static int window_none(struct memmap *l, const struct memmap_want *w, uint64_t mem64,
+		       struct error *err)
 {
-	unsigned long long gib = ram_end(l) / GiB, need = (w->mem64 + GiB - 1) / GiB;
+	unsigned long long gib = ram_end(l) / GiB, need = (mem64 + GiB - 1) / GiB;
 
 	if (ram_end(l) > 1ull << l->bits)
 		return error_set(err, -ERANGE,
 				 "--memory: its end, %llu GiB, is beyond the %u address bits that "
 				 "%s: give the guest less",
 				 gib, l->bits, whose_bits(w, l->bits));
-	if (w->mem64 > MEM64_SMALL)
-		return error_set(err, -ERANGE,
-				 "--vfio: %llu GiB of BARs do not fit above memory, which ends at "
-				 "%llu GiB, in the %u address bits that %s: give the guest fewer "
-				 "devices or less memory, or make the BARs smaller (Resizable BAR) "
-				 "in the machine's setup",
-				 need, gib, l->bits, whose_bits(w, l->bits));
+	if (mem64 > MEM64_SMALL)
+		return error_set(
+			err, -ERANGE,
+			"--vfio%s: %llu GiB of BARs do not fit above memory, which ends at "
+			"%llu GiB, in the %u address bits that %s: give the guest fewer "
+			"devices or less memory, or make the BARs smaller (Resizable BAR) "
+			"in the machine's setup",
+			w->slots64 ? ", --hotplug" : "", need, gib, l->bits,
+			whose_bits(w, l->bits));
 	return 0;
 }
 
@@ -107,13 +110,13 @@ int memmap_window(struct memmap *l, const struct memmap_want *w, struct error *e
 {
 	unsigned limit = min_bits(min_bits(BITS_MAX, w->host_bits), w->iommu_bits);
 	unsigned from = min_bits(BITS_USUAL, limit);
-	uint64_t twice = w->mem64 < 1ull << 62 ? w->mem64 * 2 : w->mem64;
+	uint64_t mem64 = w->mem64 + w->slots64; /* both are below 2^62 */
+	uint64_t twice = mem64 < 1ull << 62 ? mem64 * 2 : mem64;
 
 	if (w->asked_bits)
 		from = limit = min_bits(limit, w->asked_bits);
-	if (window_find(l, twice, from, limit) ||
-	    window_find(l, w->mem64 + w->mem64 / 8, from, limit))
+	if (window_find(l, twice, from, limit) || window_find(l, mem64 + mem64 / 8, from, limit))
 		return 0;
 	l->bits = limit;
-	return window_none(l, w, err);
+	return window_none(l, w, mem64, err);
 }

@@ -27,7 +27,8 @@ struct memmap {
 };
 
 struct memmap_want {
-	uint64_t mem64; /* bytes of 64-bit BARs of passed-through devices */
+	uint64_t mem64;	  /* bytes of 64-bit BARs of passed-through devices */
+	uint64_t slots64; /* bytes of windows of hot-pluggable slots */
 	/* Physical address bits of the host's processor, of the IOMMU, and of the user's option. 0:
 	 * not known, or no limit. */
 	unsigned host_bits, iommu_bits, asked_bits;

@@ -63,6 +63,8 @@ static bool devices_quiet(struct vm *vm)
 {
 	const char *busy = pci_quiesce(&vm->chipset.pci);
 
+	if (!busy)
+		busy = hotplug_busy(vm->hotplug);
 	if (!busy) {
 		vm->life.reset_waits = 0;
 		return true;
@@ -104,6 +106,7 @@ static void do_reset(void *arg)
 		return;
 	}
 	vcpus_pause(vm->cpus.vcpus);
+	hotplug_reset(vm->hotplug);
 	if (!devices_quiet(vm))
 		return;
 	__atomic_store_n(&vm->life.reset_pending, false, __ATOMIC_RELEASE);

@@ -123,6 +123,7 @@ static int lay_out_window(struct vm *vm, struct error *err)
 {
 	const struct memmap_want want = {
 		.mem64 = machine_vfio_mem64(vm->vfio),
+		.slots64 = vm->cfg->hotplug.n * vm->cfg->hotplug.window,
 		.host_bits = machine_cpus_host_bits(&vm->cpus),
 		.iommu_bits = machine_vfio_phys_bits(vm->vfio),
 		.asked_bits = vm->cfg->model.max_phys_bits,
@@ -235,12 +236,23 @@ static void take_down(struct vm *vm)
 	outputs_free(vm->outputs);
 }
 
+static int load(struct vm *vm, struct vcpu_entry *entry, struct error *err)
+{
+	const struct platform *p = &vm->platform.p;
+	int ret = machine_boot_load(&vm->boot, entry, err);
+
+	if (ret == 0 && !p->uefi)
+		hotplug_place_windows(vm->hotplug, p->mmio32_end, p->map.mmio64_base,
+				      p->map.mmio64_size);
+	return ret;
+}
+
 static int start(struct vm *vm, struct error *err)
 {
 	struct vcpu_entry entry;
 	int ret;
 
-	ret = machine_boot_load(&vm->boot, &entry, err);
+	ret = load(vm, &entry, err);
 	if (ret < 0)
 		return ret;
 	ret = irq_commit(vm->irq);
@@ -266,7 +278,7 @@ static int reset_machine(struct vm *vm, struct error *err)
 	if (ret < 0)
 		return error_set(err, ret, "the interrupt chips: %s", strerror(-ret));
 	machine_reset_devices(vm);
-	ret = machine_boot_load(&vm->boot, &entry, err);
+	ret = load(vm, &entry, err);
 	if (ret < 0)
 		return ret;
 	ret = vcpus_reset(vm->cpus.vcpus, &entry, false);

@@ -30,7 +30,7 @@ static bool quiet(void *opaque)
 {
 	struct vm *vm = opaque;
 
-	return !pci_pause(&vm->chipset.pci, vm->life.paused);
+	return !pci_pause(&vm->chipset.pci, vm->life.paused) && !hotplug_busy(vm->hotplug);
 }
 
 static void cont(void *opaque)

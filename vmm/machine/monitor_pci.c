@@ -77,7 +77,8 @@ static json_t *device(const struct pci_device *d, uint8_t bus)
 {
 	json_t *o = json_pack("{s: i, s: i, s: i, s: o, s: o, s: s, s: o}", "bus", bus, "slot",
 			      d->devfn >> 3, "function", d->devfn & 7, "class_info", class_info(d),
-			      "id", ids(d), "qdev_id", d->name, "regions", regions(d));
+			      "id", ids(d), "qdev_id", d->id ? d->id : d->name, "regions",
+			      regions(d));
 
 	if (o && d->secondary)
 		json_object_set_new(o, "pci_bridge", bridge_info(d));

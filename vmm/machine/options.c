@@ -175,6 +175,30 @@ static int opt_one_key(struct config *c, const struct option *o, const char *arg
 	return key_set(&r, o->keys, arg, err) < 0 ? error_prefix(err, "--%s", o->name) : 0;
 }
 
+/* A window is as large as the largest BAR that it can hold, so it is a power of two. */
+#define WINDOW_MIN     MiB
+#define WINDOW_MAX     (1024 * GiB)
+#define WINDOW_DEFAULT (256 * MiB)
+
+static int opt_hotplug(struct config *c, const struct option *o, const char *arg, struct error *err)
+{
+	struct config_hotplug *h = &c->hotplug;
+
+	if (h->n)
+		return error_set(err, -EINVAL, "--%s is given twice", o->name);
+	if (read_keys(c, o, arg, h, err) < 0)
+		return err->code;
+	h->window = WINDOW_DEFAULT;
+	if (!h->size)
+		return 0;
+	if (key_parse_number(h->size, MiB, &h->window) < 0 || !is_pow2(h->window) ||
+	    h->window < WINDOW_MIN || h->window > WINDOW_MAX)
+		return error_set(err, -EINVAL,
+				 "--%s: window=%s: use a power of two from 1M to 1024G", o->name,
+				 h->size);
+	return 0;
+}
+
 #define IN(type, field) offsetof(struct type, field)
 
 static const struct key memory_keys[] = {
@@ -203,6 +227,12 @@ static const struct key cpu_keys[] = {
 	{ "hv_relaxed", KEY_FLAG, IN(config_cpu, hv_relaxed), 0, 0, { 0 } },
 	{ "hv_vapic", KEY_FLAG, IN(config_cpu, hv_vapic), 0, 0, { 0 } },
 	{ "hv_spinlocks", KEY_NUMBER, IN(config_cpu, hv_spinlocks), 0xfff, UINT32_MAX, { 0 } },
+	{ 0 },
+};
+
+static const struct key hotplug_keys[] = {
+	{ "N", KEY_NUMBER, IN(config_hotplug, n), 1, 29, { 0 } },
+	{ "window", KEY_STRING, IN(config_hotplug, size), 0, 0, { 0 } },
 	{ 0 },
 };
 
@@ -240,6 +270,7 @@ static const struct option options[] = {
 	STRING("initrd", "FILE", initrd),
 	STRING("append", "STRING", append),
 	FLAG("bind", bind),
+	{ "hotplug", "N[,window=SIZE]", opt_hotplug, 0, hotplug_keys },
 	STRING("pidfile", "FILE", pidfile),
 	FLAG("daemonize", daemonize),
 	{ "core-dump", "on|off", opt_one_key, 0, &core_key },
@@ -264,6 +295,7 @@ static const char help_head[] =
 	"  --no-reboot  --rtc utc|localtime          a reset ends the run; its clock\n"
 	"devices\n";
 static const char help_tail[] =
+	"  --hotplug N[,window=SIZE]                 N empty slots for a running machine\n"
 	"process\n"
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]  --dump-dtb FILE\n"
 	"  --core-dump on  -v, --verbose  -h, --help  --version  a comma in a value is ,,\n"

@@ -44,6 +44,13 @@ struct config_cpu {
 	const char *hv_vendor_id;
 };
 
+/* --hotplug */
+struct config_hotplug {
+	uint64_t n; /* slots */
+	const char *size;
+	uint64_t window; /* bytes of a slot for 64-bit BARs */
+};
+
 struct config {
 	enum config_action action;
 	const char *name, *pidfile, *firmware, *nvram, *kernel, *initrd, *append, *dump_dtb,
@@ -52,6 +59,7 @@ struct config {
 	struct config_ram ram;
 	struct config_cpus cpus;
 	struct config_cpu cpu;
+	struct config_hotplug hotplug;
 	struct device_list devices;
 	bool daemonize, no_reboot, bind, stats;
 	unsigned verbose;

@@ -59,6 +59,7 @@ void machine_platform_fill(struct machine_platform *m, const struct config *c,
 		.mmio32_end = MACHINE_MMIO32_END,
 		.pmbase = ICH9_PMBASE_DEFAULT,
 		.rtc = true,
+		.hotplug = c->hotplug.n,
 	};
 	fill_cpus(m, c, mem);
 	fill_nodes(&m->p, mem->numa);

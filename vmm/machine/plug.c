@@ -5,6 +5,8 @@
  *
  * Adding a device that users ask for: a file with its class in devices/, and a row in classes.c.
  */
+#include <errno.h>
+
 #include "vmm/machine/classes.h"
 #include "vmm/machine/vm.h"
 
@@ -147,6 +149,46 @@ static void reset_vfio(struct vm *vm)
 	machine_vfio_reset(vm->vfio);
 }
 
+static void on_hotplug(void *opaque, const char *event, const struct device *d, const char *path)
+{
+	struct vm *vm = opaque;
+
+	log_info("%s: %s", event, d->id);
+	if (vm->monitor.qmp)
+		qmp_event(vm->monitor.qmp, event,
+			  json_pack("{s: s, s: s}", "device", d->id, "path", path));
+}
+
+/* Before the passed-through cards, whose slots are hot-pluggable, too. */
+static int realize_hotplug(struct vm *vm, struct error *err)
+{
+	const struct hotplug_env env = {
+		.device = device_env(vm),
+		.devices = &vm->cfg->devices,
+		.loop = vm->loop,
+		.window = vm->cfg->hotplug.window,
+		.event = on_hotplug,
+		.opaque = vm,
+	};
+
+	if (!vm->cfg->hotplug.n)
+		return 0;
+	vm->hotplug = hotplug_new(&env);
+	return vm->hotplug ? 0 : error_set(err, -ENOMEM, "--hotplug: out of memory");
+}
+
+static void unrealize_hotplug(struct vm *vm)
+{
+	hotplug_free(vm->hotplug);
+	vm->hotplug = NULL;
+}
+
+/* Behind the cards, which may have been given slots by number. */
+static int realize_slots(struct vm *vm, struct error *err)
+{
+	return vm->hotplug ? hotplug_add_slots(vm->hotplug, (unsigned)vm->cfg->hotplug.n, err) : 0;
+}
+
 struct device_row {
 	int (*realize)(struct vm *, struct error *); /* undoes itself when it fails */
 	void (*unrealize)(struct vm *);
@@ -154,8 +196,12 @@ struct device_row {
 };
 
 static const struct device_row devices[] = {
-	{ realize_extra, NULL, NULL },	      { realize_chipset, unrealize_chipset, reset_chipset },
-	{ realize_asked, NULL, reset_asked }, { realize_vfio, unrealize_vfio, reset_vfio },
+	{ realize_extra, NULL, NULL },
+	{ realize_chipset, unrealize_chipset, reset_chipset },
+	{ realize_asked, NULL, reset_asked },
+	{ realize_hotplug, unrealize_hotplug, NULL },
+	{ realize_vfio, unrealize_vfio, reset_vfio },
+	{ realize_slots, NULL, NULL },
 	{ realize_late, NULL, NULL },
 };
 
@@ -185,6 +231,7 @@ void machine_unplug(struct vm *vm)
 	/* All at once, so that those that do not answer are waited for together. */
 	if (vm->chipset.pci.mmio)
 		pci_quiesce(&vm->chipset.pci);
+	vm->hung |= !hotplug_stop(vm->hotplug);
 	machine_monitor_close(vm);
 	close_asked(vm);
 	while (vm->n_plugged > 0) {

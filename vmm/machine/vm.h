@@ -15,6 +15,7 @@
 #include "vmm/machine/boot.h"
 #include "vmm/machine/chipset.h"
 #include "vmm/machine/cpus.h"
+#include "vmm/machine/hotplug.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/memory.h"
 #include "vmm/machine/monitor.h"
@@ -61,6 +62,7 @@ struct vm {
 	struct machine_cpus cpus;
 	struct machine_chipset chipset;
 	struct machine_vfio *vfio; /* NULL: no --vfio */
+	struct hotplug *hotplug;   /* NULL: no --hotplug */
 	struct machine_platform platform;
 	struct machine_boot boot;
 	struct machine_stats report; /* of --stats, and at SIGUSR1 */

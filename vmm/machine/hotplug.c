@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a device that comes and goes while the guest runs.
+ *
+ *   OPENING -> WAITS (functions 1 to 7) -> HERE -> CLOSING -> gone
+ *
+ * hotplug_add() makes the device and opens it on a thread. Back on the main loop it is plugged
+ * while its slot is hidden, and the slot is shown when function 0 is there. The slot is emptied
+ * when the guest has switched it off, when the removal is forced, or when a reset completes a
+ * removal: all of its functions leave the bus at once, and each is closed on a thread.
+ * DEVICE_DELETED comes when everything is closed, so that a driver of the host can take the device
+ * at once.
+ *
+ * What a guest does costs at most one turn of the loop for each slot. A guest that does not answer
+ * is not waited for: after TIMEOUT_NS the removal is forgotten.
+ */
+#include "vmm/machine/hotplug.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/core/addr.h"
+#include "vmm/core/log.h"
+#include "vmm/machine/hotplug_slots.h"
+
+#define TIMEOUT_NS 30000000000ull
+
+static void tell(const struct hot_device *d, const char *event)
+{
+	const struct hotplug_env *env = &d->slot->h->env;
+	char path[HOT_ID_MAX + 32];
+
+	snprintf(path, sizeof(path), "/machine/peripheral/%s", d->dev->id);
+	env->event(env->opaque, event, d->dev, path);
+}
+
+static void tell_slot(const struct hot_slot *s, const char *event)
+{
+	unsigned i;
+
+	for (i = 0; i < HOT_FUNCTIONS; i++)
+		if (s->fn[i] && s->fn[i]->state == HOT_HERE)
+			tell(s->fn[i], event);
+}
+
+/* ---- closing ---- */
+
+static void device_drop(struct hot_device *d)
+{
+	d->slot->fn[d->fn] = NULL;
+	device_delete(d->slot->h->env.devices, d->dev);
+	free(d);
+}
+
+static void answer(struct hot_device *d, const struct error *err)
+{
+	if (d->adding && d->done)
+		d->done(d->done_arg, d->dev, err);
+	d->adding = false;
+}
+
+static void device_closed(struct hot_device *d)
+{
+	struct hotplug *h = d->slot->h;
+	bool failed = d->adding;
+
+	answer(d, &d->err);
+	if (!d->closed) {
+		d->state = HOT_HUNG;
+		d->slot->fn[d->fn] = NULL;
+		d->next = h->hung;
+		h->hung = d;
+		return;
+	}
+	d->dev->state = NULL;
+	if (!failed)
+		tell(d, "DEVICE_DELETED");
+	device_drop(d);
+}
+
+static void device_work(void *arg)
+{
+	struct hot_device *d = arg;
+	const struct device_class *c = d->dev->class;
+
+	if (d->state == HOT_CLOSING)
+		d->closed = !c->close || c->close(d->dev);
+	else if (c->open && c->open(d->dev, &d->env, &d->err) < 0 && !d->err.code)
+		d->err.code = -EIO;
+	evloop_call(d->slot->h->env.loop, &d->back);
+}
+
+/* Without a thread to be had, the caller waits for it. */
+static void device_begin(struct hot_device *d, enum hot_state state)
+{
+	d->state = state;
+	d->dev->away = true;
+	worker_init(&d->worker, "hotplug", device_work, d);
+	if (!worker_wake(&d->worker))
+		device_work(d);
+}
+
+/* ---- emptying a slot ---- */
+
+static void device_unplug(struct hot_device *d)
+{
+	d->dev->class->unplug(d->dev);
+	device_begin(d, HOT_CLOSING);
+}
+
+static bool is_plugged(const struct hot_device *d)
+{
+	return d && (d->state == HOT_WAITS || d->state == HOT_HERE);
+}
+
+static void slot_ask_no_more(struct hot_slot *s)
+{
+	s->asked = false;
+	ev_timer_set(s->timer, 0);
+}
+
+/* The slot is hidden while its functions leave. */
+static void slot_empty(struct hot_slot *s)
+{
+	unsigned i;
+
+	slot_ask_no_more(s);
+	root_port_hide(s->port, true);
+	for (i = 0; i < HOT_FUNCTIONS; i++)
+		if (is_plugged(s->fn[i]))
+			device_unplug(s->fn[i]);
+	root_port_hide(s->port, false);
+}
+
+static void slot_hear(void *arg)
+{
+	struct hot_slot *s = arg;
+	unsigned news = atomic_exchange(&s->news, 0);
+
+	if (news & 1u << ROOT_PORT_TAKEN)
+		tell_slot(s, "X_MINIVMM_DEVICE_TAKEN");
+	if (news & 1u << ROOT_PORT_KEPT && s->asked) {
+		slot_ask_no_more(s);
+		tell_slot(s, "DEVICE_UNPLUG_GUEST_ERROR");
+	}
+	if (news & 1u << ROOT_PORT_RELEASED)
+		slot_empty(s);
+}
+
+static void slot_timeout(void *arg)
+{
+	struct hot_slot *s = arg;
+
+	if (!s->asked)
+		return;
+	slot_ask_no_more(s);
+	root_port_forget(s->port);
+	tell_slot(s, "DEVICE_UNPLUG_GUEST_ERROR");
+}
+
+/* ---- adding ---- */
+
+/* The functions that were added before wait behind the hidden port. */
+static void slot_show(struct hot_slot *s)
+{
+	unsigned i;
+
+	for (i = 0; i < HOT_FUNCTIONS; i++)
+		if (is_plugged(s->fn[i]))
+			s->fn[i]->state = HOT_HERE;
+	root_port_hide(s->port, false);
+}
+
+static int device_put(struct hot_device *d)
+{
+	struct hot_slot *s = d->slot;
+	struct device_env env = s->h->env.device;
+	int ret;
+
+	env.bus = s->port->dev.secondary;
+	env.devfn = PCI_DEVFN(0, d->fn);
+	root_port_hide(s->port, true);
+	d->dev->away = false;
+	ret = d->dev->class->plug(d->dev, &env, &d->err);
+	if (ret == 0)
+		ret = hot_slot_check_fit(s, &d->err);
+	if (ret == 0)
+		env.bus->dev[env.devfn]->id = d->dev->id;
+	return ret;
+}
+
+static void device_opened(struct hot_device *d)
+{
+	if (d->err.code) {
+		d->closed = true;
+		device_closed(d);
+		return;
+	}
+	if (device_put(d) < 0) {
+		device_unplug(d);
+		return;
+	}
+	d->state = HOT_WAITS;
+	if (d->fn == 0)
+		slot_show(d->slot);
+	answer(d, NULL);
+}
+
+static void device_back(void *arg)
+{
+	struct hot_device *d = arg;
+
+	worker_end(&d->worker);
+	if (d->state == HOT_OPENING)
+		device_opened(d);
+	else
+		device_closed(d);
+}
+
+static struct hot_device *device_by_id(struct hotplug *h, const char *id)
+{
+	struct hot_slot *s;
+	unsigned i;
+
+	for (s = h->slots; s; s = s->next)
+		for (i = 0; i < HOT_FUNCTIONS; i++)
+			if (s->fn[i] && strcmp(s->fn[i]->dev->id, id) == 0)
+				return s->fn[i];
+	return NULL;
+}
+
+/* As QEMU has it: a letter, then letters, digits, '-', '.', '_'. */
+static bool id_is_ok(const char *id)
+{
+	const char *p = id;
+
+	if (!isalpha((unsigned char)*p) || strlen(id) >= HOT_ID_MAX)
+		return false;
+	while (isalnum((unsigned char)*p) || (*p && strchr("-._", *p)))
+		p++;
+	return !*p;
+}
+
+static int set_id(struct hotplug *h, struct device *d, const char *id, struct error *err)
+{
+	char made[HOT_ID_MAX];
+	unsigned n = d->index;
+
+	if (!id)
+		do
+			snprintf(made, sizeof(made), "%.40s%u", d->class->option, n++);
+		while (device_by_id(h, made));
+	else if (!id_is_ok(id))
+		return error_set(err, -EINVAL, "Parameter 'id' expects an identifier");
+	else if (device_by_id(h, id))
+		return error_set(err, -EEXIST, "Duplicate device ID '%s'", id);
+	d->id = key_pool_keep(&d->strings, strdup(id ? id : made));
+	return d->id ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+static struct hot_device *device_enter(struct hot_slot *s, struct device *dev, unsigned fn,
+				       const char *id, struct error *err)
+{
+	struct hot_device *d;
+
+	if (set_id(s->h, dev, id, err) < 0)
+		return NULL;
+	d = calloc(1, sizeof(*d));
+	if (!d) {
+		error_set(err, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	*d = (struct hot_device){
+		.slot = s,
+		.dev = dev,
+		.fn = fn,
+		.back = { .fn = device_back, .arg = d },
+	};
+	s->fn[fn] = d;
+	return d;
+}
+
+/* The thread must not look at the machine's devices. */
+static const struct device_list no_devices;
+
+int hotplug_add(struct hotplug *h, const struct hotplug_request *r, struct error *err)
+{
+	struct hot_slot *s = hot_slot_find(h, r, err);
+	struct hot_device *d;
+	struct device *dev;
+
+	if (!s)
+		return err->code;
+	if (!r->class->unplug)
+		return error_set(err, -EOPNOTSUPP, "a %s cannot be added while the machine runs",
+				 r->class->name);
+	dev = device_create_away(h->env.devices, r->class, r->arg, err);
+	if (!dev)
+		return err->code;
+	d = device_enter(s, dev, r->fn, r->id, err);
+	if (!d) {
+		device_delete(h->env.devices, dev);
+		return err->code;
+	}
+	d->adding = true;
+	d->done = r->done;
+	d->done_arg = r->done_arg;
+	d->env = h->env.device;
+	d->env.devices = &no_devices;
+	device_begin(d, HOT_OPENING);
+	return 0;
+}
+
+int hotplug_adopt(struct hotplug *h, struct root_port *port, struct device *dev, unsigned fn,
+		  struct error *err)
+{
+	struct hot_slot *s = h->slots;
+	struct hot_device *d;
+
+	while (s && s->port != port)
+		s = s->next;
+	if (!s || fn >= HOT_FUNCTIONS || s->fn[fn])
+		return error_set(err, -EINVAL, "there is no hot-pluggable slot for it");
+	d = device_enter(s, dev, fn, dev->id, err);
+	if (!d)
+		return err->code;
+	d->state = HOT_HERE;
+	port->dev.secondary->dev[PCI_DEVFN(0, fn)]->id = dev->id;
+	return 0;
+}
+
+/* ---- removing ---- */
+
+static int slot_ask(struct hot_slot *s, struct error *err)
+{
+	int ret = root_port_ask(s->port, err);
+
+	if (ret < 0)
+		return error_prefix(err, "Hot-unplug failed");
+	s->asked = true;
+	ev_timer_set(s->timer, evloop_now_ns() + TIMEOUT_NS);
+	return 0;
+}
+
+static int device_remove(struct hot_device *d, enum hotplug_unplug how, struct error *err)
+{
+	struct hot_slot *s = d->slot;
+
+	if (d->state == HOT_OPENING)
+		return error_set(err, -EBUSY, "Device %s is still being added", d->dev->id);
+	if (d->state == HOT_CLOSING || (s->asked && how == UNPLUG_ASK))
+		return error_set(err, -EBUSY, "Device %s is already in the process of unplug",
+				 d->dev->id);
+	if (d->state == HOT_WAITS) /* the guest has not seen it */
+		device_unplug(d);
+	else if (how == UNPLUG_FORCE)
+		slot_empty(s);
+	else
+		return slot_ask(s, err);
+	return 0;
+}
+
+int hotplug_remove(struct hotplug *h, const char *id, enum hotplug_unplug how, struct error *err)
+{
+	struct hot_device *d = device_by_id(h, id);
+
+	return d ? device_remove(d, how, err)
+		 : error_set(err, -ENODEV, "Device '%.64s' not found", id);
+}
+
+bool hotplug_remove_device(struct hotplug *h, const struct device *dev, enum hotplug_unplug how)
+{
+	struct error err = { 0 };
+	struct hot_slot *s;
+	unsigned i;
+
+	for (s = h ? h->slots : NULL; s; s = s->next)
+		for (i = 0; i < HOT_FUNCTIONS; i++)
+			if (s->fn[i] && s->fn[i]->dev == dev)
+				return device_remove(s->fn[i], how, &err) == 0;
+	return false;
+}
+
+/* ---- the machine ---- */
+
+struct hotplug *hotplug_new(const struct hotplug_env *env)
+{
+	struct hotplug *h = calloc(1, sizeof(*h));
+
+	if (h)
+		*h = (struct hotplug){ .env = *env, .hear = slot_hear, .timeout = slot_timeout };
+	return h;
+}
+
+void hotplug_reset(struct hotplug *h)
+{
+	struct hot_slot *s;
+
+	for (s = h ? h->slots : NULL; s; s = s->next) {
+		slot_hear(s);
+		if (s->asked)
+			slot_empty(s);
+	}
+}
+
+const char *hotplug_busy(const struct hotplug *h)
+{
+	const struct hot_slot *s;
+	unsigned i;
+
+	if (h && h->hung)
+		return h->hung->dev->id;
+	for (s = h ? h->slots : NULL; s; s = s->next)
+		for (i = 0; i < HOT_FUNCTIONS; i++)
+			if (s->fn[i] && s->fn[i]->state == HOT_CLOSING)
+				return s->fn[i]->dev->id;
+	return NULL;
+}
+
+/* A device that was opened is closed with the others. */
+static void device_stop(struct hot_device *d)
+{
+	struct hotplug *h = d->slot->h;
+
+	if (d->state != HOT_OPENING && d->state != HOT_CLOSING)
+		return;
+	worker_end(&d->worker);
+	evloop_cancel(h->env.loop, &d->back);
+	d->adding = false;
+	if (d->state == HOT_CLOSING && !d->closed) {
+		device_closed(d); /* it is hung */
+	} else if (d->state == HOT_CLOSING || d->err.code) {
+		device_drop(d);
+	} else {
+		d->state = HOT_WAITS;
+		d->dev->away = false;
+	}
+}
+
+bool hotplug_stop(struct hotplug *h)
+{
+	struct hot_slot *s;
+	unsigned i;
+
+	for (s = h ? h->slots : NULL; s; s = s->next)
+		for (i = 0; i < HOT_FUNCTIONS; i++)
+			if (s->fn[i])
+				device_stop(s->fn[i]);
+	return !h || !h->hung;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Devices that come and go while the guest runs: hot-pluggable slots, and what is in them.
+ *
+ * A device is opened on a thread of its own, put behind the port of a free slot, and shown to the
+ * guest when function 0 is there. It leaves when the guest has switched the slot off, because it
+ * was asked to or by itself, or at once when it is forced. Then it is closed on a thread, too.
+ *
+ * Threads: main loop.
+ */
+#ifndef VMM_MACHINE_HOTPLUG_H
+#define VMM_MACHINE_HOTPLUG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/core/device.h"
+#include "vmm/core/error.h"
+
+struct evloop;
+struct hotplug;
+struct root_port;
+
+/* Bytes below 4 GiB that a slot has for BARs that are not 64-bit and prefetchable. */
+#define HOTPLUG_MEM32 (16u << 20)
+
+struct hotplug_env {
+	struct device_env device;    /* without bus and devfn */
+	struct device_list *devices; /* of the machine; devices are added and deleted */
+	struct evloop *loop;
+	uint64_t window; /* bytes for 64-bit prefetchable BARs of a slot, a power of two */
+	/* One of QMP's events: DEVICE_DELETED, DEVICE_UNPLUG_GUEST_ERROR, X_MINIVMM_DEVICE_TAKEN.
+	 * The path has /machine/peripheral/ID. */
+	void (*event)(void *opaque, const char *name, const struct device *, const char *path);
+	void *opaque;
+};
+
+/* NULL: out of memory. */
+struct hotplug *hotplug_new(const struct hotplug_env *);
+/* Makes n empty slots with root ports at free places of the root bus. Before the guest runs. */
+int hotplug_add_slots(struct hotplug *, unsigned n, struct error *);
+/* Makes the slot of a port hot-pluggable that others own, for example one of a passed-through card.
+ * The port must stay until hotplug_free(), and devices must be adopted when they are behind it. */
+int hotplug_adopt_port(struct hotplug *, struct root_port *, struct error *);
+/* For a kernel that is started without firmware: sets the windows of our own ports, from the upper
+ * ends of the machine's windows down. At the start and after each reset. h may be NULL. */
+void hotplug_place_windows(struct hotplug *h, uint64_t end32, uint64_t base64, uint64_t size64);
+/* A device that is behind such a port when the guest starts. It can be removed like others. */
+int hotplug_adopt(struct hotplug *, struct root_port *, struct device *, unsigned fn,
+		  struct error *);
+
+/* How adding ended. err NULL: the device is there, and the guest was told if its function 0 is. */
+typedef void hotplug_done(void *arg, const struct device *, const struct error *err);
+
+struct hotplug_request {
+	const struct device_class *class;
+	const char *arg;    /* as on the command line; NULL: none */
+	const char *id;	    /* NULL: made from the class and a number */
+	const char *bus;    /* name of a slot; NULL: the first free one */
+	unsigned fn;	    /* functions 1 to 7 are added before function 0 */
+	hotplug_done *done; /* called once if hotplug_add() returns 0; may be NULL */
+	void *done_arg;
+};
+
+/* Begins to add a device. The strings are not kept. */
+int hotplug_add(struct hotplug *, const struct hotplug_request *, struct error *);
+
+enum hotplug_unplug { UNPLUG_ASK, UNPLUG_FORCE };
+
+/* Removes the device with this id, and with it all functions of its slot. The event DEVICE_DELETED
+ * follows for each of them; after UNPLUG_ASK it may be DEVICE_UNPLUG_GUEST_ERROR instead, and the
+ * request is forgotten. -ENODEV: there is no such device. */
+int hotplug_remove(struct hotplug *, const char *id, enum hotplug_unplug, struct error *);
+/* The same for a device. False: it is in no hot-pluggable slot, or the guest cannot be asked now. h
+ * may be NULL. */
+bool hotplug_remove_device(struct hotplug *h, const struct device *, enum hotplug_unplug);
+
+/* Before a reset, while no vCPU runs: removals that the guest was asked for are done now. h may be
+ * NULL. */
+void hotplug_reset(struct hotplug *h);
+/* The name of a device that has left its bus and may still have DMA in flight. NULL: there is no
+ * such device. h may be NULL. */
+const char *hotplug_busy(const struct hotplug *h);
+
+/* Before the devices are closed at the machine's end: waits for those that are just being opened or
+ * closed, and closes none. False: a device is hung (struct device_class). h may be NULL. */
+bool hotplug_stop(struct hotplug *h);
+/* Frees slots and ports, which must be empty. h may be NULL. */
+void hotplug_free(struct hotplug *h);
+
+#endif
