@@ -2,7 +2,9 @@
 /*
  * The life of a device that comes and goes while the guest runs.
  *
- *   OPENING -> WAITS (functions 1 to 7) -> HERE -> CLOSING -> gone
+ *   OPENING -> WAITS (until all functions are there) -> HERE -> CLOSING -> deleted
+ *
+ * or, for one that is replaced, CLOSING -> GONE -> OPENING.
  *
  * hotplug_add() makes the device and opens it on a thread. Back on the main loop it is plugged
  * while its slot is hidden, and the slot is shown when function 0 is there. The slot is emptied
@@ -28,6 +30,47 @@
 #include "vmm/machine/hotplug_slots.h"
 
 #define TIMEOUT_NS 30000000000ull
+#define REPLACE_NS 1000000000ull
+
+/* ---- the callbacks of a class ---- */
+
+static bool class_can(void *opaque, const struct device_class *c)
+{
+	(void)opaque;
+	return c->unplug;
+}
+
+static int class_open(void *opaque, struct device *d, const struct device_env *env,
+		      struct error *err)
+{
+	(void)opaque;
+	return d->class->open ? d->class->open(d, env, err) : 0;
+}
+
+static int class_plug(void *opaque, struct device *d, const struct device_env *env,
+		      struct error *err)
+{
+	(void)opaque;
+	return d->class->plug(d, env, err);
+}
+
+static void class_unplug(void *opaque, struct device *d)
+{
+	(void)opaque;
+	d->class->unplug(d);
+}
+
+static bool class_close(void *opaque, struct device *d)
+{
+	(void)opaque;
+	return !d->class->close || d->class->close(d);
+}
+
+static const struct hotplug_calls class_calls = {
+	class_can, class_open, class_plug, class_unplug, class_close,
+};
+
+/* ---- news for those who control the machine ---- */
 
 static void tell(const struct hot_device *d, const char *event)
 {
@@ -63,6 +106,8 @@ static void answer(struct hot_device *d, const struct error *err)
 	d->adding = false;
 }
 
+static void slot_closed(struct hot_slot *);
+
 static void device_closed(struct hot_device *d)
 {
 	struct hotplug *h = d->slot->h;
@@ -77,6 +122,11 @@ static void device_closed(struct hot_device *d)
 		return;
 	}
 	d->dev->state = NULL;
+	if (d->replace) {
+		d->state = HOT_GONE;
+		slot_closed(d->slot);
+		return;
+	}
 	if (!failed)
 		tell(d, "DEVICE_DELETED");
 	device_drop(d);
@@ -85,13 +135,13 @@ static void device_closed(struct hot_device *d)
 static void device_work(void *arg)
 {
 	struct hot_device *d = arg;
-	const struct device_class *c = d->dev->class;
+	struct hotplug *h = d->slot->h;
 
 	if (d->state == HOT_CLOSING)
-		d->closed = !c->close || c->close(d->dev);
-	else if (c->open && c->open(d->dev, &d->env, &d->err) < 0 && !d->err.code)
+		d->closed = h->calls->close(h->env.opaque, d->dev);
+	else if (h->calls->open(h->env.opaque, d->dev, &d->env, &d->err) < 0 && !d->err.code)
 		d->err.code = -EIO;
-	evloop_call(d->slot->h->env.loop, &d->back);
+	evloop_call(h->env.loop, &d->back);
 }
 
 /* Without a thread to be had, the caller waits for it. */
@@ -99,6 +149,8 @@ static void device_begin(struct hot_device *d, enum hot_state state)
 {
 	d->state = state;
 	d->dev->away = true;
+	if (state == HOT_OPENING)
+		d->err = (struct error){ 0 };
 	worker_init(&d->worker, "hotplug", device_work, d);
 	if (!worker_wake(&d->worker))
 		device_work(d);
@@ -108,7 +160,9 @@ static void device_begin(struct hot_device *d, enum hot_state state)
 
 static void device_unplug(struct hot_device *d)
 {
-	d->dev->class->unplug(d->dev);
+	struct hotplug *h = d->slot->h;
+
+	h->calls->unplug(h->env.opaque, d->dev);
 	device_begin(d, HOT_CLOSING);
 }
 
@@ -123,16 +177,24 @@ static void slot_ask_no_more(struct hot_slot *s)
 	ev_timer_set(s->timer, 0);
 }
 
-/* The slot is hidden while its functions leave. */
-static void slot_empty(struct hot_slot *s)
+/* The slot is hidden while its functions leave. All are off the bus before the first one is closed.
+ */
+static void slot_empty(struct hot_slot *s, bool replace)
 {
+	struct hotplug *h = s->h;
 	unsigned i;
 
 	slot_ask_no_more(s);
 	root_port_hide(s->port, true);
 	for (i = 0; i < HOT_FUNCTIONS; i++)
 		if (is_plugged(s->fn[i]))
-			device_unplug(s->fn[i]);
+			h->calls->unplug(h->env.opaque, s->fn[i]->dev);
+	for (i = 0; i < HOT_FUNCTIONS; i++) {
+		if (!is_plugged(s->fn[i]))
+			continue;
+		s->fn[i]->replace = replace;
+		device_begin(s->fn[i], HOT_CLOSING);
+	}
 	root_port_hide(s->port, false);
 }
 
@@ -148,15 +210,47 @@ static void slot_hear(void *arg)
 		tell_slot(s, "DEVICE_UNPLUG_GUEST_ERROR");
 	}
 	if (news & 1u << ROOT_PORT_RELEASED)
-		slot_empty(s);
+		slot_empty(s, false);
+}
+
+/* ---- replacing ---- */
+
+static bool slot_has(const struct hot_slot *s, enum hot_state state)
+{
+	unsigned i;
+
+	for (i = 0; i < HOT_FUNCTIONS; i++)
+		if (s->fn[i] && s->fn[i]->state == state)
+			return true;
+	return false;
+}
+
+static void slot_closed(struct hot_slot *s)
+{
+	if (!slot_has(s, HOT_CLOSING))
+		ev_timer_set(s->timer, evloop_now_ns() + REPLACE_NS);
+}
+
+/* Function 0 when the others are there. */
+static void slot_open_again(struct hot_slot *s)
+{
+	unsigned i;
+
+	for (i = 1; i < HOT_FUNCTIONS; i++)
+		if (s->fn[i] && s->fn[i]->state == HOT_GONE)
+			device_begin(s->fn[i], HOT_OPENING);
+	if (s->fn[0] && s->fn[0]->state == HOT_GONE && !slot_has(s, HOT_OPENING))
+		device_begin(s->fn[0], HOT_OPENING);
 }
 
 static void slot_timeout(void *arg)
 {
 	struct hot_slot *s = arg;
 
-	if (!s->asked)
+	if (!s->asked) {
+		slot_open_again(s);
 		return;
+	}
 	slot_ask_no_more(s);
 	root_port_forget(s->port);
 	tell_slot(s, "DEVICE_UNPLUG_GUEST_ERROR");
@@ -185,7 +279,7 @@ static int device_put(struct hot_device *d)
 	env.devfn = PCI_DEVFN(0, d->fn);
 	root_port_hide(s->port, true);
 	d->dev->away = false;
-	ret = d->dev->class->plug(d->dev, &env, &d->err);
+	ret = s->h->calls->plug(s->h->env.opaque, d->dev, &env, &d->err);
 	if (ret == 0)
 		ret = hot_slot_check_fit(s, &d->err);
 	if (ret == 0)
@@ -193,21 +287,32 @@ static int device_put(struct hot_device *d)
 	return ret;
 }
 
+/* One that was replaced and does not come back has nobody who waits for the answer. */
+static void device_failed(struct hot_device *d)
+{
+	if (!d->adding)
+		log_warn("%s does not come back: %s", d->dev->id, d->err.text);
+}
+
 static void device_opened(struct hot_device *d)
 {
+	struct hot_slot *s = d->slot;
+
+	d->replace = false;
 	if (d->err.code) {
+		device_failed(d);
 		d->closed = true;
 		device_closed(d);
-		return;
-	}
-	if (device_put(d) < 0) {
+	} else if (device_put(d) < 0) {
+		device_failed(d);
 		device_unplug(d);
-		return;
+	} else {
+		d->state = HOT_WAITS;
+		answer(d, NULL);
 	}
-	d->state = HOT_WAITS;
-	if (d->fn == 0)
-		slot_show(d->slot);
-	answer(d, NULL);
+	slot_open_again(s);
+	if (s->fn[0] && s->fn[0]->state == HOT_WAITS && !slot_has(s, HOT_OPENING))
+		slot_show(s);
 }
 
 static void device_back(void *arg)
@@ -295,7 +400,7 @@ int hotplug_add(struct hotplug *h, const struct hotplug_request *r, struct error
 
 	if (!s)
 		return err->code;
-	if (!r->class->unplug)
+	if (!h->calls->can(h->env.opaque, r->class))
 		return error_set(err, -EOPNOTSUPP, "a %s cannot be added while the machine runs",
 				 r->class->name);
 	dev = device_create_away(h->env.devices, r->class, r->arg, err);
@@ -346,21 +451,33 @@ static int slot_ask(struct hot_slot *s, struct error *err)
 	return 0;
 }
 
+/* It does not come back. */
+static void device_give_up(struct hot_device *d)
+{
+	d->replace = false;
+	if (d->state == HOT_GONE)
+		device_closed(d);
+}
+
 static int device_remove(struct hot_device *d, enum hotplug_unplug how, struct error *err)
 {
 	struct hot_slot *s = d->slot;
 
 	if (d->state == HOT_OPENING)
 		return error_set(err, -EBUSY, "Device %s is still being added", d->dev->id);
+	if (d->state == HOT_GONE || (d->state == HOT_CLOSING && d->replace)) {
+		device_give_up(d);
+		return 0;
+	}
 	if (d->state == HOT_CLOSING || (s->asked && how == UNPLUG_ASK))
 		return error_set(err, -EBUSY, "Device %s is already in the process of unplug",
 				 d->dev->id);
 	if (d->state == HOT_WAITS) /* the guest has not seen it */
 		device_unplug(d);
-	else if (how == UNPLUG_FORCE)
-		slot_empty(s);
-	else
+	else if (how == UNPLUG_ASK)
 		return slot_ask(s, err);
+	else
+		slot_empty(s, how == UNPLUG_REPLACE);
 	return 0;
 }
 
@@ -392,7 +509,12 @@ struct hotplug *hotplug_new(const struct hotplug_env *env)
 	struct hotplug *h = calloc(1, sizeof(*h));
 
 	if (h)
-		*h = (struct hotplug){ .env = *env, .hear = slot_hear, .timeout = slot_timeout };
+		*h = (struct hotplug){
+			.env = *env,
+			.calls = env->calls ? env->calls : &class_calls,
+			.hear = slot_hear,
+			.timeout = slot_timeout,
+		};
 	return h;
 }
 
@@ -403,7 +525,7 @@ void hotplug_reset(struct hotplug *h)
 	for (s = h ? h->slots : NULL; s; s = s->next) {
 		slot_hear(s);
 		if (s->asked)
-			slot_empty(s);
+			slot_empty(s, false);
 	}
 }
 
@@ -424,16 +546,17 @@ const char *hotplug_busy(const struct hotplug *h)
 /* A device that was opened is closed with the others. */
 static void device_stop(struct hot_device *d)
 {
-	struct hotplug *h = d->slot->h;
+	struct error end = { -ECANCELED, "the machine ends" };
 
-	if (d->state != HOT_OPENING && d->state != HOT_CLOSING)
+	if (d->state == HOT_WAITS || d->state == HOT_HERE)
 		return;
-	worker_end(&d->worker);
-	evloop_cancel(h->env.loop, &d->back);
-	d->adding = false;
+	if (d->state != HOT_GONE)
+		worker_end(&d->worker);
+	evloop_cancel(d->slot->h->env.loop, &d->back);
+	answer(d, &end);
 	if (d->state == HOT_CLOSING && !d->closed) {
 		device_closed(d); /* it is hung */
-	} else if (d->state == HOT_CLOSING || d->err.code) {
+	} else if (d->state != HOT_OPENING || d->err.code) {
 		device_drop(d);
 	} else {
 		d->state = HOT_WAITS;

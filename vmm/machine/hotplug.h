@@ -24,9 +24,21 @@ struct root_port;
 /* Bytes below 4 GiB that a slot has for BARs that are not 64-bit and prefetchable. */
 #define HOTPLUG_MEM32 (16u << 20)
 
+/* How devices are opened, plugged, unplugged and closed, for those that do it together. Threads: as
+ * for the callbacks of struct device_class. */
+struct hotplug_calls {
+	bool (*can)(void *opaque,
+		    const struct device_class *); /* be removed while the guest runs */
+	int (*open)(void *opaque, struct device *, const struct device_env *, struct error *);
+	int (*plug)(void *opaque, struct device *, const struct device_env *, struct error *);
+	void (*unplug)(void *opaque, struct device *);
+	bool (*close)(void *opaque, struct device *);
+};
+
 struct hotplug_env {
-	struct device_env device;    /* without bus and devfn */
-	struct device_list *devices; /* of the machine; devices are added and deleted */
+	const struct hotplug_calls *calls; /* NULL: those of the class */
+	struct device_env device;	   /* without bus and devfn */
+	struct device_list *devices;	   /* of the machine; devices are added and deleted */
 	struct evloop *loop;
 	uint64_t window; /* bytes for 64-bit prefetchable BARs of a slot, a power of two */
 	/* One of QMP's events: DEVICE_DELETED, DEVICE_UNPLUG_GUEST_ERROR, X_MINIVMM_DEVICE_TAKEN.
@@ -54,18 +66,25 @@ typedef void hotplug_done(void *arg, const struct device *, const struct error *
 
 struct hotplug_request {
 	const struct device_class *class;
-	const char *arg;    /* as on the command line; NULL: none */
-	const char *id;	    /* NULL: made from the class and a number */
-	const char *bus;    /* name of a slot; NULL: the first free one */
-	unsigned fn;	    /* functions 1 to 7 are added before function 0 */
-	hotplug_done *done; /* called once if hotplug_add() returns 0; may be NULL */
+	const char *arg; /* as on the command line; NULL: none */
+	const char *id;	 /* NULL: made from the class and a number */
+	const char *bus; /* name of a slot; NULL: the first free one */
+	unsigned fn;	 /* functions 1 to 7 are added before function 0 */
+	/* Called once if hotplug_add() returns 0, later, also at the machine's end; may be NULL. */
+	hotplug_done *done;
 	void *done_arg;
 };
 
 /* Begins to add a device. The strings are not kept. */
 int hotplug_add(struct hotplug *, const struct hotplug_request *, struct error *);
 
-enum hotplug_unplug { UNPLUG_ASK, UNPLUG_FORCE };
+enum hotplug_unplug {
+	UNPLUG_ASK,
+	UNPLUG_FORCE,
+	/* By force, and a second after all functions of the slot are closed they are opened and
+	 * plugged again, as if they were new. DEVICE_DELETED comes only if that fails. */
+	UNPLUG_REPLACE,
+};
 
 /* Removes the device with this id, and with it all functions of its slot. The event DEVICE_DELETED
  * follows for each of them; after UNPLUG_ASK it may be DEVICE_UNPLUG_GUEST_ERROR instead, and the

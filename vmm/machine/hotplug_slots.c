@@ -134,7 +134,8 @@ static int slot_check_open(const struct hot_slot *s, unsigned fn, struct error *
 	for (i = 0; i < HOT_FUNCTIONS; i++) {
 		const struct hot_device *d = s->fn[i];
 
-		if (d && (i == 0 || i == fn || d->state == HOT_CLOSING))
+		if (d && (i == 0 || i == fn || d->state == HOT_CLOSING ||
+			  d->state == HOT_GONE))
 			return error_set(err, -EBUSY, "slot %s is in use by %s%s", s->name,
 					 d->dev->id,
 					 i == 0 && fn ? ": function 0 is added last" : "");

@@ -19,6 +19,7 @@ enum hot_state {
 	HOT_WAITS, /* behind the port, for function 0 */
 	HOT_HERE,
 	HOT_CLOSING,
+	HOT_GONE, /* closed, and will be opened again */
 	HOT_HUNG, /* it is in no slot any more, but in h->hung */
 };
 
@@ -33,7 +34,8 @@ struct hot_device {
 	struct error err; /* why adding failed */
 	bool closed;	  /* what close() has returned */
 	struct ev_call back;
-	bool adding; /* done() is owed */
+	bool replace; /* it is opened again when it is closed */
+	bool adding;  /* done() is owed */
 	hotplug_done *done;
 	void *done_arg;
 	struct hot_device *next; /* in h->hung */
@@ -54,6 +56,7 @@ struct hot_slot {
 
 struct hotplug {
 	struct hotplug_env env;
+	const struct hotplug_calls *calls;
 	struct hot_slot *slots;
 	unsigned n_slots;
 	struct hot_device *hung;
