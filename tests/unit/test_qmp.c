@@ -216,6 +216,10 @@ static void test_transcript(void **state)
 		{ "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info "
 		  "status\"}}",
 		  "{\"return\":\"VM status: running\\r\\n\"}|" },
+		{ "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":"
+		  "\"info\"}}",
+		  "{\"return\":\"info version\\r\\ninfo status\\r\\ninfo pci\\r\\ninfo block\\r\\n"
+		  "info cpus\\r\\n\"}|" },
 		{ "{\"execute\":\"human-monitor-command\"}",
 		  BAD("GenericError", "Parameter 'command-line' is missing") },
 		{ "{\"execute\":\"stop\"}{\"execute\":\"cont\"}{\"execute\":\"system_reset\"}"

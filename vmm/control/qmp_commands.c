@@ -203,6 +203,7 @@ static json_t *hmp_query(struct qmp_call *c, const char *command, struct error *
 }
 
 static json_t *hmp_help(struct qmp_call *c, struct error *err);
+static json_t *hmp_info(struct qmp_call *c, struct error *err);
 
 static const struct {
 	const char *line;
@@ -210,7 +211,7 @@ static const struct {
 	const char *query; /* run NULL: what is asked */
 } hmp[] = {
 	{ "help", hmp_help, NULL },
-	{ "info", hmp_help, NULL },
+	{ "info", hmp_info, NULL },
 	{ "info version", hmp_version, NULL },
 	{ "info status", hmp_status, NULL },
 	{ "info pci", NULL, "query-pci" },
@@ -223,17 +224,32 @@ static const struct {
 	{ "quit", run_quit, NULL },
 };
 
-static json_t *hmp_help(struct qmp_call *c, struct error *err)
+/* The lines that begin with "info ", or the others. */
+static json_t *hmp_lines(bool info)
 {
 	char text[512] = "";
 	size_t n = 0;
 	unsigned i;
 
+	for (i = 0; i < ARRAY_SIZE(hmp); i++)
+		if (info == (strncmp(hmp[i].line, "info ", 5) == 0))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\r\n", hmp[i].line);
+	return json_string(text);
+}
+
+static json_t *hmp_help(struct qmp_call *c, struct error *err)
+{
 	(void)c;
 	(void)err;
-	for (i = 0; i < ARRAY_SIZE(hmp); i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\r\n", hmp[i].line);
-	return json_string(text);
+	return hmp_lines(false);
+}
+
+/* qmp-shell takes the second word of each line. */
+static json_t *hmp_info(struct qmp_call *c, struct error *err)
+{
+	(void)c;
+	(void)err;
+	return hmp_lines(true);
 }
 
 static json_t *run_human(struct qmp_call *c, struct error *err)
