@@ -148,6 +148,7 @@ $(O)/unit/test_virtio_run: LDFLAGS += -Wl,--wrap=blk_uring_ops
 # A tap device and vhost of its own.
 $(O)/unit/test_virtio_net_queues: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,tap_open tap_add_queue tap_attach_queue \
 	tap_set_offload vhost_net_open vhost_net_start vhost_net_stop)
+$(O)/unit/test_parallel: LDFLAGS += -Wl,--wrap=pthread_create
 $(O)/unit/test_vhost_net: LDFLAGS += -Wl,--wrap=ioctl -Wl,--wrap=virtio_queue_call_fd
 
 $(O)/make-disk: guest-tests/make-disk.c

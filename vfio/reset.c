@@ -3,11 +3,16 @@
  * Device reset: the facts by which vfio/host/reset_choice.c decides what each device will get,
  * and doing it.
  *
- * A bus reset comes before function resets: the functions that it hits need none of their own. All
- * devices are made quiet before the first reset, because a bus reset hits functions whose turn
+ * All devices are made quiet before the first reset, because a bus reset hits functions whose turn
  * would come later.
  *
- * Threads: main loop, vCPUs not in the guest.
+ * A reset sleeps for 100 ms, so devices that have nothing to do with each other are reset at the
+ * same time. Those that have are a piece: what a bus reset hits, and what is on one bus of the host
+ * where a reset is not known to stay within its function. A piece is reset in one thread, bus
+ * resets first: the functions that they hit need none of their own.
+ *
+ * Threads: main loop, vCPUs not in the guest; and a thread for each further piece, while
+ * vfio_reset_all() waits.
  */
 #include "vfio/reset.h"
 
@@ -20,6 +25,7 @@
 #include "vfio/iommu/kernel.h"
 #include "vfio/host/sysfs.h"
 #include "vmm/core/log.h"
+#include "vmm/core/parallel.h"
 
 struct entry {
 	struct vfio_reset_device d;
@@ -29,11 +35,14 @@ struct entry {
 	unsigned n_hit;
 	int *fds; /* the proof for it that they are ours */
 	unsigned n_fds;
+	size_t piece; /* its number is that of its first entry */
 	bool done;
+	int ret; /* of the reset */
 };
 
 struct vfio_reset {
 	size_t n;
+	size_t *due; /* the pieces that are being reset */
 	struct entry e[];
 };
 
@@ -105,22 +114,87 @@ static int decide(const struct iommu *iommu, struct entry *e, struct error *err)
 	return ret;
 }
 
+/* ---- pieces ---- */
+
+static bool hits(const struct entry *bus, const struct entry *e)
+{
+	struct sysfs_addr a = sysfs_addr(e->d.kernel->name);
+	unsigned i;
+
+	for (i = 0; i < bus->n_hit; i++)
+		if (bus->hit[i].segment == a.domain && bus->hit[i].bus == a.bus &&
+		    bus->hit[i].devfn == (a.dev << 3 | a.fn))
+			return true;
+	return false;
+}
+
+/* A function-level reset concerns nothing but its function (PCI Express 4.0, 6.6.2). */
+static bool resets_alone(const struct entry *e)
+{
+	const char *method = e->choice.method;
+
+	return e->choice.how == VFIO_RESET_FUNCTION &&
+	       (strcmp(method, "flr") == 0 || strcmp(method, "af_flr") == 0 ||
+		(!method[0] && e->facts.flr));
+}
+
+static bool same_bus(const struct entry *a, const struct entry *b)
+{
+	struct sysfs_addr x = sysfs_addr(a->d.kernel->name), y = sysfs_addr(b->d.kernel->name);
+
+	return x.domain == y.domain && x.bus == y.bus;
+}
+
+static bool belong_together(const struct entry *a, const struct entry *b)
+{
+	if (hits(a, b) || hits(b, a))
+		return true;
+	return same_bus(a, b) && !(resets_alone(a) && resets_alone(b));
+}
+
+/* The piece with the higher number becomes part of the other. */
+static void join_pieces(struct vfio_reset *r, size_t a, size_t b)
+{
+	size_t from = a > b ? a : b, to = a > b ? b : a;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (r->e[i].piece == from)
+			r->e[i].piece = to;
+}
+
+static void find_pieces(struct vfio_reset *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		r->e[i].piece = i;
+	for (size_t i = 0; i < r->n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (belong_together(&r->e[i], &r->e[j]))
+				join_pieces(r, r->e[i].piece, r->e[j].piece);
+}
+
+/* ---- making the set ---- */
+
 struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *devs, size_t n,
 				  const struct iommu *iommu, struct error *err)
 {
 	struct vfio_reset *r = calloc(1, sizeof(*r) + n * sizeof(r->e[0]));
+	int ret;
 
 	if (!r) {
 		error_set(err, -ENOMEM, "out of memory for device resets");
 		return NULL;
 	}
-	while (r->n < n) {
+	r->due = calloc(n, sizeof(*r->due));
+	ret = r->due ? 0 : error_set(err, -ENOMEM, "out of memory for device resets");
+	while (ret == 0 && r->n < n) {
 		r->e[r->n].d = devs[r->n];
-		if (decide(iommu, &r->e[r->n++], err) < 0) {
-			vfio_reset_free(r);
-			return NULL;
-		}
+		ret = decide(iommu, &r->e[r->n++], err);
 	}
+	if (ret < 0) {
+		vfio_reset_free(r);
+		return NULL;
+	}
+	find_pieces(r);
 	return r;
 }
 
@@ -134,6 +208,7 @@ void vfio_reset_free(struct vfio_reset *r)
 		free(r->e[i].hit);
 		free(r->e[i].fds);
 	}
+	free(r->due);
 	free(r);
 }
 
@@ -189,18 +264,6 @@ void vfio_reset_log(const struct vfio_reset *r)
 
 /* ---- doing ---- */
 
-static bool hits(const struct entry *bus, const struct entry *e)
-{
-	struct sysfs_addr a = sysfs_addr(e->d.kernel->name);
-	unsigned i;
-
-	for (i = 0; i < bus->n_hit; i++)
-		if (bus->hit[i].segment == a.domain && bus->hit[i].bus == a.bus &&
-		    bus->hit[i].devfn == (a.dev << 3 | a.fn))
-			return true;
-	return false;
-}
-
 static int bus_reset(struct vfio_reset *r, struct entry *e)
 {
 	struct vfio_kernel *k = e->d.kernel;
@@ -208,52 +271,76 @@ static int bus_reset(struct vfio_reset *r, struct entry *e)
 	size_t i;
 
 	for (i = 0; ret == 0 && i < r->n; i++)
-		r->e[i].done |= hits(e, &r->e[i]);
+		if (r->e[i].piece == e->piece && hits(e, &r->e[i]))
+			r->e[i].done = true;
 	return ret;
 }
 
-static int reset_one(struct vfio_reset *r, struct entry *e)
+static void reset_one(struct vfio_reset *r, struct entry *e)
 {
 	struct vfio_kernel *k = e->d.kernel;
-	int ret = -ENOTTY;
 
+	e->ret = -ENOTTY;
 	if (e->choice.how == VFIO_RESET_BUS)
-		ret = bus_reset(r, e);
+		e->ret = bus_reset(r, e);
 	/* Also what is left when the bus reset fails. */
-	if (ret < 0 && e->d.function_reset)
-		ret = k->ops->reset(k);
+	if (e->ret < 0 && e->d.function_reset)
+		e->ret = k->ops->reset(k);
 	e->done = true;
-	if (ret < 0)
-		log_warn("%s: its reset failed: %s; the device keeps the state that it has",
-			 k->name, strerror(-ret));
-	return ret;
+}
+
+static void reset_kind(struct vfio_reset *r, size_t piece, bool buses)
+{
+	for (size_t i = piece; i < r->n; i++)
+		if (r->e[i].piece == piece && !r->e[i].done &&
+		    (r->e[i].choice.how == VFIO_RESET_BUS) == buses)
+			reset_one(r, &r->e[i]);
 }
 
 /* Bus resets first: they spare the functions that they hit theirs. */
-static unsigned reset_each(struct vfio_reset *r, bool buses)
+static void reset_piece(void *arg, unsigned n)
 {
-	unsigned failed = 0;
-	size_t i;
+	struct vfio_reset *r = arg;
 
-	for (i = 0; i < r->n; i++)
-		if (!r->e[i].done && (r->e[i].choice.how == VFIO_RESET_BUS) == buses)
-			failed += reset_one(r, &r->e[i]) < 0;
-	return failed;
+	reset_kind(r, r->due[n], true);
+	reset_kind(r, r->due[n], false);
+}
+
+static unsigned list_due(struct vfio_reset *r)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct entry *e = &r->e[i];
+		unsigned j = 0;
+
+		while (j < n && r->due[j] != e->piece)
+			j++;
+		if (!e->done && j == n)
+			r->due[n++] = e->piece;
+	}
+	return n;
 }
 
 unsigned vfio_reset_all(struct vfio_reset *r, bool kernel_too)
 {
-	unsigned failed;
+	unsigned failed = 0;
 	size_t i;
 
 	for (i = 0; i < r->n; i++) {
 		if (r->e[i].d.quiesce)
 			r->e[i].d.quiesce(r->e[i].d.opaque);
+		r->e[i].ret = 0;
 		r->e[i].done = r->e[i].choice.how == VFIO_RESET_NONE ||
 			       (kernel_too && r->e[i].choice.how != VFIO_RESET_BUS);
 	}
-	failed = reset_each(r, true);
-	failed += reset_each(r, false);
+	parallel_each(list_due(r), reset_piece, r);
+	for (i = 0; i < r->n; i++) {
+		if (r->e[i].ret < 0)
+			log_warn("%s: its reset failed: %s; the device keeps the state that it has",
+				 r->e[i].d.kernel->name, strerror(-r->e[i].ret));
+		failed += r->e[i].ret < 0;
+	}
 	for (i = 0; i < r->n; i++)
 		if (r->e[i].d.after)
 			r->e[i].d.after(r->e[i].d.opaque);

@@ -3,7 +3,9 @@
  * Resetting the VM's passed-through devices, as one set: a bus reset hits every function behind a
  * port, so what each device needs can only be decided for all of them together.
  *
- * Threads: main loop, vCPUs not in the guest.
+ * Threads: main loop, vCPUs not in the guest. Devices that have nothing to do with each other are
+ * reset at the same time, in threads that are gone when vfio_reset_all() returns; quiesce and after
+ * are called in the caller's.
  */
 #ifndef VFIO_RESET_H
 #define VFIO_RESET_H

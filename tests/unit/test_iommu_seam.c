@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -18,6 +20,7 @@
 #include "vfio/iommu/kernel.h"
 #include "vfio/reset.h"
 #include "vmm/core/eventfd.h"
+#include "vmm/core/parallel.h"
 
 /* With iommufd, a device that a bus reset also resets has this instead of a group's number: its
  * number in the address space, or one of these (linux/vfio.h has the names since 6.6). */
@@ -326,6 +329,135 @@ static void test_groups(void **state)
 	assert_int_equal(iommu_group_fd(group, 0, 14), -1);
 }
 
+/* ---- several devices: the kernel resets each while it is opened and while it is closed ---- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t came;
+	unsigned there, expected; /* in the kernel at the same time */
+	bool missed;
+	const char *refuses[2]; /* the ends of addresses */
+} slow = { .lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER };
+
+static void slow_reset(void)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 60;
+	pthread_mutex_lock(&slow.lock);
+	slow.there++;
+	pthread_cond_broadcast(&slow.came);
+	while (slow.there < slow.expected && !slow.missed)
+		slow.missed = pthread_cond_timedwait(&slow.came, &slow.lock, &end) != 0;
+	pthread_mutex_unlock(&slow.lock);
+}
+
+static int slow_join(void *backend, const struct sysfs_pci *dev, struct error *e)
+{
+	(void)backend;
+	note("join:%s", dev->bdf + 5);
+	return dev->group == 9 ? error_set(e, -EPERM, "%s: not viable", dev->bdf) : 0;
+}
+
+static int slow_open(void *backend, const struct sysfs_pci *dev, struct error *e)
+{
+	(void)backend;
+	slow_reset();
+	for (unsigned i = 0; i < 2; i++)
+		if (slow.refuses[i] && strcmp(dev->bdf + 5, slow.refuses[i]) == 0)
+			return error_set(e, -EBUSY, "%s is busy", dev->bdf);
+	return 100 + dev->group;
+}
+
+static void slow_close(void *backend, int fd)
+{
+	(void)backend;
+	assert_true(fd >= 100);
+	slow_reset();
+}
+
+static const struct iommu_ops slow_ops = {
+	.join = slow_join, .open_device = slow_open, .close_device = slow_close, .free = bound_free
+};
+
+/* Opens three devices, all at the same time when the groups of all can be joined. */
+static int open_three(struct iommu *m, struct vfio_kernel **k, int last_group)
+{
+	static const char *const bdf[] = { "0000:01:00.0", "0000:02:00.0", "0000:03:00.0" };
+	struct sysfs_pci dev[3] = { { .group = 1 }, { .group = 2 }, { .group = last_group } };
+	const struct sysfs_pci *const list[] = { &dev[0], &dev[1], &dev[2] };
+
+	for (unsigned i = 0; i < 3; i++)
+		snprintf(dev[i].bdf, sizeof(dev[i].bdf), "%s", bdf[i]);
+	slow.there = 0;
+	slow.expected = 3;
+	return iommu_open_devices(m, list, 3, k, &err);
+}
+
+static void close_one(void *arg, unsigned i)
+{
+	struct vfio_kernel *k = ((struct vfio_kernel **)arg)[i];
+
+	k->ops->close(k);
+}
+
+static int setup_slow(void **state)
+{
+	story[0] = '\0';
+	err = (struct error){ 0 };
+	slow.missed = false;
+	slow.refuses[0] = slow.refuses[1] = NULL;
+	*state = iommu_new_with(&slow_ops, &bound);
+	return *state ? 0 : -1;
+}
+
+static void test_at_once(void **state)
+{
+	struct vfio_kernel *k[3];
+
+	assert_int_equal(open_three(*state, k, 3), 0);
+	assert_int_equal(slow.there, 3);
+	happened("join:01:00.0 join:02:00.0 join:03:00.0");
+	assert_string_equal(k[0]->name, "0000:01:00.0");
+	assert_string_equal(k[2]->name, "0000:03:00.0");
+	slow.there = 0;
+	parallel_each(3, close_one, k);
+	assert_int_equal(slow.there, 3);
+	assert_false(slow.missed);
+	iommu_free(*state);
+}
+
+/* The first one in the order of the options is told; the caller closes those that are open. */
+static void test_failed_open(void **state)
+{
+	struct vfio_kernel *k[3];
+
+	slow.refuses[0] = "03:00.0";
+	slow.refuses[1] = "02:00.0";
+	assert_int_equal(open_three(*state, k, 3), -EBUSY);
+	assert_string_equal(err.text, "0000:02:00.0 is busy");
+	assert_non_null(k[0]);
+	assert_null(k[1]);
+	assert_null(k[2]);
+	assert_false(slow.missed);
+	slow.expected = 1;
+	close_one(k, 0);
+	iommu_free(*state);
+}
+
+/* Nothing is opened, and so nothing reset, when a group cannot be joined. */
+static void test_failed_join(void **state)
+{
+	struct vfio_kernel *k[3];
+
+	assert_int_equal(open_three(*state, k, 9), -EPERM);
+	assert_string_equal(err.text, "0000:03:00.0: not viable");
+	assert_int_equal(slow.there, 0);
+	assert_null(k[0]);
+	iommu_free(*state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +466,9 @@ int main(void)
 		cmocka_unit_test_setup(test_memory, setup),
 		cmocka_unit_test_setup(test_hot_reset, setup),
 		cmocka_unit_test_setup(test_groups, setup),
+		cmocka_unit_test_setup(test_at_once, setup_slow),
+		cmocka_unit_test_setup(test_failed_open, setup_slow),
+		cmocka_unit_test_setup(test_failed_join, setup_slow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The decisions of vfio/reset.c for a set of devices, and the order of its actions. The devices are
  * fakes that record what happens to them: q quiesced, R function reset, H bus reset, a after the
- * reset. */
+ * reset. Devices that have nothing to do with each other are reset at the same time, so the order
+ * is asked of those that have, and of what comes before and after all resets. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,12 +12,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "vfio/iommu/iommu_backend.h"
 #include "vfio/iommu/kernel.h"
 #include "vfio/reset.h"
 #include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
 
 struct fake {
 	struct vfio_kernel k;
@@ -26,14 +31,17 @@ struct fake {
 	int hit_error, reset_error, hot_error;
 };
 
+static pthread_mutex_t story_lock = PTHREAD_MUTEX_INITIALIZER;
 static char story[200];
 static struct error err;
 static struct fake gpu, audio, nic;
 
 static void note(const struct fake *f, char what)
 {
-	size_t n = strlen(story);
+	size_t n;
 
+	scoped_lock(&story_lock);
+	n = strlen(story);
 	if (n + 4 < sizeof(story))
 		snprintf(story + n, sizeof(story) - n, "%s%c%c", n ? " " : "", f->letter, what);
 }
@@ -43,9 +51,61 @@ static struct fake *fake_of(struct vfio_kernel *k)
 	return container_of(k, struct fake, k);
 }
 
+/* What the story says of these devices. */
+static void happened(const char *letters, const char *want)
+{
+	char of[sizeof(story)] = "";
+	size_t n = 0;
+
+	for (const char *p = story; *p; p += p[2] ? 3 : 2)
+		if (strchr(letters, p[0]))
+			n += (size_t)snprintf(of + n, sizeof(of) - n, "%s%.2s", n ? " " : "", p);
+	assert_string_equal(of, want);
+}
+
+/* All devices are quiet before the first reset, and nothing follows before the last one. */
+static void quiet_meanwhile(void)
+{
+	const char *p = story, *const kinds[] = { "q", "RH", "a" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+		while (*p && strchr(kinds[i], p[1]))
+			p += p[2] ? 3 : 2;
+	assert_string_equal(p, "");
+}
+
+/* Resets that the test wants at the same time wait for each other. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t came;
+	unsigned all, inside, most, expected;
+	bool missed;
+} resets = { .lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER };
+
+static void resets_meet(void)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 60;
+	pthread_mutex_lock(&resets.lock);
+	resets.all++;
+	if (++resets.inside > resets.most)
+		resets.most = resets.inside;
+	pthread_cond_broadcast(&resets.came);
+	while (resets.all < resets.expected && !resets.missed)
+		resets.missed = pthread_cond_timedwait(&resets.came, &resets.lock, &end) != 0;
+	pthread_mutex_unlock(&resets.lock);
+	usleep(1000);
+	pthread_mutex_lock(&resets.lock);
+	resets.inside--;
+	pthread_mutex_unlock(&resets.lock);
+}
+
 static int reset(struct vfio_kernel *k)
 {
 	note(fake_of(k), 'R');
+	resets_meet();
 	return fake_of(k)->reset_error;
 }
 
@@ -71,6 +131,7 @@ static int hot_reset(struct vfio_kernel *k, const int *fds, unsigned n)
 	assert_int_equal(fds[0], 42);
 	assert_int_equal(fds[1], 43);
 	note(fake_of(k), 'H');
+	resets_meet();
 	return fake_of(k)->hot_error;
 }
 
@@ -131,6 +192,8 @@ static int setup(void **state)
 {
 	(void)state;
 	story[0] = '\0';
+	resets.all = resets.most = resets.expected = 0;
+	resets.missed = false;
 	err = (struct error){ 0 };
 	owned = 1 << 12 | 1 << 13 | 1 << 14;
 	gpu = fake('g', "0000:01:00.0");
@@ -215,8 +278,8 @@ static void test_methods(void **state)
 	}
 }
 
-/* One bus reset for both functions, before the NIC's own reset. All devices are quiet before the
- * first reset. */
+/* One bus reset for both functions, and the NIC's own reset. All devices are quiet before the first
+ * reset. */
 static void test_once(void **state)
 {
 	struct vfio_reset_device d[] = { dev(&nic, "flr"), dev(&gpu, ""), dev(&audio, "pm") };
@@ -226,7 +289,9 @@ static void test_once(void **state)
 	d[2].function_reset = true;
 	r = make(d, 3);
 	assert_int_equal(vfio_reset_all(r, false), 0);
-	assert_string_equal(story, "nq gq sq gH nR na ga sa");
+	happened("gs", "gq sq gH ga sa");
+	happened("n", "nq nR na");
+	quiet_meanwhile();
 	/* If the kernel resets functions itself, only the bus reset is left. */
 	story[0] = '\0';
 	assert_int_equal(vfio_reset_all(r, true), 0);
@@ -260,8 +325,60 @@ static void test_failures(void **state)
 	nic.reset_error = -ENOTTY;
 	r = make(d, 2);
 	assert_int_equal(vfio_reset_all(r, false), 1);
-	assert_string_equal(story, "sq nq sH sR nR sa na");
+	happened("s", "sq sH sR sa");
+	happened("n", "nq nR na");
+	quiet_meanwhile();
 	vfio_reset_free(r);
+}
+
+/* Three cards: the time of one reset. */
+static void test_at_once(void **state)
+{
+	struct fake two = fake('t', "0000:03:00.0");
+	struct vfio_reset_device d[] = { dev(&nic, "flr"), dev(&gpu, ""), dev(&two, "pm"),
+					 dev(&audio, "") };
+	struct vfio_reset *r;
+
+	(void)state;
+	d[2].function_reset = true;
+	resets.expected = 3;
+	r = make(d, 4);
+	assert_int_equal(vfio_reset_all(r, false), 0);
+	assert_int_equal(resets.most, 3);
+	assert_int_equal(resets.all, 3);
+	assert_false(resets.missed);
+	quiet_meanwhile();
+	happened("gs", "gq sq gH ga sa");
+	vfio_reset_free(r);
+}
+
+/* Two functions of one card: at once only if both have a function-level reset. */
+static void test_one_bus(void **state)
+{
+	static const struct {
+		const char *methods[2];
+		unsigned most;
+	} t[] = { { { "flr", "pm" }, 1 },
+		  { { "device_specific", "flr" }, 1 },
+		  { { "flr bus", "af_flr" }, 2 } };
+	struct fake two = fake('t', "0000:02:00.1");
+	struct vfio_reset *r;
+
+	(void)state;
+	two.function_reset = true;
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+		struct vfio_reset_device d[] = { dev(&nic, t[i].methods[0]),
+						 dev(&two, t[i].methods[1]) };
+
+		setup(NULL);
+		resets.expected = t[i].most;
+		r = make(d, 2);
+		assert_int_equal(vfio_reset_all(r, false), 0);
+		assert_int_equal(resets.most, t[i].most);
+		assert_int_equal(resets.all, 2);
+		quiet_meanwhile();
+		vfio_reset_free(r);
+	}
 }
 
 static void test_verdicts(void **state)
@@ -311,6 +428,8 @@ int main(void)
 		cmocka_unit_test_setup(test_once, setup),
 		cmocka_unit_test_setup(test_covered_function, setup),
 		cmocka_unit_test_setup(test_failures, setup),
+		cmocka_unit_test_setup(test_at_once, setup),
+		cmocka_unit_test_setup(test_one_bus, setup),
 		cmocka_unit_test_setup(test_verdicts, setup),
 	};
 

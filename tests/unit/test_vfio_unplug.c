@@ -9,6 +9,7 @@
 
 #include "vfio/iommu/iommu_backend.h"
 #include "vmm/core/bus.h"
+#include "vmm/core/parallel.h"
 
 #define MSIX_CAP 0x50
 #define BAR0	 0xe0000000u
@@ -277,11 +278,44 @@ static void test_in_use(void **state)
 	pthread_join(thread, NULL);
 }
 
+/* ---- several, at the same time ---- */
+
+static void free_one(void *arg, unsigned i)
+{
+	vfio_pci_free(((struct vfio_pci **)arg)[i]);
+}
+
+static void test_at_once(void **state)
+{
+	struct fixture *x = *state;
+	struct vfio_pci *v[3];
+	struct fake_vfio f[3];
+	struct error err;
+
+	for (unsigned i = 0; i < 3; i++) {
+		fake_vfio_init(&f[i], &x->m.log);
+		fake_vfio_bar(&f[i], 0, 0x10000, 0);
+		fake_vfio_msix(&f[i], MSIX_CAP, 4, 0x2000, 0x3000);
+		v[i] = vfio_pci_new(&f[i].k, &x->opt, &x->env, &err);
+		assert_non_null(v[i]);
+		assert_int_equal(
+			vfio_pci_plug(v[i], &x->m.root, &x->m.root.bus, PCI_DEVFN(4 + i, 0), &err),
+			0);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		vfio_pci_unplug(v[i]);
+	parallel_each(3, free_one, v);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(f[i].closed, 1);
+		fake_vfio_free(&f[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_order),	T(test_all_ones), T(test_dead),
-		T(test_rounds), T(test_peers),	  T(test_in_use),
+		T(test_order), T(test_all_ones), T(test_dead),	  T(test_rounds),
+		T(test_peers), T(test_in_use),	 T(test_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

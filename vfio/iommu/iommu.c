@@ -29,6 +29,7 @@
 #include "vfio/host/sysfs.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
+#include "vmm/core/parallel.h"
 #include "vmm/placement/memlock.h"
 
 #define FILES_WANTED 65536 /* an eventfd or two a vector: 2048 vectors a device */
@@ -202,19 +203,59 @@ void iommu_detach_memory(struct iommu *m)
 
 /* ---- devices ---- */
 
+struct opening {
+	struct iommu *m;
+	const struct sysfs_pci *const *dev;
+	struct vfio_kernel **k;
+	struct error *err; /* one for each device */
+};
+
+static void open_job(void *arg, unsigned i)
+{
+	const struct opening *o = arg;
+	const struct iommu *m = o->m;
+	int fd = m->ops->open_device(m->backend, o->dev[i], &o->err[i]);
+
+	if (fd < 0)
+		return;
+	o->k[i] = vfio_kernel_new(fd, o->dev[i]->bdf, m->ops->close_device, m->backend);
+	if (!o->k[i])
+		error_set(&o->err[i], -ENOMEM, "out of memory for %s", o->dev[i]->bdf);
+}
+
+int iommu_open_devices(struct iommu *m, const struct sysfs_pci *const *dev, unsigned n,
+		       struct vfio_kernel **k, struct error *err)
+{
+	scoped_free struct error *each = calloc(n, sizeof(*each));
+	struct opening o = { m, dev, k, each };
+	unsigned i;
+
+	memset(k, 0, n * sizeof(*k));
+	if (!each)
+		return error_set(err, -ENOMEM, "out of memory for devices");
+	for (i = 0; i < n && m->ops->join; i++) {
+		int ret = m->ops->join(m->backend, dev[i], err);
+
+		if (ret < 0)
+			return ret;
+	}
+	parallel_each(n, open_job, &o);
+	m->limits_known = false;
+	for (i = 0; i < n && k[i]; i++)
+		;
+	if (i == n)
+		return 0;
+	if (err)
+		*err = each[i];
+	return each[i].code;
+}
+
 struct vfio_kernel *iommu_open_device(struct iommu *m, const struct sysfs_pci *dev,
 				      struct error *err)
 {
-	int fd = m->ops->open_device(m->backend, dev, err);
 	struct vfio_kernel *k;
 
-	if (fd < 0)
-		return NULL;
-	m->limits_known = false;
-	k = vfio_kernel_new(fd, dev->bdf, m->ops->close_device, m->backend);
-	if (!k)
-		error_set(err, -ENOMEM, "out of memory for %s", dev->bdf);
-	return k;
+	return iommu_open_devices(m, &dev, 1, &k, err) < 0 ? NULL : k;
 }
 
 int iommu_hot_reset_fds(const struct iommu *m, const struct vfio_pci_dependent_device *hit,

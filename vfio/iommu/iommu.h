@@ -4,7 +4,9 @@
  * GPA. What opening takes, a VFIO group or none, is the matter of a kind of address space
  * (iommu_backend.h).
  *
- * Threads: main loop only, but iommu_map/unmap of BARs, which take its lock.
+ * Threads: main loop only, but iommu_map/unmap of BARs, which take its lock, and that any thread
+ * may close a device. Several are opened by a thread each: the kernel resets a device as it opens
+ * it, which sleeps for 100 ms.
  */
 #ifndef VFIO_IOMMU_IOMMU_H
 #define VFIO_IOMMU_IOMMU_H
@@ -33,6 +35,11 @@ void iommu_free(struct iommu *); /* after all devices are closed: unmaps, detach
 /* Opens a device that sysfs_check() found fit, KVM told. The caller closes it by ops->close(). NULL
  * with *err set: what is in the way, and the remedy. */
 struct vfio_kernel *iommu_open_device(struct iommu *, const struct sysfs_pci *, struct error *err);
+/* The same for n devices at the same time, after the groups of all have been joined in this order.
+ * -errno: *err is about the first device, in this order, that failed; k has those that are open
+ * nevertheless, and NULL for the others. */
+int iommu_open_devices(struct iommu *, const struct sysfs_pci *const *, unsigned n,
+		       struct vfio_kernel **k, struct error *err);
 /* For a hot reset that hits these n devices: fills fds, which has room for n, with what
  * VFIO_DEVICE_PCI_HOT_RESET takes as proof that all are ours, and returns how many it takes.
  * -EPERM: hit[*foreign] is not ours. The descriptors stay valid until iommu_free(). */

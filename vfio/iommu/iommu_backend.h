@@ -4,7 +4,8 @@
  * fakes with and without groups in the unit tests), and the decisions about it that need no kernel.
  * The table knows no groups, because iommufd has none.
  *
- * Threads: as iommu.h; the caller's lock serialises map and unmap.
+ * Threads: as iommu.h; the caller's lock serialises map and unmap. open_device and close_device are
+ * called for several devices at the same time.
  */
 #ifndef VFIO_IOMMU_IOMMU_BACKEND_H
 #define VFIO_IOMMU_IOMMU_BACKEND_H
@@ -24,9 +25,13 @@ struct iommu_limits {
 };
 
 struct iommu_ops {
-	/* Opens the device into the address space; its IOMMU group, when the kind has groups, is
-	 * joined first. KVM is told of what it wants to know. Returns a descriptor that answers
-	 * VFIO_DEVICE_*, or -errno with *err filled in, naming the device. */
+	/* Before the device is opened: what devices may share, its IOMMU group, joins the address
+	 * space and KVM. For one device after the other. 0, or -errno with *err filled in, naming
+	 * the device. NULL: the kind has no groups. */
+	int (*join)(void *backend, const struct sysfs_pci *, struct error *err);
+	/* Opens the device into the address space, and tells KVM of the descriptor where it is the
+	 * device's that KVM wants to know. Returns a descriptor that answers VFIO_DEVICE_*, or
+	 * -errno with *err filled in, naming the device. */
 	int (*open_device)(void *backend, const struct sysfs_pci *, struct error *err);
 	/* Closes that descriptor; NULL: close() is all there is to do. */
 	void (*close_device)(void *backend, int fd);

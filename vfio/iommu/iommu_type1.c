@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The type 1 (version 2) IOMMU of Linux: one container, /dev/vfio/vfio, which IOMMU groups join. A
- * device is opened through its group, and the group is opened, looked at and joined with its first
- * device. The kind of IOMMU can only be set once a group is in the container, so the first group
- * does that.
+ * device is opened through its group, and the group is opened, looked at and joined before its
+ * first device. The kind of IOMMU can only be set once a group is in the container, so the first
+ * group does that.
  *
- * Threads: as iommu.h; no lock of its own.
+ * Threads: as iommu.h; no lock of its own: the list of groups stands still while devices are
+ * opened.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -144,17 +145,25 @@ static int add_group(struct type1 *t, unsigned nr, struct error *err)
 
 /* ---- operations ---- */
 
-static int type1_open_device(void *backend, const struct sysfs_pci *dev, struct error *err)
+static int type1_join(void *backend, const struct sysfs_pci *dev, struct error *err)
 {
 	struct type1 *t = backend;
 	unsigned nr = (unsigned)dev->group;
-	int fd, group = iommu_group_fd(t->groups, t->n_groups, nr);
+	int group = iommu_group_fd(t->groups, t->n_groups, nr);
 
 	if (group < 0)
 		group = add_group(t, nr, err);
-	if (group < 0)
-		return error_prefix(err, "%s", dev->bdf);
-	fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, dev->bdf);
+	return group < 0 ? error_prefix(err, "%s", dev->bdf) : 0;
+}
+
+/* The kernel resets the device meanwhile. It opens those of one group, or behind one port, one
+ * after the other, whoever asks. */
+static int type1_open_device(void *backend, const struct sysfs_pci *dev, struct error *err)
+{
+	const struct type1 *t = backend;
+	int group = iommu_group_fd(t->groups, t->n_groups, (unsigned)dev->group);
+	int fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, dev->bdf);
+
 	if (fd < 0)
 		return error_set(
 			err, -errno, "%s cannot be opened: %s%s", dev->bdf, strerror(errno),
@@ -232,6 +241,7 @@ static void type1_free(void *backend)
 }
 
 static const struct iommu_ops type1_ops = {
+	.join = type1_join,
 	.open_device = type1_open_device,
 	.map = type1_map,
 	.unmap = type1_unmap,

@@ -24,6 +24,7 @@
 #include "vfio/host/sysfs.h"
 #include "vmm/kvm/kvm_vfio.h"
 #include "vmm/core/log.h"
+#include "vmm/core/parallel.h"
 
 #define LAST_SLOT 30 /* 31 is the LPC bridge's */
 
@@ -106,17 +107,44 @@ static int look(struct machine_vfio *v, const struct device_list *devices, struc
 static int open_all(struct machine_vfio *v, struct error *err)
 {
 	struct iommu_config c = { .kvm_file = kvm_file, .opaque = v };
+	const struct sysfs_pci *host[VFIO_MOST];
+	struct vfio_kernel *kernel[VFIO_MOST];
 	unsigned i;
+	int ret;
 
 	v->iommu = iommu_new(&c, err);
 	if (!v->iommu)
 		return error_prefix(err, "--vfio");
-	for (i = 0; i < v->n; i++) {
-		v->fn[i].kernel = iommu_open_device(v->iommu, &v->fn[i].host, err);
-		if (!v->fn[i].kernel)
-			return error_prefix(err, "--vfio");
-	}
-	return 0;
+	for (i = 0; i < v->n; i++)
+		host[i] = &v->fn[i].host;
+	ret = iommu_open_devices(v->iommu, host, v->n, kernel, err);
+	for (i = 0; i < v->n; i++)
+		v->fn[i].kernel = kernel[i];
+	return ret < 0 ? error_prefix(err, "--vfio") : 0;
+}
+
+static void close_function(void *arg, unsigned i)
+{
+	struct function *f = ((struct function **)arg)[i];
+
+	if (f->dev)
+		vfio_pci_free(f->dev);
+	if (f->kernel)
+		f->kernel->ops->close(f->kernel);
+	f->dev = NULL;
+	f->kernel = NULL;
+}
+
+/* At the same time: the kernel resets a device as it is closed. They are on no bus. */
+static void close_all(struct machine_vfio *v)
+{
+	struct function *open[VFIO_MOST];
+	unsigned i, n = 0;
+
+	for (i = 0; i < v->n; i++)
+		if (v->fn[i].dev || v->fn[i].kernel)
+			open[n++] = &v->fn[i];
+	parallel_each(n, close_function, open);
 }
 
 int machine_vfio_look(struct machine_vfio **new, const struct device_list *devices,
@@ -365,11 +393,10 @@ void machine_vfio_unrealize(struct machine_vfio *v)
 		vfio_reset_all(v->reset, true);
 	vfio_reset_free(v->reset);
 	v->reset = NULL;
-	for (i = 0; i < v->n; i++) {
+	for (i = 0; i < v->n; i++)
 		if (v->fn[i].dev)
-			vfio_pci_free(v->fn[i].dev);
-		v->fn[i].dev = NULL;
-	}
+			vfio_pci_unplug(v->fn[i].dev);
+	close_all(v);
 	while (v->n_ports > 0)
 		root_port_destroy(&v->port[--v->n_ports]);
 	iommu_detach_memory(v->iommu);
@@ -377,13 +404,9 @@ void machine_vfio_unrealize(struct machine_vfio *v)
 
 void machine_vfio_close(struct machine_vfio *v)
 {
-	unsigned i;
-
 	if (!v)
 		return;
-	for (i = 0; i < v->n; i++)
-		if (v->fn[i].kernel)
-			v->fn[i].kernel->ops->close(v->fn[i].kernel);
+	close_all(v);
 	iommu_free(v->iommu);
 	free(v);
 }
