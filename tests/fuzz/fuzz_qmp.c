@@ -7,6 +7,7 @@
 
 #include "vmm/control/json_stream.h"
 #include "vmm/control/qmp_commands.h"
+#include "vmm/machine/monitor_devices.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,8 +34,18 @@ static json_t *query(void *opaque, const char *command)
 	return json_pack("{s: s}", "asked", command);
 }
 
+/* Without hot-pluggable slots a command for devices goes to where it would open something. */
+static struct monitor_devices devices;
+
+static json_t *change(void *opaque, const char *command, const json_t *args, uint64_t ticket,
+		      struct error *err)
+{
+	(void)opaque;
+	return monitor_devices_change(&devices, command, args, ticket, err);
+}
+
 static const struct qmp_machine machine = {
-	NULL, "m", status, nothing, quiet, nothing, nothing, nothing, nothing, query,
+	NULL, "m", status, nothing, quiet, nothing, nothing, nothing, nothing, query, change,
 };
 
 static void run(const json_t *request)
@@ -105,5 +116,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	json_stream_free(&whole);
 	json_stream_free(&cut);
+	monitor_devices_free(&devices);
 	return 0;
 }

@@ -25,6 +25,7 @@
 static struct {
 	char said[256];
 	bool paused, busy;
+	uint64_t ticket;
 } m;
 
 static void say(const char *what)
@@ -82,8 +83,27 @@ static json_t *query(void *opaque, const char *command)
 	return json_pack("[s]", command);
 }
 
+/* device_del is refused, and device_add is answered later. */
+static json_t *change(void *opaque, const char *command, const json_t *args, uint64_t ticket,
+		      struct error *err)
+{
+	(void)opaque;
+	say(command);
+	if (strcmp(command, "device_add") == 0) {
+		m.ticket = ticket;
+		error_set(err, -EINPROGRESS, "later");
+		return NULL;
+	}
+	if (strcmp(command, "device_del") == 0) {
+		error_set(err, -ENODEV, "Device '%s' not found",
+			  json_string_value(json_object_get(args, "id")));
+		return NULL;
+	}
+	return json_object();
+}
+
 static const struct qmp_machine machine = {
-	NULL, "web", status, stop, quiet, cont, reset, power_button, quit, query,
+	NULL, "web", status, stop, quiet, cont, reset, power_button, quit, query, change,
 };
 
 static struct evloop *loop;
@@ -321,6 +341,45 @@ static void test_stop_waits(void **state)
 	close(other);
 }
 
+/* A command that takes long holds up the requests behind it, but no other client. */
+static void test_later(void **state)
+{
+	const struct error bad = { -EIO, "it is broken" };
+	int fd = client(), other = client();
+
+	(void)state;
+	greeted(fd);
+	greeted(other);
+	put_text(fd,
+		 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"x\",\"any\":1},\"id\":1}"
+		 "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"d\"},\"id\":2}");
+	assert_string_equal(got(fd), "");
+	assert_string_equal(m.said, "device_add ");
+	put_text(other, "{\"execute\":\"query-name\"}");
+	assert_string_equal(got(other), "{\"return\":{\"name\":\"web\"}}|");
+	qmp_answer(qmp, m.ticket + 1000, json_object(), NULL); /* for nobody */
+	qmp_answer(qmp, m.ticket, json_object(), NULL);
+	assert_string_equal(got(fd),
+			    "{\"return\":{},\"id\":1}|"
+			    "{\"error\":{\"class\":\"DeviceNotFound\",\"desc\":\"Device 'd' not "
+			    "found\"},\"id\":2}|");
+	/* A script that closes its side gets the answer before the connection ends. */
+	put_text(fd, "{\"execute\":\"device_add\"}");
+	shutdown(fd, SHUT_WR);
+	assert_string_equal(got(fd), "");
+	qmp_answer(qmp, m.ticket, NULL, &bad);
+	assert_string_equal(got(fd), BAD("GenericError", "it is broken") "(end)");
+	close(fd);
+	/* The client has left. */
+	put_text(other, "{\"execute\":\"device_add\"}");
+	turn();
+	close(other);
+	turn();
+	turn();
+	qmp_answer(qmp, m.ticket, json_object(), NULL);
+	qmp_answer(NULL, m.ticket, json_object(), NULL);
+}
+
 /* One client too many waits in the queue, until another one leaves. */
 static void test_many_clients(void **state)
 {
@@ -412,8 +471,9 @@ static void test_socket(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_transcript),   T(test_capabilities), T(test_half_close), T(test_stop_waits),
-		T(test_many_clients), T(test_deaf_client),  T(test_too_long),	T(test_socket),
+		T(test_transcript),  T(test_capabilities), T(test_half_close),
+		T(test_stop_waits),  T(test_later),	   T(test_many_clients),
+		T(test_deaf_client), T(test_too_long),	   T(test_socket),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "vmm/cli/command.h"
+#include "vmm/cli/ctl_devices.h"
 #include "vmm/cli/output.h"
 #include "vmm/control/qmp_client.h"
 #include "vmm/control/runtime.h"
@@ -35,7 +36,7 @@ struct call {
 	unsigned n_args;
 	uint64_t timeout_s; /* UINT64_MAX: none given */
 	const char *then;
-	bool json;
+	bool json, force;
 	struct qmp_peer *peer;
 };
 
@@ -200,6 +201,16 @@ static int do_wait(const struct call *c, struct error *err)
 	return ret;
 }
 
+static int do_add(const struct call *c, struct error *err)
+{
+	return ctl_device_add(c->peer, c->args[0], c->timeout_s, err);
+}
+
+static int do_del(const struct call *c, struct error *err)
+{
+	return ctl_device_del(c->peer, c->args[0], c->timeout_s, c->force, err);
+}
+
 /* ---- any command ---- */
 
 /* A number, a truth value, or a string. */
@@ -260,13 +271,21 @@ static const struct word {
 	int (*run)(const struct call *, struct error *); /* NULL: `command` is told */
 	const char *command;
 	unsigned n_args;
+	const char *takes; /* as messages say it; NULL: no argument */
 } words[] = {
-	{ "status", do_status, NULL, 0 }, { "stop", NULL, "stop", 0 },
-	{ "pause", NULL, "stop", 0 },	  { "cont", NULL, "cont", 0 },
-	{ "resume", NULL, "cont", 0 },	  { "reset", NULL, "system_reset", 0 },
-	{ "quit", NULL, "quit", 0 },	  { "stats", do_stats, NULL, 0 },
-	{ "events", do_events, NULL, 0 }, { "powerdown", do_powerdown, NULL, 0 },
-	{ "wait", do_wait, NULL, 1 },
+	{ "status", do_status, NULL, 0, NULL },
+	{ "stop", NULL, "stop", 0, NULL },
+	{ "pause", NULL, "stop", 0, NULL },
+	{ "cont", NULL, "cont", 0, NULL },
+	{ "resume", NULL, "cont", 0, NULL },
+	{ "reset", NULL, "system_reset", 0, NULL },
+	{ "quit", NULL, "quit", 0, NULL },
+	{ "stats", do_stats, NULL, 0, NULL },
+	{ "events", do_events, NULL, 0, NULL },
+	{ "powerdown", do_powerdown, NULL, 0, NULL },
+	{ "wait", do_wait, NULL, 1, "the name of an event" },
+	{ "add", do_add, NULL, 1, "a PCI address, the path of a disk image, tap, or rng" },
+	{ "del", do_del, NULL, 1, "the id of a device" },
 };
 
 static const struct word *find_word(const char *name)
@@ -286,7 +305,9 @@ static int check_word(const struct call *c, struct error *err)
 
 	if (w && c->n_args != w->n_args)
 		return error_set(err, -EINVAL, "%s takes %s", c->word,
-				 w->n_args ? "the name of an event" : "no argument");
+				 w->takes ? w->takes : "no argument");
+	if (c->force && (!w || w->run != do_del))
+		return error_set(err, -EINVAL, "--force belongs to del");
 	if (c->then && (c->timeout_s == UINT64_MAX || !w || w->run != do_powerdown))
 		return error_set(err, -EINVAL, "--then belongs to powerdown --timeout S");
 	for (i = 0; !w && i < c->n_args; i++)
@@ -362,6 +383,10 @@ static int take_option(struct call *c, char **argv, int *i, struct error *err)
 
 	if (strcmp(arg, "--json") == 0) {
 		c->json = true;
+		return 0;
+	}
+	if (strcmp(arg, "--force") == 0) {
+		c->force = true;
 		return 0;
 	}
 	if (strcmp(arg, "--timeout") != 0 && strcmp(arg, "--then") != 0)

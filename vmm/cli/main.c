@@ -206,6 +206,8 @@ static const struct command commands[] = {
 	{ "ctl", command_ctl, USAGE_CTL,
 	  "  status, stop, cont, reset, quit, stats\n"
 	  "  powerdown [--timeout S [--then quit]]   press the power button; wait\n"
+	  "  add WHAT [--timeout S]                  02:00.0, disk.img, tap,ifname=I, rng\n"
+	  "  del ID [--timeout S] [--force]          ask the guest to let go of it; wait\n"
 	  "  events, wait EVENT [--timeout S]        print events; wait for one of a kind\n"
 	  "  QMP-COMMAND [KEY=VALUE...] [--json]     any other, as query-pci\n"
 	  "NAME is that of --name, with --qmp auto; PATH is that of --qmp unix:PATH." },

@@ -48,6 +48,9 @@ struct qmp_client {
 	/* The answer to a command that waits until the machine is quiet; NULL: none. */
 	json_t *waiting;
 	uint64_t wait_until; /* ns */
+	/* A command that the machine answers later; 0: none. */
+	uint64_t ticket;
+	json_t *ticket_id; /* the request's id; NULL: none */
 };
 
 struct qmp {
@@ -56,6 +59,7 @@ struct qmp {
 	struct unix_listener listener[QMP_MAX_SOCKETS];
 	unsigned n_listeners, n_clients;
 	struct qmp_client *clients;
+	uint64_t tickets;      /* given out so far */
 	struct ev_timer *look; /* for those that wait */
 	struct ev_call sweep;  /* drops the clients that are lost */
 };
@@ -71,7 +75,7 @@ static void lose(struct qmp_client *c)
 
 static bool may_read(const struct qmp_client *c)
 {
-	return !c->lost && !c->waiting && c->out_len < OUT_ENOUGH;
+	return !c->lost && !c->waiting && !c->ticket && c->out_len < OUT_ENOUGH;
 }
 
 static void watch(struct qmp_client *c)
@@ -81,7 +85,7 @@ static void watch(struct qmp_client *c)
 	evloop_set_events(c->source,
 			  (may_read(c) && !c->ended ? EPOLLIN : 0) | (c->out_len ? EPOLLOUT : 0));
 	/* All that it asked is answered, and all answers are read. */
-	if (c->ended && !c->out_len && !c->waiting && c->in_at == c->in_len)
+	if (c->ended && !c->out_len && !c->waiting && !c->ticket && c->in_at == c->in_len)
 		lose(c);
 }
 
@@ -162,25 +166,39 @@ static json_t *error_answer(const struct error *err)
 			 desc ? desc : json_string("the request is not valid"));
 }
 
-static void set_id(json_t *answer, const json_t *request)
+static void set_id(json_t *answer, json_t *id)
 {
-	json_t *id = json_object_get(request, "id");
-
 	if (answer && id)
 		json_object_set(answer, "id", id);
+}
+
+/* Takes result; NULL: the error is the answer. */
+static json_t *make_answer(json_t *result, const struct error *err, json_t *id)
+{
+	json_t *answer = result ? json_pack("{s: o}", "return", result) : error_answer(err);
+
+	set_id(answer, id);
+	return answer;
 }
 
 static void handle(struct qmp_client *c, const json_t *request)
 {
 	const struct qmp_machine *m = c->q->machine;
-	struct qmp_call call = { .machine = m, .negotiated = c->negotiated };
+	struct qmp_call call = { .machine = m,
+				 .negotiated = c->negotiated,
+				 .ticket = ++c->q->tickets };
+	json_t *id = json_object_get(request, "id");
 	const struct qmp_command *command;
 	struct error err = { 0 };
 	json_t *result = qmp_execute(&call, request, &command, &err), *answer;
 
 	c->negotiated = call.negotiated;
-	answer = result ? json_pack("{s: o}", "return", result) : error_answer(&err);
-	set_id(answer, request);
+	if (!result && err.code == -EINPROGRESS) {
+		c->ticket = call.ticket;
+		c->ticket_id = json_incref(id);
+		return;
+	}
+	answer = make_answer(result, &err, id);
 	if (result && command->waits_quiet && !m->quiet(m->opaque)) {
 		c->waiting = answer;
 		c->wait_until = evloop_now_ns() + LOOK_MAX_NS;
@@ -298,6 +316,7 @@ static void free_client(struct qmp_client *c)
 	nbio_close(&c->io);
 	json_stream_free(&c->stream);
 	json_decref(c->waiting);
+	json_decref(c->ticket_id);
 	free(c->out);
 	free(c);
 }
@@ -403,6 +422,26 @@ void qmp_event(struct qmp *q, const char *name, json_t *data)
 		watch(c);
 	}
 	json_decref(event);
+}
+
+void qmp_answer(struct qmp *q, uint64_t ticket, json_t *result, const struct error *err)
+{
+	struct qmp_client *c = q ? q->clients : NULL;
+	json_t *id;
+
+	while (c && (c->lost || c->ticket != ticket))
+		c = c->next;
+	if (!c) {
+		json_decref(result);
+		return;
+	}
+	id = c->ticket_id;
+	c->ticket = 0;
+	c->ticket_id = NULL;
+	send_object(c, make_answer(result, err, id));
+	json_decref(id);
+	work(c);
+	watch(c);
 }
 
 void qmp_free(struct qmp *q)

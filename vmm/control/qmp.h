@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "vmm/core/device.h"
 #include "vmm/core/error.h"
@@ -39,6 +40,11 @@ struct qmp_machine {
 	/* The result of that query-command, or of x-minivmm-stats: a new reference. NULL: there is
 	 * no such query, or no memory. */
 	json_t *(*query)(void *opaque, const char *command);
+	/* Runs device_add, device_del, blockdev-add, blockdev-del, netdev_add or netdev_del. As
+	 * qmp_command's run(); with -EINPROGRESS the machine answers later, by qmp_answer() with
+	 * this ticket. */
+	json_t *(*change)(void *opaque, const char *command, const json_t *args, uint64_t ticket,
+			  struct error *);
 };
 
 /* A string for an answer: a name or a path that is not UTF-8 has "?" for each of its bytes beyond
@@ -55,6 +61,9 @@ int qmp_listen(struct qmp *, const char *path, struct error *);
 /* Tells all clients that have negotiated. Takes data, an object; NULL: an empty one. q NULL: nobody
  * is there to be told. */
 void qmp_event(struct qmp *q, const char *name, json_t *data);
+/* The answer to a command that was not answered at once; never called from within change(). Takes
+ * result; NULL: *err is the answer. A client that has left is not told. */
+void qmp_answer(struct qmp *, uint64_t ticket, json_t *result, const struct error *err);
 /* Gives clients a moment to take what is left, and removes the sockets. */
 void qmp_free(struct qmp *);
 

@@ -167,6 +167,13 @@ static json_t *run_screendump(struct qmp_call *c, struct error *err)
 	return NULL;
 }
 
+/* ---- devices ---- */
+
+static json_t *run_change(struct qmp_call *c, struct error *err)
+{
+	return c->machine->change(c->machine->opaque, c->command, c->args, c->ticket, err);
+}
+
 /* ---- human-monitor-command ---- */
 
 static json_t *hmp_version(struct qmp_call *c, struct error *err)
@@ -301,6 +308,12 @@ const struct qmp_command qmp_commands[] = {
 	{ "system_reset", run_reset, NULL, false },
 	{ "system_powerdown", run_powerdown, NULL, false },
 	{ "quit", run_quit, NULL, false },
+	{ "device_add", run_change, "*", false },
+	{ "device_del", run_change, "id x-minivmm-force ", false },
+	{ "blockdev-add", run_change, "*", false },
+	{ "blockdev-del", run_change, "node-name ", false },
+	{ "netdev_add", run_change, "*", false },
+	{ "netdev_del", run_change, "id ", false },
 	{ "screendump", run_screendump, "filename device head format ", false },
 	{ "human-monitor-command", run_human, "command-line cpu-index ", true },
 	{ "x-minivmm-stats", run_query, NULL, false },
@@ -338,7 +351,7 @@ static int check_args(const struct qmp_command *row, const json_t *args, struct 
 		return error_set(err, -EINVAL, "QMP input member 'arguments' must be an object");
 	json_object_foreach((json_t *)args, name, value)
 	{
-		if (!listed(row->args, name))
+		if (!row->args || (row->args[0] != '*' && !listed(row->args, name)))
 			return error_set(err, -EINVAL, "Parameter '%.64s' is unexpected", name);
 	}
 	return 0;

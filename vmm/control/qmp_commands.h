@@ -14,14 +14,17 @@ struct qmp_call {
 	const char *command; /* its name; qmp_execute() sets both */
 	const json_t *args;  /* an object; NULL: none */
 	bool negotiated;     /* by this client; qmp_capabilities sets it */
+	uint64_t ticket;     /* of this request */
 };
 
 struct qmp_command {
 	const char *name;
 	/* A new reference; NULL with *err. The error's code chooses the class: -ENOSYS
-	 * CommandNotFound, -ENODEV DeviceNotFound, others GenericError. */
+	 * CommandNotFound, -ENODEV DeviceNotFound, others GenericError. -EINPROGRESS: it is
+	 * answered later. */
 	json_t *(*run)(struct qmp_call *, struct error *);
-	const char *args; /* the names it takes, with a blank behind each; NULL: none */
+	/* The names it takes, with a blank behind each; NULL: none; "*": any. */
+	const char *args;
 	bool waits_quiet; /* answered when the machine is quiet */
 };
 

@@ -87,6 +87,7 @@ static json_t *block(struct vm *vm)
 	const struct device *d = NULL;
 
 	while ((d = device_next(&vm->cfg->devices, &virtio_blk_class, d))) {
+		const char *node = monitor_devices_node(&vm->monitor.devices, d);
 		struct virtio_blk_info info = virtio_blk_info(d);
 		char name[16];
 
@@ -94,11 +95,12 @@ static json_t *block(struct vm *vm)
 		json_array_append_new(
 			all, json_pack("{s: s, s: s, s: s, s: b, s: b, s: {s: o, s: s, s: s, s: b, "
 				       "s: {s: o, s: s, s: I}}}",
-				       "device", name, "qdev", name, "type", "unknown", "removable",
-				       0, "locked", 0, "inserted", "file", qmp_text(info.path),
-				       "node-name", name, "drv", "raw", "ro", info.readonly,
-				       "image", "filename", qmp_text(info.path), "format", "raw",
-				       "virtual-size", (json_int_t)info.bytes));
+				       "device", name, "qdev", d->id ? d->id : name, "type",
+				       "unknown", "removable", 0, "locked", 0, "inserted", "file",
+				       qmp_text(info.path), "node-name", node ? node : name, "drv",
+				       "raw", "ro", info.readonly, "image", "filename",
+				       qmp_text(info.path), "format", "raw", "virtual-size",
+				       (json_int_t)info.bytes));
 	}
 	return all;
 }
@@ -131,13 +133,14 @@ static json_t *blockstats(struct vm *vm)
 
 		disk_name(d, name);
 		json_array_append_new(
-			all, json_pack("{s: s, s: s, s: s, s: {s: I, s: I, s: I, s: I, s: I}}",
-				       "device", name, "qdev", name, "node-name", name, "stats",
-				       "rd_bytes", disk_count(vm, name, "bytes_read"), "wr_bytes",
-				       disk_count(vm, name, "bytes_written"), "rd_operations",
-				       disk_count(vm, name, "reads"), "wr_operations",
-				       disk_count(vm, name, "writes"), "flush_operations",
-				       disk_count(vm, name, "flushes")));
+			all,
+			json_pack("{s: s, s: s, s: s, s: {s: I, s: I, s: I, s: I, s: I}}", "device",
+				  name, "qdev", d->id ? d->id : name, "node-name", name, "stats",
+				  "rd_bytes", disk_count(vm, name, "bytes_read"), "wr_bytes",
+				  disk_count(vm, name, "bytes_written"), "rd_operations",
+				  disk_count(vm, name, "reads"), "wr_operations",
+				  disk_count(vm, name, "writes"), "flush_operations",
+				  disk_count(vm, name, "flushes")));
 	}
 	return all;
 }
@@ -193,6 +196,16 @@ static json_t *query(void *opaque, const char *command)
 	return NULL;
 }
 
+/* ---- devices ---- */
+
+static json_t *change(void *opaque, const char *command, const json_t *args, uint64_t ticket,
+		      struct error *err)
+{
+	struct vm *vm = opaque;
+
+	return monitor_devices_change(&vm->monitor.devices, command, args, ticket, err);
+}
+
 /* ---- life ---- */
 
 int machine_monitor_open(struct vm *vm, struct error *err)
@@ -212,8 +225,11 @@ int machine_monitor_open(struct vm *vm, struct error *err)
 		.power_button = power_button,
 		.quit = quit,
 		.query = query,
+		.change = change,
 	};
 	m->qmp = qmp_new(vm->loop, &m->machine);
+	m->devices.qmp = m->qmp;
+	m->devices.hotplug = vm->hotplug;
 	return m->qmp ? 0 : error_set(err, -ENOMEM, "out of memory for --qmp");
 }
 
@@ -221,4 +237,5 @@ void machine_monitor_close(struct vm *vm)
 {
 	qmp_free(vm->monitor.qmp);
 	vm->monitor.qmp = NULL;
+	monitor_devices_free(&vm->monitor.devices);
 }

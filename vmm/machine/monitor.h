@@ -8,6 +8,7 @@
 #define VMM_MACHINE_MONITOR_H
 
 #include "vmm/control/qmp.h"
+#include "vmm/machine/monitor_devices.h"
 
 struct pci_root;
 struct vm;
@@ -15,6 +16,7 @@ struct vm;
 struct machine_monitor {
 	struct qmp *qmp; /* NULL: no --qmp */
 	struct qmp_machine machine;
+	struct monitor_devices devices;
 };
 
 /* Before the sockets are plugged; nothing without a --qmp. */

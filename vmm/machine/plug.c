@@ -6,6 +6,7 @@
  * Adding a device that users ask for: a file with its class in devices/, and a row in classes.c.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "vmm/machine/classes.h"
 #include "vmm/machine/vm.h"
@@ -154,6 +155,8 @@ static void on_hotplug(void *opaque, const char *event, const struct device *d, 
 	struct vm *vm = opaque;
 
 	log_info("%s: %s", event, d->id);
+	if (strcmp(event, "DEVICE_DELETED") == 0)
+		monitor_devices_deleted(&vm->monitor.devices, d);
 	if (vm->monitor.qmp)
 		qmp_event(vm->monitor.qmp, event,
 			  json_pack("{s: s, s: s}", "device", d->id, "path", path));
