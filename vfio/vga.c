@@ -144,4 +144,7 @@ void vfio_vga_unplug(struct vfio_pci *v)
 	for (unsigned i = 0; i < ARRAY_SIZE(v->vga_io); i++)
 		if (v->vga_io[i].mapped)
 			bus_del(v->dev.root->pio, &v->vga_io[i]);
+	pci_region_gone(v->dev.root, &v->vga_mem);
+	for (unsigned i = 0; i < ARRAY_SIZE(v->vga_io); i++)
+		pci_region_gone(v->dev.root, &v->vga_io[i]);
 }

@@ -201,6 +201,20 @@ int pci_add(struct pci_root *root, struct pci_bus *bus, struct pci_device *dev, 
 	return 0;
 }
 
+void pci_region_gone(const struct pci_root *root, const struct io_region *r)
+{
+	if (root->region_gone)
+		root->region_gone(root->region_gone_opaque, r);
+}
+
+static void regions_gone(const struct pci_device *dev)
+{
+	for (unsigned i = 0; i <= PCI_ROM_BAR; i++)
+		pci_region_gone(dev->root, &dev->bar[i].region);
+	for (unsigned i = 0; i < dev->n_parts; i++)
+		pci_region_gone(dev->root, &dev->part[i]->region);
+}
+
 void pci_remove(struct pci_device *dev)
 {
 	struct pci_root *root = dev->root;
@@ -218,6 +232,7 @@ void pci_remove(struct pci_device *dev)
 	dev->has_intx = false;
 	if (dev->ops && dev->ops->unrealize)
 		dev->ops->unrealize(dev);
+	regions_gone(dev);
 	dev->root = NULL;
 	dev->bus = NULL;
 	/* Its addresses are free now, so other BARs may be mapped there. */

@@ -133,6 +133,10 @@ struct pci_root {
 	struct irq_table *irq;
 	struct evloop *loop;
 	struct stats *stats;  /* NULL: no statistics */
+	/* A device leaves, and with it the memory of its regions, which are on no bus any more. May
+	 * be NULL. */
+	void (*region_gone)(void *opaque, const struct io_region *);
+	void *region_gone_opaque;
 	pthread_mutex_t lock; /* configuration space of all devices */
 	struct pci_bus bus;
 	uint32_t cf8;		       /* CONFIG_ADDRESS */
@@ -187,6 +191,8 @@ bool pci_bus_master(const struct pci_device *);
 int pci_add(struct pci_root *, struct pci_bus *, struct pci_device *, uint8_t devfn,
 	    struct error *);
 void pci_remove(struct pci_device *);
+/* For a region of a device beside its BARs and their parts, on its way off the bus. */
+void pci_region_gone(const struct pci_root *, const struct io_region *);
 /* Hardware reset. Clears every writable bit of configuration space (BARs, command, bus numbers,
  * windows); then reset() of each device restores the bits that are not 0 at power-on. No vCPU may
  * run. */

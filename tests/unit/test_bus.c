@@ -118,6 +118,17 @@ static void test_counts_traps(void **state)
 	assert_string_equal(p.device, "dev");
 	assert_string_equal(p.cause, "");
 	assert_int_equal(p.off, 0x102);
+	/* A device that leaves: its memory may be another one's soon. */
+	bus_del(pio, &r);
+	trap_forget(t, &r);
+	bus_explain(trap_region(&t->slot[0]), t->slot[0].off, &p);
+	assert_string_equal(p.device, "a removed device");
+	assert_ptr_equal(trap_region(&t->slot[2]), &m);
+	assert_int_equal(bus_add(pio, &r), 0);
+	bus_read(pio, 0x102, 1);
+	assert_int_equal(trap_slots(t), 7);
+	assert_int_equal(t->slot[0].reads, 1);
+	assert_ptr_equal(trap_region(&t->slot[6]), &r);
 	bus_count_traps(NULL);
 	bus_read(pio, 0x102, 1);
 	assert_int_equal(t->slot[0].reads, 1);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "vmm/core/addr.h"
+#include "vmm/core/bus.h"
 #include "vmm/core/stats.h"
 
 #define PAGE 4096u
@@ -29,7 +30,7 @@ static struct trap_slot *find(struct trap_table *t, const struct io_region *r, u
 	for (i = hash(r, off, scope); t->index[i]; i = (i + 1) & (TRAP_INDEX - 1)) {
 		struct trap_slot *s = &t->slot[t->index[i] - 1];
 
-		if (s->region == r && s->off == off && s->scope == scope)
+		if (trap_region(s) == r && s->off == off && s->scope == scope)
 			return s;
 	}
 	if (t->n >= limit)
@@ -70,7 +71,7 @@ void trap_count(struct trap_table *t, const struct io_region *r, uint64_t off, b
 	unsigned n = t->index[hash(r, off, TRAP_REGISTER)];
 	struct trap_slot *s = n ? &t->slot[n - 1] : NULL;
 
-	if (s && s->region == r && s->off == off && s->scope == TRAP_REGISTER)
+	if (s && trap_region(s) == r && s->off == off && s->scope == TRAP_REGISTER)
 		slot_count(s, write, ticks);
 	else
 		count_any(t, r, off, write, ticks);
@@ -79,4 +80,14 @@ void trap_count(struct trap_table *t, const struct io_region *r, uint64_t off, b
 unsigned trap_slots(const struct trap_table *t)
 {
 	return __atomic_load_n(&t->n, __ATOMIC_ACQUIRE);
+}
+
+/* The index keeps the slot where it was found before; nobody looks for it any more. */
+void trap_forget(struct trap_table *t, const struct io_region *r)
+{
+	static const struct io_region removed = { .name = "a removed device" };
+
+	for (unsigned i = 0; i < trap_slots(t); i++)
+		if (trap_region(&t->slot[i]) == r)
+			__atomic_store_n(&t->slot[i].region, &removed, __ATOMIC_RELAXED);
 }

@@ -6,7 +6,7 @@
  * part takes memory. If a guest accesses more registers than fit, the rest is counted by page; if
  * there are too many pages, by region.
  *
- * Threads: the vCPU's thread adds (in bus.c); any thread may read.
+ * Threads: the vCPU's thread adds (in bus.c); any thread may read. The main loop forgets.
  */
 #ifndef VMM_CORE_TRAP_H
 #define VMM_CORE_TRAP_H
@@ -25,7 +25,7 @@ struct io_region;
 enum trap_scope { TRAP_REGISTER, TRAP_PAGE, TRAP_REGION };
 
 struct trap_slot {
-	const struct io_region *region;
+	const struct io_region *region; /* atomic */
 	uint64_t off; /* of the register, or of the page (4096 bytes); 0 for a region */
 	uint64_t scope;
 	uint64_t reads, writes, ticks;
@@ -42,8 +42,17 @@ struct trap_table {
 /* off: of the register within the region. ticks: the duration; 0 if it is not measured. */
 void trap_count(struct trap_table *, const struct io_region *, uint64_t off, bool write,
 		uint64_t ticks);
-/* The number of slots in use. Read their counters with count_read(). Their regions and offsets do
- * not change any more. */
+/* The number of slots in use. Read their counters with count_read(), and their regions with
+ * trap_region(); their offsets do not change any more. */
 unsigned trap_slots(const struct trap_table *);
+
+static inline const struct io_region *trap_region(const struct trap_slot *s)
+{
+	return __atomic_load_n(&s->region, __ATOMIC_RELAXED);
+}
+
+/* The memory of a region that is on no bus any more is about to go: what was counted is a removed
+ * device's from now on. */
+void trap_forget(struct trap_table *, const struct io_region *);
 
 #endif

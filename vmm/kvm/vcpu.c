@@ -604,6 +604,12 @@ unsigned vcpus_count(const struct vcpus *vs)
 	return vs ? vs->p.n : 0;
 }
 
+void vcpus_forget_region(struct vcpus *vs, const struct io_region *r)
+{
+	for (unsigned i = 0; vs && i < vs->p.n; i++)
+		trap_forget(&vs->cpu[i].stats->traps, r);
+}
+
 const struct vcpu_stats *vcpu_stats(const struct vcpus *vs, unsigned i)
 {
 	return vs->cpu[i].stats;

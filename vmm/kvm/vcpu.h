@@ -93,6 +93,8 @@ void vcpus_log(struct vcpus *);
 unsigned vcpus_count(const struct vcpus *);
 /* The counters change while they are read: use count_read() and trap_slots(). */
 const struct vcpu_stats *vcpu_stats(const struct vcpus *, unsigned i);
+/* Before the memory of a region goes: trap_forget() for all. vs may be NULL. Main thread. */
+void vcpus_forget_region(struct vcpus *vs, const struct io_region *);
 /* For kvm_stats_read(); -1: the kernel has no statistics. */
 int vcpu_stats_fd(const struct vcpus *, unsigned i);
 /* The thread id, for programs like `taskset`; 0: the thread has not started. */

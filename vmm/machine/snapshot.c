@@ -198,7 +198,7 @@ static unsigned collect(const struct snapshot_of *m, struct row *row)
 		for (i = 0; i < trap_slots(t); i++) {
 			const struct trap_slot *s = &t->slot[i];
 
-			row[n++] = (struct row){ .region = s->region,
+			row[n++] = (struct row){ .region = trap_region(s),
 						 .scope = s->scope,
 						 .off = s->off,
 						 .reads = count_read(&s->reads),
