@@ -151,6 +151,12 @@ $(O)/unit/test_monitor_devices: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,hotplu
 $(O)/unit/test_virtio_net_queues: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,tap_open tap_add_queue tap_attach_queue \
 	tap_set_offload vhost_net_open vhost_net_start vhost_net_stop)
 $(O)/unit/test_parallel: LDFLAGS += -Wl,--wrap=pthread_create
+# A VFIO of its own, whose devices are fake_vfio's.
+$(O)/unit/test_late_card $(O)/unit/test_card_news: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,open close ioctl \
+	sysfs_check vfio_kernel_new kvm_vfio_file)
+# A clock of its own.
+$(O)/unit/test_card_news: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,evloop_now_ns evloop_add_timer evloop_del_timer \
+	ev_timer_set)
 $(O)/unit/test_vhost_net: LDFLAGS += -Wl,--wrap=ioctl -Wl,--wrap=virtio_queue_call_fd
 
 $(O)/make-disk: guest-tests/make-disk.c

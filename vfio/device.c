@@ -384,6 +384,7 @@ void vfio_pci_unplug(struct vfio_pci *v)
 		 " BAR accesses trapped; %" PRIu64 " SET_IRQS; %" PRIu64 " vectors masked, %" PRIu64
 		 " unmasked",
 		 v->k->name, c.bar_maps, c.bar_unmaps, c.trapped, c.set_irqs, c.masks, c.unmasks);
+	stats_remove(v->dev.root->stats, v->k->name, v);
 	leave_bus(v);
 }
 

@@ -13,6 +13,7 @@ static const struct key vfio_keys[] = {
 	{ "mmap", KEY_FLAG, IN(dev.mmap), 0, 0, { 0 } },
 	{ "slot", KEY_NUMBER, IN(slot), 1, 30, { 0 } },
 	{ "p2p", KEY_CHOICE, IN(p2p), 0, 0, { "auto", "on", "off" } },
+	{ "on-error", KEY_CHOICE, IN(on_error), 0, 0, { "auto", "unplug", "stop", "report" } },
 	{ "p2p-clique", KEY_NUMBER, IN(dev.clique), 0, 15, { 0 } },
 	{ 0 },
 };
@@ -34,6 +35,16 @@ const struct vfio_options *vfio_options(const struct device_list *l, unsigned i)
 unsigned vfio_count(const struct device_list *l)
 {
 	return device_count(l, &vfio_class);
+}
+
+bool vfio_wants_unplug(const struct device_list *l)
+{
+	const struct device *d = NULL;
+
+	while ((d = device_next(l, &vfio_class, d)))
+		if (((const struct vfio_options *)d->opts)->on_error == VFIO_ON_ERROR_UNPLUG)
+			return true;
+	return false;
 }
 
 /* Two options for one device, or an address that is none, are usage errors: nothing was looked at
@@ -62,7 +73,7 @@ const struct device_class vfio_class = {
 	.option = "vfio",
 	.arg = "BDF[,...]",
 	.help = "  --vfio BDF[,romfile=F][,rombar=off][,x-vga=on][,mmap=off][,slot=N]\n"
-		"       [,p2p=auto|on|off][,p2p-clique=N]  [--bind]  a PCI device (bound for it)\n",
+		"       [,p2p=on|off][,p2p-clique=N][,on-error=stop|report] [--bind]  PCI device\n",
 	.keys = vfio_keys,
 	.positional = true,
 	.most = VFIO_MOST,

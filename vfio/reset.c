@@ -116,9 +116,9 @@ static int decide(const struct iommu *iommu, struct entry *e, struct error *err)
 
 /* ---- pieces ---- */
 
-static bool hits(const struct entry *bus, const struct entry *e)
+static bool hits_device(const struct entry *bus, const char *bdf)
 {
-	struct sysfs_addr a = sysfs_addr(e->d.kernel->name);
+	struct sysfs_addr a = sysfs_addr(bdf);
 	unsigned i;
 
 	for (i = 0; i < bus->n_hit; i++)
@@ -126,6 +126,11 @@ static bool hits(const struct entry *bus, const struct entry *e)
 		    bus->hit[i].devfn == (a.dev << 3 | a.fn))
 			return true;
 	return false;
+}
+
+static bool hits(const struct entry *bus, const struct entry *e)
+{
+	return hits_device(bus, e->d.kernel->name);
 }
 
 /* A function-level reset concerns nothing but its function (PCI Express 4.0, 6.6.2). */
@@ -196,6 +201,19 @@ struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *devs, size_t n
 	}
 	find_pieces(r);
 	return r;
+}
+
+void vfio_reset_spare(struct vfio_reset *r, const char *bdf)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct entry *e = &r->e[i];
+
+		if (e->choice.how != VFIO_RESET_BUS || !hits_device(e, bdf))
+			continue;
+		e->facts.bus = VFIO_BUS_IN_USE;
+		snprintf(e->facts.foreign, sizeof(e->facts.foreign), "%s", bdf);
+		e->choice.how = e->facts.function ? VFIO_RESET_PM : VFIO_RESET_NONE;
+	}
 }
 
 void vfio_reset_free(struct vfio_reset *r)

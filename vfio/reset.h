@@ -40,6 +40,10 @@ struct vfio_reset *vfio_reset_new(const struct vfio_reset_device *, size_t n, co
 				  struct error *err);
 void vfio_reset_free(struct vfio_reset *);
 
+/* A device outside of the set is to keep its state, whatever group it is in: those that would be
+ * reset with its bus get what there is for the function alone. */
+void vfio_reset_spare(struct vfio_reset *, const char *bdf);
+
 enum vfio_reset_how vfio_reset_how(const struct vfio_reset *, size_t i);
 /* One sentence for device i; returns false when it is a warning: no reset, and what that means. */
 bool vfio_reset_verdict(const struct vfio_reset *, size_t i, char *buf, size_t size);

@@ -36,6 +36,7 @@ void fake_log(struct fake_log *log, const char *fmt, ...)
 
 void fake_log_clear(struct fake_log *log)
 {
+	scoped_lock(&log->lock);
 	log->len = 0;
 	log->text[0] = 0;
 }

@@ -67,6 +67,8 @@ void vfio_reset_why_no_bus(const struct vfio_reset_facts *f, char *buf, size_t s
 	if (f->bus == VFIO_BUS_FOREIGN)
 		snprintf(buf, size, "a bus reset would hit %s, which is not given to this guest",
 			 f->foreign);
+	else if (f->bus == VFIO_BUS_IN_USE)
+		snprintf(buf, size, "a bus reset would hit %s, which the guest uses", f->foreign);
 	else if (f->bus == VFIO_BUS_HOST)
 		snprintf(buf, size, "a bus reset would hit devices that the host uses");
 	else

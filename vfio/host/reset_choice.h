@@ -30,6 +30,7 @@ enum vfio_bus_reach {
 	VFIO_BUS_ALONE,	  /* this device and nothing else */
 	VFIO_BUS_OURS,	  /* other devices, too, and all are given to this guest */
 	VFIO_BUS_FOREIGN, /* a device that is not given to this guest */
+	VFIO_BUS_IN_USE,  /* a device that the guest uses meanwhile */
 	VFIO_BUS_HOST,	  /* devices that no guest can have, because they have no IOMMU group */
 };
 
@@ -38,7 +39,7 @@ struct vfio_reset_facts {
 	const char *methods; /* sysfs reset_method; NULL: not known (Linux < 5.15) */
 	bool flr;	     /* for when it is not: the device has a function-level reset */
 	enum vfio_bus_reach bus;
-	char foreign[VFIO_BDF_SIZE]; /* VFIO_BUS_FOREIGN: that device */
+	char foreign[VFIO_BDF_SIZE]; /* VFIO_BUS_FOREIGN, _IN_USE: that device */
 };
 
 struct vfio_reset_choice {

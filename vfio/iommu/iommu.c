@@ -11,7 +11,12 @@
  * Devices are opened before memory is mapped, each known to KVM by then, because KVM asks the files
  * it knows whether DMA is coherent when it sets up its page tables.
  *
- * Threads: main loop, but iommu_map() and iommu_unmap(), which vCPUs call for BARs: `lock`.
+ * Without devices there is no memory. VFIO's type 1 IOMMU forgets all mappings when the last group
+ * leaves, and a group that stayed would keep the host's drivers from its devices; so whoever maps
+ * memory for a device, maps it again after a time without any.
+ *
+ * Threads: see iommu.h. iommu_map() and iommu_unmap() are also called for BARs, on vCPUs and the
+ * main loop: `lock`.
  */
 #include "vfio/iommu/iommu.h"
 
@@ -42,8 +47,11 @@ struct iommu {
 	bool limits_known;     /* each device narrows them: asked for when needed, not at each */
 	struct guest_mem *mem; /* NULL: not attached */
 	struct mem_listener listener;
-	struct error map_error; /* why the listener refused a range */
-	pthread_mutex_t lock;	/* the order of map and unmap */
+	struct error map_error;	 /* why the listener refused a range */
+	struct mem_range *early; /* mapped before the listener is told of it */
+	unsigned n_early;
+	unsigned n_open;      /* devices; atomic */
+	pthread_mutex_t lock; /* the order of map and unmap */
 };
 
 /* ---- process limits ---- */
@@ -105,25 +113,46 @@ static int explain_map(const struct mem_range *r, int ret, struct error *err)
 		ret == -ENOMEM ? ": free host memory, or give the guest less" : "");
 }
 
-static int range_add(struct mem_listener *l, const struct mem_range *r)
+static int range_map(struct iommu *m, const struct mem_range *r)
 {
-	struct iommu *m = container_of(l, struct iommu, listener);
-	int ret;
+	int ret = iommu_map(m, IOVA(r->gpa), r->host, r->size, r->kind == MEM_RAM);
 
-	if (!r->dma)
-		return 0;
-	ret = iommu_map(m, IOVA(r->gpa), r->host, r->size, r->kind == MEM_RAM);
 	return ret < 0 ? explain_map(r, ret, &m->map_error) : 0;
 }
 
-static void range_del(struct mem_listener *l, const struct mem_range *r)
+static void range_unmap(struct iommu *m, const struct mem_range *r)
 {
-	struct iommu *m = container_of(l, struct iommu, listener);
-	int ret = r->dma ? iommu_unmap(m, IOVA(r->gpa), r->size) : 0;
+	int ret = iommu_unmap(m, IOVA(r->gpa), r->size);
 
 	if (ret < 0)
 		log_error("guest memory at 0x%llx cannot be unmapped from the IOMMU: %s",
 			  (unsigned long long)r->gpa, strerror(-ret));
+}
+
+static bool took_early(struct iommu *m, const struct mem_range *r)
+{
+	for (unsigned i = 0; i < m->n_early; i++) {
+		struct mem_range *e = &m->early[i];
+
+		if (e->gpa != r->gpa || e->size != r->size || e->host != r->host)
+			continue;
+		*e = m->early[--m->n_early];
+		return true;
+	}
+	return false;
+}
+
+static int range_add(struct mem_listener *l, const struct mem_range *r)
+{
+	struct iommu *m = container_of(l, struct iommu, listener);
+
+	return r->dma && !took_early(m, r) ? range_map(m, r) : 0;
+}
+
+static void range_del(struct mem_listener *l, const struct mem_range *r)
+{
+	if (r->dma)
+		range_unmap(container_of(l, struct iommu, listener), r);
 }
 
 static int learn_limits(struct iommu *m, struct error *err)
@@ -169,7 +198,7 @@ int iommu_check_memory(struct iommu *m, struct guest_mem *mem, struct error *err
 	ret = guest_mem_each(mem, check_range, &c);
 	if (ret < 0)
 		return ret;
-	if (c.n > m->limits.maps_left)
+	if (!m->mem && c.n > m->limits.maps_left)
 		return error_set(
 			err, -ENOSPC,
 			"the kernel allows only %u DMA mappings, and the guest needs more: %s",
@@ -177,14 +206,53 @@ int iommu_check_memory(struct iommu *m, struct guest_mem *mem, struct error *err
 	return memlock_raise(c.total, err);
 }
 
+/* Ranges that only wait to be mapped; where there is no memory for the list, the listener does it.
+ */
+static int list_early(void *arg, const struct mem_range *r)
+{
+	struct iommu *m = arg;
+	struct mem_range *grown;
+
+	if (!r->dma)
+		return 0;
+	grown = realloc(m->early, (m->n_early + 1) * sizeof(*grown));
+	if (!grown)
+		return 0;
+	m->early = grown;
+	grown[m->n_early++] = *r;
+	return 0;
+}
+
+/* Mapping pins memory, and may take many seconds. While the listener is told of what is there,
+ * nobody can change guest memory, not even the processors of a guest that runs. */
+static int map_early(struct iommu *m, struct guest_mem *mem)
+{
+	unsigned done = 0;
+	int ret = 0;
+
+	guest_mem_each(mem, list_early, m);
+	while (ret == 0 && done < m->n_early) {
+		ret = range_map(m, &m->early[done]);
+		done += ret == 0;
+	}
+	m->n_early = done;
+	return ret;
+}
+
 int iommu_attach_memory(struct iommu *m, struct guest_mem *mem, struct error *err)
 {
-	int ret = iommu_check_memory(m, mem, err);
+	int ret = m->mem ? 0 : iommu_check_memory(m, mem, err);
 
-	if (ret < 0)
+	if (ret < 0 || m->mem)
 		return ret;
 	m->listener = (struct mem_listener){ .add = range_add, .del = range_del };
-	ret = guest_mem_listen(mem, &m->listener);
+	ret = map_early(m, mem);
+	if (ret == 0)
+		ret = guest_mem_listen(mem, &m->listener);
+	while (m->n_early > 0) /* it failed, or the range has gone meanwhile */
+		range_unmap(m, &m->early[--m->n_early]);
+	free(m->early);
+	m->early = NULL;
 	if (ret < 0) {
 		if (err)
 			*err = m->map_error;
@@ -203,6 +271,17 @@ void iommu_detach_memory(struct iommu *m)
 
 /* ---- devices ---- */
 
+static void device_close(void *opaque, int fd)
+{
+	struct iommu *m = opaque;
+
+	if (m->ops->close_device)
+		m->ops->close_device(m->backend, fd);
+	else
+		close(fd);
+	__atomic_fetch_sub(&m->n_open, 1, __ATOMIC_RELAXED);
+}
+
 struct opening {
 	struct iommu *m;
 	const struct sysfs_pci *const *dev;
@@ -213,12 +292,13 @@ struct opening {
 static void open_job(void *arg, unsigned i)
 {
 	const struct opening *o = arg;
-	const struct iommu *m = o->m;
+	struct iommu *m = o->m;
 	int fd = m->ops->open_device(m->backend, o->dev[i], &o->err[i]);
 
 	if (fd < 0)
 		return;
-	o->k[i] = vfio_kernel_new(fd, o->dev[i]->bdf, m->ops->close_device, m->backend);
+	__atomic_fetch_add(&m->n_open, 1, __ATOMIC_RELAXED);
+	o->k[i] = vfio_kernel_new(fd, o->dev[i]->bdf, device_close, m);
 	if (!o->k[i])
 		error_set(&o->err[i], -ENOMEM, "out of memory for %s", o->dev[i]->bdf);
 }
@@ -256,6 +336,15 @@ struct vfio_kernel *iommu_open_device(struct iommu *m, const struct sysfs_pci *d
 	struct vfio_kernel *k;
 
 	return iommu_open_devices(m, &dev, 1, &k, err) < 0 ? NULL : k;
+}
+
+void iommu_release_unused(struct iommu *m)
+{
+	if (__atomic_load_n(&m->n_open, __ATOMIC_RELAXED) == 0)
+		iommu_detach_memory(m);
+	if (m->ops->leave)
+		m->ops->leave(m->backend);
+	m->limits_known = false;
 }
 
 int iommu_hot_reset_fds(const struct iommu *m, const struct vfio_pci_dependent_device *hit,

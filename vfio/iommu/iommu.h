@@ -4,9 +4,9 @@
  * GPA. What opening takes, a VFIO group or none, is the matter of a kind of address space
  * (iommu_backend.h).
  *
- * Threads: main loop only, but iommu_map/unmap of BARs, which take its lock, and that any thread
- * may close a device. Several are opened by a thread each: the kernel resets a device as it opens
- * it, which sleeps for 100 ms.
+ * Threads: one at a time, at the start the main one, but iommu_map/unmap of BARs, which take a
+ * lock, and that any thread may close a device. Several are opened by a thread each: the kernel
+ * resets a device as it opens it, which sleeps for 100 ms.
  */
 #ifndef VFIO_IOMMU_IOMMU_H
 #define VFIO_IOMMU_IOMMU_H
@@ -40,9 +40,13 @@ struct vfio_kernel *iommu_open_device(struct iommu *, const struct sysfs_pci *, 
  * nevertheless, and NULL for the others. */
 int iommu_open_devices(struct iommu *, const struct sysfs_pci *const *, unsigned n,
 		       struct vfio_kernel **k, struct error *err);
+/* After devices were closed: IOMMU groups without an open device leave the address space and KVM,
+ * so that the host can have them. Without any device, guest memory is detached, too. */
+void iommu_release_unused(struct iommu *);
 /* For a hot reset that hits these n devices: fills fds, which has room for n, with what
  * VFIO_DEVICE_PCI_HOT_RESET takes as proof that all are ours, and returns how many it takes.
- * -EPERM: hit[*foreign] is not ours. The descriptors stay valid until iommu_free(). */
+ * -EPERM: hit[*foreign] is not ours. The descriptors stay valid until the groups leave:
+ * iommu_release_unused(), iommu_free(). */
 int iommu_hot_reset_fds(const struct iommu *, const struct vfio_pci_dependent_device *hit,
 			unsigned n, int *fds, unsigned *foreign);
 
@@ -50,7 +54,8 @@ int iommu_hot_reset_fds(const struct iommu *, const struct vfio_pci_dependent_de
  * limit, which it raises; a failure names the range, or the limit and the command that raises it.
  * Once all devices are open. */
 int iommu_check_memory(struct iommu *, struct guest_mem *, struct error *err);
-/* Maps every dma range, now and as they change; checks them first. */
+/* Maps every dma range, now and as they change; checks them first. Does nothing when memory is
+ * attached. The guest may be running. */
 int iommu_attach_memory(struct iommu *, struct guest_mem *, struct error *err);
 void iommu_detach_memory(struct iommu *);
 

@@ -35,6 +35,9 @@ struct iommu_ops {
 	int (*open_device)(void *backend, const struct sysfs_pci *, struct error *err);
 	/* Closes that descriptor; NULL: close() is all there is to do. */
 	void (*close_device)(void *backend, int fd);
+	/* Whatever no open device needs leaves the address space and KVM. NULL: closing the devices
+	 * was all there is to do. */
+	void (*leave)(void *backend);
 	int (*map)(void *backend, uint64_t iova, void *host, uint64_t size, bool write);
 	int (*unmap)(void *backend, uint64_t iova, uint64_t size);
 	/* Valid once a device is open, and narrower with each further one. -errno with *err. */

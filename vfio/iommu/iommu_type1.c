@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,12 @@ struct type1 {
 	bool set; /* VFIO_SET_IOMMU was done: the kernel forgets it with the last group */
 	struct iommu_group *groups;
 	unsigned n_groups;
+	pthread_mutex_t lock; /* open */
+	struct type1_open {
+		int fd;
+		unsigned group;
+	} * open; /* devices */
+	unsigned n_open;
 };
 
 /* ---- groups ---- */
@@ -106,8 +113,12 @@ static int join_group(struct type1 *t, unsigned nr, int fd, struct error *err)
 	int ret;
 
 	if (ioctl(fd, VFIO_GROUP_SET_CONTAINER, &t->container) < 0)
-		return error_set(err, -errno, "IOMMU group %u: VFIO_GROUP_SET_CONTAINER: %s", nr,
-				 strerror(errno));
+		return error_set(err, -errno, "IOMMU group %u: VFIO_GROUP_SET_CONTAINER: %s%s", nr,
+				 strerror(errno),
+				 errno == EINVAL && t->set
+					 ? ": its IOMMU cannot map what is mapped for the other "
+					   "devices: give the device to a guest of its own"
+					 : "");
 	ret = set_iommu(t, nr, err);
 	if (ret == 0) {
 		ret = tell_kvm(t, fd, true);
@@ -156,11 +167,42 @@ static int type1_join(void *backend, const struct sysfs_pci *dev, struct error *
 	return group < 0 ? error_prefix(err, "%s", dev->bdf) : 0;
 }
 
+/* Which group a device keeps in the address space. */
+static int note_open(struct type1 *t, int fd, unsigned group)
+{
+	struct type1_open *grown;
+
+	scoped_lock(&t->lock);
+	grown = realloc(t->open, (t->n_open + 1) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	t->open = grown;
+	grown[t->n_open++] = (struct type1_open){ fd, group };
+	return 0;
+}
+
+static void forget_open(struct type1 *t, int fd)
+{
+	scoped_lock(&t->lock);
+	for (unsigned i = 0; i < t->n_open; i++)
+		if (t->open[i].fd == fd) {
+			t->open[i] = t->open[--t->n_open];
+			return;
+		}
+}
+
+/* In this order: once it is closed, another thread may be given the same number. */
+static void type1_close_device(void *backend, int fd)
+{
+	forget_open(backend, fd);
+	close(fd);
+}
+
 /* The kernel resets the device meanwhile. It opens those of one group, or behind one port, one
  * after the other, whoever asks. */
 static int type1_open_device(void *backend, const struct sysfs_pci *dev, struct error *err)
 {
-	const struct type1 *t = backend;
+	struct type1 *t = backend;
 	int group = iommu_group_fd(t->groups, t->n_groups, (unsigned)dev->group);
 	int fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, dev->bdf);
 
@@ -169,6 +211,10 @@ static int type1_open_device(void *backend, const struct sysfs_pci *dev, struct 
 			err, -errno, "%s cannot be opened: %s%s", dev->bdf, strerror(errno),
 			errno == EBUSY ? ": another process uses it" : ": dmesg says more");
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (note_open(t, fd, (unsigned)dev->group) < 0) {
+		close(fd);
+		return error_set(err, -ENOMEM, "out of memory for %s", dev->bdf);
+	}
 	return fd;
 }
 
@@ -226,23 +272,52 @@ static int type1_hot_reset_fds(void *backend, const struct vfio_pci_dependent_de
 	return iommu_group_fds(t->groups, t->n_groups, hit, n, fds, foreign);
 }
 
+/* KVM first: it looks at the group's device. */
+static void remove_group(struct type1 *t, unsigned i)
+{
+	int fd = t->groups[i].fd;
+
+	tell_kvm(t, fd, false);
+	t->groups[i] = t->groups[--t->n_groups];
+	leave_container(t, fd);
+	close(fd);
+}
+
+static bool group_is_used(const struct type1 *t, unsigned nr)
+{
+	for (unsigned i = 0; i < t->n_open; i++)
+		if (t->open[i].group == nr)
+			return true;
+	return false;
+}
+
+static void type1_leave(void *backend)
+{
+	struct type1 *t = backend;
+
+	for (unsigned i = t->n_groups; i-- > 0;)
+		if (!group_is_used(t, t->groups[i].nr))
+			remove_group(t, i);
+}
+
 static void type1_free(void *backend)
 {
 	struct type1 *t = backend;
 
-	for (unsigned i = 0; i < t->n_groups; i++) {
-		tell_kvm(t, t->groups[i].fd, false);
-		ioctl(t->groups[i].fd, VFIO_GROUP_UNSET_CONTAINER);
-		close(t->groups[i].fd);
-	}
+	while (t->n_groups > 0)
+		remove_group(t, 0);
 	close(t->container);
+	pthread_mutex_destroy(&t->lock);
 	free(t->groups);
+	free(t->open);
 	free(t);
 }
 
 static const struct iommu_ops type1_ops = {
 	.join = type1_join,
 	.open_device = type1_open_device,
+	.close_device = type1_close_device,
+	.leave = type1_leave,
 	.map = type1_map,
 	.unmap = type1_unmap,
 	.limits = type1_limits,
@@ -294,6 +369,7 @@ void *iommu_type1_new(const struct iommu_config *config, const struct iommu_ops 
 			error_set(err, -ENOMEM, "out of memory for the IOMMU");
 		return NULL;
 	}
+	pthread_mutex_init(&t->lock, NULL);
 	t->config = *config;
 	t->container = fd;
 	*ops = &type1_ops;

@@ -91,18 +91,28 @@ static int look_memory(struct vm *vm, struct error *err)
 		.size = vm->cfg->memory,
 		.ram = &vm->cfg->ram,
 		.core_dump = vm->cfg->core_dump,
-		.passthrough = vm->vfio,
+		.passthrough = machine_vfio_any(vm->vfio),
 		.device_node = machine_vfio_node(vm->vfio),
 	};
 
-	/* Only the IOMMU minds where RAM lies. */
-	memmap_ram(&vm->map, want.size, want.passthrough && memmap_host_is_amd());
+	/* Only the IOMMU minds where RAM lies; a device may come later. */
+	memmap_ram(&vm->map, want.size, vm->vfio && memmap_host_is_amd());
 	return machine_memory_look(&vm->memory, "", &want, err);
+}
+
+static int look_vfio(struct vm *vm, struct error *err)
+{
+	int ret = machine_vfio_look(&vm->vfio, &vm->cfg->devices, err);
+
+	if (ret < 0 || vm->vfio || !vm->cfg->hotplug.n)
+		return ret;
+	vm->vfio = machine_vfio_new();
+	return vm->vfio ? 0 : error_set(err, -ENOMEM, "--hotplug: out of memory");
 }
 
 int machine_look(struct vm *vm, struct error *err)
 {
-	int ret = machine_vfio_look(&vm->vfio, &vm->cfg->devices, err);
+	int ret = look_vfio(vm, err);
 
 	if (ret == 0)
 		ret = look_memory(vm, err);

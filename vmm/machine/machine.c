@@ -173,7 +173,7 @@ static int open_vfio(struct vm *vm, struct error *err)
 {
 	int ret = machine_vfio_open(vm->vfio, &vm->kvm, vm->mem, err);
 
-	if (vm->vfio)
+	if (machine_vfio_any(vm->vfio))
 		phase_mark(&vm->phases, "vfio");
 	return ret;
 }
@@ -182,7 +182,7 @@ static int map_vfio(struct vm *vm, struct error *err)
 {
 	int ret = machine_vfio_map(vm->vfio, vm->mem, err);
 
-	if (vm->vfio)
+	if (machine_vfio_any(vm->vfio))
 		phase_mark(&vm->phases, "map");
 	return ret;
 }

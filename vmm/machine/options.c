@@ -488,6 +488,10 @@ static int check(struct config *c, struct error *err)
 	if (c->bind && !vfio_count(&c->devices))
 		return error_set(err, -EINVAL,
 				 "--bind needs --vfio: it binds the devices named there");
+	if (!c->hotplug.n && vfio_wants_unplug(&c->devices))
+		return error_set(err, -EINVAL,
+				 "--vfio: on-error=unplug needs a slot that is hot-pluggable: add "
+				 "--hotplug 1");
 	if (c->append && !c->kernel)
 		return error_set(err, -EINVAL, "--append needs --kernel");
 	if (c->nvram && c->kernel && !c->firmware)

@@ -7,6 +7,8 @@
  * first device is opened, so a refusal leaves nothing changed; KVM and the IOMMU know the devices;
  * devices are made quiet and reset; only then, and once it is all there, is guest memory within
  * their reach.
+ *
+ * late_card.c has the cards that come and go later.
  */
 #include "vmm/machine/passthrough.h"
 
@@ -14,172 +16,161 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/pci/root_port.h"
-#include "vfio/device.h"
 #include "vfio/iommu/iommu.h"
-#include "vfio/iommu/kernel.h"
-#include "vfio/layout.h"
-#include "vfio/options.h"
-#include "vfio/reset.h"
-#include "vfio/host/sysfs.h"
-#include "vmm/kvm/kvm_vfio.h"
+#include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
 #include "vmm/core/parallel.h"
+#include "vmm/machine/card.h"
 
 #define LAST_SLOT 30 /* 31 is the LPC bridge's */
 
-struct function {
-	const struct vfio_options *opt;
+/* ---- looking ---- */
+
+struct looked {
+	struct device *device;
 	struct sysfs_pci host;
-	struct vfio_kernel *kernel; /* until vfio_pci_new() takes it */
-	struct vfio_pci *dev;
+	struct vfio_place place;
 };
 
-struct machine_vfio {
-	struct iommu *iommu;
-	struct vfio_reset *reset;
-	unsigned n, n_ports; /* ports: those that stand */
-	unsigned requests;   /* of the host to have a device back */
-	struct kvm *kvm;
-	struct vfio_news news;
-	struct function fn[VFIO_MOST];
-	struct vfio_place place[VFIO_MOST];
-	struct root_port port[VFIO_MOST];
-};
-
-/* ---- what the host wants ---- */
-
-/* The kernel asks again every few seconds until the device is closed. */
-static void on_request(void *opaque, const char *name)
+static int look_each(struct looked *l, const struct device_list *devices, struct error *err)
 {
-	struct machine_vfio *v = opaque;
+	struct device *d = NULL;
 
-	if (v->requests++ == 0 && v->news.power_button(v->news.opaque)) {
-		log_warn("%s: the host wants it back: the guest's power button was pressed; the "
-			 "next request stops the guest",
-			 name);
-		return;
+	for (; (d = device_next(devices, &vfio_class, d)); l++) {
+		const struct vfio_options *c = d->opts;
+
+		l->device = d;
+		if (sysfs_check("", c->bdf, &l->host, err) < 0)
+			return err->code;
+		l->place = (struct vfio_place){ .bdf = l->host.bdf,
+						.virtfn = l->host.virtfn,
+						.slot = (unsigned)c->slot };
 	}
-	log_warn("%s: the host wants it back: the guest is stopped", name);
-	v->news.stop(v->news.opaque, 0);
+	return 0;
 }
 
-static void on_error(void *opaque, const char *name)
+/* The functions of port number `port`, as a card. */
+static int make_card(struct machine_vfio *v, const struct looked *l, const struct vfio_place *place,
+		     unsigned n, unsigned port, struct error *err)
 {
-	struct machine_vfio *v = opaque;
+	struct card *c = card_new(v);
+	int ret = c ? 0 : error_set(err, -ENOMEM, "out of memory");
 
-	log_error("%s reports an error that cannot be corrected: the guest is stopped before it "
-		  "uses wrong data; the host's dmesg says more",
-		  name);
-	v->news.stop(v->news.opaque, 1);
-}
-
-/* ---- opening ---- */
-
-static int kvm_file(void *opaque, int fd, bool add)
-{
-	struct machine_vfio *v = opaque;
-
-	return kvm_vfio_file(v->kvm, fd, add);
+	if (ret == 0)
+		c->slot = vfio_layout_slot(place, n, port);
+	for (unsigned i = 0; i < n && ret == 0; i++)
+		if (place[i].port == port)
+			ret = card_take(c, l[i].device, &l[i].host, place[i].fn, err);
+	return ret;
 }
 
 /* Everything that can be known without opening anything. */
-static int look(struct machine_vfio *v, const struct device_list *devices, struct error *err)
+static int look(struct machine_vfio *v, const struct device_list *devices, unsigned n,
+		struct error *err)
 {
-	unsigned i;
-	int ret;
+	scoped_free struct looked *l = calloc(n, sizeof(*l));
+	struct vfio_place place[VFIO_MOST];
+	int ret = l ? look_each(l, devices, err) : error_set(err, -ENOMEM, "out of memory");
+	unsigned ports = 0;
 
-	for (i = 0; i < v->n; i++) {
-		const struct vfio_options *c = vfio_options(devices, i);
-
-		v->fn[i].opt = c;
-		ret = sysfs_check("", c->bdf, &v->fn[i].host, err);
-		if (ret < 0)
-			return error_prefix(err, "--vfio");
-		v->place[i] = (struct vfio_place){ .bdf = v->fn[i].host.bdf,
-						   .virtfn = v->fn[i].host.virtfn,
-						   .slot = (unsigned)c->slot };
-	}
-	ret = vfio_layout(v->place, v->n, err);
-	return ret < 0 ? ret : 0;
-}
-
-static int open_all(struct machine_vfio *v, struct error *err)
-{
-	struct iommu_config c = { .kvm_file = kvm_file, .opaque = v };
-	const struct sysfs_pci *host[VFIO_MOST];
-	struct vfio_kernel *kernel[VFIO_MOST];
-	unsigned i;
-	int ret;
-
-	v->iommu = iommu_new(&c, err);
-	if (!v->iommu)
-		return error_prefix(err, "--vfio");
-	for (i = 0; i < v->n; i++)
-		host[i] = &v->fn[i].host;
-	ret = iommu_open_devices(v->iommu, host, v->n, kernel, err);
-	for (i = 0; i < v->n; i++)
-		v->fn[i].kernel = kernel[i];
+	for (unsigned i = 0; i < n && ret == 0; i++)
+		place[i] = l[i].place;
+	if (ret == 0)
+		ret = vfio_layout(place, n, err);
+	if (ret > 0)
+		ports = (unsigned)ret;
+	for (unsigned i = 0; i < ports && ret >= 0; i++)
+		ret = make_card(v, l, place, n, i, err);
 	return ret < 0 ? error_prefix(err, "--vfio") : 0;
 }
 
-static void close_function(void *arg, unsigned i)
+struct machine_vfio *machine_vfio_new(void)
 {
-	struct function *f = ((struct function **)arg)[i];
+	struct machine_vfio *v = calloc(1, sizeof(*v));
 
-	if (f->dev)
-		vfio_pci_free(f->dev);
-	if (f->kernel)
-		f->kernel->ops->close(f->kernel);
-	f->dev = NULL;
-	f->kernel = NULL;
-}
-
-/* At the same time: the kernel resets a device as it is closed. They are on no bus. */
-static void close_all(struct machine_vfio *v)
-{
-	struct function *open[VFIO_MOST];
-	unsigned i, n = 0;
-
-	for (i = 0; i < v->n; i++)
-		if (v->fn[i].dev || v->fn[i].kernel)
-			open[n++] = &v->fn[i];
-	parallel_each(n, close_function, open);
+	if (!v)
+		return NULL;
+	pthread_mutex_init(&v->life, NULL);
+	pthread_mutex_init(&v->lock, NULL);
+	v->on_request = card_on_request;
+	v->on_error = card_on_error;
+	return v;
 }
 
 int machine_vfio_look(struct machine_vfio **new, const struct device_list *devices,
 		      struct error *err)
 {
-	struct machine_vfio *v;
+	unsigned n = vfio_count(devices);
 
 	*new = NULL;
-	if (!vfio_count(devices))
+	if (!n)
 		return 0;
-	*new = v = calloc(1, sizeof(*v));
-	if (!v)
+	*new = machine_vfio_new();
+	if (!*new)
 		return error_set(err, -ENOMEM, "out of memory for --vfio");
-	v->n = vfio_count(devices);
-	return look(v, devices, err);
+	return look(*new, devices, n, err);
 }
 
 int machine_vfio_node(const struct machine_vfio *v)
 {
-	unsigned i;
+	struct card_function *f;
 
-	for (i = 0; v && i < v->n; i++)
-		if (v->fn[i].host.numa_node >= 0)
-			return v->fn[i].host.numa_node;
+	for (unsigned i = 0; v && (f = cards_function(v, i)); i++)
+		if (f->host.numa_node >= 0)
+			return f->host.numa_node;
 	return -1;
 }
 
 uint64_t machine_vfio_mem64(const struct machine_vfio *v)
 {
+	struct card_function *f;
 	uint64_t need = 0;
-	unsigned i;
 
-	for (i = 0; v && i < v->n; i++)
-		need += sysfs_mem64("", v->fn[i].host.bdf);
+	for (unsigned i = 0; v && (f = cards_function(v, i)); i++)
+		need += sysfs_mem64("", f->host.bdf);
 	return need;
+}
+
+bool machine_vfio_any(const struct machine_vfio *v)
+{
+	return v && cards_function(v, 0);
+}
+
+/* ---- opening and closing ---- */
+
+static int open_all(struct machine_vfio *v, struct error *err)
+{
+	const struct sysfs_pci *host[VFIO_MOST];
+	struct vfio_kernel *kernel[VFIO_MOST];
+	struct card_function *f;
+	unsigned i, n = 0;
+	int ret = cards_open_iommu(v, err);
+
+	if (ret < 0)
+		return ret;
+	for (; (f = cards_function(v, n)); n++)
+		host[n] = &f->host;
+	ret = iommu_open_devices(v->iommu, host, n, kernel, err);
+	for (i = 0; i < n; i++)
+		cards_function(v, i)->kernel = kernel[i];
+	return ret;
+}
+
+static void close_function(void *arg, unsigned i)
+{
+	card_close(((struct card_function **)arg)[i]);
+}
+
+/* At the same time: the kernel resets a device as it is closed. They are on no bus. */
+static void close_all(struct machine_vfio *v)
+{
+	struct card_function *open[VFIO_MOST], *f;
+	unsigned n = 0;
+
+	for (unsigned i = 0; (f = cards_function(v, i)); i++)
+		if (f->dev || f->kernel)
+			open[n++] = f;
+	parallel_each(n, close_function, open);
 }
 
 int machine_vfio_open(struct machine_vfio *v, struct kvm *kvm, struct guest_mem *mem,
@@ -190,215 +181,182 @@ int machine_vfio_open(struct machine_vfio *v, struct kvm *kvm, struct guest_mem 
 	if (!v)
 		return 0;
 	v->kvm = kvm;
+	v->mem = mem;
+	if (!v->cards)
+		return 0;
 	ret = open_all(v, err);
 	/* What it would refuse it refuses now, not when all of memory is there. */
-	if (ret == 0 && iommu_check_memory(v->iommu, mem, err) < 0)
-		ret = error_prefix(err, "--vfio");
-	return ret;
+	if (ret == 0)
+		ret = iommu_check_memory(v->iommu, mem, err);
+	return ret < 0 ? error_prefix(err, "--vfio") : 0;
 }
 
 unsigned machine_vfio_phys_bits(const struct machine_vfio *v)
 {
-	return v ? iommu_aperture_bits(v->iommu) : 0;
+	return v && v->iommu ? iommu_aperture_bits(v->iommu) : 0;
 }
 
-/* ---- making the guest's devices ---- */
+/* ---- the guest's devices ---- */
 
-static int make_function(struct machine_vfio *v, unsigned i, struct error *err)
+static int make_all(struct machine_vfio *v, struct error *err)
 {
-	const struct vfio_options *c = v->fn[i].opt;
-	const struct vfio_pci_env env = {
-		.iommu = v->iommu,
-		/* Only another passed-through card could read a BAR through the IOMMU; a graphics
-		 * card's audio function does not. */
-		.p2p = c->p2p == VFIO_P2P_ON ||
-		       (c->p2p == VFIO_P2P_AUTO && vfio_layout_cards(v->place, v->n) > 1),
-		.on_request = on_request,
-		.on_error = on_error,
-		.opaque = v,
-	};
-	struct vfio_kernel *kernel = v->fn[i].kernel;
+	struct card_function *f;
+	int ret = 0;
 
-	v->fn[i].kernel = NULL;
-	v->fn[i].dev = vfio_pci_new(kernel, &c->dev, &env, err);
-	return v->fn[i].dev ? 0 : error_prefix(err, "--vfio");
-}
-
-static void quiesce(void *dev)
-{
-	vfio_pci_quiesce(dev);
-}
-
-static void after_reset(void *dev)
-{
-	vfio_pci_after_reset(dev);
-}
-
-static int plan_reset(struct machine_vfio *v, struct error *err)
-{
-	struct vfio_reset_device d[VFIO_MOST];
-	unsigned i;
-
-	for (i = 0; i < v->n; i++)
-		d[i] = (struct vfio_reset_device){
-			.kernel = vfio_pci_kernel(v->fn[i].dev),
-			.function_reset = vfio_pci_has_reset(v->fn[i].dev),
-			.methods = v->fn[i].host.has_methods ? v->fn[i].host.methods : NULL,
-			.flr = !v->fn[i].host.has_methods && vfio_pci_has_flr(v->fn[i].dev),
-			.quiesce = quiesce,
-			.after = after_reset,
-			.opaque = v->fn[i].dev,
-		};
-	v->reset = vfio_reset_new(d, v->n, v->iommu, err);
-	if (!v->reset)
-		return error_prefix(err, "--vfio");
-	vfio_reset_log(v->reset);
-	return 0;
+	for (unsigned i = 0; ret == 0 && (f = cards_function(v, i)); i++)
+		ret = card_make(f, err);
+	if (ret == 0)
+		ret = cards_plan_reset(v, NULL, err);
+	if (ret == 0)
+		vfio_reset_log(v->reset);
+	return ret;
 }
 
 /* ---- root ports ---- */
 
 static bool slot_asked_for(const struct machine_vfio *v, unsigned slot)
 {
-	unsigned i;
-
-	for (i = 0; i < v->n; i++)
-		if (v->place[i].slot == slot)
+	for (const struct card *c = v->cards; c; c = c->next)
+		if (c->slot == slot)
 			return true;
 	return false;
 }
 
-static unsigned free_slot(const struct machine_vfio *v, const struct pci_root *pci, unsigned first)
+static unsigned free_slot(const struct machine_vfio *v, unsigned first)
 {
-	unsigned slot;
-
-	for (slot = first; slot <= LAST_SLOT; slot++)
-		if (!pci->bus.dev[PCI_DEVFN(slot, 0)] && !slot_asked_for(v, slot))
+	for (unsigned slot = first; slot <= LAST_SLOT; slot++)
+		if (!v->pci->bus.dev[PCI_DEVFN(slot, 0)] && !slot_asked_for(v, slot))
 			return slot;
 	return 0;
 }
 
-/* The port's link is as its function 0 has it in the host. */
-static int make_port(struct machine_vfio *v, struct pci_root *pci, unsigned first_slot,
-		     unsigned port, struct error *err)
+/* The port, and then its functions. */
+static int adopt(struct card *c, const struct card_function *f, struct error *err)
 {
-	unsigned slot = vfio_layout_slot(v->place, v->n, port), speed = 0, width = 0, i;
+	const struct vfio_news *n = &c->all->news;
+
+	return n->adopt ? n->adopt(n->opaque, &c->port, f ? f->device : NULL, f ? f->fn : 0, err)
+			: 0;
+}
+
+/* The port's link is as its function 0 has it in the host. Functions of one card have one way to
+ * the host's root port, so what one of them can use all can; VFIO asks the functions themselves,
+ * too, and audio knows no AtomicOps. */
+static int make_port(struct card *c, unsigned first_slot, struct error *err)
+{
+	unsigned slot = c->slot ? c->slot : free_slot(c->all, first_slot), speed = 0, width = 0;
+	struct card_function *f;
 	uint32_t atomics = 0;
 	int ret;
 
-	slot = slot ? slot : free_slot(v, pci, first_slot);
 	if (!slot)
-		return error_set(err, -ENOSPC,
-				 "--vfio: no PCI slot is left: give the guest fewer "
-				 "devices");
-	for (i = 0; i < v->n; i++)
-		if (v->place[i].port == port && v->place[i].fn == 0)
-			vfio_pci_link(v->fn[i].dev, &speed, &width);
-	ret = root_port_init(&v->port[port], pci, PCI_DEVFN(slot, 0), slot, speed, width, err);
-	if (ret < 0)
-		return error_prefix(err, "--vfio");
-	/* Functions of one card have one way to the host's root port, so what one of them can use
-	 * all can; VFIO asks the functions themselves, too, and audio knows no AtomicOps. */
-	for (i = 0; i < v->n; i++)
-		if (v->place[i].port == port)
-			atomics |= vfio_pci_atomics(v->fn[i].dev);
-	root_port_set_atomics(&v->port[port], atomics);
-	v->n_ports = port + 1;
-	return 0;
-}
-
-static int plug_functions(struct machine_vfio *v, struct pci_root *pci, unsigned port,
-			  struct error *err)
-{
-	unsigned i;
-	int ret;
-
-	for (i = 0; i < v->n; i++) {
-		const struct vfio_place *p = &v->place[i];
-
-		if (p->port != port)
-			continue;
-		ret = vfio_pci_plug(v->fn[i].dev, pci, v->port[port].dev.secondary,
-				    PCI_DEVFN(0, p->fn), err);
-		if (ret < 0)
-			return error_prefix(err, "--vfio");
+		return error_set(err, -ENOSPC, "no PCI slot is left: give the guest fewer devices");
+	for (unsigned i = 0; (f = card_function(c, i)); i++) {
+		if (f->fn == 0)
+			vfio_pci_link(f->dev, &speed, &width);
+		atomics |= vfio_pci_atomics(f->dev);
 	}
-	root_port_link_up(&v->port[port]);
-	return 0;
+	ret = root_port_init(&c->port, c->all->pci, PCI_DEVFN(slot, 0), slot, speed, width, err);
+	if (ret < 0)
+		return ret;
+	c->has_port = true;
+	root_port_set_atomics(&c->port, atomics);
+	return adopt(c, NULL, err);
 }
 
-static int plug_all(struct machine_vfio *v, struct pci_root *pci, unsigned first_slot,
-		    struct error *err)
+static int plug_functions(struct card *c, struct error *err)
 {
-	unsigned i, ports = 0;
+	struct card_function *f;
 	int ret = 0;
 
-	for (i = 0; i < v->n; i++)
-		if (v->place[i].port >= ports)
-			ports = v->place[i].port + 1;
-	for (i = 0; i < ports && ret == 0; i++) {
-		ret = make_port(v, pci, first_slot, i, err);
+	for (unsigned i = 0; ret == 0 && (f = card_function(c, i)); i++) {
+		ret = card_plug(f, c->port.dev.secondary, PCI_DEVFN(0, f->fn), err);
 		if (ret == 0)
-			ret = plug_functions(v, pci, i, err);
+			ret = adopt(c, f, err);
+	}
+	if (ret == 0)
+		root_port_link_up(&c->port);
+	return ret;
+}
+
+static int plug_all(struct machine_vfio *v, unsigned first_slot, struct error *err)
+{
+	int ret = 0;
+
+	for (struct card *c = v->cards; c && ret == 0; c = c->next) {
+		ret = make_port(c, first_slot, err);
+		if (ret == 0)
+			ret = plug_functions(c, err);
 	}
 	return ret;
 }
+
+/* ---- life ---- */
 
 int machine_vfio_realize(struct machine_vfio *v, struct pci_root *pci, unsigned first_slot,
 			 const struct vfio_news *news, struct phase_clock *phases,
 			 struct error *err)
 {
-	unsigned i;
-	int ret = 0;
+	int ret;
 
 	if (!v)
 		return 0;
 	v->news = *news;
-	for (i = 0; i < v->n && ret == 0; i++)
-		ret = make_function(v, i, err);
-	if (ret == 0)
-		ret = plan_reset(v, err);
+	v->pci = pci;
+	if (!v->cards)
+		return 0;
+	ret = make_all(v, err);
 	phase_mark(phases, "devices");
 	if (ret == 0) {
 		vfio_reset_all(v->reset, true);
 		phase_mark(phases, "reset");
-		ret = plug_all(v, pci, first_slot, err);
+		ret = plug_all(v, first_slot, err);
 	}
-	if (ret < 0)
-		machine_vfio_unrealize(v);
+	if (ret == 0)
+		return 0;
+	error_prefix(err, "--vfio");
+	machine_vfio_unrealize(v);
 	return ret;
 }
 
 int machine_vfio_map(struct machine_vfio *v, struct guest_mem *mem, struct error *err)
 {
-	if (!v)
+	if (!machine_vfio_any(v))
 		return 0;
 	return iommu_attach_memory(v->iommu, mem, err) < 0 ? error_prefix(err, "--vfio") : 0;
 }
 
 void machine_vfio_reset(struct machine_vfio *v)
 {
-	if (v)
+	if (!v)
+		return;
+	scoped_lock(&v->lock);
+	if (v->reset)
 		vfio_reset_all(v->reset, false);
 }
 
 /* The devices are quiet before the memory goes from under them. */
 void machine_vfio_unrealize(struct machine_vfio *v)
 {
-	unsigned i;
+	struct card_function *f;
 
 	if (!v)
+		return;
+	cards_close_cases(v);
+	if (!v->iommu)
 		return;
 	if (v->reset)
 		vfio_reset_all(v->reset, true);
 	vfio_reset_free(v->reset);
 	v->reset = NULL;
-	for (i = 0; i < v->n; i++)
-		if (v->fn[i].dev)
-			vfio_pci_unplug(v->fn[i].dev);
+	for (unsigned i = 0; (f = cards_function(v, i)); i++)
+		card_unplug(f);
 	close_all(v);
-	while (v->n_ports > 0)
-		root_port_destroy(&v->port[--v->n_ports]);
+	for (struct card *c = v->cards; c; c = c->next) {
+		if (c->has_port)
+			root_port_destroy(&c->port);
+		c->has_port = false;
+	}
 	iommu_detach_memory(v->iommu);
 }
 
@@ -408,5 +366,9 @@ void machine_vfio_close(struct machine_vfio *v)
 		return;
 	close_all(v);
 	iommu_free(v->iommu);
+	while (v->cards)
+		card_free(v->cards);
+	pthread_mutex_destroy(&v->life);
+	pthread_mutex_destroy(&v->lock);
 	free(v);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vfio/options.h"
 #include "vmm/machine/classes.h"
 #include "vmm/machine/vm.h"
 
@@ -132,9 +133,48 @@ static void reset_asked(struct vm *vm)
 		devices_reset(&vm->cfg->devices, *c);
 }
 
+/* The slots of passed-through cards are hot-pluggable, too. */
+static int adopt(void *opaque, struct root_port *port, struct device *d, unsigned fn,
+		 struct error *err)
+{
+	struct vm *vm = opaque;
+
+	return d ? hotplug_adopt(vm->hotplug, port, d, fn, err)
+		 : hotplug_adopt_port(vm->hotplug, port, err);
+}
+
+static int remove_card(void *opaque, const struct device *d, enum vfio_unplug how,
+		       struct error *err)
+{
+	static const enum hotplug_unplug hot[] = {
+		[VFIO_UNPLUG_ASK] = UNPLUG_ASK,
+		[VFIO_UNPLUG_FORCE] = UNPLUG_FORCE,
+		[VFIO_UNPLUG_REPLACE] = UNPLUG_REPLACE,
+	};
+	struct vm *vm = opaque;
+
+	return hotplug_remove(vm->hotplug, d->id, hot[how], err);
+}
+
+static void on_card(void *opaque, const char *event, const char *id, const char *action)
+{
+	struct vm *vm = opaque;
+
+	if (vm->monitor.qmp)
+		qmp_event(vm->monitor.qmp, event,
+			  json_pack("{s: s, s: s*}", "device", id, "action", action));
+}
+
 static int realize_vfio(struct vm *vm, struct error *err)
 {
-	const struct vfio_news news = { machine_press_power_button, machine_stop, vm };
+	const struct vfio_news news = {
+		.power_button = machine_press_power_button,
+		.stop = machine_stop,
+		.opaque = vm,
+		.adopt = vm->hotplug ? adopt : NULL,
+		.unplug = vm->hotplug ? remove_card : NULL,
+		.event = on_card,
+	};
 
 	return machine_vfio_realize(vm->vfio, &vm->chipset.pci, vm->next_slot, &news, &vm->phases,
 				    err);
@@ -162,10 +202,63 @@ static void on_hotplug(void *opaque, const char *event, const struct device *d, 
 			  json_pack("{s: s, s: s}", "device", d->id, "path", path));
 }
 
+/* Passed-through devices share groups, resets and the IOMMU, so they are opened and closed by
+ * passthrough; others by their class. */
+
+static bool hot_can(void *opaque, const struct device_class *c)
+{
+	(void)opaque;
+	return c == &vfio_class || c->unplug;
+}
+
+static int hot_open(void *opaque, struct device *d, const struct device_env *env, struct error *err)
+{
+	struct vm *vm = opaque;
+
+	if (d->class == &vfio_class)
+		return machine_vfio_add(vm->vfio, d, err);
+	return d->class->open ? d->class->open(d, env, err) : 0;
+}
+
+static int hot_plug(void *opaque, struct device *d, const struct device_env *env, struct error *err)
+{
+	(void)opaque;
+	return d->class == &vfio_class ? machine_vfio_plug(d, env->bus, env->devfn, err)
+				       : d->class->plug(d, env, err);
+}
+
+static void hot_unplug(void *opaque, struct device *d)
+{
+	(void)opaque;
+	if (d->class == &vfio_class)
+		machine_vfio_unplug(d);
+	else
+		d->class->unplug(d);
+}
+
+static bool hot_close(void *opaque, struct device *d)
+{
+	(void)opaque;
+	if (d->class == &vfio_class)
+		machine_vfio_remove(d);
+	return !d->class->close || d->class->close(d);
+}
+
+static const struct hotplug_calls hot_calls = { hot_can, hot_open, hot_plug, hot_unplug,
+						hot_close };
+
+static void forget_region(void *opaque, const struct io_region *r)
+{
+	struct vm *vm = opaque;
+
+	vcpus_forget_region(vm->cpus.vcpus, r);
+}
+
 /* Before the passed-through cards, whose slots are hot-pluggable, too. */
 static int realize_hotplug(struct vm *vm, struct error *err)
 {
 	const struct hotplug_env env = {
+		.calls = &hot_calls,
 		.device = device_env(vm),
 		.devices = &vm->cfg->devices,
 		.loop = vm->loop,
@@ -176,6 +269,8 @@ static int realize_hotplug(struct vm *vm, struct error *err)
 
 	if (!vm->cfg->hotplug.n)
 		return 0;
+	vm->chipset.pci.region_gone = forget_region;
+	vm->chipset.pci.region_gone_opaque = vm;
 	vm->hotplug = hotplug_new(&env);
 	return vm->hotplug ? 0 : error_set(err, -ENOMEM, "--hotplug: out of memory");
 }
@@ -231,6 +326,7 @@ void machine_reset_devices(struct vm *vm)
 
 void machine_unplug(struct vm *vm)
 {
+	vm->chipset.pci.region_gone = NULL; /* nobody counts any more */
 	/* All at once, so that those that do not answer are waited for together. */
 	if (vm->chipset.pci.mmio)
 		pci_quiesce(&vm->chipset.pci);

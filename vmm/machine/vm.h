@@ -61,7 +61,7 @@ struct vm {
 	struct machine_memory memory;
 	struct machine_cpus cpus;
 	struct machine_chipset chipset;
-	struct machine_vfio *vfio; /* NULL: no --vfio */
+	struct machine_vfio *vfio; /* NULL: neither --vfio nor --hotplug */
 	struct hotplug *hotplug;   /* NULL: no --hotplug */
 	struct machine_platform platform;
 	struct machine_boot boot;
