@@ -201,23 +201,60 @@ static uint64_t resident(void *at, size_t size)
 	return n * 4096;
 }
 
-/* True if the kernel leaves the mapping at `at` out of core dumps ("dd" in its VmFlags). */
-static bool hidden(const void *at)
+/* True if the mapping at `at` has this flag in its VmFlags (proc_pid_smaps(5)). */
+static bool has_flag(const void *at, const char *flag)
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
 	unsigned long from, to;
 	char line[512];
-	bool here = false, dd = false;
+	bool here = false, has = false;
 
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
 			here = (uintptr_t)at >= from && (uintptr_t)at < to;
 		if (here && strncmp(line, "VmFlags:", 8) == 0)
-			dd = strstr(line, " dd") != NULL;
+			has = strstr(line, flag) != NULL;
 	}
 	fclose(f);
-	return dd;
+	return has;
+}
+
+/* True if the kernel leaves the mapping at `at` out of core dumps. */
+static bool hidden(const void *at)
+{
+	return has_flag(at, " dd");
+}
+
+static void check_huge(const char *at, bool huge)
+{
+	assert_int_equal(has_flag(at, " hg"), huge);
+	assert_int_equal(has_flag(at, " nh"), !huge);
+}
+
+/* A start touches a few bytes of the first and of the last 2 MiB. They have small pages even where
+ * the host uses huge pages for all programs, unless all memory is put in place anyway. */
+static void test_small_ends(void **state)
+{
+	struct ram_host h = { .thp = true, .any.available = GiB };
+	char *ram;
+
+	(void)state;
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) < 0)
+		skip();
+	for (unsigned prefault = 0; prefault < 2; prefault++) {
+		assert_int_equal(DECIDE(&h, .size = 64 * MiB, .prefault = prefault), 0);
+		assert_int_equal(ram_map(&p, (void **)&ram, &err), 0);
+		check_huge(ram, prefault);
+		check_huge(ram + 2 * MiB, true);
+		check_huge(ram + 62 * MiB - 1, true);
+		check_huge(ram + 62 * MiB, prefault);
+		munmap(ram, 64 * MiB);
+	}
+	assert_int_equal(DECIDE(&h, .size = 64 * MiB, .pages = RAM_4K), 0);
+	assert_int_equal(ram_map(&p, (void **)&ram, &err), 0);
+	check_huge(ram + 32 * MiB, false);
+	munmap(ram, 64 * MiB);
 }
 
 /* Guest memory is not in a core dump of minivmm, unless this was asked for; then all of it is. */
@@ -376,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_nodes_that_are_none),
 		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_core),
+		cmocka_unit_test(test_small_ends),
 		cmocka_unit_test(test_prefault),
 		cmocka_unit_test(test_runs_out),
 		cmocka_unit_test(test_stop),

@@ -375,11 +375,24 @@ static int map_hugetlb(const struct ram_plan *p, void **ram, struct error *err)
 			 BYTES(p->size / p->page), size_name(p->page), strerror(errno));
 }
 
+/* Without prefault, the first and the last huge page stay small pages: a start touches only a few
+ * bytes there, and clearing 4 MiB for them takes longer than all the rest of it. They must be
+ * excluded by name, because a host may use huge pages wherever it is not told otherwise. */
+static void advise_pages(const struct ram_plan *p, char *at)
+{
+	uint64_t skip = p->prefault ? 0 : HUGE;
+
+	if (skip || !p->thp)
+		madvise(at, p->size, MADV_NOHUGEPAGE);
+	if (p->thp)
+		madvise(at + skip, p->size - 2 * skip, MADV_HUGEPAGE);
+}
+
 static int map_small(const struct ram_plan *p, void **ram, struct error *err)
 {
 	/* Without prefault, do not reserve swap: the guest may never use all of its memory. */
 	int reserve = p->prefault ? 0 : MAP_NORESERVE;
-	uint64_t slack, skip = p->prefault ? 0 : HUGE;
+	uint64_t slack;
 	char *at;
 
 	at = mmap(NULL, p->size + HUGE, PROT_READ | PROT_WRITE,
@@ -394,13 +407,7 @@ static int map_small(const struct ram_plan *p, void **ram, struct error *err)
 	if (slack < HUGE)
 		munmap(at + slack + p->size, HUGE - slack);
 	*ram = at += slack;
-	/* The first and the last huge page stay small pages: a start touches only a few bytes
-	 * there. Clearing 4 MiB for them took half of the time to the first instruction (21
-	 * instead of 10 ms). */
-	if (p->thp)
-		madvise(at + skip, p->size - 2 * skip, MADV_HUGEPAGE);
-	else
-		madvise(at, p->size, MADV_NOHUGEPAGE);
+	advise_pages(p, at);
 	return 0;
 }
 
