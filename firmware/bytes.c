@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "firmware/bytes.h"
 
+#include <endian.h>
 #include <string.h>
 
 void bytes_put(struct bytes *b, const void *p, size_t n)
@@ -15,23 +16,26 @@ void bytes_put(struct bytes *b, const void *p, size_t n)
 
 void bytes_u8(struct bytes *b, uint8_t v)
 {
-	bytes_put(b, &v, 1);
+	if (b->overflow || b->len == b->cap)
+		b->overflow = true;
+	else
+		b->buf[b->len++] = v;
 }
 
 void bytes_u16(struct bytes *b, uint16_t v)
 {
-	bytes_u8(b, (uint8_t)v);
-	bytes_u8(b, (uint8_t)(v >> 8));
+	v = htole16(v);
+	bytes_put(b, &v, sizeof(v));
 }
 
 void bytes_u32(struct bytes *b, uint32_t v)
 {
-	bytes_u16(b, (uint16_t)v);
-	bytes_u16(b, (uint16_t)(v >> 16));
+	v = htole32(v);
+	bytes_put(b, &v, sizeof(v));
 }
 
 void bytes_u64(struct bytes *b, uint64_t v)
 {
-	bytes_u32(b, (uint32_t)v);
-	bytes_u32(b, (uint32_t)(v >> 32));
+	v = htole64(v);
+	bytes_put(b, &v, sizeof(v));
 }

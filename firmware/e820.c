@@ -41,12 +41,13 @@ int e820_add(struct e820_map *m, uint64_t base, uint64_t size, enum e820_type ty
 
 int e820_carve(struct e820_map *m, uint64_t base, uint64_t size, enum e820_type type)
 {
-	struct e820_map out = { .n = 0 };
+	struct e820_map out;
 	uint64_t end;
 	int ret = 0;
 
 	if (__builtin_add_overflow(base, size, &end))
 		return -EINVAL;
+	out.n = 0;
 	for (unsigned i = 0; i < m->n && !ret; i++) {
 		uint64_t b = le64toh(m->e[i].base), e = b + le64toh(m->e[i].size);
 		enum e820_type t = le32toh(m->e[i].type);
@@ -62,9 +63,11 @@ int e820_carve(struct e820_map *m, uint64_t base, uint64_t size, enum e820_type 
 	}
 	if (!ret)
 		ret = insert(&out, base, size, type);
-	if (!ret)
-		*m = out;
-	return ret;
+	if (ret)
+		return ret;
+	m->n = out.n;
+	memcpy(m->e, out.e, out.n * sizeof(out.e[0]));
+	return 0;
 }
 
 int e820_firmware(struct e820_map *m, const struct platform *p)

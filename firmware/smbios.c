@@ -251,7 +251,6 @@ int smbios_build(struct smbios_blobs *b, const struct platform *p)
 	struct boot_info boot = { .status = 0 };
 	struct head end = { 0 };
 
-	memset(b, 0, sizeof(*b));
 	emit_machine(&a, p);
 	emit_processors(&a, p);
 	emit_memory(&a, p);
