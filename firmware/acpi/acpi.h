@@ -26,10 +26,10 @@ struct pci_host;
 #define ACPI_RSDP_SIZE	 36
 
 struct acpi_blobs {
-	uint8_t tables[ACPI_TABLES_SIZE];
+	size_t tables_len, loader_len; /* bytes in use; the rest is zero */
 	uint8_t rsdp[ACPI_RSDP_SIZE];
 	uint8_t loader[ACPI_LOADER_SIZE];
-	size_t tables_len, loader_len; /* bytes in use; the rest is zero */
+	uint8_t tables[ACPI_TABLES_SIZE];
 };
 
 /* -EINVAL: the platform is not consistent; -ENOSPC: the tables do not fit. */

@@ -386,12 +386,11 @@ static void patch(const struct cpu_topology *p, struct kvm_cpuid_entry2 *e, unsi
 	}
 }
 
-int cpuid_apply(const struct cpuid_table *t, int vcpu_fd, unsigned i)
+int cpuid_apply(struct cpuid_table *t, int vcpu_fd, unsigned i)
 {
-	struct cpuid_list c = t->c;
 	unsigned n;
 
-	for (n = 0; n < c.nent; n++)
-		patch(&t->topo, &c.entries[n], i);
-	return ioctl(vcpu_fd, KVM_SET_CPUID2, &c) < 0 ? -errno : 0;
+	for (n = 0; n < t->c.nent; n++)
+		patch(&t->topo, &t->c.entries[n], i);
+	return ioctl(vcpu_fd, KVM_SET_CPUID2, &t->c) < 0 ? -errno : 0;
 }

@@ -54,6 +54,6 @@ unsigned cpuid_phys_bits(const struct cpuid_table *);
 bool cpuid_is_intel(const struct cpuid_table *);
 uint32_t cpuid_signature(const struct cpuid_table *); /* leaf 1 EAX: RDX at reset */
 /* Gives vCPU i (an fd from KVM_CREATE_VCPU) its CPUID. */
-int cpuid_apply(const struct cpuid_table *, int vcpu_fd, unsigned i);
+int cpuid_apply(struct cpuid_table *, int vcpu_fd, unsigned i);
 
 #endif

@@ -76,11 +76,12 @@ static int look_standard_file(int fd, const char *name, struct error *err)
 /* That standard error is such a file cannot be said there. */
 static int look_standard_files(struct error *err)
 {
-	scoped_fd null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	int out = look_standard_file(STDOUT_FILENO, "output", err);
+	scoped_fd null = -1;
 
 	if (look_standard_file(STDERR_FILENO, "error", err) == 0)
 		return out;
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	dup2(out < 0 ? null : STDOUT_FILENO, STDERR_FILENO);
 	return err->code;
 }
