@@ -48,7 +48,9 @@ NUMA    := $(if $(numa_in),$(BUILD)/libnuma.a)
 LIBS    := $(or $(NUMA),-lnuma) $(LIBS)
 $(if $(numa_in),,$(info No libnuma.a: minivmm is linked dynamically, and each start pays for libnuma's constructor.))
 
-static   = -static-pie -Wl,-z,pack-relative-relocs
+# vmm/start.ld says which code lies together. ORDER= for a linker that does not know such scripts.
+ORDER    = -Wl,-T,vmm/start.ld
+static   = -static-pie -Wl,-z,pack-relative-relocs $(ORDER)
 dynamic  = $(filter-out 0,$(SAN))$(filter-out %.a -pthread,$(LIBS))$(if $(call has,rcrt1.o),,1)
 LINK    := $(if $(strip $(dynamic)),,$(static)) -Wl,--gc-sections
 
@@ -98,7 +100,7 @@ help:
 	@echo "  make CC=clang SAN=1 unit"
 	@echo "V=1 shows the commands. .github/CONTRIBUTING.md says more."
 
-$(O)/minivmm: $(OBJ) $(NUMA)
+$(O)/minivmm: $(OBJ) $(NUMA) vmm/start.ld
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LDFLAGS) $(LINK) -o $@ $(OBJ) $(LIBS)
 
