@@ -294,7 +294,29 @@ static void check_prefault(bool touch, enum ram_pages pages)
 	assert_true(prefault_ns(f) > 0);
 	assert_true(resident(ram, 65 * MiB) == 65 * MiB);
 	prefault_free(f);
+	prefault_release(&p, ram);
+	assert_true(resident(ram, 65 * MiB) == 0);
 	munmap(ram, 65 * MiB);
+}
+
+/* Locked memory goes, too, and only the plan's: not what lies behind it. */
+static void test_release_locked(void **state)
+{
+	struct ram_host h = { .any.available = GiB };
+	char *ram;
+
+	(void)state;
+	assert_int_equal(DECIDE(&h, .size = 32 * MiB, .pages = RAM_4K), 0);
+	ram = mmap(NULL, 33 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(ram != MAP_FAILED);
+	ram[32 * MiB] = 'x';
+	if (mlock(ram, 2 * MiB) < 0)
+		print_message("mlock: %s\n", strerror(errno));
+	ram[31 * MiB] = 'x';
+	prefault_release(&p, ram);
+	assert_true(resident(ram, 32 * MiB) == 0);
+	assert_int_equal(ram[32 * MiB], 'x');
+	munmap(ram, 33 * MiB);
 }
 
 static void test_prefault(void **state)
@@ -415,6 +437,7 @@ int main(void)
 		cmocka_unit_test(test_core),
 		cmocka_unit_test(test_small_ends),
 		cmocka_unit_test(test_prefault),
+		cmocka_unit_test(test_release_locked),
 		cmocka_unit_test(test_runs_out),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_plain_is_not_touched),

@@ -284,5 +284,8 @@ void machine_cpus_free(struct machine_cpus *c)
 	vcpus_free(c->vcpus);
 	helper_free(c->helper);
 	cpuid_free(c->cpuid);
+	/* Where the processors were, what is left to do may run. */
+	if (c->pin_host)
+		sched_setaffinity(0, sizeof(c->pin_host->affinity), c->pin_host->affinity.s);
 	free(c->pin_host);
 }

@@ -25,6 +25,7 @@
 
 #include "vmm/core/addr.h"
 #include "vmm/core/evloop.h"
+#include "vmm/core/hostfs.h"
 #include "vmm/core/log.h"
 #include "vmm/core/nbio.h"
 #include "vmm/placement/memlock.h"
@@ -32,6 +33,10 @@
 #define SHOW_AFTER_MS 1000
 #define SHOW_EVERY_MS 200
 #define BAR_COLUMNS   30
+
+/* Resident memory whose pages are worth threads when they are freed. */
+#define MANY_SMALL (256 * MiB)
+#define MANY_LARGE (4 * GiB)
 
 /* ---- what is asked for ---- */
 
@@ -191,9 +196,25 @@ void machine_memory_stop(struct machine_memory *m)
 	m->prefault = NULL;
 }
 
+/* Whether so much is in place that munmap() alone takes longer than some threads, which cost half a
+ * millisecond. Large pages go at once. */
+static bool many_pages(const struct ram_plan *p)
+{
+	uint64_t many = p->thp ? MANY_LARGE : MANY_SMALL;
+	unsigned long long size, resident = 0;
+	char line[80];
+
+	if (p->hugetlb || p->size < many)
+		return false;
+	hostfs_line("", line, sizeof(line), "/proc/self/statm");
+	return sscanf(line, "%llu %llu", &size, &resident) == 2 && resident * 4 * KiB >= many;
+}
+
 void machine_memory_close(struct machine_memory *m)
 {
 	machine_memory_stop(m);
+	if (m->ram && many_pages(&m->plan))
+		prefault_release(&m->plan, m->ram);
 	if (m->ram)
 		munmap(m->ram, m->plan.size);
 	free(m->numa);

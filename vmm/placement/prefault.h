@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Touches all of guest RAM before it is used. Each node has one worker for each of its cores, and
- * all nodes work at the same time. The caller does other things meanwhile, and then waits.
+ * Touches all of guest RAM before it is used, and gives it back. Each node has one worker for each
+ * of its cores, and all nodes work at the same time. The caller does other things meanwhile, and
+ * then waits.
  *
  * Threads: all functions belong to one thread of the caller; the workers are internal. They inherit
  * the caller's signal mask, so the caller blocks signals first.
@@ -26,5 +27,9 @@ uint64_t prefault_ns(const struct prefault *);
 int prefault_finish(struct prefault *, struct error *);
 /* Stops the workers if they are still running, and joins them. */
 void prefault_free(struct prefault *);
+
+/* Gives the pages of RAM back to the host, and returns when that is done. The mapping stays, and
+ * what could not be given back: munmap() takes them. */
+void prefault_release(const struct ram_plan *, void *ram);
 
 #endif
