@@ -44,7 +44,7 @@ int __wrap_tap_open(struct tap *t, const struct tap_want *want, struct error *er
 {
 	(void)want;
 	(void)err;
-	*t = (struct tap){ "fuzz0", true, true, 1500 };
+	*t = (struct tap){ .name = "fuzz0", .multi_queue = true, .uso = true, .mtu = 1500 };
 	return new_queue();
 }
 
