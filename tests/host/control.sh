@@ -6,7 +6,7 @@ bash /project/tests/control "$(command -v minivmm)" || failed=1
 
 /project/guest-tests/micro/run --build /tmp idle || { fail "a guest" "it does not build"; done_testing; }
 sock=/tmp/qmp.sock
-minivmm --memory 64M --kernel /tmp/idle.elf --append forever --serial null --qmp unix:$sock,server,nowait 2>"$OUT/vmm.log" &
+minivmm --memory 64M --cpus 4 --kernel /tmp/idle.elf --append forever --serial null --qmp unix:$sock,server,nowait 2>"$OUT/vmm.log" &
 vmm=$!
 wait_for 20 test -S $sock || fail "the socket" "$(tail -n 1 "$OUT/vmm.log")"
 
