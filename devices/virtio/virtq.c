@@ -21,8 +21,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "vmm/core/mem.h"
-
 static_assert(sizeof(struct virtq_desc) == 16, "VIRTIO 1.2 2.7.5");
 static_assert(sizeof(struct virtq_avail) == 4, "VIRTIO 1.2 2.7.6");
 static_assert(sizeof(struct virtq_used_elem) == 8, "VIRTIO 1.2 2.7.8");
@@ -51,15 +49,19 @@ struct desc {
 	uint16_t flags, next;
 };
 
-/* memcpy(), because an indirect table may have any alignment. The fence keeps the compiler from
+/* memcpy(), because an indirect table may have any alignment. The asm keeps the compiler from
  * loading a field from guest memory again after it has been checked. */
 static struct desc desc_load(const struct virtq_desc *table, uint16_t i)
 {
-	struct virtq_desc d;
+	const char *p = (const char *)table + (size_t)i * sizeof(*table);
+	uint64_t addr, rest; /* rest: len, flags, next */
 
-	memcpy(&d, (const char *)table + (size_t)i * sizeof(d), sizeof(d));
-	__asm__ volatile("" : "+m"(d) : : "memory");
-	return (struct desc){ le64toh(d.addr), le32toh(d.len), le16toh(d.flags), le16toh(d.next) };
+	memcpy(&addr, p, sizeof(addr));
+	memcpy(&rest, p + sizeof(addr), sizeof(rest));
+	__asm__ volatile("" : "+r"(addr), "+r"(rest) : : "memory");
+	rest = le64toh(rest);
+	return (struct desc){ le64toh(addr), (uint32_t)rest, (uint16_t)(rest >> 32),
+			      (uint16_t)(rest >> 48) };
 }
 
 /* §2.7.7.1, §2.7.10: these words follow the rings. */
@@ -124,19 +126,29 @@ unsigned virtq_pending(struct virtq *vq)
 	return n < 0 ? 0 : (unsigned)n;
 }
 
+/* The buffer at `addr`, if it is in one piece. */
+static void *virtq_buffer(struct virtq *vq, uint64_t addr, uint32_t len)
+{
+	return guest_mem_near(vq->mem, &vq->last[addr >= 4 * GiB], GPA(addr), len);
+}
+
 /* Appends the buffer of a descriptor. §2.7.4.2: readable buffers must come before writable ones. */
-static int chain_add(const struct virtq *vq, struct virtq_chain *c, const struct desc *d)
+static int chain_add(struct virtq *vq, struct virtq_chain *c, const struct desc *d)
 {
 	bool in = d->flags & VRING_DESC_F_WRITE;
 	unsigned have = (unsigned)c->nr_out + c->nr_in;
-	int n;
+	struct iovec *iov = &c->iov[have];
+	int n = 1;
 
 	if ((!in && c->nr_in != 0) || have >= VIRTQ_MAX_IOV)
 		return -EINVAL;
 	if (d->len == 0)
 		return 0;
-	n = guest_mem_iov(vq->mem, GPA(d->addr), d->len, in ? MEM_ACCESS_WRITE : MEM_ACCESS_READ,
-			  &c->iov[have], VIRTQ_MAX_IOV - have);
+	*iov = (struct iovec){ virtq_buffer(vq, d->addr, d->len), d->len };
+	if (!iov->iov_base)
+		n = guest_mem_iov(vq->mem, GPA(d->addr), d->len,
+				  in ? MEM_ACCESS_WRITE : MEM_ACCESS_READ, iov,
+				  VIRTQ_MAX_IOV - have);
 	if (n < 0)
 		return -EINVAL;
 	if (in) {
@@ -157,7 +169,7 @@ struct table {
 
 /* §2.7.5.3: an indirect table must have been negotiated, must not be nested, must be the last of
  * its chain, and must have a whole number of entries. */
-static int table_indirect(const struct virtq *vq, struct table *t, const struct desc *d)
+static int table_indirect(struct virtq *vq, struct table *t, const struct desc *d)
 {
 	uint32_t n = d->len / (uint32_t)sizeof(struct virtq_desc);
 
@@ -165,7 +177,7 @@ static int table_indirect(const struct virtq *vq, struct table *t, const struct 
 		return -EINVAL;
 	if (n == 0 || d->len % sizeof(struct virtq_desc) != 0 || n > UINT16_MAX)
 		return -EINVAL;
-	*t = (struct table){ guest_mem_ptr(vq->mem, GPA(d->addr), d->len, 1), n, true };
+	*t = (struct table){ virtq_buffer(vq, d->addr, d->len), n, true };
 	return t->desc ? 0 : -EINVAL;
 }
 
@@ -180,7 +192,7 @@ static unsigned chain_max(const struct virtq *vq, const struct table *t)
 	return t->n < most ? t->n : most;
 }
 
-static int chain_walk(const struct virtq *vq, struct virtq_chain *c, uint16_t i)
+static int chain_walk(struct virtq *vq, struct virtq_chain *c, uint16_t i)
 {
 	struct table t = { vq->desc, vq->size, false };
 	unsigned left = chain_max(vq, &t);

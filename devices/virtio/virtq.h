@@ -18,9 +18,7 @@
 #include <linux/types.h>
 #include <sys/uio.h>
 
-#include "vmm/core/addr.h"
-
-struct guest_mem;
+#include "vmm/core/mem.h"
 
 #define VIRTQ_MAX_SIZE 1024 /* entries of a queue */
 /* The longest chain that is accepted, in pieces: 126 data segments (seg_max), header, status, and
@@ -53,6 +51,7 @@ struct virtq_used {
 
 struct virtq {
 	const struct guest_mem *mem;
+	struct mem_last last[2]; /* buffers of requests below and above 4 GiB */
 	/* host addresses of the rings in guest memory */
 	const struct virtq_desc *desc;
 	struct virtq_avail *avail;

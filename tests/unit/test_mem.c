@@ -89,6 +89,38 @@ static void test_access(void **state)
 	free(rom);
 }
 
+/* Who has found a range before sees what has become of it. */
+static void test_near(void **state)
+{
+	struct guest_mem *m = guest_mem_new();
+	char *a = pages(1), *b = pages(1), *rom = pages(1);
+	struct mem_last last = { 0 };
+
+	(void)state;
+	assert_null(guest_mem_near(m, &last, GPA(0), 1));
+	assert_int_equal(add(m, 0, PAGE, a, MEM_RAM), 0);
+	assert_int_equal(add(m, 0x8000, PAGE, rom, MEM_ROM), 0);
+	assert_ptr_equal(guest_mem_near(m, &last, GPA(0), PAGE), a);
+	assert_ptr_equal(guest_mem_near(m, &last, GPA(5), 1), a + 5);
+	assert_null(guest_mem_near(m, &last, GPA(5), PAGE));
+	assert_null(guest_mem_near(m, &last, GPA(PAGE), 1));
+	assert_null(guest_mem_near(m, &last, GPA(UINT64_MAX), 2));
+	assert_null(guest_mem_near(m, &last, GPA(0x8001), 8));
+	assert_ptr_equal(guest_mem_near(m, &last, GPA(7), 8), a + 7);
+	/* The range goes, and another one takes its place. */
+	assert_int_equal(guest_mem_del(m, GPA(0)), 0);
+	assert_null(guest_mem_near(m, &last, GPA(7), 8));
+	assert_int_equal(add(m, 0, PAGE, b, MEM_RAM), 0);
+	assert_ptr_equal(guest_mem_near(m, &last, GPA(7), 8), b + 7);
+	assert_int_equal(guest_mem_del(m, GPA(0)), 0);
+	assert_int_equal(add(m, 0, PAGE, b, MEM_DEVICE), 0);
+	assert_null(guest_mem_near(m, &last, GPA(7), 8));
+	guest_mem_free(m);
+	free(a);
+	free(b);
+	free(rom);
+}
+
 struct counting {
 	struct mem_listener l;
 	int live, fail_at;
@@ -157,6 +189,7 @@ static void *flip(void *arg)
 static void test_concurrent(void **state)
 {
 	struct guest_mem *m = guest_mem_new();
+	struct mem_last last = { 0 };
 	char *p = pages(1);
 	pthread_t t;
 	unsigned i;
@@ -164,8 +197,10 @@ static void test_concurrent(void **state)
 	(void)state;
 	assert_int_equal(add(m, 0x5000, PAGE, p, MEM_RAM), 0);
 	assert_int_equal(pthread_create(&t, NULL, flip, m), 0);
-	for (i = 0; i < 200000; i++)
+	for (i = 0; i < 200000; i++) {
 		assert_ptr_equal(guest_mem_ptr(m, GPA(0x5010), 8, 8), p + 16);
+		assert_ptr_equal(guest_mem_near(m, &last, GPA(0x5010), 8), p + 16);
+	}
 	pthread_join(t, NULL);
 	guest_mem_free(m);
 	free(p);
@@ -176,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_add),
 		cmocka_unit_test(test_access),
+		cmocka_unit_test(test_near),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_concurrent),
 	};

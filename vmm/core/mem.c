@@ -381,6 +381,32 @@ void *guest_mem_ptr(const struct guest_mem *m, gpa_t gpa, size_t len, size_t ali
 	return (char *)r.host + (gpa.v - r.gpa);
 }
 
+static __attribute__((noinline)) void *last_find(const struct guest_mem *m, struct mem_last *last,
+						 gpa_t gpa, size_t len)
+{
+	struct mem_range r;
+
+	/* If a writer changes the table during the lookup, this is too old, and the next call looks
+	 * again. */
+	last->seq = __atomic_load_n(&m->seq, __ATOMIC_ACQUIRE);
+	last->size = 0;
+	if (!mem_lookup(m, -1, gpa.v, &r) || r.kind != MEM_RAM)
+		return NULL;
+	last->gpa = r.gpa;
+	last->size = r.size;
+	last->host = r.host;
+	return range_within(gpa.v, len, r.gpa, r.size) ? last->host + (gpa.v - r.gpa) : NULL;
+}
+
+void *guest_mem_near(const struct guest_mem *m, struct mem_last *last, gpa_t gpa, size_t len)
+{
+	/* Pairs with the release store in edit_end(). */
+	if (last->seq != __atomic_load_n(&m->seq, __ATOMIC_ACQUIRE) ||
+	    !range_within(gpa.v, len, last->gpa, last->size))
+		return last_find(m, last, gpa, len);
+	return last->host + (gpa.v - last->gpa);
+}
+
 int guest_mem_each(const struct guest_mem *m, int (*fn)(void *, const struct mem_range *),
 		   void *arg)
 {

@@ -66,6 +66,16 @@ int guest_mem_iov(const struct guest_mem *, gpa_t, size_t len, enum mem_access, 
 /* One contiguous host pointer for [gpa, gpa + len) of RAM, aligned to `align`, or NULL. */
 void *guest_mem_ptr(const struct guest_mem *, gpa_t, size_t len, size_t align);
 
+/* The range of RAM that the caller found last. All zero: none. */
+struct mem_last {
+	uint64_t gpa, size;
+	char *host;
+	unsigned seq; /* the state of the table at that time */
+};
+/* The host address of [gpa, gpa + len), len > 0, if it lies in one range of RAM, or NULL. While the
+ * table does not change, no lookup is needed for addresses in the range that was found last. */
+void *guest_mem_near(const struct guest_mem *, struct mem_last *, gpa_t, size_t len);
+
 /* Calls fn for each range, sorted by address, until it returns a non-zero value, and returns it. */
 int guest_mem_each(const struct guest_mem *, int (*fn)(void *, const struct mem_range *),
 		   void *arg);
