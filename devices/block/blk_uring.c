@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "devices/block/engine.h"
 #include "devices/block/blk_file.h"
@@ -45,6 +46,13 @@
 #define MODERATE_NS   200000
 #define MODERATE_MIN  8 /* completions worth collecting */
 #define MODERATE_SKIP 4 /* waits after a time-out */
+
+/* An entry of the submission queue has 64 bytes, and only those of one batch are in use at a time.
+ * If there are more, get_sqe() submits the first ones. Completions need space for all requests and
+ * some kicks. */
+#define RING_SQ	     64
+#define RING_KICKS   64
+#define SUBMIT_TRIES 100
 
 #define IO_MAX GiB /* the maximum of one SQE; longer requests come back short and continue */
 
@@ -77,12 +85,14 @@ static int ring_init(struct blk_engine *e, unsigned depth)
 		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
 		0,
 	};
+	unsigned sq = depth + 2 < RING_SQ ? depth + 2 : RING_SQ;
 	int ret = -EINVAL;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(flags) && ret == -EINVAL; i++) {
-		struct io_uring_params p = { .flags = flags[i] };
+		struct io_uring_params p = { .flags = flags[i] | IORING_SETUP_CQSIZE,
+					     .cq_entries = depth + RING_KICKS };
 
-		ret = io_uring_queue_init_params(depth + 2, &e->ring, &p);
+		ret = io_uring_queue_init_params(sq, &e->ring, &p);
 		if (ret == 0 && !(p.features & IORING_FEAT_RSRC_TAGS)) {
 			/* Before Linux 5.13 there is no multishot poll. */
 			io_uring_queue_exit(&e->ring);
@@ -184,13 +194,16 @@ static void uring_close(struct blk_engine *e)
 
 static struct io_uring_sqe *get_sqe(struct blk_engine *e)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&e->ring);
+	struct io_uring_sqe *sqe;
 
-	if (sqe)
-		return sqe;
-	count_add(e->calls, 1);
-	io_uring_submit(&e->ring);
-	return io_uring_get_sqe(&e->ring);
+	/* Usually the first one succeeds, or the second one after a submission. If the kernel has
+	 * no memory for a request, it may have some soon. */
+	for (unsigned i = 0; !(sqe = io_uring_get_sqe(&e->ring)) && i < SUBMIT_TRIES; i++) {
+		count_add(e->calls, 1);
+		if (io_uring_submit(&e->ring) <= 0)
+			usleep(1000);
+	}
+	return sqe;
 }
 
 static void prep_flat(const struct blk_engine *e, struct io_uring_sqe *sqe,

@@ -213,6 +213,39 @@ static int request(struct disk *d, uint32_t type, uint64_t sector, uint32_t len)
 	for (const struct variant *v = variants; v < variants + ARRAY_SIZE(variants); v++) \
 		if (disk_start(d, v, ro, len))
 
+/* A queue of 256 requests has memory for a batch of submissions and for 512 completions. */
+static void ring_size(void **state)
+{
+	struct error err = { 0 };
+	struct blk_queue_config c = { .run.name = "test",
+				      .run.aio = BLK_AIO_URING,
+				      .run.engine.depth = 256 };
+	unsigned long from, to, total = 0;
+	struct disk d = { 0 };
+	char line[512];
+	FILE *f;
+
+	(void)state;
+	make_image(d.path, "/var/tmp", SECTORS * 512);
+	assert_int_equal(blk_file_open(&d.f, d.path, false, BLK_CACHE_NONE, BLK_FORMAT_RAW, &err),
+			 0);
+	c.run.engine.file = &d.f;
+	c.run.engine.kick_fd = eventfd(0, EFD_NONBLOCK);
+	d.q = blk_queue_new(&c, &err);
+	if (!d.q)
+		skip();
+	f = fopen("/proc/self/maps", "re");
+	while (fgets(line, sizeof(line), f))
+		if (strstr(line, "[io_uring]") && sscanf(line, "%lx-%lx", &from, &to) == 2)
+			total += to - from;
+	fclose(f);
+	assert_in_range(total, 4 * KiB, 16 * KiB);
+	blk_queue_free(d.q);
+	blk_file_close(&d.f);
+	close(c.run.engine.kick_fd);
+	unlink(d.path);
+}
+
 static uint32_t used_len(struct disk *d)
 {
 	return ring_used(&d->r)->ring[(uint16_t)(d->r.used_idx - 1) % RING_SIZE].len;
@@ -655,6 +688,7 @@ static void open_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ring_size),
 		cmocka_unit_test(counts),
 		cmocka_unit_test(reads_and_writes),
 		cmocka_unit_test(odd_buffers),
