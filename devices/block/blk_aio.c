@@ -218,12 +218,12 @@ static void reap(struct blk_engine *e)
 		resume(e);
 }
 
-static void wait_any(struct blk_engine *e)
+static void wait_any(struct blk_engine *e, const struct timespec *limit)
 {
 	struct pollfd p[2] = { { e->kick_fd, POLLIN, 0 }, { e->done_fd, POLLIN, 0 } };
 
 	count_add(e->calls, 1);
-	if (poll(p, 2, -1) <= 0)
+	if (ppoll(p, 2, limit, NULL) <= 0)
 		return;
 	for (unsigned i = 0; i < 2; i++) {
 		if (!p[i].revents)
@@ -240,6 +240,7 @@ static bool aio_ready(struct blk_engine *e)
 
 static struct blk_req *aio_run(struct blk_engine *e, enum blk_wait wait)
 {
+	static const struct timespec moment = { .tv_nsec = BLK_MOMENT_NS };
 	struct blk_req *list;
 
 	wait = blk_gate_wait(&e->gate, wait);
@@ -253,8 +254,8 @@ static struct blk_req *aio_run(struct blk_engine *e, enum blk_wait wait)
 	/* Submit again what came back short, and what waited for it. */
 	if (e->n_queued && !e->done)
 		push(e);
-	if (wait == BLK_WAIT && !e->done) {
-		wait_any(e);
+	if (wait != BLK_NOWAIT && !e->done) {
+		wait_any(e, wait == BLK_MOMENT ? &moment : NULL);
 		reap(e);
 	}
 	list = e->done;

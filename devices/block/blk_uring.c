@@ -368,6 +368,15 @@ static void submit_and_wait(struct blk_engine *e)
 	io_uring_submit_and_wait(&e->ring, 1);
 }
 
+static void wait_moment(struct blk_engine *e)
+{
+	struct __kernel_timespec limit = { .tv_nsec = BLK_MOMENT_NS };
+	struct io_uring_cqe *cqe;
+
+	count_add(e->calls, 1);
+	io_uring_submit_and_wait_timeout(&e->ring, &cqe, 1, &limit, NULL);
+}
+
 static struct blk_req *uring_run(struct blk_engine *e, enum blk_wait wait)
 {
 	struct blk_req *list;
@@ -377,6 +386,8 @@ static struct blk_req *uring_run(struct blk_engine *e, enum blk_wait wait)
 	wait = blk_gate_wait(&e->gate, wait);
 	if (wait == BLK_WAIT && !e->done) {
 		submit_and_wait(e);
+	} else if (wait == BLK_MOMENT && !e->done) {
+		wait_moment(e);
 	} else if (io_uring_sq_ready(&e->ring) || uring_ready(e)) {
 		count_add(e->calls, 1);
 		io_uring_submit_and_get_events(&e->ring);

@@ -47,7 +47,12 @@ struct blk_engine_config {
 
 struct blk_engine;
 
-enum blk_wait { BLK_NOWAIT, BLK_WAIT };
+enum blk_wait {
+	BLK_NOWAIT,
+	BLK_WAIT,
+	BLK_MOMENT, /* waits at most BLK_MOMENT_NS */
+};
+#define BLK_MOMENT_NS 50000
 
 struct blk_ops {
 	const char *name;
@@ -59,7 +64,7 @@ struct blk_ops {
 	 * in flight. */
 	void (*submit)(struct blk_engine *, struct blk_req *);
 	/* Submits the queued requests to the kernel, and returns the list of completed requests.
-	 * With BLK_WAIT it sleeps until there is a completion or a kick. */
+	 * With BLK_WAIT and BLK_MOMENT it sleeps until there is a completion or a kick. */
 	struct blk_req *(*run)(struct blk_engine *, enum blk_wait);
 	/* True if there are completions; does not enter the kernel. For polling. */
 	bool (*ready)(struct blk_engine *);

@@ -40,6 +40,9 @@ struct blk_front_ops {
 	bool (*pending)(void *front);
 	/* Asks the guest for kicks. False: there are requests to take, perhaps without a kick. */
 	bool (*kicks_on)(void *front);
+	/* Asks for a kick when n requests can be taken, and returns how many there are now. It is a
+	 * hint, too: the runner looks again after a time limit. */
+	unsigned (*kick_at)(void *front, unsigned n);
 	void (*kicks_off)(void *front); /* a hint: the runner is awake */
 	/* The runner does not use the queue any more, and may be started again from here on. */
 	void (*left)(void *front);

@@ -291,6 +291,13 @@ static bool queue_kicks_on(void *front)
 	return q->dead || (!virtq_pending(q->vq) && !virtq_enable_kicks(q->vq));
 }
 
+static unsigned queue_kick_at(void *front, unsigned n)
+{
+	struct blk_queue *q = front;
+
+	return q->dead ? 0 : virtq_kick_at(q->vq, n);
+}
+
 static void queue_kicks_off(void *front)
 {
 	virtq_disable_kicks(((struct blk_queue *)front)->vq);
@@ -313,6 +320,7 @@ static const struct blk_front_ops front_ops = {
 	.publish = queue_publish,
 	.pending = queue_pending,
 	.kicks_on = queue_kicks_on,
+	.kick_at = queue_kick_at,
 	.kicks_off = queue_kicks_off,
 	.left = queue_left,
 };

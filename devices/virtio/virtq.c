@@ -289,6 +289,18 @@ bool virtq_enable_kicks(struct virtq *vq)
 	return vq->seen_avail != vq->last_avail;
 }
 
+unsigned virtq_kick_at(struct virtq *vq, unsigned n)
+{
+	if (vq->broken)
+		return 0;
+	if (vq->event_idx)
+		store_relaxed(avail_event(vq), (uint16_t)(vq->last_avail + n - 1));
+	/* As in virtq_enable_kicks(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	vq->seen_avail = load_acquire(&vq->avail->idx);
+	return virtq_pending(vq);
+}
+
 void virtq_disable_kicks(struct virtq *vq)
 {
 	/* With EVENT_IDX nothing is needed: the old avail_event suppresses kicks (§2.7.10). */

@@ -103,6 +103,10 @@ bool virtq_flush(struct virtq *);
 /* Asks the driver for kicks from now on, then checks the ring again. True: requests have arrived
  * meanwhile, perhaps without a kick. */
 bool virtq_enable_kicks(struct virtq *);
+/* Asks for a kick when `n` requests are pending (1 to the size of the queue), and returns how many
+ * are pending now. A driver without EVENT_IDX cannot be asked for that, and sends no kick: the
+ * caller must have a time limit. */
+unsigned virtq_kick_at(struct virtq *, unsigned n);
 /* Tells the driver that kicks are not needed, because the ring is being polled. It is only a hint:
  * the driver may send kicks nevertheless. */
 void virtq_disable_kicks(struct virtq *);

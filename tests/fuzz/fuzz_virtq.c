@@ -52,7 +52,10 @@ static void step(struct virtq *vq, struct virtq_chain *c, uint8_t *low, const ui
 
 	switch (s[0] & 7) {
 	case 0:
-		virtq_enable_kicks(vq);
+		if (s[1] & 1)
+			require(virtq_kick_at(vq, 1 + s[2] % vq->size) <= vq->size);
+		else
+			virtq_enable_kicks(vq);
 		break;
 	case 1:
 		virtq_flush(vq);

@@ -46,8 +46,10 @@ struct list {
 	_Atomic bool want_kick;
 	_Atomic unsigned left;
 	/* the runner's thread's, the test's while it is stopped */
-	unsigned taken, completed, in_flight, most, takes;
-	bool odd; /* something happened that must not happen */
+	unsigned taken, completed, in_flight, most, takes, waits, interrupts;
+	_Atomic unsigned
+		more; /* requests that the driver adds, one each time that it gets the CPU */
+	bool odd;     /* something happened that must not happen */
 	_Atomic bool stopped;
 };
 
@@ -109,6 +111,7 @@ static bool list_publish(void *front)
 
 	must(l, true);
 	l->shown = l->completed;
+	l->interrupts += news;
 	return news;
 }
 
@@ -127,6 +130,28 @@ static bool list_kicks_on(void *front)
 	must(l, true);
 	l->want_kick = true;
 	return l->taken == l->offered;
+}
+
+static bool one_more(struct list *l)
+{
+	unsigned n = l->more;
+
+	while (n && !atomic_compare_exchange_weak(&l->more, &n, n - 1))
+		;
+	return n;
+}
+
+static unsigned list_kick_at(void *front, unsigned n)
+{
+	struct list *l = front;
+	unsigned now = l->offered - l->taken;
+
+	must(l, n >= 2 && l->in_flight + n <= LIMIT);
+	l->want_kick = false;
+	l->waits++;
+	if (one_more(l)) /* comes while the runner waits */
+		l->offered++;
+	return now;
 }
 
 static void list_kicks_off(void *front)
@@ -148,6 +173,7 @@ static const struct blk_front_ops list_ops = {
 	.publish = list_publish,
 	.pending = list_pending,
 	.kicks_on = list_kicks_on,
+	.kick_at = list_kick_at,
 	.kicks_off = list_kicks_off,
 	.left = list_left,
 };
@@ -317,12 +343,52 @@ static void test_counts(void **state)
 	list_end();
 }
 
+/* The driver adds n requests, one each time that it gets the CPU: while the runner waits for it,
+ * and when all that came before is complete. */
+static void add_burst(unsigned n)
+{
+	list.more = n;
+	while (one_more(&list)) {
+		offer(1);
+		for (unsigned i = 0; list.shown != list.offered && i < 60000; i++)
+			usleep(1000);
+		assert_int_equal(list.shown, list.offered);
+	}
+}
+
+/* The runner shares its CPU with the driver, and each kick takes the CPU away in the middle of a
+ * burst. Then the runner waits for the rest of the burst, and shows all of it together. */
+static void test_burst(void **state)
+{
+	unsigned i, before;
+
+	(void)state;
+	list_start(BLK_AIO_AUTO, 0);
+	for (i = 0; i < REQUESTS; i++)
+		list.item[i].op = BLK_READ;
+	for (i = 0; i < 20; i++)
+		add_burst(4);
+	before = list.interrupts;
+	for (i = 0; i < 10; i++)
+		add_burst(4);
+	assert_in_range(list.interrupts - before, 10, 14);
+	before = list.waits;
+	for (i = 0; i < 100; i++) /* one at a time: it hardly ever waits */
+		add_burst(1);
+	assert_in_range(list.waits - before, 1, 20);
+	stop();
+	for (i = 0; i < list.offered; i++)
+		assert_int_equal(list.item[i].done, 1);
+	list_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_carry),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_burst),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

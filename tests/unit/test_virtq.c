@@ -249,6 +249,39 @@ static void kicks(void **state)
 	ring_free(&r);
 }
 
+/* A kick for the n-th request: the event is at its entry, and what is pending is loaded anew. */
+static void kick_at(void **state)
+{
+	struct ring r;
+
+	(void)state;
+	assert_int_equal(ring_new(&r, true), 0);
+	ring_set(&r, 0, RING_DATA, 1, 0, 0);
+	for (unsigned i = 0; i < 65534; i++) { /* up to where the index wraps */
+		ring_offer(&r, 0);
+		assert_int_equal(virtq_pop(&r.vq, &chain), 1);
+	}
+	assert_int_equal(virtq_kick_at(&r.vq, 4), 0);
+	assert_int_equal(ring_used(&r)->ring[RING_SIZE].id & 0xffff, 1);
+	ring_offer(&r, 0);
+	assert_int_equal(virtq_kick_at(&r.vq, 4), 1);
+	ring_offer(&r, 0);
+	assert_int_equal(virtq_kick_at(&r.vq, 2), 2);
+	assert_int_equal(ring_used(&r)->ring[RING_SIZE].id & 0xffff, 0xffff);
+	/* More than the ring can hold. */
+	ring_avail(&r)->idx += RING_SIZE;
+	assert_int_equal(virtq_kick_at(&r.vq, 2), 0);
+	assert_true(r.vq.broken);
+	ring_free(&r);
+	/* Without EVENT_IDX kicks stay off. */
+	assert_int_equal(ring_new(&r, false), 0);
+	virtq_disable_kicks(&r.vq);
+	ring_offer(&r, 0);
+	assert_int_equal(virtq_kick_at(&r.vq, 2), 1);
+	assert_int_equal(ring_used(&r)->flags, VRING_USED_F_NO_NOTIFY);
+	ring_free(&r);
+}
+
 /* Indices are 16 bits and wrap; entries wrap at the size. */
 static void wraps(void **state)
 {
@@ -362,6 +395,7 @@ int main(void)
 		cmocka_unit_test(event_idx_interrupts),
 		cmocka_unit_test(flag_suppresses_interrupts),
 		cmocka_unit_test(kicks),
+		cmocka_unit_test(kick_at),
 		cmocka_unit_test(wraps),
 		cmocka_unit_test(unpop_gives_back),
 		cmocka_unit_test(bad_setups),

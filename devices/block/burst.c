@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "devices/block/burst.h"
+
+/* Bursts between two trials that find nothing. A moment that is lost for one request is a part of
+ * its latency, so it must be rarer than one in a hundred. Many requests share it. */
+#define MANY	      4u
+#define REST_MAX      255u
+#define REST_MAX_MANY 63u
+
+unsigned blk_burst_goal(struct blk_burst *b, unsigned max)
+{
+	unsigned size = b->size ? b->size : 1;
+
+	if (b->rest)
+		b->rest--;
+	else
+		size *= 2;
+	return size < max ? size : max;
+}
+
+static unsigned longer_rest(unsigned rests, unsigned n)
+{
+	unsigned next = n < MANY ? 4 * rests + 3 : 2 * rests + 1;
+	unsigned max = n < MANY ? REST_MAX : REST_MAX_MANY;
+
+	return next < max ? next : max;
+}
+
+void blk_burst_learn(struct blk_burst *b, unsigned goal, unsigned n)
+{
+	bool more = n > b->size;
+
+	if (!more && n >= goal)
+		return;
+	if (more && n >= goal)
+		b->rests /= 2;
+	else if (!more)
+		b->rests = longer_rest(b->rests, n);
+	b->rest = more && n >= goal ? 0 : b->rests;
+	b->size = n;
+}
