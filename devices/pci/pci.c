@@ -184,6 +184,13 @@ static void multifunction_update(struct pci_bus *bus, unsigned slot)
 		fn[0]->cfg[PCI_HEADER_TYPE] |= PCI_HEADER_MULTI_FUNC;
 }
 
+void pci_place(struct pci_root *root, struct pci_bus *bus, struct pci_device *dev, uint8_t devfn)
+{
+	dev->root = root;
+	dev->bus = bus;
+	dev->devfn = devfn;
+}
+
 int pci_add(struct pci_root *root, struct pci_bus *bus, struct pci_device *dev, uint8_t devfn,
 	    struct error *err)
 {
@@ -194,9 +201,7 @@ int pci_add(struct pci_root *root, struct pci_bus *bus, struct pci_device *dev, 
 				 devfn >> 3, devfn & 7, dev->name, bus->dev[devfn]->name);
 	bus->dev[devfn] = dev;
 	bus->used[devfn / 64] |= 1ull << devfn % 64;
-	dev->root = root;
-	dev->bus = bus;
-	dev->devfn = devfn;
+	pci_place(root, bus, dev, devfn);
 	multifunction_update(bus, devfn >> 3);
 	return 0;
 }
@@ -222,8 +227,10 @@ void pci_remove(struct pci_device *dev)
 	if (!root)
 		return;
 	scoped_lock(&root->lock);
-	dev->bus->dev[dev->devfn] = NULL;
-	dev->bus->used[dev->devfn / 64] &= ~(1ull << dev->devfn % 64);
+	if (dev->bus->dev[dev->devfn] == dev) { /* it may only have been placed */
+		dev->bus->dev[dev->devfn] = NULL;
+		dev->bus->used[dev->devfn / 64] &= ~(1ull << dev->devfn % 64);
+	}
 	multifunction_update(dev->bus, dev->devfn >> 3);
 	pci_unmap_bars(dev);
 	pci_set_intx(dev, false);

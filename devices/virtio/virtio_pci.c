@@ -664,16 +664,18 @@ static void each_irq(void *opaque, stats_irq_fn *fn, void *arg)
 int virtio_realize(struct virtio_device *v, struct pci_root *root, struct pci_bus *bus,
 		   uint8_t devfn, struct error *err)
 {
-	int ret = pci_add(root, bus, &v->pci, devfn, err);
+	int ret;
 
-	if (ret)
-		return ret;
+	pci_place(root, bus, &v->pci, devfn);
 	ret = pci_add_intx(&v->pci, 1);
 	if (!ret && root->loop)
 		ret = add_sources(v, root->loop);
+	if (ret)
+		return error_set(err, ret, "%s: %s", v->pci.name, strerror(-ret));
+	ret = pci_add(root, bus, &v->pci, devfn, err);
 	if (!ret)
 		stats_add_irqs(root->stats, each_irq, v);
-	return ret ? error_set(err, ret, "%s: %s", v->pci.name, strerror(-ret)) : 0;
+	return ret;
 }
 
 static void remove_sources(struct virtio_device *v)

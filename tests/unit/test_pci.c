@@ -155,6 +155,15 @@ static void test_add_errors(void **state)
 	assert_int_equal(pci_add_bar(&d, PCI_ROM_BAR, PCI_BAR_IO, false, 4096, NULL, NULL),
 			 -EINVAL);
 	assert_int_equal(pci_add_intx(&d, 1), -EINVAL);
+	/* One that was only placed leaves the other device where it is. */
+	pci_place(f->root, &f->root->bus, &d, DEV);
+	assert_int_equal(pci_add_intx(&d, 1), 0);
+	pci_set_intx(&d, true);
+	assert_true(f->fake.line[pci_slot_gsi(DEV >> 3, 0)]);
+	assert_int_equal(pci_add(f->root, &f->root->bus, &d, DEV, &err), -EBUSY);
+	pci_remove(&d);
+	assert_false(f->fake.line[pci_slot_gsi(DEV >> 3, 0)]);
+	assert_int_equal(rd(f, DEV, 0, 4), 0x56781234);
 	pci_device_destroy(&d);
 }
 
