@@ -298,14 +298,16 @@ static void test_hotplug(void **state)
 	assert_int_equal(c.hotplug.n, 0);
 	good("--hotplug 2");
 	assert_int_equal(c.hotplug.n, 2);
-	assert_int_equal(c.hotplug.window, 256 * MiB);
+	assert_int_equal(c.hotplug.window, 0);
+	good("--hotplug 2,window=auto");
+	assert_int_equal(c.hotplug.window, 0);
 	good("--hotplug 29,window=32G");
 	assert_int_equal(c.hotplug.window, 32 * GiB);
 	bad("--hotplug 0", "--hotplug: N takes a number from 1 to 29");
 	bad("--hotplug 30", "--hotplug: N takes a number from 1 to 29");
-	bad("--hotplug 1,window=3G", "window=3G: use a power of two from 1M to 1024G");
-	bad("--hotplug 1,window=2T", "window=2T: use a power of two");
-	bad("--hotplug 1,window=0", "window=0: use a power of two");
+	bad("--hotplug 1,window=3G", "window=3G: use auto, or a power of two from 1M to 1024G");
+	bad("--hotplug 1,window=2T", "window=2T: use auto, or a power");
+	bad("--hotplug 1,window=0", "window=0: use auto");
 	bad("--hotplug 1 --hotplug 1", "--hotplug is given twice");
 }
 

@@ -494,6 +494,21 @@ static void test_replace(void **state)
 	assert_null(m.list.first);
 }
 
+/* The largest device that is bound to vfio-pci, whatever else is there. */
+static void test_window(void **state)
+{
+	make_root(state);
+	assert_int_equal(hotplug_window(root), 256 * MiB);
+	put_host("pci 02:00.0 class=030000 id=1:2 group=1 driver=vfio-pci bar0=1000000 "
+		 "bar1=400000000p bar3=2000000p");
+	put_host("pci 03:00.0 class=030000 id=1:2 group=2 driver=nouveau bar1=4000000000p");
+	put("", "sys/bus/pci/drivers/vfio-pci/new_id");
+	put_link("02:00.0", "sys/bus/pci/drivers/vfio-pci/0000:02:00.0");
+	put_link("03:00.0", "sys/bus/pci/drivers/nouveau/0000:03:00.0");
+	assert_int_equal(hotplug_window(root), 32 * GiB);
+	remove_root(state);
+}
+
 /* Windows for a kernel that is started directly: from the upper ends down. */
 static void test_windows(void **state)
 {
@@ -577,9 +592,17 @@ static void test_many_rounds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_life),	       T(test_failures),    T(test_functions), T(test_replace),
-		T(test_force),	       T(test_hung),	    T(test_end),       T(test_windows),
-		T(test_guest_refuses), T(test_many_rounds),
+		T(test_life),
+		T(test_failures),
+		T(test_functions),
+		T(test_replace),
+		cmocka_unit_test(test_window),
+		T(test_force),
+		T(test_hung),
+		T(test_end),
+		T(test_windows),
+		T(test_guest_refuses),
+		T(test_many_rounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

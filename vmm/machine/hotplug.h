@@ -47,6 +47,9 @@ struct hotplug_env {
 	void *opaque;
 };
 
+/* The window of slots if the user asks for none: for the largest device that is bound to vfio-pci
+ * now, and at least 256 MiB. root: "" on a real host. */
+uint64_t hotplug_window(const char *root);
 /* NULL: out of memory. */
 struct hotplug *hotplug_new(const struct hotplug_env *);
 /* Makes n empty slots with root ports at free places of the root bus. Before the guest runs. */

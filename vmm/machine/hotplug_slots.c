@@ -9,17 +9,21 @@
  */
 #include "vmm/machine/hotplug_slots.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "vfio/host/sysfs.h"
 #include "vmm/core/cleanup.h"
-#include "vmm/core/log.h"
 
-#define LAST_SLOT   30u /* 31 is the LPC bridge's */
-#define WINDOW_UNIT MiB
+#define LAST_SLOT      30u /* 31 is the LPC bridge's */
+#define WINDOW_UNIT    MiB
+#define WINDOW_DEFAULT (256 * MiB)
+#define WINDOW_MAX     (1024 * GiB)
 
 static void port_news(void *opaque, enum root_port_news news)
 {
@@ -134,8 +138,7 @@ static int slot_check_open(const struct hot_slot *s, unsigned fn, struct error *
 	for (i = 0; i < HOT_FUNCTIONS; i++) {
 		const struct hot_device *d = s->fn[i];
 
-		if (d && (i == 0 || i == fn || d->state == HOT_CLOSING ||
-			  d->state == HOT_GONE))
+		if (d && (i == 0 || i == fn || d->state == HOT_CLOSING || d->state == HOT_GONE))
 			return error_set(err, -EBUSY, "slot %s is in use by %s%s", s->name,
 					 d->dev->id,
 					 i == 0 && fn ? ": function 0 is added last" : "");
@@ -165,6 +168,32 @@ struct hot_slot *hot_slot_find(struct hotplug *h, const struct hotplug_request *
 }
 
 /* ---- addresses ---- */
+
+static uint64_t pow2_up(uint64_t n)
+{
+	return n > 1 ? 1ull << (64 - __builtin_clzll(n - 1)) : 1;
+}
+
+uint64_t hotplug_window(const char *root)
+{
+	uint64_t window = WINDOW_DEFAULT, need;
+	char path[PATH_MAX], bdf[VFIO_BDF_SIZE];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/drivers/vfio-pci", root);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		if (sysfs_parse_bdf(e->d_name, bdf) < 0)
+			continue;
+		need = sysfs_mem64(root, bdf);
+		if (need > window && need <= WINDOW_MAX)
+			window = pow2_up(need);
+	}
+	if (d)
+		closedir(d);
+	return window;
+}
 
 struct need {
 	uint64_t mem32, mem64; /* bytes */
@@ -211,11 +240,6 @@ static unsigned long long to_mib(uint64_t bytes)
 	return align_up(bytes, MiB) / MiB;
 }
 
-static unsigned long long pow2_up(unsigned long long n)
-{
-	return n > 1 ? 1ull << (64 - __builtin_clzll(n - 1)) : 1;
-}
-
 int hot_slot_check_fit(struct hot_slot *s, struct error *err)
 {
 	struct need need = { 0 }, has;
@@ -228,7 +252,8 @@ int hot_slot_check_fit(struct hot_slot *s, struct error *err)
 			err, -ENOSPC,
 			"it needs %llu MiB of addresses for its 64-bit BARs, and a slot has "
 			"%llu MiB: start the machine with --hotplug N,window=%lluM",
-			to_mib(need.mem64), to_mib(has.mem64), pow2_up(to_mib(need.mem64)));
+			to_mib(need.mem64), to_mib(has.mem64),
+			(unsigned long long)pow2_up(to_mib(need.mem64)));
 	if (need.mem32 > has.mem32)
 		return error_set(err, -ENOSPC,
 				 "it needs %llu MiB of addresses below 4 GiB, and a slot has %llu "

@@ -114,6 +114,10 @@ static int look_vfio(struct vm *vm, struct error *err)
 int machine_look(struct vm *vm, struct error *err)
 {
 	int ret = look_vfio(vm, err);
+	struct config_hotplug *slots = &vm->cfg->hotplug;
+
+	if (slots->n && !slots->window)
+		slots->window = hotplug_window("");
 
 	if (ret == 0)
 		ret = look_memory(vm, err);

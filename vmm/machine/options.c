@@ -178,7 +178,6 @@ static int opt_one_key(struct config *c, const struct option *o, const char *arg
 /* A window is as large as the largest BAR that it can hold, so it is a power of two. */
 #define WINDOW_MIN     MiB
 #define WINDOW_MAX     (1024 * GiB)
-#define WINDOW_DEFAULT (256 * MiB)
 
 static int opt_hotplug(struct config *c, const struct option *o, const char *arg, struct error *err)
 {
@@ -188,13 +187,12 @@ static int opt_hotplug(struct config *c, const struct option *o, const char *arg
 		return error_set(err, -EINVAL, "--%s is given twice", o->name);
 	if (read_keys(c, o, arg, h, err) < 0)
 		return err->code;
-	h->window = WINDOW_DEFAULT;
-	if (!h->size)
+	if (!h->size || strcmp(h->size, "auto") == 0)
 		return 0;
 	if (key_parse_number(h->size, MiB, &h->window) < 0 || !is_pow2(h->window) ||
 	    h->window < WINDOW_MIN || h->window > WINDOW_MAX)
 		return error_set(err, -EINVAL,
-				 "--%s: window=%s: use a power of two from 1M to 1024G", o->name,
+				 "--%s: window=%s: use auto, or a power of two from 1M to 1024G", o->name,
 				 h->size);
 	return 0;
 }

@@ -48,7 +48,7 @@ struct config_cpu {
 struct config_hotplug {
 	uint64_t n; /* slots */
 	const char *size;
-	uint64_t window; /* bytes of a slot for 64-bit BARs */
+	uint64_t window; /* bytes of a slot for 64-bit BARs; 0: chosen when the host is looked at */
 };
 
 struct config {
