@@ -132,7 +132,7 @@ struct pci_root {
 	struct guest_mem *mem;
 	struct irq_table *irq;
 	struct evloop *loop;
-	struct stats *stats;  /* NULL: no statistics */
+	struct stats *stats; /* NULL: no statistics */
 	/* A device leaves, and with it the memory of its regions, which are on no bus any more. May
 	 * be NULL. */
 	void (*region_gone)(void *opaque, const struct io_region *);
@@ -173,8 +173,8 @@ int pci_add_bar_part(struct pci_device *, struct pci_bar_part *);
 /* Adds a capability with `len` bytes (header included) in the first 256 bytes; returns its offset,
  * or -ENOSPC. */
 int pci_add_cap(struct pci_device *, uint8_t id, unsigned len);
-/* Tells the device where it will be. In a machine that runs, vCPUs reach the device as soon as it is
- * on the bus, so pci_add_intx() and what else is needed come between pci_place() and pci_add().
+/* Tells the device where it will be. In a machine that runs, vCPUs reach the device as soon as it
+ * is on the bus, so pci_add_intx() and what else is needed come between pci_place() and pci_add().
  * Afterwards pci_remove() is needed, also if pci_add() fails. */
 void pci_place(struct pci_root *, struct pci_bus *, struct pci_device *, uint8_t devfn);
 /* Connects INTx (pin 1..4) to GSI 16..23; each bridge above rotates the pins in the usual way. Call

@@ -176,8 +176,8 @@ static int opt_one_key(struct config *c, const struct option *o, const char *arg
 }
 
 /* A window is as large as the largest BAR that it can hold, so it is a power of two. */
-#define WINDOW_MIN     MiB
-#define WINDOW_MAX     (1024 * GiB)
+#define WINDOW_MIN MiB
+#define WINDOW_MAX (1024 * GiB)
 
 static int opt_hotplug(struct config *c, const struct option *o, const char *arg, struct error *err)
 {
@@ -192,8 +192,8 @@ static int opt_hotplug(struct config *c, const struct option *o, const char *arg
 	if (key_parse_number(h->size, MiB, &h->window) < 0 || !is_pow2(h->window) ||
 	    h->window < WINDOW_MIN || h->window > WINDOW_MAX)
 		return error_set(err, -EINVAL,
-				 "--%s: window=%s: use auto, or a power of two from 1M to 1024G", o->name,
-				 h->size);
+				 "--%s: window=%s: use auto, or a power of two from 1M to 1024G",
+				 o->name, h->size);
 	return 0;
 }
 
