@@ -117,10 +117,15 @@ int __wrap_open(const char *path, int flags, ...)
 	return host.group[g] = eventfd_new();
 }
 
+/* Devices are closed by several threads at the same time. */
+static pthread_mutex_t host_lock = PTHREAD_MUTEX_INITIALIZER;
+
 int __wrap_close(int fd)
 {
-	int g = group_of(fd);
+	int g;
 
+	scoped_lock(&host_lock);
+	g = group_of(fd);
 	if (fd == host.container)
 		host.container = 0;
 	for (unsigned i = 0; i < DEVICES; i++)
@@ -172,6 +177,7 @@ static inline int open_device(int g, const char *bdf)
 {
 	struct card_device *d = device_of(bdf);
 
+	scoped_lock(&host_lock);
 	assert_true(host.joined[g]);
 	assert_int_equal(d->group, g);
 	assert_int_equal(d->fd, -1);

@@ -195,6 +195,24 @@ static void test_error(void **state)
 	happened("");
 }
 
+/* A processor has the guest's configuration space, for as long as the kernel resets a device. */
+static void test_busy(void **state)
+{
+	struct fixture *x = *state;
+	struct card_function *f = put(x, "02:00.0", "nic", 0);
+
+	pthread_mutex_lock(&x->m.root.lock);
+	card_on_error(f, "nic");
+	pass(SECOND);
+	happened("");
+	pthread_mutex_unlock(&x->m.root.lock);
+	pass(SECOND / 200);
+	happened("ERROR:nic:unplug replace:nic");
+	close_all();
+	pass(100 * SECOND);
+	happened("");
+}
+
 static void test_functions(void **state)
 {
 	struct fixture *x = *state;
@@ -335,8 +353,9 @@ int main(void)
 {
 #define N(fn) cmocka_unit_test_setup_teardown(fn, setup_news, teardown)
 	const struct CMUnitTest tests[] = {
-		N(test_error),	 N(test_functions), N(test_three_times), N(test_policies),
-		N(test_request), N(test_lets_go),   N(test_cannot_ask),	 N(test_button),
+		N(test_error),	     N(test_busy),	 N(test_functions),
+		N(test_three_times), N(test_policies),	 N(test_request),
+		N(test_lets_go),     N(test_cannot_ask), N(test_button),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

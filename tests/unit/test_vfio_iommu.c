@@ -24,6 +24,7 @@ struct fake {
 	unsigned n, calls, busy; /* busy: that many maps answer EBUSY */
 	int fail_at;		 /* the map with this number fails with -EFAULT; 0: none */
 	bool freed;
+	struct guest_mem *busy_mem; /* it changes while memory is mapped; NULL: it does not */
 };
 
 static int fake_map(void *backend, uint64_t iova, void *host, uint64_t size, bool write)
@@ -33,6 +34,14 @@ static int fake_map(void *backend, uint64_t iova, void *host, uint64_t size, boo
 	assert_non_null(host);
 	assert_true(write);
 	f->calls++;
+	if (f->busy_mem) {
+		struct mem_range bar = { .gpa = 0xe0000000 + f->calls * 0x1000,
+					 .size = 0x1000,
+					 .host = (void *)0x20000000,
+					 .kind = MEM_DEVICE };
+
+		assert_int_equal(guest_mem_add(f->busy_mem, &bar), 0);
+	}
 	if (f->busy) {
 		f->busy--;
 		return -EBUSY;
@@ -138,6 +147,26 @@ static void test_one_map_a_range(void **state)
 	assert_int_equal(f.n, 0);
 	iommu_free(m);
 	assert_true(f.freed);
+	guest_mem_free(mem);
+}
+
+/* The guest runs, and moves BARs while its memory is pinned. Nobody waits for anybody. */
+static void test_while_it_runs(void **state)
+{
+	struct iommu *m = make(&intel);
+	struct guest_mem *mem = ram(16 * KiB, 32 * KiB);
+
+	(void)state;
+	f.busy_mem = mem;
+	assert_int_equal(iommu_attach_memory(m, mem, &err), 0);
+	assert_int_equal(f.n, 2);
+	assert_int_equal(guest_mem_del(mem, GPA(0xe0001000)), 0);
+	assert_int_equal(f.n, 2);
+	/* A second time it finds everything mapped. */
+	assert_int_equal(iommu_attach_memory(m, mem, &err), 0);
+	assert_int_equal(f.calls, 2);
+	iommu_free(m);
+	assert_int_equal(f.n, 0);
 	guest_mem_free(mem);
 }
 
@@ -312,15 +341,11 @@ static void test_memlock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_map_a_range),
-		cmocka_unit_test(test_beyond),
-		cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_failure_undoes),
-		cmocka_unit_test(test_busy),
-		cmocka_unit_test(test_allow),
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_parse_broken),
-		cmocka_unit_test(test_memlock),
+		cmocka_unit_test(test_one_map_a_range), cmocka_unit_test(test_while_it_runs),
+		cmocka_unit_test(test_beyond),		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_failure_undoes),	cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_allow),		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_parse_broken),	cmocka_unit_test(test_memlock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -313,6 +313,34 @@ static void test_covered_function(void **state)
 	vfio_reset_free(r);
 }
 
+/* The audio function stays in the guest, so the graphics function does without the bus reset. */
+static void test_spared(void **state)
+{
+	struct vfio_reset_device d[] = { dev(&gpu, ""), dev(&nic, "flr") };
+	struct vfio_reset *r = make(d, 2);
+	char text[400];
+
+	(void)state;
+	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_BUS);
+	vfio_reset_spare(r, "0000:02:00.1");
+	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_BUS);
+	vfio_reset_spare(r, "0000:01:00.1");
+	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_NONE);
+	assert_int_equal(vfio_reset_how(r, 1), VFIO_RESET_FUNCTION);
+	assert_false(vfio_reset_verdict(r, 0, text, sizeof(text)));
+	assert_non_null(strstr(text, "would hit 0000:01:00.1, which the guest uses"));
+	assert_int_equal(vfio_reset_all(r, true), 0);
+	assert_string_equal(story, "gq nq ga na");
+	vfio_reset_free(r);
+	story[0] = '\0';
+	d[0].function_reset = true;
+	d[0].methods = "pm";
+	r = make(d, 1);
+	vfio_reset_spare(r, "0000:01:00.1");
+	assert_int_equal(vfio_reset_how(r, 0), VFIO_RESET_PM);
+	vfio_reset_free(r);
+}
+
 static void test_failures(void **state)
 {
 	struct vfio_reset_device d[] = { dev(&audio, "pm"), dev(&nic, "flr") };
@@ -427,6 +455,7 @@ int main(void)
 		cmocka_unit_test_setup(test_methods, setup),
 		cmocka_unit_test_setup(test_once, setup),
 		cmocka_unit_test_setup(test_covered_function, setup),
+		cmocka_unit_test_setup(test_spared, setup),
 		cmocka_unit_test_setup(test_failures, setup),
 		cmocka_unit_test_setup(test_at_once, setup),
 		cmocka_unit_test_setup(test_one_bus, setup),

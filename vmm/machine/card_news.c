@@ -29,6 +29,7 @@
 
 #define SECOND	    1000000000ull
 #define FORCE_AFTER (20 * SECOND) /* a Linux guest lets go after 6 s */
+#define LOOK_AGAIN  (SECOND / 200)
 #define BACK_WITHIN (120 * SECOND)
 #define TRIES	    3u
 #define TRIES_IN    (600 * SECOND)
@@ -42,6 +43,7 @@ struct card_case {
 	uint64_t force_ns;	   /* when it is taken from a guest that was asked; 0: it was not */
 	uint64_t pulled_ns[TRIES]; /* the last times that it was pulled out to be put back */
 	uint64_t back_ns;	   /* until then it is awaited; 0: it is not */
+	uint64_t pull_ns;	   /* when it is tried again to pull it out; 0: it is not */
 };
 
 /* ---- cases ---- */
@@ -144,9 +146,12 @@ static void set_timer(struct machine_vfio *v)
 {
 	uint64_t first = 0;
 
-	for (const struct card_case *c = v->cases; c; c = c->next)
+	for (const struct card_case *c = v->cases; c; c = c->next) {
 		if (c->force_ns && (!first || c->force_ns < first))
 			first = c->force_ns;
+		if (c->pull_ns && (!first || c->pull_ns < first))
+			first = c->pull_ns;
+	}
 	if (!v->timer && first)
 		v->timer = evloop_add_timer(v->pci->loop, cases_look, v);
 	if (v->timer)
@@ -158,9 +163,14 @@ static void cases_look(void *arg)
 	struct machine_vfio *v = arg;
 	uint64_t now = evloop_now_ns();
 
-	for (struct card_case *c = v->cases; c; c = c->next)
+	for (struct card_case *c = v->cases; c; c = c->next) {
+		struct card_function *f = find_plugged(c);
+
 		if (c->force_ns && c->force_ns <= now)
 			force_now(c);
+		if (f && c->pull_ns && c->pull_ns <= now)
+			v->on_error(f, f->host.bdf);
+	}
 	set_timer(v);
 }
 
@@ -171,7 +181,7 @@ void card_has_left(const struct card_function *f)
 	struct card_case *c = case_find(f);
 
 	if (c)
-		c->force_ns = 0;
+		c->force_ns = c->pull_ns = 0;
 }
 
 void card_has_come(const struct card_function *f)
@@ -251,6 +261,22 @@ static bool may_come_back(struct card_case *c)
 	return false;
 }
 
+/* A processor holds the root lock for as long as the kernel resets a device, which may take a
+ * minute when the device is dead. The main loop does not wait for it. */
+static bool is_busy(struct card_case *c)
+{
+	pthread_mutex_t *root = &c->all->pci->lock;
+
+	c->pull_ns = 0;
+	if (pthread_mutex_trylock(root) == 0) {
+		pthread_mutex_unlock(root);
+		return false;
+	}
+	c->pull_ns = evloop_now_ns() + LOOK_AGAIN;
+	set_timer(c->all);
+	return true;
+}
+
 static bool pull_out(struct card_function *f)
 {
 	struct card_case *c = is_hot(f) ? case_open(f) : NULL;
@@ -259,6 +285,8 @@ static bool pull_out(struct card_function *f)
 
 	if (!c)
 		return false;
+	if (is_busy(c))
+		return true;
 	back = may_come_back(c);
 	say(f, "X_MINIVMM_DEVICE_ERROR", "unplug");
 	log_error("%s reports an error that cannot be corrected: it is taken from the guest%s; the "
