@@ -345,16 +345,12 @@ static void leave_bus(struct vfio_pci *v)
 	v->plugged = false;
 }
 
-int vfio_pci_plug(struct vfio_pci *v, struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
-		  struct error *err)
+/* All that a guest can reach once the device is on the bus. */
+static int get_ready(struct vfio_pci *v, struct error *err)
 {
 	uint8_t pin = v->dev.cfg[PCI_INTERRUPT_PIN];
-	int ret = pci_add(root, bus, &v->dev, devfn, err);
+	int ret = vfio_vga_plug(v, err);
 
-	if (ret)
-		return ret;
-	v->plugged = true;
-	ret = vfio_vga_plug(v, err);
 	if (!ret && pin >= 1 && pin <= 4) {
 		ret = pci_add_intx(&v->dev, pin);
 		if (ret)
@@ -365,11 +361,25 @@ int vfio_pci_plug(struct vfio_pci *v, struct pci_root *root, struct pci_bus *bus
 		if (ret)
 			error_set(err, ret, "%s: out of memory", v->k->name);
 	}
+	if (!ret)
+		vfio_pci_after_reset(v);
+	return ret;
+}
+
+int vfio_pci_plug(struct vfio_pci *v, struct pci_root *root, struct pci_bus *bus, uint8_t devfn,
+		  struct error *err)
+{
+	int ret;
+
+	pci_place(root, bus, &v->dev, devfn);
+	v->plugged = true;
+	ret = get_ready(v, err);
+	if (!ret)
+		ret = pci_add(root, bus, &v->dev, devfn, err);
 	if (ret) {
 		leave_bus(v);
 		return ret;
 	}
-	vfio_pci_after_reset(v);
 	vfio_stats_init(v);
 	return 0;
 }

@@ -195,17 +195,39 @@ static void test_error(void **state)
 	happened("");
 }
 
+struct holder {
+	pthread_mutex_t *lock;
+	pthread_barrier_t held, enough;
+	pthread_t thread;
+};
+
+static void *hold(void *arg)
+{
+	struct holder *h = arg;
+
+	pthread_mutex_lock(h->lock);
+	pthread_barrier_wait(&h->held);
+	pthread_barrier_wait(&h->enough);
+	pthread_mutex_unlock(h->lock);
+	return NULL;
+}
+
 /* A processor has the guest's configuration space, for as long as the kernel resets a device. */
 static void test_busy(void **state)
 {
 	struct fixture *x = *state;
 	struct card_function *f = put(x, "02:00.0", "nic", 0);
+	struct holder h = { .lock = &x->m.root.lock };
 
-	pthread_mutex_lock(&x->m.root.lock);
+	pthread_barrier_init(&h.held, NULL, 2);
+	pthread_barrier_init(&h.enough, NULL, 2);
+	assert_int_equal(pthread_create(&h.thread, NULL, hold, &h), 0);
+	pthread_barrier_wait(&h.held);
 	card_on_error(f, "nic");
 	pass(SECOND);
 	happened("");
-	pthread_mutex_unlock(&x->m.root.lock);
+	pthread_barrier_wait(&h.enough);
+	pthread_join(h.thread, NULL);
 	pass(SECOND / 200);
 	happened("ERROR:nic:unplug replace:nic");
 	close_all();

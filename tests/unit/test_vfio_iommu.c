@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/vfio.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +28,27 @@ struct fake {
 	struct guest_mem *busy_mem; /* it changes while memory is mapped; NULL: it does not */
 };
 
+static void *vcpu(void *arg)
+{
+	struct fake *f = arg;
+	struct mem_range bar = { .gpa = 0xe0000000 + f->calls * 0x1000,
+				 .size = 0x1000,
+				 .host = (void *)0x20000000,
+				 .kind = MEM_DEVICE };
+
+	return guest_mem_add(f->busy_mem, &bar) == 0 ? f : NULL;
+}
+
+static void move_bar(struct fake *f)
+{
+	pthread_t thread;
+	void *ok;
+
+	assert_int_equal(pthread_create(&thread, NULL, vcpu, f), 0);
+	pthread_join(thread, &ok);
+	assert_ptr_equal(ok, f);
+}
+
 static int fake_map(void *backend, uint64_t iova, void *host, uint64_t size, bool write)
 {
 	struct fake *f = backend;
@@ -34,14 +56,8 @@ static int fake_map(void *backend, uint64_t iova, void *host, uint64_t size, boo
 	assert_non_null(host);
 	assert_true(write);
 	f->calls++;
-	if (f->busy_mem) {
-		struct mem_range bar = { .gpa = 0xe0000000 + f->calls * 0x1000,
-					 .size = 0x1000,
-					 .host = (void *)0x20000000,
-					 .kind = MEM_DEVICE };
-
-		assert_int_equal(guest_mem_add(f->busy_mem, &bar), 0);
-	}
+	if (f->busy_mem)
+		move_bar(f);
 	if (f->busy) {
 		f->busy--;
 		return -EBUSY;
