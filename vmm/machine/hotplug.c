@@ -251,6 +251,10 @@ static void slot_timeout(void *arg)
 		slot_open_again(s);
 		return;
 	}
+	if (s->h->env.paused && s->h->env.paused(s->h->env.opaque)) {
+		ev_timer_set(s->timer, evloop_now_ns() + TIMEOUT_NS);
+		return;
+	}
 	slot_ask_no_more(s);
 	root_port_forget(s->port);
 	tell_slot(s, "DEVICE_UNPLUG_GUEST_ERROR");

@@ -44,6 +44,8 @@ struct hotplug_env {
 	/* One of QMP's events: DEVICE_DELETED, DEVICE_UNPLUG_GUEST_ERROR, X_MINIVMM_DEVICE_TAKEN.
 	 * The path has /machine/peripheral/ID. */
 	void (*event)(void *opaque, const char *name, const struct device *, const char *path);
+	/* True: the guest stands still, so it cannot answer. NULL: it never does. */
+	bool (*paused)(void *opaque);
 	void *opaque;
 };
 

@@ -32,7 +32,7 @@ struct monitor_node {
 	bool net;  /* of netdev_add */
 	bool used; /* by a device that is being added, or by... */
 	const struct device *user;
-	char arg[ARG_MAX]; /* in the words of the class */
+	char *arg; /* in the words of the class */
 };
 
 /* ---- an argument in the words of a class ---- */
@@ -42,6 +42,14 @@ struct arg {
 	size_t n;
 	bool full;
 };
+
+/* Not all of the text is cleared. */
+static void arg_init(struct arg *a)
+{
+	a->n = 0;
+	a->text[0] = '\0';
+	a->full = false;
+}
 
 static void arg_char(struct arg *a, char c)
 {
@@ -140,6 +148,12 @@ static bool listed(const char *words, const char *name)
 
 /* ---- nodes ---- */
 
+static void node_free(struct monitor_node *n)
+{
+	free(n->arg);
+	free(n);
+}
+
 static struct monitor_node *node_find(const struct monitor_devices *m, const char *name, bool net)
 {
 	struct monitor_node *n = m->nodes;
@@ -173,11 +187,14 @@ static int node_add(struct monitor_devices *m, const char *name, bool net, const
 	if (arg_check(a, err) < 0)
 		return err->code;
 	n = calloc(1, sizeof(*n));
-	if (!n)
+	if (n)
+		n->arg = strdup(a->text);
+	if (!n || !n->arg) {
+		free(n);
 		return error_set(err, -ENOMEM, "out of memory");
+	}
 	snprintf(n->name, sizeof(n->name), "%s", name);
 	n->net = net;
-	memcpy(n->arg, a->text, sizeof(n->arg));
 	n->next = m->nodes;
 	m->nodes = n;
 	return 0;
@@ -197,7 +214,7 @@ static int node_delete(struct monitor_devices *m, const char *name, bool net, st
 	while (*at != n)
 		at = &(*at)->next;
 	*at = n->next;
-	free(n);
+	node_free(n);
 	return 0;
 }
 
@@ -264,8 +281,9 @@ static int block_file(const struct monitor_devices *m, const json_t *args, struc
 static json_t *blockdev_add(struct monitor_devices *m, const json_t *args, struct error *err)
 {
 	struct value driver, name;
-	struct arg a = { .n = 0 };
+	struct arg a;
 
+	arg_init(&a);
 	if (get_needed(args, "driver", &driver, err) < 0 ||
 	    get_needed(args, "node-name", &name, err) < 0 ||
 	    node_check_name(m, name.text, false, err) < 0)
@@ -287,10 +305,11 @@ static json_t *netdev_add(struct monitor_devices *m, const json_t *args, struct 
 {
 	static const char keys[] = "ifname vhost queues ";
 	struct value type, id, v;
-	struct arg a = { .n = 0 };
+	struct arg a;
 	const char *name;
 	json_t *member;
 
+	arg_init(&a);
 	if (get_needed(args, "type", &type, err) < 0 || get_needed(args, "id", &id, err) < 0 ||
 	    node_check_name(m, id.text, true, err) < 0)
 		return NULL;
@@ -518,8 +537,9 @@ static json_t *device_add_command(struct monitor_devices *m, const json_t *args,
 	struct value driver, id, bus;
 	const struct driver *dr;
 	struct monitor_node *node;
-	struct arg a = { .n = 0 };
+	struct arg a;
 
+	arg_init(&a);
 	if (get_needed(args, "driver", &driver, err) < 0 || get(args, "id", &id, err) < 0 ||
 	    get(args, "bus", &bus, err) < 0 || device_function(args, &r.fn, err) < 0)
 		return NULL;
@@ -615,6 +635,6 @@ void monitor_devices_free(struct monitor_devices *m)
 
 	while ((n = m->nodes)) {
 		m->nodes = n->next;
-		free(n);
+		node_free(n);
 	}
 }

@@ -254,6 +254,11 @@ static void forget_region(void *opaque, const struct io_region *r)
 	vcpus_forget_region(vm->cpus.vcpus, r);
 }
 
+static bool guest_is_paused(void *opaque)
+{
+	return ((const struct vm *)opaque)->life.paused;
+}
+
 /* Before the passed-through cards, whose slots are hot-pluggable, too. */
 static int realize_hotplug(struct vm *vm, struct error *err)
 {
@@ -264,6 +269,7 @@ static int realize_hotplug(struct vm *vm, struct error *err)
 		.loop = vm->loop,
 		.window = vm->cfg->hotplug.window,
 		.event = on_hotplug,
+		.paused = guest_is_paused,
 		.opaque = vm,
 	};
 
