@@ -357,6 +357,13 @@ static void test_vfio(void **state)
 	device("-device vfio-pci,host=01:00.0,addr=1c.0", "--vfio 01:00.0,slot=28", NULL);
 	device("-device pcie-root-port,id=p,addr=5 -device vfio-pci,host=01:00.0,bus=p,addr=0.0",
 	       "--vfio 01:00.0,slot=5", NULL);
+	/* Ports without a device are for hotplug, if there is a control socket. */
+	device("-device pcie-root-port,id=p -device pcie-root-port,id=q -device vfio-pci,host=01:00.0,bus=q "
+	       "-qmp unix:/s,server=on,wait=off",
+	       "--vfio 01:00.0 --qmp unix:/s --hotplug 1",
+	       "changed: -device pcie-root-port,id=p: device_add takes the slots hotplug0 to hotplug0");
+	device("-device pcie-root-port,id=p", "", NULL);
+	device("-device pcie-root-port,id=p,hotplug=off -qmp unix:/s", "--qmp unix:/s", NULL);
 	device("-device vfio-pci,host=01:00.0,addr=1 -drive file=x,if=virtio",
 	       "--disk x --vfio 01:00.0", NULL);
 	device("-device vfio-pci,host=01:00.1,addr=5.1", "--vfio 01:00.1", NULL);

@@ -401,6 +401,36 @@ static void write_qmp(struct importer *im)
 				    import_fmt(im, "%.*s", (int)strcspn(it->arg, ","), it->arg));
 }
 
+/* A port without a device is for one that comes later, if there is a way to ask for it. */
+static bool is_empty_port(const struct importer *im, const struct import_item *it)
+{
+	const char *id = import_get(it, "id");
+
+	return import_match("pcie-root-port|ioh3420", import_get(it, it->first) ?: "") &&
+	       !import_match("off|false", import_get(it, "hotplug") ?: "") &&
+	       !(id && import_next(im, NULL, "device", "bus", id));
+}
+
+#define MOST_SLOTS 29u
+
+static void write_hotplug(struct importer *im)
+{
+	const struct import_item *it = NULL, *port = NULL;
+	unsigned n = 0;
+
+	while ((it = import_next(im, it, "device", NULL, NULL))) {
+		if (!it->first || !is_empty_port(im, it))
+			continue;
+		n++;
+		port = it;
+	}
+	if (!n || !import_last(im, "qmp|qmp-pretty"))
+		return;
+	import_line(im, "--hotplug", import_fmt(im, "%u", n < MOST_SLOTS ? n : MOST_SLOTS));
+	import_note(im, port, "id", IMPORT_CHANGED,
+		    "device_add takes the slots hotplug0 to hotplug%u as bus=, or none", n - 1);
+}
+
 void import_process(struct importer *im)
 {
 	const struct import_item *action = import_last(im, "action");
@@ -412,6 +442,7 @@ void import_process(struct importer *im)
 		import_line(im, "--core-dump", "on");
 	write_same(im, process, ARRAY_SIZE(process));
 	write_qmp(im);
+	write_hotplug(im);
 	if (import_last(im, "daemonize"))
 		import_line(im, "--daemonize", NULL);
 }
