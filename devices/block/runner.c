@@ -220,7 +220,8 @@ static void run_prompt(struct blk_runner *r)
 	r->prompt_rest = PROMPT_REST;
 }
 
-/* A kick has woken us. Lets the driver add the rest of its burst. */
+/* A kick has woken us. Lets the driver add the rest of its burst. (If requests come while we are
+ * awake, the driver has a CPU of its own.) */
 static void wait_for_burst(struct blk_runner *r)
 {
 	unsigned room = r->limit - r->in_flight, n, before = 0;
@@ -242,14 +243,16 @@ static void wait_for_burst(struct blk_runner *r)
 static void runner_loop(void *arg)
 {
 	struct blk_runner *r = arg;
+	enum blk_wait wait;
 
 	while (iothread_wanted(r->thread)) {
 		take_batch(r);
 		run_prompt(r);
 		if (may_poll(r) && poll_for_work(r))
 			continue;
-		run_engine(r, may_wait(r));
-		if (r->prompt && !r->in_flight)
+		wait = may_wait(r);
+		run_engine(r, wait);
+		if (wait == BLK_WAIT && r->prompt && !r->in_flight)
 			wait_for_burst(r);
 		r->ops->kicks_off(r->front);
 	}
