@@ -30,8 +30,9 @@
 #define BATCH	       32
 #define BATCH_FIRST    8
 #define BATCH_BUFFERED 16
-#define POLL_BATCH     4    /* a driver that adds fewer requests at a time waits for each of them */
-#define POLL_REST      15   /* sleeps */
+#define POLL_REST      15  /* sleeps without polling, if many requests share the cost of a poll */
+#define POLL_REST_FEW  255 /* the same for others: one CPU may serve the driver and us */
+#define POLL_MANY      4
 #define GATHER_NS      4000 /* while requests are in flight */
 #define BURST_MAX      16   /* half of a deep queue: driver and device work at the same time */
 #define PROMPT_REST    63   /* batches of a disk that is not prompt, until we look again */
@@ -55,7 +56,9 @@ struct blk_runner {
 	unsigned limit, in_flight;
 	uint64_t now; /* ns, start of the current batch; 0: not timed */
 	unsigned last_batch;
-	unsigned rest, rests; /* sleeps left without polling; the last number of them */
+	struct {
+		unsigned rest, rests; /* sleeps left without polling; the last number of them */
+	} polls[2];		      /* without and with requests in flight */
 	struct blk_burst burst;
 	bool prompt; /* the disk completes requests while they are submitted */
 	unsigned prompt_rest;
@@ -149,7 +152,7 @@ static void gather(const struct blk_runner *r)
 {
 	uint64_t end = evloop_now_ns() + GATHER_NS;
 
-	while (r->in_flight && evloop_now_ns() < end)
+	while (r->in_flight > 1 && evloop_now_ns() < end)
 		__builtin_ia32_pause();
 }
 
@@ -172,25 +175,35 @@ static bool look_for_work(struct blk_runner *r)
 	return true;
 }
 
-static bool may_poll(const struct blk_runner *r)
+static bool may_poll(struct blk_runner *r)
 {
-	return r->cfg.poll_usec && r->last_batch >= POLL_BATCH && !r->ops->pending(r->front);
+	unsigned *rest = &r->polls[r->in_flight > 0].rest;
+
+	if (!r->cfg.poll_usec || r->ops->pending(r->front))
+		return false;
+	if (r->cfg.poll_always || !*rest)
+		return true;
+	--*rest;
+	return false;
 }
 
-/* While polls find work, kicks and wake-ups are saved. After a poll that finds nothing we sleep
- * twice as often before polling again, at most POLL_REST times. */
+/* While polls find work, kicks and wake-ups are saved. Two of them are separate: after how long the
+ * disk answers, and after how long the driver has the next request. After polls that find nothing,
+ * we sleep more and more often before polling again. */
 static bool poll_for_work(struct blk_runner *r)
 {
-	bool found;
+	unsigned waits_for = r->in_flight > 0, rests = r->polls[waits_for].rests;
+	bool many = r->last_batch >= POLL_MANY, found;
 
-	if (r->rest) {
-		r->rest--;
-		return false;
-	}
 	run_engine(r, BLK_NOWAIT);
 	found = look_for_work(r);
-	r->rests = found ? 0 : r->rests < POLL_REST ? 2 * r->rests + 1 : r->rests;
-	r->rest = r->rests;
+	if (found)
+		rests = 0;
+	else if (many)
+		rests = rests < POLL_REST ? 2 * rests + 1 : POLL_REST;
+	else
+		rests = rests < POLL_REST_FEW ? 4 * rests + 3 : POLL_REST_FEW;
+	r->polls[waits_for].rest = r->polls[waits_for].rests = rests;
 	return found;
 }
 

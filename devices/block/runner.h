@@ -16,11 +16,13 @@ struct blk_runner;
 enum blk_aio { BLK_AIO_AUTO, BLK_AIO_URING, BLK_AIO_LIBAIO };
 
 #define BLK_POLL_USEC 20
+#define BLK_POLL_MAX  10000
 
 struct blk_runner_config {
 	const char *name; /* the name of the thread: "blk0.1" */
 	enum blk_aio aio;
-	unsigned poll_usec; /* poll a busy queue for this time before sleeping; 0: never */
+	unsigned poll_usec; /* poll for this time before sleeping; 0: never */
+	bool poll_always;   /* otherwise only while it finds something often enough */
 	bool timed;	    /* measure latencies */
 	/* kick_fd: a non-blocking eventfd that wakes the runner; the caller owns it. `calls` is set
 	 * by the runner. */

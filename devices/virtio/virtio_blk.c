@@ -138,7 +138,8 @@ static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct
 		struct blk_queue_config qc = {
 			.run.name = name,
 			.run.aio = cfg->aio,
-			.run.poll_usec = BLK_POLL_USEC,
+			.run.poll_usec = cfg->poll_usec,
+			.run.poll_always = cfg->poll_always,
 			.run.timed = stats_timed(root->stats),
 			.run.engine.file = &b->file,
 			.run.engine.mem = root->mem,
@@ -242,6 +243,7 @@ struct blk_opts {
 	struct blk_config disk;
 	unsigned block_size; /* index into block_sizes */
 	uint64_t queues;     /* 0: one for each vCPU, at most 4 */
+	const char *poll;    /* "auto", "off" or microseconds; NULL: auto */
 };
 
 static const unsigned block_sizes[] = { 0, 512, 4096 };
@@ -253,6 +255,7 @@ static const struct key blk_keys[] = {
 	{ "cache", KEY_CHOICE, IN(disk.cache), 0, 0, { "none", "writeback" } },
 	{ "aio", KEY_CHOICE, IN(disk.aio), 0, 0, { "auto", "io_uring", "libaio" } },
 	{ "format", KEY_CHOICE, IN(disk.format), 0, 0, { "auto", "raw" } },
+	{ "poll", KEY_STRING, IN(poll), 0, 0, { 0 } },
 	{ "queues", KEY_NUMBER, IN(queues), 1, BLK_MAX_QUEUES, { 0 } },
 	{ "logical_block_size", KEY_CHOICE, IN(block_size), 0, 0, { "auto", "512", "4096" } },
 	{ "serial", KEY_STRING, IN(disk.serial), 0, BLK_SERIAL_LEN, { 0 } },
@@ -276,6 +279,26 @@ static struct blk_config disk_config(const struct device *d, const struct device
 	c.queues = o->queues ? (unsigned)o->queues : env->cpus < 4 ? env->cpus : 4;
 	c.index = d->index;
 	return c;
+}
+
+static int disk_check(const struct device *d, const struct device_list *l, struct error *err)
+{
+	struct blk_opts *o = d->opts;
+	uint64_t usec = BLK_POLL_USEC;
+
+	(void)l;
+	o->disk.poll_always = false;
+	if (o->poll && strcmp(o->poll, "off") == 0) {
+		usec = 0;
+	} else if (o->poll && strcmp(o->poll, "auto") != 0) {
+		o->disk.poll_always = true;
+		if (key_parse_number(o->poll, 0, &usec) || usec < 1 || usec > BLK_POLL_MAX)
+			return error_set(err, -EINVAL,
+					 "poll=%s: must be auto, off, or 1 to %u microseconds",
+					 o->poll, BLK_POLL_MAX);
+	}
+	o->disk.poll_usec = (unsigned)usec;
+	return 0;
 }
 
 /* If the image is in use, another --disk of this run may use it. */
@@ -331,13 +354,14 @@ const struct device_class virtio_blk_class = {
 	.name = "virtio-blk",
 	.option = "disk",
 	.arg = "PATH[,...]",
-	.help = "  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio]\n"
-		"         [,queues=N][,serial=S][,logical_block_size=512|4096]  virtio-blk, raw\n",
+	.help = "  --disk PATH[,ro][,cache=none|writeback][,aio=auto|io_uring|libaio] raw disk\n"
+		"         [,queues=N][,serial=S][,logical_block_size=512|4096][,poll=off|USEC]\n",
 	.keys = blk_keys,
 	.positional = true,
 	.pci = true,
 	.most = 16,
 	.opts_size = sizeof(struct blk_opts),
+	.check = disk_check,
 	.open = disk_open,
 	.plug = disk_plug,
 	.unplug = disk_unplug,

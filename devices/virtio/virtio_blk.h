@@ -23,6 +23,8 @@ struct blk_config {
 	enum blk_format format;
 	enum blk_cache cache;
 	enum blk_aio aio;
+	unsigned poll_usec; /* as in struct blk_runner_config */
+	bool poll_always;
 	unsigned block_size; /* logical block size; 0: 512, or that of a block device */
 	unsigned queues;     /* 1..BLK_MAX_QUEUES; 0 means 1 */
 	bool pin_ram;	     /* register guest RAM with io_uring for O_DIRECT. This populates and

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -48,8 +49,9 @@ struct list {
 	/* the runner's thread's, the test's while it is stopped */
 	unsigned taken, completed, in_flight, most, takes, waits, interrupts;
 	_Atomic unsigned
-		more; /* requests that the driver adds, one each time that it gets the CPU */
-	bool odd;     /* something happened that must not happen */
+		more;	/* requests that the driver adds, one each time that it gets the CPU */
+	unsigned kicks; /* the test's */
+	bool odd;	/* something happened that must not happen */
 	_Atomic bool stopped;
 };
 
@@ -180,9 +182,11 @@ static const struct blk_front_ops list_ops = {
 
 static struct list list;
 
-static void list_start(enum blk_aio aio, unsigned poll_usec)
+static void list_start(enum blk_aio aio, unsigned poll_usec, bool always)
 {
-	struct blk_runner_config c = { .name = "test", .aio = aio, .poll_usec = poll_usec };
+	struct blk_runner_config c = {
+		.name = "test", .aio = aio, .poll_usec = poll_usec, .poll_always = always
+	};
 	int fd = memfd_create("disk", 0);
 	struct error err = { 0 };
 	char path[32];
@@ -218,8 +222,10 @@ static void offer(unsigned n)
 	const uint64_t one = 1;
 
 	list.offered += n;
-	if (list.want_kick)
-		assert_int_equal(write(list.kick, &one, 8), 8);
+	if (!list.want_kick)
+		return;
+	list.kicks++;
+	assert_int_equal(write(list.kick, &one, 8), 8);
 }
 
 /* Waits at most a minute, because the machine may be slow. Normally it takes less than a
@@ -241,7 +247,7 @@ static void carry(enum blk_aio aio, unsigned poll_usec)
 {
 	unsigned i;
 
-	list_start(aio, poll_usec);
+	list_start(aio, poll_usec, false);
 	for (i = 0; i < REQUESTS; i++) {
 		list.item[i].op = i < 64 ? BLK_WRITE : BLK_READ;
 		memset(list.item[i].data, (int)(i < 64 ? i + 1 : 0), BLOCK);
@@ -282,7 +288,7 @@ static void test_stop(void **state)
 	unsigned taken;
 
 	(void)state;
-	list_start(BLK_AIO_AUTO, BLK_POLL_USEC);
+	list_start(BLK_AIO_AUTO, BLK_POLL_USEC, false);
 	offer(REQUESTS);
 	stop();
 	taken = list.taken;
@@ -322,7 +328,7 @@ static void test_counts(void **state)
 	struct stats *s = stats_new(false);
 
 	(void)state;
-	list_start(BLK_AIO_AUTO, 0);
+	list_start(BLK_AIO_AUTO, 0, false);
 	blk_runner_add_stats(list.runner, s, "nvme0.1");
 	list.item[0].op = BLK_WRITE;
 	list.item[1].op = 99;
@@ -363,7 +369,7 @@ static void test_burst(void **state)
 	unsigned i, before;
 
 	(void)state;
-	list_start(BLK_AIO_AUTO, 0);
+	list_start(BLK_AIO_AUTO, 0, false);
 	for (i = 0; i < REQUESTS; i++)
 		list.item[i].op = BLK_READ;
 	for (i = 0; i < 20; i++)
@@ -382,13 +388,39 @@ static void test_burst(void **state)
 	list_end();
 }
 
+static unsigned kicks_of(unsigned usec, bool always, unsigned think_usec)
+{
+	list_start(BLK_AIO_AUTO, usec, always);
+	for (unsigned i = 0; i < 50; i++) {
+		list.item[i].op = BLK_READ;
+		offer(1);
+		while (list.shown != list.offered)
+			sched_yield();
+		usleep(think_usec);
+	}
+	stop();
+	list_end();
+	return list.kicks;
+}
+
+/* One request at a time. A thread that looks for the next one needs no kick for it; one that must
+ * not look needs a kick for each. By default it looks while that helps: hardly ever, if the driver
+ * takes longer than the thread looks. */
+static void test_poll(void **state)
+{
+	(void)state;
+	assert_in_range(kicks_of(0, false, 3000), 48, 50);
+	assert_in_range(kicks_of(BLK_POLL_USEC, false, 3000), 40, 50);
+	assert_in_range(kicks_of(2000000, true, 0), 0, 5);
+	assert_in_range(kicks_of(2000000, false, 0), 0, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_carry),
-		cmocka_unit_test(test_stop),
-		cmocka_unit_test(test_counts),
-		cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_carry),  cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_counts), cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_poll),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

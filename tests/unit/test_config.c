@@ -275,6 +275,11 @@ static void test_disk(void **state)
 	assert_int_equal(choice(&virtio_blk_class, 0, "logical_block_size"), 2);
 	assert_int_equal(choice(&virtio_blk_class, 1, "logical_block_size"), 1);
 	bad("--disk x,logical_block_size=1024", "logical_block_size");
+	good("--disk x,poll=auto --disk y,poll=off --disk z,poll=10000");
+	bad("--disk x,poll=0", "poll=0: must be auto, off, or 1 to 10000 microseconds");
+	bad("--disk x,poll=10001", "poll=10001");
+	bad("--disk x,poll=5us", "poll=5us");
+	bad("--disk x,poll=on", "poll=on");
 	bad("--disk x,cache=maybe", "cache");
 	bad("--disk x,queues=0", "queues");
 	bad("--disk x,queues=1K", "queues");
