@@ -255,6 +255,8 @@ static const struct option options[] = {
 	{ "bs", 1, 0, 'b' },
 	{ "queues", 1, 0, 'q' },
 	{ "readers", 1, 0, 'r' },
+	{ "work", 1, 0, 'W' },
+	{ "single", 0, 0, '1' },
 	{ "write", 0, 0, 'w' },
 	{ "seq", 0, 0, 'S' },
 	{ "direct", 0, 0, 'D' },
@@ -274,6 +276,7 @@ static void flag(struct bench *b, int c)
 	b->load.seq |= c == 'S';
 	b->load.spin |= c == 'P';
 	b->load.histogram |= c == 'l';
+	b->load.single |= c == '1';
 	b->direct |= c == 'D';
 	b->native |= c == 'n';
 	b->pin |= c == 'p';
@@ -309,6 +312,9 @@ static void parse(struct bench *b, int argc, char **argv)
 		case 'r':
 			b->load.readers = n;
 			break;
+		case 'W':
+			b->load.work = n;
+			break;
 		case 'u':
 			b->poll_usec = n;
 			break;
@@ -343,7 +349,8 @@ int main(int argc, char **argv)
 	if (!sensible(b)) {
 		fprintf(stderr,
 			"usage: blk_bench --file F [--depth 1..256] [--secs N] [--bs BYTES] "
-			"[--queues 1..8] [--readers N] [--write] [--seq] [--direct] "
+			"[--queues 1..8] [--readers N] [--single] [--work NS] [--write] [--seq] "
+			"[--direct] "
 			"[--native] [--pin] [--poll-usec N] [--poll-driver] [--latency] "
 			"[--timed] [--vhost-user SOCKET]\n");
 		return 2;

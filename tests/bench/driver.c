@@ -121,6 +121,17 @@ static void publish(struct driver *d)
 	d->last_kick = d->avail_idx;
 }
 
+static void add(struct driver *d, unsigned i)
+{
+	uint64_t end = d->cfg.work ? driver_now_ns() + d->cfg.work : 0;
+
+	while (end && driver_now_ns() < end)
+		__builtin_ia32_pause();
+	issue(d, i);
+	if (d->cfg.single)
+		publish(d);
+}
+
 static void complete_one(struct driver *d, bool again)
 {
 	unsigned i = used(d)->ring[d->used_idx++ & (DRIVER_QUEUE - 1)].id;
@@ -135,7 +146,7 @@ static void complete_one(struct driver *d, bool again)
 		d->lat[t < DRIVER_BUCKETS ? t : DRIVER_BUCKETS - 1]++;
 	}
 	if (again)
-		issue(d, i);
+		add(d, i);
 }
 
 /* Everything that has completed, until the ring stays empty after asking for an interrupt. */
@@ -196,7 +207,7 @@ void driver_run(struct driver *d, uint64_t ns)
 	d->done = d->read = d->kicks = d->irqs = 0;
 	memset(d->lat, 0, DRIVER_BUCKETS * sizeof(*d->lat));
 	for (unsigned i = 0; i < d->cfg.depth + d->cfg.readers; i++)
-		issue(d, i);
+		add(d, i);
 	publish(d);
 	while (driver_now_ns() < end) {
 		wait_irq(d);

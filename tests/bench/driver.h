@@ -29,6 +29,8 @@ struct driver_config {
 	unsigned readers; /* and so many that read, one block each */
 	unsigned bs;	  /* bytes a request */
 	bool write, seq;
+	bool single;	/* offer each request by itself, with a kick if one is wanted */
+	unsigned work;	/* ns of computing before each request */
 	bool spin;	/* look at the ring instead of sleeping */
 	bool histogram; /* of the readers where there are any, else of all */
 	uint64_t blocks, first_block;
