@@ -275,12 +275,12 @@ static struct pci_device *find_device(struct pci_root *root, uint8_t nr, uint8_t
 
 /* ---- reset ---- */
 
-/* Reads eight bytes at once, because most of the 4 KiB have no such bits. A byte without such bits
- * is not stored to. */
-void pci_clear_bits(struct pci_device *dev, const uint8_t a[PCI_CFG_SIZE],
-		    const uint8_t b[PCI_CFG_SIZE])
+/* Reads eight bytes at once, because most of them have no such bits. A byte without such bits is
+ * not stored to. */
+void pci_clear_bits(struct pci_device *dev, const uint8_t a[PCI_CFG_SPACE_SIZE],
+		    const uint8_t b[PCI_CFG_SPACE_SIZE])
 {
-	for (unsigned i = 0; i < PCI_CFG_SIZE; i += sizeof(uint64_t)) {
+	for (unsigned i = 0; i < PCI_CFG_SPACE_SIZE; i += sizeof(uint64_t)) {
 		uint64_t x, y = UINT64_MAX;
 
 		memcpy(&x, a + i, sizeof(x));
@@ -387,7 +387,7 @@ void pci_default_cfg_write(struct pci_device *dev, unsigned off, unsigned size, 
 
 	if (!range_ok(off, size, PCI_CFG_SIZE) || size > 4)
 		return;
-	for (unsigned i = 0; i < size; i++) {
+	for (unsigned i = 0; i < size && off + i < PCI_CFG_SPACE_SIZE; i++) {
 		uint8_t b = (uint8_t)(val >> (8 * i)), c = dev->cfg[off + i];
 		uint8_t w = dev->wmask[off + i], w1c = dev->w1cmask[off + i];
 

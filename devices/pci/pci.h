@@ -109,8 +109,9 @@ struct pci_device {
 	uint8_t devfn;
 	struct pci_bus *secondary; /* bridges only, owned */
 	uint8_t cfg[PCI_CFG_SIZE];
-	uint8_t wmask[PCI_CFG_SIZE];
-	uint8_t w1cmask[PCI_CFG_SIZE];
+	/* Behind the masks nothing is writable, except in a cfg_write() of the device. */
+	uint8_t wmask[PCI_CFG_SPACE_SIZE];
+	uint8_t w1cmask[PCI_CFG_SPACE_SIZE];
 	struct pci_bar bar[PCI_NUM_BARS + 1];
 	struct pci_bar_part *part[PCI_MAX_PARTS];
 	unsigned n_parts;
@@ -225,8 +226,8 @@ void pci_default_cfg_write(struct pci_device *, unsigned off, unsigned size, uin
 
 /* Clears the bits of cfg that are set in a and in b. b may be NULL: then those that are set in
  * a. */
-void pci_clear_bits(struct pci_device *, const uint8_t a[PCI_CFG_SIZE],
-		    const uint8_t b[PCI_CFG_SIZE]);
+void pci_clear_bits(struct pci_device *, const uint8_t a[PCI_CFG_SPACE_SIZE],
+		    const uint8_t b[PCI_CFG_SPACE_SIZE]);
 /* Computes the mapping of all BARs again. The default write handling does this itself. A
  * cfg_write() that changes the command register or a BAR in another way must call it. Root lock
  * held. */

@@ -133,6 +133,10 @@ static void test_ids_and_absent(void **state)
 	wr(f, DEV, 0xfff, 4, 0);
 	wr(f, DEV, 0, 4, 0); /* read-only */
 	assert_int_equal(rd(f, DEV, 0, 4), 0x56781234);
+	for (unsigned off = 0x100; off < 0x1000; off += 4) {
+		wr(f, DEV, off, 4, UINT32_MAX); /* behind the masks */
+		assert_int_equal(rd(f, DEV, off, 4), 0);
+	}
 	assert_string_equal(pci_where(&f->dev, where), "00:03.0");
 }
 
