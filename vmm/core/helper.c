@@ -99,9 +99,12 @@ void helper_run(struct helper *h, void (*fn)(void *), void *arg)
 		return;
 	}
 	helper_wait(h);
-	scoped_lock(&h->lock);
-	h->arg = arg;
-	h->job = fn;
+	{
+		scoped_lock(&h->lock);
+		h->arg = arg;
+		h->job = fn;
+	}
+	/* Not under the lock: a thread that runs at once would have to wait for it. */
 	pthread_cond_signal(&h->changed);
 }
 
