@@ -47,7 +47,7 @@ l1-count: l1
 	$(Q)mkdir -p $(BUILD)/l1/count
 	$(Q)$(IN_TREE) sh guest-tests/micro/run --build $(BUILD)/l1/count count edu
 	$(Q)$(IN_TREE) gcc $(WARN) -std=gnu17 -D_GNU_SOURCE -O2 -static -o $(BUILD)/l1/count/run_until tests/bench/run_until.c
-	$(Q)$(IN_TREE) gcc $(WARN) -std=gnu17 -D_GNU_SOURCE -O2 -static -o $(BUILD)/l1/count/start_bare tests/bench/start_bare.c
+	$(Q)$(IN_TREE) gcc $(WARN) -std=gnu17 -D_GNU_SOURCE -O2 -static-pie -o $(BUILD)/l1/count/start_bare tests/bench/start_bare.c
 	$(Q)$(IN_TREE) gcc -m32 -no-pie -w $(GUEST_LINK) -o $(BUILD)/l1/count/start.elf tests/bench/start_guest.S
 	$(Q)$(IN_TREE) gcc -m32 -no-pie -w -DREBOOT $(GUEST_LINK) -o $(BUILD)/l1/count/reboot.elf tests/bench/start_guest.S
 	$(Q)[ -e $(BUILD)/l1/count/vmlinux ] || $(IN_TREE) sh -c 'tests/bench/vmlinux /boot/vmlinuz-* $(BUILD)/l1/count/vmlinux'
