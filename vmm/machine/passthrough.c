@@ -156,21 +156,34 @@ static int open_all(struct machine_vfio *v, struct error *err)
 	return ret;
 }
 
-static void close_function(void *arg, unsigned i)
+struct closing {
+	struct iommu *iommu;
+	struct card_function *fn[VFIO_MOST];
+};
+
+static void close_part(void *arg, unsigned i)
 {
-	card_close(((struct card_function **)arg)[i]);
+	const struct closing *c = arg;
+
+	if (i == 0)
+		iommu_detach_memory(c->iommu);
+	else
+		card_close(c->fn[i - 1]);
 }
 
-/* At the same time: the kernel resets a device as it is closed. They are on no bus. */
+/* At the same time: the kernel resets a device as it is closed, which sleeps for 100 ms, and unmaps
+ * guest memory, which is work. The devices are quiet, and on no bus. */
 static void close_all(struct machine_vfio *v)
 {
-	struct card_function *open[VFIO_MOST], *f;
+	struct closing c = { .iommu = v->iommu };
+	struct card_function *f;
 	unsigned n = 0;
 
 	for (unsigned i = 0; (f = cards_function(v, i)); i++)
 		if (f->dev || f->kernel)
-			open[n++] = f;
-	parallel_each(n, close_function, open);
+			c.fn[n++] = f;
+	if (c.iommu)
+		parallel_each(n + 1, close_part, &c);
 }
 
 int machine_vfio_open(struct machine_vfio *v, struct kvm *kvm, struct guest_mem *mem,
@@ -335,7 +348,7 @@ void machine_vfio_reset(struct machine_vfio *v)
 		vfio_reset_all(v->reset, false);
 }
 
-/* The devices are quiet before the memory goes from under them. */
+/* The devices are quiet and off the bus before the memory goes from under them. */
 void machine_vfio_unrealize(struct machine_vfio *v)
 {
 	struct card_function *f;
@@ -357,7 +370,6 @@ void machine_vfio_unrealize(struct machine_vfio *v)
 			root_port_destroy(&c->port);
 		c->has_port = false;
 	}
-	iommu_detach_memory(v->iommu);
 }
 
 void machine_vfio_close(struct machine_vfio *v)
