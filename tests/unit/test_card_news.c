@@ -171,6 +171,14 @@ static uint32_t vendor(struct fixture *x)
 
 /* ---- errors ---- */
 
+static int on_bind(void *opaque, const char *bdf, bool bind, struct error *err)
+{
+	(void)opaque, (void)bdf, (void)err;
+	if (!bind)
+		note("restore");
+	return 0;
+}
+
 static void test_error(void **state)
 {
 	struct fixture *x = *state;
@@ -178,6 +186,7 @@ static void test_error(void **state)
 	struct device *d = f->device;
 
 	assert_int_equal(vendor(x), 0x56781234);
+	x->v->news.bind = on_bind;
 	card_on_error(f, "nic");
 	assert_int_equal(vendor(x), UINT32_MAX);
 	assert_int_equal(pci_get16(dev[2].f.config, PCI_COMMAND), 0);
@@ -188,9 +197,10 @@ static void test_error(void **state)
 	f = come_back(x, d, 0);
 	happened("RECOVERED:nic");
 	assert_int_equal(vendor(x), 0x56781234);
-	/* Then somebody removes it and adds it again. */
+	/* Then somebody removes it and adds it again: the host has it meanwhile. */
 	machine_vfio_unplug(d);
 	close_all();
+	happened("restore");
 	come_back(x, d, 0);
 	happened("");
 }

@@ -49,6 +49,48 @@ static void test_two(void **state)
 	assert_int_equal(host.n_maps, 1);
 }
 
+static char bind_text[200];
+
+static int note_bind(void *opaque, const char *bdf, bool bind, struct error *e)
+{
+	size_t n = strlen(bind_text);
+
+	(void)opaque;
+	snprintf(bind_text + n, sizeof(bind_text) - n, "%c%s ", bind ? '+' : '-', bdf + 5);
+	fake_log(&host.log, "%s:%s", bind ? "bind" : "restore", bdf + 5);
+	return bind && strcmp(bdf, "0000:03:00.0") == 0 ? error_set(e, -EBUSY, "it is in use") : 0;
+}
+
+/* --bind: before it is looked at, and after its files are closed; also when it cannot be added. */
+static void test_bind(void **state)
+{
+	struct fixture *x = *state;
+	struct device *nic = asked(x, "02:00.0"), *disk = asked(x, "03:00.0");
+
+	stop(x);
+	news.bind = note_bind;
+	start(x);
+	news.bind = NULL;
+	bind_text[0] = '\0';
+	add(x, nic);
+	ORDER("bind:02:00.0", "set:12");
+	machine_vfio_remove(nic);
+	ORDER("close:12", "restore:02:00.0");
+	assert_string_equal(bind_text, "+02:00.0 -02:00.0 ");
+	assert_int_equal(machine_vfio_add(x->v, disk, &x->err), -EBUSY);
+	assert_string_equal(x->err.text, "it is in use");
+	bind_text[0] = '\0';
+	for (unsigned at = 1; at < 8; at++) {
+		host.calls = 0;
+		host.fail_at = at;
+		if (machine_vfio_add(x->v, nic, &x->err) == 0)
+			machine_vfio_remove(nic);
+		assert_string_equal(bind_text, "+02:00.0 -02:00.0 ");
+		bind_text[0] = '\0';
+	}
+	host.fail_at = 0;
+}
+
 /* Two functions of a slot share their group and a bus reset. */
 static void test_functions(void **state)
 {
@@ -247,8 +289,8 @@ static void test_beside(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_comes_and_goes), T(test_two),	T(test_functions), T(test_machine_reset),
-		T(test_failures),	T(test_rounds), T(test_beside),
+		T(test_comes_and_goes), T(test_two),	  T(test_bind),	  T(test_functions),
+		T(test_machine_reset),	T(test_failures), T(test_rounds), T(test_beside),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

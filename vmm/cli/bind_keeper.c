@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -25,6 +26,9 @@ static int bind_all(const struct config *cfg, struct bind_set *bound)
 	struct error err = { 0 };
 	unsigned i, n = vfio_count(&cfg->devices);
 
+	bound->n = 0;
+	if (!n) /* they come later */
+		return 0;
 	for (i = 0; i < n; i++)
 		memcpy(bdf[i], vfio_options(&cfg->devices, i)->bdf, VFIO_BDF_SIZE);
 	if (bind_devices(&host_here, bdf, n, 0, bound, &err) == 0)
@@ -63,14 +67,76 @@ static void let_go_of_output(void)
 	log_run(); /* or it would hold the old one open */
 }
 
+/* ---- what it is asked for while the machine runs ---- */
+
+enum { ORDER_END, ORDER_BIND, ORDER_GIVE_BACK };
+
+struct order {
+	char what;
+	char bdf[VFIO_BDF_SIZE];
+};
+
+struct answer {
+	int ret;
+	struct error err;
+};
+
+static int bind_one(struct bind_set *bound, const char *bdf, struct error *err)
+{
+	char one[1][VFIO_BDF_SIZE];
+	struct bind_set more;
+	int ret;
+
+	if (bound->n == BIND_MAX)
+		return error_set(err, -ENOSPC, "%s: too many devices", bdf);
+	memcpy(one[0], bdf, VFIO_BDF_SIZE);
+	ret = bind_devices(&host_here, one, 1, 0, &more, err);
+	if (ret < 0 || !more.n)
+		return ret;
+	bound->dev[bound->n++] = more.dev[0]; /* the one, without BIND_GROUP */
+	return 0;
+}
+
+static int give_one_back(struct bind_set *bound, const char *bdf, struct error *err)
+{
+	struct bind_record was;
+	unsigned i;
+	int ret;
+
+	for (i = 0; i < bound->n && strcmp(bound->dev[i].bdf, bdf) != 0; i++)
+		;
+	if (i == bound->n) /* it was with vfio-pci before */
+		return 0;
+	ret = bind_restore(&host_here, bdf, &was, err);
+	if (ret >= 0)
+		bound->dev[i] = bound->dev[--bound->n];
+	return ret < 0 ? ret : 0;
+}
+
+static bool obey(int fd, const struct order *o, struct bind_set *bound)
+{
+	struct answer a = { 0 };
+
+	if (o->what == ORDER_BIND)
+		a.ret = bind_one(bound, o->bdf, &a.err);
+	else
+		a.ret = give_one_back(bound, o->bdf, &a.err);
+	return send(fd, &a, sizeof(a), MSG_NOSIGNAL) == (ssize_t)sizeof(a);
+}
+
 /* The end of the stream comes as soon as that file is closed: the devices may still be open. */
-static void wait_for_end(int fd, int machine)
+static void wait_for_end(int fd, int machine, struct bind_set *bound)
 {
 	struct pollfd p = { .fd = machine, .events = POLLIN };
-	char closed;
+	struct order o;
 
-	if (read(fd, &closed, 1) == 1)
-		return;
+	while (recv(fd, &o, sizeof(o), MSG_WAITALL) == (ssize_t)sizeof(o)) {
+		if (o.what == ORDER_END)
+			return;
+		o.bdf[VFIO_BDF_SIZE - 1] = '\0';
+		if (!obey(fd, &o, bound))
+			break;
+	}
 	while (poll(&p, 1, -1) < 0 && errno == EINTR)
 		;
 }
@@ -91,7 +157,7 @@ static _Noreturn void keep(const struct config *cfg, int fd, int machine)
 		_exit(1);
 	if (write(fd, &ok, 1) == 1 && cfg->daemonize)
 		let_go_of_output();
-	wait_for_end(fd, machine);
+	wait_for_end(fd, machine, &bound);
 	_exit(restore_all(&bound));
 }
 
@@ -142,12 +208,30 @@ int bind_keeper_start(struct bind_keeper *b, const struct config *cfg, int forei
 	return -1;
 }
 
+int bind_keeper_order(void *keeper, const char *bdf, bool bind, struct error *err)
+{
+	const struct bind_keeper *b = keeper;
+	struct order o = { .what = bind ? ORDER_BIND : ORDER_GIVE_BACK };
+	struct answer a;
+
+	snprintf(o.bdf, sizeof(o.bdf), "%s", bdf);
+	if (send(b->fd, &o, sizeof(o), MSG_NOSIGNAL) != (ssize_t)sizeof(o) ||
+	    recv(b->fd, &a, sizeof(a), MSG_WAITALL) != (ssize_t)sizeof(a))
+		return error_set(err, -EPIPE,
+				 "--bind: the process that binds devices was killed: bind %s "
+				 "yourself: minivmm bind %s",
+				 bdf, bdf);
+	if (a.ret < 0 && err)
+		*err = a.err;
+	return a.ret;
+}
+
 int bind_keeper_end(struct bind_keeper *b)
 {
-	char closed = 0;
+	const struct order o = { .what = ORDER_END };
 
 	if (!b->keeper)
 		return 0;
-	(void)!send(b->fd, &closed, 1, MSG_NOSIGNAL);
+	(void)!send(b->fd, &o, sizeof(o), MSG_NOSIGNAL);
 	return keeper_status(b);
 }

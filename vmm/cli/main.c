@@ -126,6 +126,10 @@ static int run(struct config *cfg)
 	}
 	if (bind_keeper_start(&bind, cfg, p.ready_fd) < 0)
 		return 1;
+	if (cfg->bind) {
+		cfg->bind_device = bind_keeper_order;
+		cfg->bind_opaque = &bind;
+	}
 	if (cfg->name)
 		prctl(PR_SET_NAME, cfg->name);
 	/* One heap: per-thread arenas would be most of our memory. */

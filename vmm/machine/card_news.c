@@ -288,6 +288,8 @@ static bool pull_out(struct card_function *f)
 	if (is_busy(c))
 		return true;
 	back = may_come_back(c);
+	for (unsigned i = 0; i < ARRAY_SIZE(f->card->fn); i++)
+		f->card->fn[i].awaited = back;
 	say(f, "X_MINIVMM_DEVICE_ERROR", "unplug");
 	log_error("%s reports an error that cannot be corrected: it is taken from the guest%s; the "
 		  "host's dmesg says more",

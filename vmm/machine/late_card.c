@@ -59,7 +59,35 @@ static bool is_taken(const struct machine_vfio *v, const char *bdf)
 	return false;
 }
 
-static int take(struct machine_vfio *v, struct device *d, struct error *err)
+static int bind_if_asked(struct machine_vfio *v, const char *bdf, struct error *err)
+{
+	return v->news.bind ? v->news.bind(v->news.opaque, bdf, true, err) : 0;
+}
+
+static void unbind(struct machine_vfio *v, const char *bdf)
+{
+	struct error err = { 0 };
+
+	if (v->news.bind && v->news.bind(v->news.opaque, bdf, false, &err) < 0)
+		log_warn("%s; to try again: minivmm restore %s", err.text, bdf);
+}
+
+static struct card *card_for(struct machine_vfio *v, const struct sysfs_pci *host,
+			     struct error *err)
+{
+	struct card *c = find_card(v, host);
+
+	if (c)
+		return c;
+	c = card_new(v);
+	if (c)
+		c->late = true;
+	else
+		error_set(err, -ENOMEM, "out of memory");
+	return c;
+}
+
+static int enter(struct machine_vfio *v, struct device *d, struct error *err)
 {
 	const struct vfio_options *o = d->opts;
 	struct sysfs_pci host;
@@ -68,24 +96,38 @@ static int take(struct machine_vfio *v, struct device *d, struct error *err)
 
 	if (ret < 0)
 		return ret;
-	/* Two that come at the same time do not see each other in the list of devices. */
-	if (is_taken(v, host.bdf))
-		return error_set(err, -EBUSY, "%s is in this machine already", host.bdf);
-	c = find_card(v, &host);
-	if (!c) {
-		c = card_new(v);
-		if (!c)
-			return error_set(err, -ENOMEM, "out of memory");
-		c->late = true;
-	}
-	return card_take(c, d, &host, sysfs_addr(host.bdf).fn, err);
+	c = card_for(v, &host, err);
+	return c ? card_take(c, d, &host, sysfs_addr(host.bdf).fn, err) : err->code;
 }
 
+static int take(struct machine_vfio *v, struct device *d, struct error *err)
+{
+	const struct vfio_options *o = d->opts;
+	int ret;
+
+	/* Two that come at the same time do not see each other in the list of devices. */
+	if (is_taken(v, o->bdf))
+		return error_set(err, -EBUSY, "%s is in this machine already", o->bdf);
+	ret = bind_if_asked(v, o->bdf, err);
+	if (ret < 0)
+		return ret;
+	ret = enter(v, d, err);
+	if (ret < 0)
+		unbind(v, o->bdf);
+	return ret;
+}
+
+/* To the host: its files are closed. */
 static void give_back(struct card_function *f)
 {
 	struct card *c = f->card;
+	bool awaited = f->awaited;
+	char bdf[VFIO_BDF_SIZE];
 
+	memcpy(bdf, f->host.bdf, sizeof(bdf));
 	card_drop(f);
+	if (!awaited)
+		unbind(c->all, bdf);
 	if (c->late && !card_function(c, 0))
 		card_free(c);
 }

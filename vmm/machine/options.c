@@ -483,9 +483,9 @@ static int check(struct config *c, struct error *err)
 {
 	if (c->initrd && !c->kernel)
 		return error_set(err, -EINVAL, "--initrd needs --kernel");
-	if (c->bind && !vfio_count(&c->devices))
+	if (c->bind && !vfio_count(&c->devices) && !c->hotplug.n)
 		return error_set(err, -EINVAL,
-				 "--bind needs --vfio: it binds the devices named there");
+				 "--bind needs --vfio or --hotplug: it binds their devices");
 	if (!c->hotplug.n && vfio_wants_unplug(&c->devices))
 		return error_set(err, -EINVAL,
 				 "--vfio: on-error=unplug needs a slot that is hot-pluggable: add "

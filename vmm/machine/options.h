@@ -62,6 +62,10 @@ struct config {
 	struct config_hotplug hotplug;
 	struct device_list devices;
 	bool daemonize, no_reboot, bind, stats;
+	/* --bind: binds one more device, or gives it back, as in struct vfio_news. NULL: nobody
+	 * does. */
+	int (*bind_device)(void *opaque, const char *bdf, bool bind, struct error *);
+	void *bind_opaque;
 	unsigned verbose;
 	uint64_t rt;		/* SCHED_FIFO priority of the vCPUs' threads; 0: none */
 	unsigned idle;		/* 0 halt, 1 poll */

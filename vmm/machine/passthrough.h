@@ -45,6 +45,9 @@ struct vfio_news {
 	int (*adopt)(void *opaque, struct root_port *, struct device *d, unsigned fn,
 		     struct error *);
 	int (*unplug)(void *opaque, const struct device *, enum vfio_unplug, struct error *);
+	/* --bind: binds a device to vfio-pci that comes, or gives it back, if it was not bound
+	 * before. On the thread that adds or removes it; one at a time. */
+	int (*bind)(void *opaque, const char *bdf, bool bind, struct error *);
 	/* Tells QMP's clients. action may be NULL. */
 	void (*event)(void *opaque, const char *name, const char *id, const char *action);
 };

@@ -156,6 +156,13 @@ static int remove_card(void *opaque, const struct device *d, enum vfio_unplug ho
 	return hotplug_remove(vm->hotplug, d->id, hot[how], err);
 }
 
+static int bind_card(void *opaque, const char *bdf, bool bind, struct error *err)
+{
+	const struct vm *vm = opaque;
+
+	return vm->cfg->bind_device(vm->cfg->bind_opaque, bdf, bind, err);
+}
+
 static void on_card(void *opaque, const char *event, const char *id, const char *action)
 {
 	struct vm *vm = opaque;
@@ -173,6 +180,7 @@ static int realize_vfio(struct vm *vm, struct error *err)
 		.opaque = vm,
 		.adopt = vm->hotplug ? adopt : NULL,
 		.unplug = vm->hotplug ? remove_card : NULL,
+		.bind = vm->cfg->bind_device ? bind_card : NULL,
 		.event = on_card,
 	};
 

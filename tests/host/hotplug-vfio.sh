@@ -1,0 +1,175 @@
+# Passed-through devices come to a running Linux guest and leave it, with data checked after each; errors of devices; the
+# host takes devices back.
+. /project/tests/host/lib.sh
+kvm_ready
+rounds=${ROUNDS:-3}
+
+vf=$(igb_vfs 1)
+nvme=$(bdf nvme) edu=$(bdf edu) e1000e=$(bdf e1000e) testdev=$(bdf testdev) aer=$(bdf aer)
+gpu=$(bdf gpu) audio=$(same_slot "$(bdf gpu)" 1)
+all="$vf $nvme $edu $e1000e"
+# shellcheck disable=SC2086
+check "every device goes to vfio-pci" give $all $testdev $aer $gpu $audio
+
+# ---- the guest ----
+
+# A shell on the serial line: guest COMMAND... runs it there, prints the end of what it wrote, and returns its exit status.
+serial=$OUT/serial
+mkfifo /tmp/typed
+exec 7<>/tmp/typed
+guest() {
+	local from status asked=$RANDOM$RANDOM # in a subshell, too
+	from=$(($(wc -c <"$serial") + 1))
+	echo "$*; echo D''ONE$asked=\$?" >&7
+	says "$vmm" 120 "^DONE$asked=[0-9]" "$serial" || { echo "no answer"; return 99; }
+	tail -c +"$from" "$serial" | tr -d '\r' >/tmp/said
+	status=$(sed -n "s/^DONE$asked=\([0-9]*\).*/\1/p" /tmp/said)
+	grep -av "D''ONE" /tmp/said | sed "/^DONE$asked=/,\$d" | tail -n 2
+	return "$status"
+}
+# works STEP TEST [WORD...]: a test; ok if the step passes in the guest.
+works() {
+	local step=$1 name=$2 answer
+	shift 2
+	if answer=$(guest sh /bin/steps.sh one "$step" "$@"); then ok "$name" "$answer"; else fail "$name" "$answer"; fi
+}
+ctl() { minivmm ctl hot "$@"; }
+# adds ID BDF[,KEYS]: a test
+adds() {
+	local begin=$SECONDS answer
+	if answer=$(ctl add "$2,id=$1" --timeout 60 2>&1); then ok "added: $1" "$((SECONDS - begin)) s"; else fail "added: $1" "$answer"; fi
+}
+dels() {
+	local begin=$SECONDS id=$1 answer
+	shift
+	if answer=$(ctl del "$id" "$@" 2>&1); then ok "removed: $id $*" "$((SECONDS - begin)) s"; else fail "removed: $id $*" "$answer"; fi
+}
+files() { readlink /proc/$vmm/fd/* | sed "s/:\[[0-9]*\]$//" | sort | uniq -c; }
+vfio_files() { readlink /proc/$vmm/fd/* | grep -c '/dev/vfio/[0-9]'; }
+pinned() { sed -n 's/^VmLck:[^0-9]*\([0-9]*\).*/\1/p' /proc/$vmm/status; }
+event() { grep -c "\"$1\"" "$OUT/events"; }
+in_guest() { guest "grep -q $1 /sys/bus/pci/devices/*/device" >/dev/null; }
+alive() { ! gone $vmm && guest true >/dev/null; }
+
+minivmm --verbose --name hot --qmp auto --bind --hotplug 6,window=32G --memory 512M --cpus 2 --serial stdio --kernel "$KERNEL" \
+	--initrd "$GUEST_INITRD" --append "console=ttyS0 quiet steps=cpus then=shell" </tmp/typed >"$serial" 2>"$OUT/vmm.log" &
+vmm=$!
+says $vmm 90 "VERDICT pass" "$serial" || { fail "the guest boots" "$(tail -n 2 "$OUT/vmm.log" "$serial")"; done_testing; }
+(ctl events >"$OUT/events" &)
+check "the guest answers" guest true
+
+# ---- coming and going ----
+
+[ "$(pinned)" -eq 0 ] || fail "no memory is pinned without a device" "$(pinned) KiB"
+adds edu "$edu"
+if [ "$(pinned)" -ge 524288 ]; then ok "memory is pinned for the first device" "$(pinned) KiB"; else fail "memory is pinned" "$(pinned) KiB"; fi
+works edu "edu works in the guest"
+dels edu
+check "nothing is left of it: memory is free, no group is open" test "$(pinned) $(vfio_files)" = "0 0"
+check "the host's driver can have it at once" bash -c "echo $edu >/sys/bus/pci/drivers/vfio-pci/unbind"
+give "$edu"
+
+adds nic "$vf"
+adds disk "$nvme"
+adds edu "$edu"
+adds nic2 "$e1000e"
+for step in igbvf nvme edu e1000e; do works $step "$step works in the guest"; done
+before=$(files)
+echo "$before" >"$OUT/files"
+bad=0 begin=$SECONDS
+for round in $(seq "$rounds"); do
+	jobs=
+	for id in nic disk edu nic2; do ctl del $id --timeout 60 >>"$OUT/rounds" 2>&1 & jobs="$jobs $!"; done
+	for job in $jobs; do wait "$job" || bad=$((bad + 1)); done
+	[ "$(pinned) $(vfio_files)" = "0 0" ] || { fail "round $round: something is left" "$(pinned) KiB, $(vfio_files) groups"; bad=$((bad + 1)); }
+	jobs=
+	for d in "nic $vf" "disk $nvme" "edu $edu" "nic2 $e1000e"; do
+		ctl add "${d#* },id=${d% *}" --timeout 60 >>"$OUT/rounds" 2>&1 & jobs="$jobs $!"
+	done
+	for job in $jobs; do wait "$job" || bad=$((bad + 1)); done
+	for step in igbvf nvme edu e1000e; do
+		guest sh /bin/steps.sh one $step >"$OUT/round" || { bad=$((bad + 1)); fail "round $round: $step" "$(cat "$OUT/round")"; }
+	done
+	alive || break
+done
+if [ $bad -eq 0 ]; then
+	ok "four devices removed and added $rounds times" "$((SECONDS - begin)) s"
+else
+	fail "four devices removed and added $rounds times" "$bad faults; $(tail -n 1 "$OUT/rounds")"
+fi
+if [ "$(files)" = "$before" ]; then
+	ok "the same number of files is open"
+else
+	fail "files are left" "$(files | diff "$OUT/files" - | tr '\n' ' ')"
+fi
+for id in nic disk nic2; do dels $id --force; done
+check "the guest lives after cards were pulled out" alive
+dels edu
+
+# --bind: a device of the host's driver, with the guest for a while.
+echo "$e1000e" >/sys/bus/pci/drivers/vfio-pci/unbind
+echo >"/sys/bus/pci/devices/$e1000e/driver_override"
+modprobe e1000e
+echo "$e1000e" >/sys/bus/pci/drivers_probe
+wait_for 20 test "$(driver_of "$e1000e")" = e1000e
+adds nic2 "$e1000e"
+check "--bind: it was bound" test "$(driver_of "$e1000e")" = vfio-pci
+dels nic2
+check "--bind: it is back with its driver" test "$(driver_of "$e1000e")" = e1000e
+give "$e1000e"
+
+# Two functions of one slot; then a BAR of 16 GiB.
+check "function 1 of a card waits for function 0" ctl device_add driver=vfio-pci host="$audio" id=audio bus=hotplug0 addr=0.1
+check "function 0 comes" ctl device_add driver=vfio-pci host="$gpu" id=gpu bus=hotplug0 addr=0.0 multifunction=on
+works gpu "both functions: gpu"
+works audio "both functions: audio"
+dels gpu
+check "both functions have left" test "$(vfio_files)" = 0
+adds big "$testdev"
+works testdev "a device with a BAR of 16 GiB works" membar=16384
+dels big
+
+# ---- errors ----
+
+error() { ask qmp '{"execute":"human-monitor-command","arguments":{"command-line":"pcie_aer_inject_error '"$1 $2"'"}}' >>"$OUT/inject"; }
+recovered() { [ "$(event X_MINIVMM_DEVICE_RECOVERED)" -ge "$1" ]; }
+adds balloon "$aer"
+check "it is in the guest" in_guest 0x1045
+error aer DLP
+check "a fatal error: the device is back" lives_until $vmm 60 recovered 1
+check "a fatal error: it was told" test "$(event X_MINIVMM_DEVICE_ERROR)" -ge 1
+check "a fatal error: the guest lives" alive
+sleep 3
+check "a fatal error: the guest has the device again" in_guest 0x1045
+dels balloon
+
+# ---- the host takes devices back ----
+
+adds edu "$edu"
+begin=$SECONDS
+echo "$edu" >/sys/bus/pci/drivers/vfio-pci/unbind &
+unbind=$!
+check "the host unbinds a device in use" wait_for 20 test ! -e "/sys/bus/pci/devices/$edu/driver"
+ok "the host unbinds a device in use: it took" "$((SECONDS - begin)) s"
+check "the host unbinds a device in use: the guest lives" alive
+check "the host unbinds a device in use: it was asked" grep -q "$edu: the host wants it back: the guest was asked" "$OUT/vmm.log"
+wait $unbind
+give "$edu"
+adds nic2 "$e1000e"
+ask qmp '{"execute":"device_del","arguments":{"id":"e1000e"}}' >>"$OUT/inject"
+check "the host loses a device in use" wait_for 40 test ! -e "/sys/bus/pci/devices/$e1000e"
+check "the host loses a device in use: the guest lives" alive
+
+# A guest that does not let go: its port driver does not hear.
+adds edu "$edu"
+guest "echo 1 >/proc/sys/kernel/printk; for p in /sys/bus/pci_express/drivers/pciehp/*:pcie*; do echo \${p##*/} >/sys/bus/pci_express/drivers/pciehp/unbind; done" >/dev/null
+begin=$SECONDS
+echo "$edu" >/sys/bus/pci/drivers/vfio-pci/unbind &
+check "a guest that does not let go loses the device" wait_for 40 test ! -e "/sys/bus/pci/devices/$edu/driver"
+ok "a guest that does not let go loses the device: it took" "$((SECONDS - begin)) s"
+check "a guest that does not let go lives" alive
+check "a guest that does not let go: it is said" grep -q "$edu: the guest does not let it go: it is taken away" "$OUT/vmm.log"
+
+ctl quit >/dev/null
+ends "the machine ends with 0" $vmm 60
+done_testing
