@@ -47,11 +47,11 @@ struct list {
 	_Atomic bool want_kick;
 	_Atomic unsigned left;
 	/* the runner's thread's, the test's while it is stopped */
-	unsigned taken, completed, in_flight, most, takes, waits, interrupts;
-	_Atomic unsigned
-		more;	/* requests that the driver adds, one each time that it gets the CPU */
-	unsigned kicks; /* the test's */
-	bool odd;	/* something happened that must not happen */
+	unsigned taken, completed, in_flight, most, takes;
+	_Atomic unsigned waits, interrupts;
+	_Atomic unsigned more; /* the driver adds them, one each time that it gets the CPU */
+	unsigned kicks;	       /* the test's */
+	bool odd;	       /* something happened that must not happen */
 	_Atomic bool stopped;
 };
 
