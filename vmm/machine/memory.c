@@ -182,6 +182,7 @@ int machine_memory_open(struct machine_memory *m, const struct memmap *map, stru
 		want_dump(m);
 	if (m->plan.n > 1)
 		ret = fill_numa(m, map, err);
+	m->plan.low = map->low_ram;
 	if (ret == 0)
 		ret = ram_map(&m->plan, &m->ram, err);
 	if (ret < 0 || !m->plan.prefault)

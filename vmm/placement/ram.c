@@ -96,6 +96,7 @@ static void lay_out(const struct ram_want *w, uint64_t page, struct ram_plan *p)
 	uint64_t pages = w->size / page;
 
 	p->page = page;
+	p->low = w->size;
 	p->n = n ? n : 1;
 	for (i = 0; i < p->n; i++, node++) {
 		uint64_t first = pages * i / p->n * page, end = pages * (i + 1) / p->n * page;
@@ -375,17 +376,21 @@ static int map_hugetlb(const struct ram_plan *p, void **ram, struct error *err)
 			 BYTES(p->size / p->page), size_name(p->page), strerror(errno));
 }
 
-/* Without prefault, the first and the last huge page stay small pages: a start touches only a few
- * bytes there, and clearing 4 MiB for them takes longer than all the rest of it. They must be
- * excluded by name, because a host may use huge pages wherever it is not told otherwise. */
+/* Without prefault, the first and the last huge page of low memory stay small pages: a start
+ * touches only a few bytes there, the kernel's and the tables'. Clearing 4 MiB for them takes
+ * longer than all the rest of it. They must be excluded by name, because a host may use huge pages
+ * wherever it is not told otherwise. */
 static void advise_pages(const struct ram_plan *p, char *at)
 {
 	uint64_t skip = p->prefault ? 0 : HUGE;
 
 	if (skip || !p->thp)
 		madvise(at, p->size, MADV_NOHUGEPAGE);
-	if (p->thp)
-		madvise(at + skip, p->size - 2 * skip, MADV_HUGEPAGE);
+	if (!p->thp)
+		return;
+	madvise(at + skip, p->low - 2 * skip, MADV_HUGEPAGE);
+	if (p->low < p->size)
+		madvise(at + p->low, p->size - p->low, MADV_HUGEPAGE);
 }
 
 static int map_small(const struct ram_plan *p, void **ram, struct error *err)

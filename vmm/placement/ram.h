@@ -53,6 +53,7 @@ struct ram_part {
 };
 struct ram_plan {
 	uint64_t size;
+	uint64_t low;  /* how much of it lies below 4 GiB; the tables are at the end of that */
 	uint64_t page; /* the page size in bytes; with thp, that of the transparent huge pages */
 	bool hugetlb, thp, prefault;
 	bool dump;   /* guest memory may be in a core dump of minivmm */
