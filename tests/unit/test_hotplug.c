@@ -514,7 +514,7 @@ static void test_windows(void **state)
 {
 	(void)state;
 	hotplug_place_windows(m.h, 0xfc000000, 1024 * GiB, 128 * GiB);
-	assert_int_equal(pci_cfg_read(&m.fake.root, 0, PORT, PCI_MEMORY_BASE, 4), 0xfbf0fb00);
+	assert_int_equal(pci_cfg_read(&m.fake.root, 0, PORT, PCI_MEMORY_BASE, 4), 0xfbf0fa00);
 	assert_int_equal(pci_cfg_read(&m.fake.root, 0, PORT, PCI_PREF_MEMORY_BASE, 4), 0xfff1f001);
 	assert_int_equal(pci_cfg_read(&m.fake.root, 0, PORT, PCI_PREF_BASE_UPPER32, 4), 0x11f);
 	assert_int_equal(pci_cfg_read(&m.fake.root, 0, PORT, PCI_PREF_LIMIT_UPPER32, 4), 0x11f);

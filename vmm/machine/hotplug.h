@@ -21,8 +21,10 @@ struct evloop;
 struct hotplug;
 struct root_port;
 
-/* Bytes below 4 GiB that a slot has for BARs that are not 64-bit and prefetchable. */
-#define HOTPLUG_MEM32 (16u << 20)
+/* Bytes below 4 GiB that a slot has for BARs that are not 64-bit and prefetchable. A graphics card
+ * often has 16 MiB of registers, beside its ROM and its audio function. 29 slots fit between ECAM
+ * and the end of that space. */
+#define HOTPLUG_MEM32 (32u << 20)
 
 /* How devices are opened, plugged, unplugged and closed, for those that do it together. Threads: as
  * for the callbacks of struct device_class. */
