@@ -46,6 +46,7 @@ dels() {
 }
 files() { readlink /proc/$vmm/fd/* | sed "s/:\[[0-9]*\]$//" | sort | uniq -c; }
 vfio_files() { readlink /proc/$vmm/fd/* | grep -c '/dev/vfio/[0-9]'; }
+no_groups() { [ "$(vfio_files)" -eq 0 ]; }
 pinned() { sed -n 's/^VmLck:[^0-9]*\([0-9]*\).*/\1/p' /proc/$vmm/status; }
 event() { grep -c "\"$1\"" "$OUT/events"; }
 in_guest() { guest "grep -q $1 /sys/bus/pci/devices/*/device" >/dev/null; }
@@ -120,11 +121,18 @@ give "$e1000e"
 
 # Two functions of one slot; then a BAR of 16 GiB.
 check "function 1 of a card waits for function 0" ctl device_add driver=vfio-pci host="$audio" id=audio bus=hotplug0 addr=0.1
-check "function 0 comes" ctl device_add driver=vfio-pci host="$gpu" id=gpu bus=hotplug0 addr=0.0 multifunction=on
-works gpu "both functions: gpu"
-works audio "both functions: audio"
-dels gpu
-check "both functions have left" test "$(vfio_files)" = 0
+answer=$(ctl device_add driver=vfio-pci host="$gpu" id=gpu bus=hotplug0 addr=0.0 multifunction=on 2>&1)
+case $?/$answer in
+0/*)
+	works gpu "both functions: gpu"
+	works audio "both functions: audio"
+	dels gpu ;;
+*"addresses below 4 GiB"*)
+	skip "both functions" "$answer"
+	dels audio --force ;;
+*) fail "function 0 comes" "$answer" ;;
+esac
+check "both functions have left" wait_for 10 no_groups
 adds big "$testdev"
 works testdev "a device with a BAR of 16 GiB works" membar=16384
 dels big
@@ -160,15 +168,17 @@ ask qmp '{"execute":"device_del","arguments":{"id":"e1000e"}}' >>"$OUT/inject"
 check "the host loses a device in use" wait_for 40 test ! -e "/sys/bus/pci/devices/$e1000e"
 check "the host loses a device in use: the guest lives" alive
 
-# A guest that does not let go: its port driver does not hear.
+# A guest that does not let go: it stands still.
 adds edu "$edu"
-guest "echo 1 >/proc/sys/kernel/printk; for p in /sys/bus/pci_express/drivers/pciehp/*:pcie*; do echo \${p##*/} >/sys/bus/pci_express/drivers/pciehp/unbind; done" >/dev/null
-begin=$SECONDS
+ctl stop >/dev/null
 echo "$edu" >/sys/bus/pci/drivers/vfio-pci/unbind &
+unbind=$! begin=$SECONDS
 check "a guest that does not let go loses the device" wait_for 40 test ! -e "/sys/bus/pci/devices/$edu/driver"
 ok "a guest that does not let go loses the device: it took" "$((SECONDS - begin)) s"
-check "a guest that does not let go lives" alive
+wait $unbind
 check "a guest that does not let go: it is said" grep -q "$edu: the guest does not let it go: it is taken away" "$OUT/vmm.log"
+ctl cont >/dev/null
+check "a guest that does not let go lives" alive
 
 ctl quit >/dev/null
 ends "the machine ends with 0" $vmm 60

@@ -157,7 +157,7 @@ static void spare_others(struct card *c, struct vfio_reset *r)
 			vfio_reset_spare(r, f->host.bdf);
 }
 
-static int reset_card(struct card *c, bool say, struct error *err)
+static int reset_card(struct card *c, struct error *err)
 {
 	struct vfio_reset_device d[8];
 	unsigned n = list_quiet(c, d);
@@ -169,11 +169,23 @@ static int reset_card(struct card *c, bool say, struct error *err)
 	if (!r)
 		return err->code;
 	spare_others(c, r);
-	if (say)
-		vfio_reset_log(r);
 	c->clean = vfio_reset_all(r, true) == 0;
 	vfio_reset_free(r);
 	return 0;
+}
+
+/* How it will be reset with the machine, as at the start. */
+static void say_reset(const struct card_function *f)
+{
+	struct machine_vfio *v = f->card->all;
+	const struct card_function *other;
+	char text[400];
+	size_t at = 0;
+
+	for (unsigned i = 0; (other = cards_function(v, i)) != f; i++)
+		at += other->dev != NULL;
+	log_msg(vfio_reset_verdict(v->reset, at, text, sizeof(text)) ? LOG_INFO : LOG_WARN, "%s",
+		text);
 }
 
 /* ---- coming ---- */
@@ -191,11 +203,13 @@ static int open_function(struct card_function *f, struct error *err)
 		ret = card_make(f, err);
 	f->card->clean = false;
 	if (ret == 0)
-		ret = reset_card(f->card, true, err);
+		ret = reset_card(f->card, err);
 	if (ret == 0)
 		ret = iommu_attach_memory(v->iommu, v->mem, err);
 	if (ret == 0)
 		ret = cards_plan_reset(v, NULL, err);
+	if (ret == 0)
+		say_reset(f);
 	return ret;
 }
 
@@ -276,7 +290,7 @@ void machine_vfio_remove(struct device *d)
 	v = f->card->all;
 	scoped_lock(&v->life);
 	plan_without(v, f);
-	if (reset_card(f->card, false, &err) < 0)
+	if (reset_card(f->card, &err) < 0)
 		log_warn("%s: its reset failed: %s", f->host.bdf, err.text);
 	close_function(f);
 	give_back(f);
