@@ -1,5 +1,5 @@
 # Devices are added to a running Linux guest and removed from it: random numbers, a disk, whose data is checked, and a network
-# card; started directly and by OVMF, and the same with QEMU and its native hotplug. ROUNDS=50: how often.
+# card; started directly and by OVMF, and the same with QEMU and its native hotplug. ROUNDS=50: how often when started directly.
 . /project/tests/host/lib.sh
 kvm_ready
 rounds=${ROUNDS:-50}
@@ -96,22 +96,25 @@ guest() {
 	minivmm --memory 256M --cpus 2 --hotplug 3 --qmp unix:$sock --serial file:"$serial" --kernel "$KERNEL" \
 		--initrd /tmp/hotplug.initrd "$@" 2>"$OUT/$name.err" &
 	vmm=$!
-	says $vmm 120 '^READY' "$serial" || fail "$name: the guest starts" "$(tail -n 1 "$OUT/$name.err")"
+	says $vmm 120 '^READY.* -' "$serial" || fail "$name: the guest starts" "$(tail -n 1 "$OUT/$name.err")"
 }
 
 guest direct --append "$append"
 check "direct boot: the guest drives its slots" grep -qa 'READY.*pciehp' "$serial"
 rounds "direct boot" "$rounds" add_all del_all
-rounds "direct boot, by force" 3 add_all "del_all --force"
-# A reset with a removal that was asked for.
+# A reset with a removal that was asked for. By force, Linux' virtio drivers hang: they wait until a register reads 0. So the
+# guest is not asked whether it noticed.
+check "direct boot: all added once more" add_all
 ctl wait DEVICE_DELETED --timeout 60 >"$OUT/deleted" 2>&1 &
 waiter=$!
-ctl add /tmp/added.img,id=d >>"$OUT/ctl.log" 2>&1
+sleep 1
 before=$(lines '^READY')
 ctl device_del id=d
 ctl reset
 wait $waiter
 check "a reset completes a removal" grep -q '"device":"d"' "$OUT/deleted"
+check "by force: random numbers" ctl del r --force
+check "by force: a network card" ctl del n --force
 check "and the guest starts again" lives_until $vmm 120 more_lines "$before" '^READY'
 ctl quit
 ends "direct boot: the machine ends" $vmm 30
@@ -129,7 +132,7 @@ ctl quit
 ends "no pciehp: the machine ends" $vmm 30
 
 guest ovmf --firmware /usr/share/OVMF/OVMF_CODE_4M.fd --append "$append"
-rounds "OVMF" "$rounds" add_all del_all
+rounds "OVMF" $((rounds < 10 ? rounds : 10)) add_all del_all
 ctl quit
 ends "OVMF: the machine ends" $vmm 30
 
@@ -140,7 +143,7 @@ $QEMU_GUEST -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off -m 256 -sm
 	-device pcie-root-port,id=hotplug2,chassis=3,slot=3 -blockdev driver=file,node-name=f,filename=/tmp/added.img \
 	-qmp unix:$sock,server=on,wait=off -kernel "$KERNEL" -initrd /tmp/hotplug.initrd -append "$append" 2>"$OUT/qemu.err" &
 vmm=$!
-says $vmm 120 '^READY' "$serial" || fail "QEMU: the guest starts" "$(tail -n 1 "$OUT/qemu.err")"
+says $vmm 120 '^READY.* -' "$serial" || fail "QEMU: the guest starts" "$(tail -n 1 "$OUT/qemu.err")"
 rounds "QEMU" $((rounds < 5 ? rounds : 5)) qemu_add_all qemu_del_all
 ctl quit
 ends "QEMU: it ends" $vmm 30
