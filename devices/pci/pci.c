@@ -220,6 +220,16 @@ static void regions_gone(const struct pci_device *dev)
 		pci_region_gone(dev->root, &dev->part[i]->region);
 }
 
+/* A thread of the device may set the line at the same time. */
+static void intx_release(struct pci_device *dev)
+{
+	scoped_lock(&dev->intx_lock);
+
+	if (dev->has_intx)
+		irq_source_release(&dev->intx);
+	dev->has_intx = false;
+}
+
 void pci_remove(struct pci_device *dev)
 {
 	struct pci_root *root = dev->root;
@@ -234,9 +244,7 @@ void pci_remove(struct pci_device *dev)
 	multifunction_update(dev->bus, dev->devfn >> 3);
 	pci_unmap_bars(dev);
 	pci_set_intx(dev, false);
-	if (dev->has_intx)
-		irq_source_release(&dev->intx);
-	dev->has_intx = false;
+	intx_release(dev);
 	if (dev->ops && dev->ops->unrealize)
 		dev->ops->unrealize(dev);
 	regions_gone(dev);

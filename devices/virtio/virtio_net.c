@@ -190,7 +190,7 @@ static int pair_start(struct virtio_net *n, unsigned i, struct error *err)
 	if (!p->attached)
 		return error_set(err, -EINVAL, "%s: its queue cannot be attached", n->tap.name);
 	if (p->vhost >= 0)
-		ret = vhost_net_start(p->vhost, p->tap, n->vdev.pci.root->mem, &n->vdev, 2 * i);
+		ret = vhost_net_start(p->vhost, p->tap, n->vdev.mem, &n->vdev, 2 * i);
 	else
 		net_queues_start(p->queues);
 	p->started = ret == 0;

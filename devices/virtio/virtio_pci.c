@@ -246,7 +246,7 @@ static void queue_enable(struct virtio_device *v, struct virtio_queue *q)
 
 	if (!(v->status & VIRTIO_CONFIG_S_FEATURES_OK) || v->driver_ok)
 		return;
-	if (virtq_init(&q->vq, v->pci.root->mem, &s)) {
+	if (virtq_init(&q->vq, v->mem, &s)) {
 		virtio_broken(v, "the address or size of a ring is not valid");
 		return;
 	}
@@ -666,6 +666,7 @@ int virtio_realize(struct virtio_device *v, struct pci_root *root, struct pci_bu
 {
 	int ret;
 
+	v->mem = root->mem;
 	pci_place(root, bus, &v->pci, devfn);
 	ret = pci_add_intx(&v->pci, 1);
 	if (!ret && root->loop)

@@ -76,6 +76,9 @@ struct virtio_device {
 	unsigned n_queues;
 	struct virtio_queue *queues;
 	bool started; /* between start() and stop() */
+	/* From virtio_realize() on. The device's threads need it until they have left the rings,
+	 * and that may be after the device has left the bus. */
+	const struct guest_mem *mem;
 	/* for virtio_run.c only */
 	const struct virtio_run_ops *run_ops;
 	bool driver_ok, master, resetting, paused, ended;

@@ -19,6 +19,7 @@
 #include "devices/virtio/vhost_net.h"
 #include "devices/virtio/virtio_net.h"
 #include "tests/unit/fake_driver.h"
+#include "vmm/core/device.h"
 #include "vmm/core/error.h"
 #include "vmm/core/eventfd.h"
 #include "vmm/core/evloop.h"
@@ -36,6 +37,8 @@
 
 static _Atomic unsigned taps, attached, vhosts, running, stops, offload;
 static _Atomic bool hold, refuse; /* stops wait; new queues of the tap device are refused */
+static _Atomic unsigned adding;	  /* those who wait for a new queue of the tap device */
+static _Atomic bool hold_add;
 static bool one_queue, uso;
 
 int __wrap_tap_open(struct tap *, const struct tap_want *, struct error *);
@@ -63,6 +66,10 @@ int __wrap_tap_add_queue(const struct tap *t)
 	(void)t;
 	if (refuse)
 		return -E2BIG;
+	adding++;
+	while (hold_add)
+		usleep(1000);
+	adding--;
 	taps++;
 	attached++;
 	return eventfd_new();
@@ -472,6 +479,30 @@ static void test_broken_control(void **state)
 	card_close(&c);
 }
 
+/* The card leaves its bus while its worker waits in the kernel for a queue. The worker goes on, and
+ * needs guest memory for it. */
+static void test_unplug_in_command(void **state)
+{
+	const uint8_t cmd[] = { VIRTIO_NET_CTRL_MQ, 0, 2, 0 };
+	struct device dev = { .class = &virtio_net_class };
+	struct card c;
+
+	(void)state;
+	card_open(&c, PAIRS, 4);
+	card_start(&c, FEATURES);
+	hold_add = true;
+	put(&c, CTRL, cmd, sizeof(cmd));
+	assert_true(eventually(&adding, 1));
+	dev.state = c.net;
+	virtio_net_class.unplug(&dev);
+	assert_int_equal(driver_reg(&c.d, C(device_status), 1), 0xff);
+	hold_add = false;
+	assert_int_equal(answered(&c, CTRL), VIRTIO_NET_OK);
+	assert_int_equal(running, 5);
+	card_close(&c);
+	assert_int_equal(running, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,7 +511,7 @@ int main(void)
 		cmocka_unit_test(test_control_alone),  cmocka_unit_test(test_disabled_queues),
 		cmocka_unit_test(test_no_more_queues), cmocka_unit_test(test_offloads),
 		cmocka_unit_test(test_stop_hangs),     cmocka_unit_test(test_reset_in_command),
-		cmocka_unit_test(test_broken_control),
+		cmocka_unit_test(test_broken_control), cmocka_unit_test(test_unplug_in_command),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
