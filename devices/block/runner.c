@@ -213,7 +213,8 @@ static enum blk_wait may_wait(struct blk_runner *r)
 {
 	if (r->in_flight == r->limit)
 		return BLK_WAIT;
-	return r->ops->kicks_on(r->front) ? BLK_WAIT : BLK_NOWAIT;
+	/* run_prompt() may have read the kick that says that the thread must pause. */
+	return r->ops->kicks_on(r->front) && iothread_wanted(r->thread) ? BLK_WAIT : BLK_NOWAIT;
 }
 
 /* ---- bursts ---- */
