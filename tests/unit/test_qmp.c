@@ -359,6 +359,8 @@ static void test_later(void **state)
 	assert_string_equal(got(other), "{\"return\":{\"name\":\"web\"}}|");
 	qmp_answer(qmp, m.ticket + 1000, json_object(), NULL); /* for nobody */
 	qmp_answer(qmp, m.ticket, json_object(), NULL);
+	/* The next command waits for the loop: at the machine's end there is no machine for it. */
+	assert_string_equal(m.said, "device_add ");
 	assert_string_equal(got(fd),
 			    "{\"return\":{},\"id\":1}|"
 			    "{\"error\":{\"class\":\"DeviceNotFound\",\"desc\":\"Device 'd' not "

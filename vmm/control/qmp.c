@@ -62,6 +62,7 @@ struct qmp {
 	uint64_t tickets;      /* given out so far */
 	struct ev_timer *look; /* for those that wait */
 	struct ev_call sweep;  /* drops the clients that are lost */
+	struct ev_call go_on;  /* reads on where an answer was waited for */
 };
 
 /* ---- output ---- */
@@ -268,7 +269,20 @@ static void on_client(void *arg, int fd, uint32_t events)
 	watch(c);
 }
 
-/* ---- waiting for a quiet machine ---- */
+/* ---- waiting for an answer ---- */
+
+static void go_on(void *arg)
+{
+	struct qmp *q = arg;
+	struct qmp_client *c;
+
+	for (c = q->clients; c; c = c->next) {
+		if (c->lost)
+			continue;
+		work(c);
+		watch(c);
+	}
+}
 
 static void look(void *arg)
 {
@@ -374,6 +388,7 @@ struct qmp *qmp_new(struct evloop *loop, const struct qmp_machine *machine)
 	q->loop = loop;
 	q->machine = machine;
 	q->sweep = (struct ev_call){ .fn = sweep, .arg = q };
+	q->go_on = (struct ev_call){ .fn = go_on, .arg = q };
 	q->look = evloop_add_timer(loop, look, q);
 	if (!q->look) {
 		free(q);
@@ -440,8 +455,9 @@ void qmp_answer(struct qmp *q, uint64_t ticket, json_t *result, const struct err
 	c->ticket_id = NULL;
 	send_object(c, make_answer(result, err, id));
 	json_decref(id);
-	work(c);
 	watch(c);
+	/* Not now: the caller may be in the middle of something, such as the machine's end. */
+	evloop_call(q->loop, &q->go_on);
 }
 
 void qmp_free(struct qmp *q)
@@ -452,6 +468,7 @@ void qmp_free(struct qmp *q)
 	if (!q)
 		return;
 	evloop_cancel(q->loop, &q->sweep);
+	evloop_cancel(q->loop, &q->go_on);
 	evloop_del_timer(q->look);
 	while (q->n_listeners)
 		unix_listener_close(&q->listener[--q->n_listeners]);
