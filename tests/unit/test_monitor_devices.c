@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Commands of QMP for devices become arguments of our classes. The slots are faked: they say what
- * they are asked for. */
+ * they are asked for, and refuse an argument that the class refuses. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,9 +30,16 @@ static struct monitor_devices m;
 
 int __wrap_hotplug_add(struct hotplug *h, const struct hotplug_request *r, struct error *err)
 {
+	struct device_list l = { 0 };
+	int ret;
+
 	(void)h;
 	if (r->id && strcmp(r->id, "taken") == 0)
 		return error_set(err, -EEXIST, "Duplicate device ID 'taken'");
+	ret = device_create(&l, r->class, r->arg, err);
+	device_list_free(&l);
+	if (ret < 0)
+		return ret;
 	snprintf(said, sizeof(said), "%s %s %s %s %u", r->class->option, r->arg ? r->arg : "-",
 		 r->id ? r->id : "-", r->bus ? r->bus : "-", r->fn);
 	done = r->done;
@@ -97,7 +104,8 @@ static int run(const char *command, const char *args)
 static void adds(const char *args, const char *text)
 {
 	said[0] = '\0';
-	assert_int_equal(run("device_add", args), -EINPROGRESS);
+	if (run("device_add", args) != -EINPROGRESS)
+		fail_msg("%s: %s", args, said);
 	assert_string_equal(said, text);
 }
 
@@ -212,7 +220,7 @@ static void test_nodes(void **state)
 			     "'file', 'filename': '/j'}}"),
 			 0);
 	adds("{'driver': 'virtio-blk-pci', 'drive': 'r', 'id': 'd'}",
-	     "disk /i,cache=writeback,cache=none,aio=libaio,ro=on,format=raw d - 0");
+	     "disk /i,ro=on,cache=none,aio=libaio,format=raw d - 0");
 	bad("device_add", "{'driver': 'virtio-blk-pci', 'drive': 'r'}", "in use by another device");
 	bad("blockdev-del", "{'node-name': 'r'}", "Node r is in use");
 	finish(true);
@@ -234,6 +242,57 @@ static void test_nodes(void **state)
 	bad("blockdev-add", "{'driver': 'file', 'node-name': 'x', 'filename': '/x', 'size': 1}",
 	    "Parameter 'size' is unexpected");
 	bad("blockdev-del", "{'node-name': 'x'}", "Failed to find node");
+}
+
+/* The words of a node, which is deleted again. */
+static void node_says(const char *args, const char *text)
+{
+	char want[128];
+
+	if (run("blockdev-add", args) != 0)
+		fail_msg("%s: %s", args, said);
+	snprintf(want, sizeof(want), "disk %s,format=raw - - 0", text);
+	adds("{'driver': 'virtio-blk-pci', 'drive': 'n'}", want);
+	finish(false);
+	assert_int_equal(run("blockdev-del", "{'node-name': 'n'}"), 0);
+}
+
+#define FILE_I "'driver': 'file', 'filename': '/i'"
+#define RAW_N  "{'driver': 'raw', 'node-name': 'n', "
+
+/* Each key is written once, and the outer layer decides. */
+static void test_layers(void **state)
+{
+	(void)state;
+	node_says("{'node-name': 'n', " FILE_I "}", "/i,cache=writeback");
+	node_says("{'node-name': 'n', " FILE_I ", 'cache': {'direct': true}}", "/i,cache=none");
+	node_says("{'node-name': 'n', " FILE_I ", 'cache': {'direct': false}, 'aio': 'threads'}",
+		  "/i,cache=writeback,aio=auto");
+	/* What libvirt sends. */
+	node_says(RAW_N "'cache': {'direct': true, 'no-flush': false}, 'read-only': true, 'file': "
+			"{" FILE_I ", 'cache': {'direct': true, 'no-flush': false}, 'aio': "
+			"'io_uring', 'read-only': true, 'discard': 'unmap'}}",
+		  "/i,ro=on,cache=none,aio=io_uring");
+	node_says(RAW_N "'cache': {'direct': false}, 'aio': 'native', 'file': {" FILE_I
+			", 'cache': {'direct': true}, 'aio': 'io_uring'}}",
+		  "/i,cache=writeback,aio=libaio");
+	node_says(RAW_N "'file': {" FILE_I ", 'cache': {'direct': true}}}", "/i,cache=none");
+	/* Nothing is written to a file that one of the layers only reads. */
+	node_says(RAW_N "'read-only': true, 'file': {" FILE_I ", 'read-only': false}}",
+		  "/i,ro=on,cache=writeback");
+	node_says(RAW_N "'read-only': false, 'file': {" FILE_I ", 'read-only': true}}",
+		  "/i,ro=on,cache=writeback");
+	assert_int_equal(run("blockdev-add", "{'node-name': 'f', " FILE_I
+					     ", 'cache': {'direct': true}, 'read-only': true}"),
+			 0);
+	node_says(RAW_N "'file': 'f'}", "/i,ro=on,cache=none");
+	node_says(RAW_N "'file': 'f', 'cache': {'direct': false}}", "/i,ro=on,cache=writeback");
+	node_says(RAW_N "'file': {'driver': 'raw', 'cache': {'direct': true}, 'file': {" FILE_I
+			"}}}",
+		  "/i,cache=none");
+	bad("blockdev-add", "{'node-name': 'n', " FILE_I ", 'aio': 'x'}",
+	    "Parameter 'aio' does not accept value 'x'");
+	bad("blockdev-add", RAW_N "'file': {" FILE_I ", 'size': 1}}", "'size' is unexpected");
 }
 
 static void test_netdevs(void **state)
@@ -266,7 +325,7 @@ static void test_netdevs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_device_add), T(test_refused), T(test_device_del),
-					    T(test_nodes), T(test_netdevs) };
+					    T(test_nodes),	T(test_layers),	 T(test_netdevs) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

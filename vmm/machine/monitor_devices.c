@@ -26,13 +26,20 @@
 #define NODES_MAX 64u
 #define ARG_MAX	  4096u
 
+/* How an image is used. NULL: not said. */
+struct image_use {
+	const char *cache, *aio; /* our words */
+	bool ro;
+};
+
 struct monitor_node {
 	struct monitor_node *next;
 	char name[64];
 	bool net;  /* of netdev_add */
 	bool used; /* by a device that is being added, or by... */
 	const struct device *user;
-	char *arg; /* in the words of the class */
+	char *arg; /* in the words of the class; of an image only the path */
+	struct image_use use;
 };
 
 /* ---- an argument in the words of a class ---- */
@@ -179,25 +186,26 @@ static int node_check_name(const struct monitor_devices *m, const char *name, bo
 	return count < NODES_MAX ? 0 : error_set(err, -ENOSPC, "at most %u nodes", NODES_MAX);
 }
 
-static int node_add(struct monitor_devices *m, const char *name, bool net, const struct arg *a,
-		    struct error *err)
+static struct monitor_node *node_add(struct monitor_devices *m, const char *name, bool net,
+				     const struct arg *a, struct error *err)
 {
 	struct monitor_node *n;
 
 	if (arg_check(a, err) < 0)
-		return err->code;
+		return NULL;
 	n = calloc(1, sizeof(*n));
 	if (n)
 		n->arg = strdup(a->text);
 	if (!n || !n->arg) {
 		free(n);
-		return error_set(err, -ENOMEM, "out of memory");
+		error_set(err, -ENOMEM, "out of memory");
+		return NULL;
 	}
 	snprintf(n->name, sizeof(n->name), "%s", name);
 	n->net = net;
 	n->next = m->nodes;
 	m->nodes = n;
-	return 0;
+	return n;
 }
 
 static int node_delete(struct monitor_devices *m, const char *name, bool net, struct error *err)
@@ -218,68 +226,108 @@ static int node_delete(struct monitor_devices *m, const char *name, bool net, st
 	return 0;
 }
 
-/* What a layer of blockdev-add says about how a file is used. */
-static int block_layer(const json_t *args, struct arg *a, struct error *err)
+/* ---- blockdev-add ---- */
+
+/* Our value of QEMU's aio=. */
+static int aio_of(const char *text, const char **aio, struct error *err)
+{
+	static const char *const known[][2] = {
+		{ "native", "libaio" }, { "threads", "auto" }, { "io_uring", "io_uring" },
+		{ "libaio", "libaio" }, { "auto", "auto" },
+	};
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(known); i++) {
+		if (strcmp(text, known[i][0]) != 0)
+			continue;
+		*aio = known[i][1];
+		return 0;
+	}
+	return error_set(err, -EINVAL, "Parameter 'aio' does not accept value '%.40s'", text);
+}
+
+static int layer_check_names(const json_t *layer, struct error *err)
 {
 	static const char known[] = "driver node-name file filename read-only auto-read-only cache "
 				    "aio discard detect-zeroes locking ";
-	const json_t *cache = json_object_get(args, "cache");
-	struct value v;
 	const char *name;
 	json_t *member;
 
-	json_object_foreach((json_t *)args, name, member)
+	json_object_foreach((json_t *)layer, name, member)
 	{
 		if (!listed(known, name))
 			return error_set(err, -EINVAL, "Parameter '%.64s' is unexpected", name);
 	}
-	if (get(args, "read-only", &v, err) < 0)
-		return err->code;
-	if (v.text)
-		arg_key(a, "ro", is_true(v.text) ? "on" : "off");
-	if (get(cache, "direct", &v, err) < 0)
-		return err->code;
-	if (v.text)
-		arg_key(a, "cache", is_true(v.text) ? "none" : "writeback");
-	if (get(args, "aio", &v, err) < 0)
-		return err->code;
-	if (v.text)
-		arg_key(a, "aio",
-			strcmp(v.text, "native") == 0	 ? "libaio"
-			: strcmp(v.text, "threads") == 0 ? "auto"
-							 : v.text);
 	return 0;
 }
 
-/* The file below: its own description, or the name of a node. */
-static int block_file(const struct monitor_devices *m, const json_t *args, struct arg *a,
-		      struct error *err)
+/* Adds a layer below those that *use has. An outer layer decides; but a file that one of them
+ * promises not to write is not written. */
+static void use_add(struct image_use *use, const struct image_use *below)
 {
-	const json_t *file = json_object_get(args, "file");
+	use->ro |= below->ro;
+	use->cache = use->cache ?: below->cache;
+	use->aio = use->aio ?: below->aio;
+}
+
+static int layer_read(const json_t *layer, struct image_use *use, struct error *err)
+{
+	struct image_use own = { .ro = false };
+	struct value v;
+
+	if (layer_check_names(layer, err) < 0 || get(layer, "read-only", &v, err) < 0)
+		return err->code;
+	own.ro = v.text && is_true(v.text);
+	if (get(json_object_get(layer, "cache"), "direct", &v, err) < 0)
+		return err->code;
+	if (v.text)
+		own.cache = is_true(v.text) ? "none" : "writeback";
+	if (get(layer, "aio", &v, err) < 0 || (v.text && aio_of(v.text, &own.aio, err) < 0))
+		return err->code;
+	use_add(use, &own);
+	return 0;
+}
+
+/* What is below all layers: the name of a node, or a file. */
+static int image_read(const struct monitor_devices *m, const json_t *layer, struct arg *a,
+		      struct image_use *use, struct error *err)
+{
+	const json_t *file = json_object_get(layer, "file");
 	const struct monitor_node *n;
 	struct value v;
 
-	if (json_is_string(file)) {
-		n = node_find(m, json_string_value(file), false);
-		if (!n)
-			return error_set(err, -ENOENT,
-					 "Cannot find device='' nor node-name='%.64s'",
-					 json_string_value(file));
-		arg_raw(a, n->arg);
+	if (!json_is_string(file)) {
+		if (get_needed(layer, "filename", &v, err) < 0)
+			return err->code;
+		arg_value(a, v.text);
 		return 0;
 	}
-	if (json_is_object(file))
-		args = file;
-	if (get_needed(args, "filename", &v, err) < 0)
-		return err->code;
-	arg_value(a, v.text);
-	/* A description that ends here has QEMU's default, the host's page cache. */
-	arg_key(a, "cache", "writeback");
-	return args == file ? block_layer(file, a, err) : 0;
+	n = node_find(m, json_string_value(file), false);
+	if (!n)
+		return error_set(err, -ENOENT, "Cannot find device='' nor node-name='%.64s'",
+				 json_string_value(file));
+	arg_raw(a, n->arg);
+	use_add(use, &n->use);
+	return 0;
+}
+
+/* A key may be given once, so it is written when all layers have been read. */
+static void use_write(const struct image_use *use, struct arg *a)
+{
+	if (use->ro)
+		arg_key(a, "ro", "on");
+	/* If no layer says it, QEMU's default holds, the host's page cache. */
+	arg_key(a, "cache", use->cache ?: "writeback");
+	if (use->aio)
+		arg_key(a, "aio", use->aio);
+	arg_key(a, "format", "raw");
 }
 
 static json_t *blockdev_add(struct monitor_devices *m, const json_t *args, struct error *err)
 {
+	struct image_use use = { .ro = false };
+	const json_t *layer, *last = NULL;
+	struct monitor_node *node;
 	struct value driver, name;
 	struct arg a;
 
@@ -295,11 +343,21 @@ static json_t *blockdev_add(struct monitor_devices *m, const json_t *args, struc
 			  driver.text);
 		return NULL;
 	}
-	if (block_file(m, args, &a, err) < 0 || block_layer(args, &a, err) < 0 ||
-	    node_add(m, name.text, false, &a, err) < 0)
+	for (layer = args; json_is_object(layer); layer = json_object_get(layer, "file")) {
+		if (layer_read(layer, &use, err) < 0)
+			return NULL;
+		last = layer;
+	}
+	if (image_read(m, last, &a, &use, err) < 0)
 		return NULL;
+	node = node_add(m, name.text, false, &a, err);
+	if (!node)
+		return NULL;
+	node->use = use;
 	return json_object();
 }
+
+/* ---- netdev_add ---- */
 
 static json_t *netdev_add(struct monitor_devices *m, const json_t *args, struct error *err)
 {
@@ -334,7 +392,7 @@ static json_t *netdev_add(struct monitor_devices *m, const json_t *args, struct 
 		if (err->code)
 			return NULL;
 	}
-	return node_add(m, id.text, true, &a, err) < 0 ? NULL : json_object();
+	return node_add(m, id.text, true, &a, err) ? json_object() : NULL;
 }
 
 /* ---- device_add ---- */
@@ -452,7 +510,7 @@ static int device_first(struct monitor_devices *m, const struct driver *dr, cons
 			return error_set(err, -EBUSY, "'%s' is in use by another device", v.text);
 		arg_raw(a, (*node)->arg);
 		if (dr->class == &virtio_blk_class)
-			arg_key(a, "format", "raw");
+			use_write(&(*node)->use, a);
 		return 0;
 	}
 	if (dr->fixed)
