@@ -295,6 +295,25 @@ static void test_layers(void **state)
 	bad("blockdev-add", RAW_N "'file': {" FILE_I ", 'size': 1}}", "'size' is unexpected");
 }
 
+/* An image of another format must not be used as a raw disk, in whatever layer it is. */
+static void test_formats(void **state)
+{
+	(void)state;
+	bad("blockdev-add", RAW_N "'file': {'driver': 'qcow2', 'filename': '/i'}}",
+	    "driver 'qcow2' is not supported");
+	bad("blockdev-add", RAW_N "'file': {'driver': 'qcow2', 'file': {" FILE_I "}}}",
+	    "driver 'qcow2' is not supported");
+	bad("blockdev-add",
+	    RAW_N "'file': {'driver': 'raw', 'file': {'driver': 'nbd', 'filename': '/i'}}}",
+	    "driver 'nbd' is not supported");
+	bad("blockdev-add", "{'driver': 'qcow2', 'node-name': 'n', 'filename': '/i'}",
+	    "qemu-img convert");
+	bad("blockdev-add", RAW_N "'file': {'filename': '/i'}}", "Parameter 'driver' is missing");
+	bad("blockdev-add", "{'node-name': 'n', 'filename': '/i'}", "'driver' is missing");
+	node_says(RAW_N "'file': {'driver': 'host_device', 'filename': '/i'}}",
+		  "/i,cache=writeback");
+}
+
 static void test_netdevs(void **state)
 {
 	char args[64];
@@ -325,7 +344,8 @@ static void test_netdevs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_device_add), T(test_refused), T(test_device_del),
-					    T(test_nodes),	T(test_layers),	 T(test_netdevs) };
+					    T(test_nodes),	T(test_layers),	 T(test_formats),
+					    T(test_netdevs) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -246,13 +246,22 @@ static int aio_of(const char *text, const char **aio, struct error *err)
 	return error_set(err, -EINVAL, "Parameter 'aio' does not accept value '%.40s'", text);
 }
 
-static int layer_check_names(const json_t *layer, struct error *err)
+/* An image of another format that was used as a raw disk would be lost. */
+static int layer_check(const json_t *layer, struct error *err)
 {
 	static const char known[] = "driver node-name file filename read-only auto-read-only cache "
 				    "aio discard detect-zeroes locking ";
+	struct value driver;
 	const char *name;
 	json_t *member;
 
+	if (get_needed(layer, "driver", &driver, err) < 0)
+		return err->code;
+	if (!listed("raw file host_device ", driver.text))
+		return error_set(err, -EINVAL,
+				 "driver '%.40s' is not supported: use raw, file or host_device; "
+				 "other formats are converted by qemu-img convert -O raw",
+				 driver.text);
 	json_object_foreach((json_t *)layer, name, member)
 	{
 		if (!listed(known, name))
@@ -275,7 +284,7 @@ static int layer_read(const json_t *layer, struct image_use *use, struct error *
 	struct image_use own = { .ro = false };
 	struct value v;
 
-	if (layer_check_names(layer, err) < 0 || get(layer, "read-only", &v, err) < 0)
+	if (layer_check(layer, err) < 0 || get(layer, "read-only", &v, err) < 0)
 		return err->code;
 	own.ro = v.text && is_true(v.text);
 	if (get(json_object_get(layer, "cache"), "direct", &v, err) < 0)
@@ -328,21 +337,13 @@ static json_t *blockdev_add(struct monitor_devices *m, const json_t *args, struc
 	struct image_use use = { .ro = false };
 	const json_t *layer, *last = NULL;
 	struct monitor_node *node;
-	struct value driver, name;
+	struct value name;
 	struct arg a;
 
 	arg_init(&a);
-	if (get_needed(args, "driver", &driver, err) < 0 ||
-	    get_needed(args, "node-name", &name, err) < 0 ||
+	if (get_needed(args, "node-name", &name, err) < 0 ||
 	    node_check_name(m, name.text, false, err) < 0)
 		return NULL;
-	if (!listed("raw file host_device ", driver.text)) {
-		error_set(err, -EINVAL,
-			  "driver '%.40s' is not supported: use raw, file or host_device; other "
-			  "formats are converted by qemu-img convert -O raw",
-			  driver.text);
-		return NULL;
-	}
 	for (layer = args; json_is_object(layer); layer = json_object_get(layer, "file")) {
 		if (layer_read(layer, &use, err) < 0)
 			return NULL;
