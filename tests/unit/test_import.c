@@ -337,6 +337,20 @@ static void test_net(void **state)
 	device("-device virtio-net,netdev=x", "", "not carried over: -device virtio-net,netdev=x");
 }
 
+static void many_ports(unsigned n, const char *lines, const char *note)
+{
+	scoped_free char *command = NULL;
+	size_t size;
+	FILE *f = open_memstream(&command, &size);
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		fprintf(f, "-device pcie-root-port,id=p%u ", i);
+	fputs("-qmp unix:/s", f);
+	fclose(f);
+	device(command, lines, note);
+}
+
 static void test_vfio(void **state)
 {
 	(void)state;
@@ -362,6 +376,12 @@ static void test_vfio(void **state)
 	       "-qmp unix:/s,server=on,wait=off",
 	       "--vfio 01:00.0 --qmp unix:/s --hotplug 1",
 	       "changed: -device pcie-root-port,id=p: device_add takes the slots hotplug0 to hotplug0");
+	many_ports(29, "--qmp unix:/s --hotplug 29",
+		   "changed: -device pcie-root-port,id=p28: device_add takes the slots hotplug0 to "
+		   "hotplug28 as bus=, or none");
+	many_ports(31, "--qmp unix:/s --hotplug 29",
+		   "changed: -device pcie-root-port,id=p30: device_add takes the slots hotplug0 to "
+		   "hotplug28 as bus=, or none; a machine has at most 29, not 31");
 	device("-device pcie-root-port,id=p", "", NULL);
 	device("-device pcie-root-port,id=p,hotplug=off -qmp unix:/s", "--qmp unix:/s", NULL);
 	device("-device vfio-pci,host=01:00.0,addr=1 -drive file=x,if=virtio",

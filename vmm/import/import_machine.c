@@ -416,19 +416,22 @@ static bool is_empty_port(const struct importer *im, const struct import_item *i
 static void write_hotplug(struct importer *im)
 {
 	const struct import_item *it = NULL, *port = NULL;
-	unsigned n = 0;
+	unsigned n, asked = 0;
 
 	while ((it = import_next(im, it, "device", NULL, NULL))) {
 		if (!it->first || !is_empty_port(im, it))
 			continue;
-		n++;
+		asked++;
 		port = it;
 	}
-	if (!n || !import_last(im, "qmp|qmp-pretty"))
+	if (!asked || !import_last(im, "qmp|qmp-pretty"))
 		return;
-	import_line(im, "--hotplug", import_fmt(im, "%u", n < MOST_SLOTS ? n : MOST_SLOTS));
+	n = asked < MOST_SLOTS ? asked : MOST_SLOTS;
+	import_line(im, "--hotplug", import_fmt(im, "%u", n));
 	import_note(im, port, "id", IMPORT_CHANGED,
-		    "device_add takes the slots hotplug0 to hotplug%u as bus=, or none", n - 1);
+		    "device_add takes the slots hotplug0 to hotplug%u as bus=, or none%s", n - 1,
+		    n < asked ? import_fmt(im, "; a machine has at most %u, not %u", n, asked)
+			      : "");
 }
 
 void import_process(struct importer *im)
