@@ -149,6 +149,8 @@ $(O)/unit/%: tests/unit/%.c $(FAKES:%.c=$(O)/%.o) $(O)/minivmm.a $(NUMA)
 $(O)/unit/test_virtio_run: LDFLAGS += -Wl,--wrap=blk_uring_ops
 # Hot-pluggable slots of its own.
 $(O)/unit/test_monitor_devices: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,hotplug_add hotplug_remove qmp_answer)
+# A machine of its own at the other end of the control socket.
+$(O)/unit/test_ctl_devices: LDFLAGS += -Wl,--wrap=qmp_peer_ask -Wl,--wrap=qmp_peer_event
 # A tap device and vhost of its own.
 $(O)/unit/test_virtio_net_queues: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,tap_open tap_add_queue tap_attach_queue \
 	tap_set_offload vhost_net_open vhost_net_start vhost_net_stop)
