@@ -345,8 +345,10 @@ static bool disk_close(struct device *d)
 {
 	if (virtio_blk_free(d->state))
 		return true;
-	log_error("--disk %s: its storage does not answer: the requests in flight are given up",
-		  ((const struct blk_opts *)d->opts)->disk.path);
+	if (!d->hung)
+		log_error("--disk %s: its storage does not answer: the requests in flight are "
+			  "given up",
+			  ((const struct blk_opts *)d->opts)->disk.path);
 	return false;
 }
 

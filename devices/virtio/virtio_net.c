@@ -629,7 +629,9 @@ static bool net_close(struct device *d)
 
 	if (virtio_net_free(d->state))
 		return true;
-	log_error("--net: the host's kernel does not let go of the frames of %s", n->tap.name);
+	if (!d->hung)
+		log_error("--net: the host's kernel does not let go of the frames of %s",
+			  n->tap.name);
 	return false;
 }
 

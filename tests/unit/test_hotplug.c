@@ -34,6 +34,7 @@ struct toy_opts {
 struct toy {
 	struct pci_device pci;
 	bool unplugged;
+	unsigned closes; /* calls of close() */
 };
 
 static const struct key toy_keys[] = {
@@ -81,7 +82,7 @@ static bool toy_close(struct device *d)
 {
 	struct toy *t = d->state;
 
-	if (is_named(d, "stuck"))
+	if (is_named(d, "stuck") || (is_named(d, "slow") && t->closes++ < 2))
 		return false;
 	if (t && t->pci.ops == NULL && t->pci.name) {
 		pci_remove(&t->pci); /* at the machine's end there is no unplug() */
@@ -438,6 +439,31 @@ static void test_hung(void **state)
 	free(m.list.first->state);
 }
 
+/* Its storage answers after all: the device goes, and leaves alone who is in its slot now. */
+static void test_answers_late(void **state)
+{
+	(void)state;
+	guest_boots();
+	assert_int_equal(add(&toy_class, "slow", "x", NULL, 0), 0);
+	says("added x; ");
+	assert_int_equal(del("x", UNPLUG_FORCE), 0);
+	while (add(&toy_class, "a", "y", "hotplug0", 0) < 0)
+		turn();
+	says("added y; ");
+	guest_takes();
+	says("X_MINIVMM_DEVICE_TAKEN y; ");
+	assert_string_equal(hotplug_busy(m.h), "x");
+	refuses(add(&toy_class, "a", "x", NULL, 0), "Duplicate device ID 'x'");
+	refuses(del("x", UNPLUG_FORCE), "already in the process of unplug");
+	says("DEVICE_DELETED x; ");
+	assert_null(hotplug_busy(m.h));
+	assert_int_equal(device_count(&m.list, &toy_class), 1);
+	assert_int_equal(read_fn(0), 0x00020001);
+	assert_int_equal(del("y", UNPLUG_FORCE), 0);
+	says("DEVICE_DELETED y; ");
+	assert_null(m.list.first);
+}
+
 /* The machine ends while devices are opened and closed. */
 static void test_end(void **state)
 {
@@ -599,6 +625,7 @@ int main(void)
 		cmocka_unit_test(test_window),
 		T(test_force),
 		T(test_hung),
+		T(test_answers_late),
 		T(test_end),
 		T(test_windows),
 		T(test_guest_refuses),

@@ -85,7 +85,8 @@ struct device_class {
 	void (*unplug)(struct device *);
 	void (*reset)(struct device *);
 	/* False: the host (storage, for example) does not answer. Then everything that the device
-	 * uses, guest memory too, stays until the process ends. */
+	 * uses, guest memory too, stays until the process ends, or until close() is called again
+	 * and returns true. */
 	bool (*close)(struct device *);
 };
 
@@ -96,6 +97,7 @@ struct device {
 	void *state;	/* for the class; NULL at first */
 	const char *id; /* by which QMP's clients know it; NULL: it has no id */
 	bool away;	/* it is opened or closed by another thread */
+	bool hung;	/* close() has returned false before, and has said why */
 	struct key_pool strings;
 	struct device *next;
 };

@@ -13,6 +13,9 @@
  * DEVICE_DELETED comes when everything is closed, so that a driver of the host can take the device
  * at once.
  *
+ * If storage does not answer, close() fails (HUNG). The device's slot is free then, and close() is
+ * tried again until the storage has answered or the machine ends.
+ *
  * What a guest does costs at most one turn of the loop for each slot. A guest that does not answer
  * is not waited for: after TIMEOUT_NS the removal is forgotten.
  */
@@ -31,6 +34,9 @@
 
 #define TIMEOUT_NS 30000000000ull
 #define REPLACE_NS 1000000000ull
+/* The pause before a device that is hung is closed again: at first, and at most. */
+#define AGAIN_NS     250000000ull
+#define AGAIN_MAX_NS 4000000000ull
 
 /* ---- the callbacks of a class ---- */
 
@@ -92,9 +98,23 @@ static void tell_slot(const struct hot_slot *s, const char *event)
 
 /* ---- closing ---- */
 
+static void device_leave_slot(struct hot_device *d)
+{
+	struct hot_device **at = &d->slot->h->hung;
+
+	if (d->state != HOT_HUNG) {
+		d->slot->fn[d->fn] = NULL;
+		return;
+	}
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+}
+
 static void device_drop(struct hot_device *d)
 {
-	d->slot->fn[d->fn] = NULL;
+	device_leave_slot(d);
+	evloop_del_timer(d->again);
 	device_delete(d->slot->h->env.devices, d->dev);
 	free(d);
 }
@@ -108,17 +128,46 @@ static void answer(struct hot_device *d, const struct error *err)
 
 static void slot_closed(struct hot_slot *);
 
-static void device_closed(struct hot_device *d)
+static void device_begin(struct hot_device *, enum hot_state);
+
+static void device_close_again(void *arg)
+{
+	device_begin(arg, HOT_HUNG);
+}
+
+/* Its slot is free; if it was to be replaced, it does not come back. */
+static void device_hang(struct hot_device *d)
 {
 	struct hotplug *h = d->slot->h;
-	bool failed = d->adding;
 
+	device_leave_slot(d);
+	d->state = HOT_HUNG;
+	d->dev->hung = true;
+	d->next = h->hung;
+	h->hung = d;
+	d->pause_ns = AGAIN_NS;
+	d->again = evloop_add_timer(h->env.loop, device_close_again, d);
+	if (d->replace)
+		slot_closed(d->slot);
+	d->replace = false;
+}
+
+static void device_not_closed(struct hot_device *d)
+{
+	if (d->state != HOT_HUNG)
+		device_hang(d);
+	else if (d->pause_ns < AGAIN_MAX_NS)
+		d->pause_ns *= 2;
+	if (d->again)
+		ev_timer_set(d->again, evloop_now_ns() + d->pause_ns);
+}
+
+static void device_closed(struct hot_device *d)
+{
+	d->failed |= d->adding;
 	answer(d, &d->err);
 	if (!d->closed) {
-		d->state = HOT_HUNG;
-		d->slot->fn[d->fn] = NULL;
-		d->next = h->hung;
-		h->hung = d;
+		device_not_closed(d);
 		return;
 	}
 	d->dev->state = NULL;
@@ -127,7 +176,7 @@ static void device_closed(struct hot_device *d)
 		slot_closed(d->slot);
 		return;
 	}
-	if (!failed)
+	if (!d->failed)
 		tell(d, "DEVICE_DELETED");
 	device_drop(d);
 }
@@ -137,7 +186,7 @@ static void device_work(void *arg)
 	struct hot_device *d = arg;
 	struct hotplug *h = d->slot->h;
 
-	if (d->state == HOT_CLOSING)
+	if (d->state != HOT_OPENING)
 		d->closed = h->calls->close(h->env.opaque, d->dev);
 	else if (h->calls->open(h->env.opaque, d->dev, &d->env, &d->err) < 0 && !d->err.code)
 		d->err.code = -EIO;
@@ -148,6 +197,7 @@ static void device_work(void *arg)
 static void device_begin(struct hot_device *d, enum hot_state state)
 {
 	d->state = state;
+	d->busy = true;
 	d->dev->away = true;
 	if (state == HOT_OPENING)
 		d->err = (struct error){ 0 };
@@ -324,6 +374,7 @@ static void device_back(void *arg)
 	struct hot_device *d = arg;
 
 	worker_end(&d->worker);
+	d->busy = false;
 	if (d->state == HOT_OPENING)
 		device_opened(d);
 	else
@@ -332,6 +383,7 @@ static void device_back(void *arg)
 
 static struct hot_device *device_by_id(struct hotplug *h, const char *id)
 {
+	struct hot_device *d = h->hung;
 	struct hot_slot *s;
 	unsigned i;
 
@@ -339,7 +391,9 @@ static struct hot_device *device_by_id(struct hotplug *h, const char *id)
 		for (i = 0; i < HOT_FUNCTIONS; i++)
 			if (s->fn[i] && strcmp(s->fn[i]->dev->id, id) == 0)
 				return s->fn[i];
-	return NULL;
+	while (d && strcmp(d->dev->id, id) != 0)
+		d = d->next;
+	return d;
 }
 
 /* As QEMU has it: a letter, then letters, digits, '-', '.', '_'. */
@@ -473,7 +527,7 @@ static int device_remove(struct hot_device *d, enum hotplug_unplug how, struct e
 		device_give_up(d);
 		return 0;
 	}
-	if (d->state == HOT_CLOSING || (s->asked && how == UNPLUG_ASK))
+	if (d->state == HOT_CLOSING || d->state == HOT_HUNG || (s->asked && how == UNPLUG_ASK))
 		return error_set(err, -EBUSY, "Device %s is already in the process of unplug",
 				 d->dev->id);
 	if (d->state == HOT_WAITS) /* the guest has not seen it */
@@ -554,11 +608,12 @@ static void device_stop(struct hot_device *d)
 
 	if (d->state == HOT_WAITS || d->state == HOT_HERE)
 		return;
-	if (d->state != HOT_GONE)
+	if (d->busy)
 		worker_end(&d->worker);
+	d->busy = false;
 	evloop_cancel(d->slot->h->env.loop, &d->back);
 	answer(d, &end);
-	if (d->state == HOT_CLOSING && !d->closed) {
+	if ((d->state == HOT_CLOSING || d->state == HOT_HUNG) && !d->closed) {
 		device_closed(d); /* it is hung */
 	} else if (d->state != HOT_OPENING || d->err.code) {
 		device_drop(d);
@@ -570,6 +625,7 @@ static void device_stop(struct hot_device *d)
 
 bool hotplug_stop(struct hotplug *h)
 {
+	struct hot_device *d, *next;
 	struct hot_slot *s;
 	unsigned i;
 
@@ -577,5 +633,9 @@ bool hotplug_stop(struct hotplug *h)
 		for (i = 0; i < HOT_FUNCTIONS; i++)
 			if (s->fn[i])
 				device_stop(s->fn[i]);
+	for (d = h ? h->hung : NULL; d; d = next) {
+		next = d->next;
+		device_stop(d);
+	}
 	return !h || !h->hung;
 }

@@ -315,6 +315,7 @@ void hotplug_free(struct hotplug *h)
 	}
 	while ((d = h->hung)) {
 		h->hung = d->next;
+		evloop_del_timer(d->again);
 		free(d);
 	}
 	free(h);

@@ -34,11 +34,16 @@ struct hot_device {
 	struct error err; /* why adding failed */
 	bool closed;	  /* what close() has returned */
 	struct ev_call back;
+	bool busy;    /* there is a thread, or `back` has not run yet */
 	bool replace; /* it is opened again when it is closed */
 	bool adding;  /* done() is owed */
+	bool failed;  /* to be added, so that nobody hears when it has gone */
 	hotplug_done *done;
 	void *done_arg;
+	/* one that is hung */
 	struct hot_device *next; /* in h->hung */
+	struct ev_timer *again;	 /* to close it; NULL: out of memory, or it is not hung */
+	uint64_t pause_ns;
 };
 
 struct hot_slot {
