@@ -2,6 +2,7 @@
 /* Opens, locks and measures a disk image. See blk_file.h. */
 #include "devices/block/blk_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -221,6 +222,35 @@ bool blk_file_same(const char *a, const char *b)
 	struct stat sa, sb;
 
 	return stat(a, &sa) == 0 && stat(b, &sb) == 0 && same_node(&sa, &sb);
+}
+
+/* The path of a descriptor in /proc/self/fd, if it is that file. */
+static bool fd_is_file(DIR *d, const char *fd, const struct stat *file, char *as, size_t size)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (fstatat(dirfd(d), fd, &st, 0) || !same_node(&st, file))
+		return false;
+	n = readlinkat(dirfd(d), fd, as, size - 1);
+	if (n < 0)
+		return false;
+	as[n] = '\0';
+	return true;
+}
+
+bool blk_file_is_open(const char *path, char *as, size_t size)
+{
+	struct dirent *e;
+	struct stat file;
+	bool found = false;
+	DIR *d = stat(path, &file) == 0 ? opendir("/proc/self/fd") : NULL;
+
+	while (d && !found && (e = readdir(d)))
+		found = e->d_name[0] != '.' && fd_is_file(d, e->d_name, &file, as, size);
+	if (d)
+		closedir(d);
+	return found;
 }
 
 static bool can_discard(const struct blk_file *f)

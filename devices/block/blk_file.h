@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct blk_req;
@@ -50,6 +51,9 @@ int blk_file_set_block_size(struct blk_file *, const char *path, uint32_t size, 
 int blk_file_set_align(struct blk_file *, const char *path, uint32_t io_align, uint32_t mem_align);
 /* True if two paths lead to the same file or block device. */
 bool blk_file_same(const char *a, const char *b);
+/* True if this process has that file or block device open; `as` gets the path of it. Threads: any,
+ * as it asks the kernel, not the disks. */
+bool blk_file_is_open(const char *path, char *as, size_t size);
 
 /* These are synchronous, and return 0 or a negative errno. off and len are in bytes. A discard is a
  * hint and may do less. Zeroing fails if the storage cannot do it itself. */

@@ -301,11 +301,13 @@ static int disk_check(const struct device *d, const struct device_list *l, struc
 	return 0;
 }
 
-/* If the image is in use, another --disk of this run may use it. */
+/* If the image is in use, another disk of this machine may use it. A disk that is added while the
+ * machine runs does not get the list of the others, so it looks at the files that are open. */
 static int explain_busy(const struct device *d, const struct device_list *l, struct error *err)
 {
 	const char *path = ((const struct blk_opts *)d->opts)->disk.path;
 	const struct device *other = NULL;
+	char as[256];
 
 	while ((other = device_next(l, &virtio_blk_class, other)) && other != d) {
 		const struct blk_opts *o = other->opts;
@@ -316,6 +318,11 @@ static int explain_busy(const struct device *d, const struct device_list *l, str
 					 ",ro to both",
 					 path, o->disk.path);
 	}
+	if (!other && blk_file_is_open(path, as, sizeof(as)))
+		return error_set(err, -EBUSY,
+				 "%s is the same image as this machine's disk %s: use another "
+				 "image, remove that disk first (device_del), or add ,ro to both",
+				 path, as);
 	return err->code;
 }
 

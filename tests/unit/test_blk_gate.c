@@ -536,7 +536,7 @@ static void stable_changes(void **state)
 static void same_image(void **state)
 {
 	struct env *e = env_new(64 * BLOCK, true);
-	char name[80];
+	char name[80], as[80];
 
 	(void)state;
 	snprintf(name, sizeof(name), "%s-link", e->path);
@@ -545,6 +545,12 @@ static void same_image(void **state)
 	assert_true(blk_file_same(e->path, name));
 	assert_false(blk_file_same(e->path, "/dev/null"));
 	assert_false(blk_file_same("/nonexistent", "/nonexistent"));
+	assert_true(blk_file_is_open(name, as, sizeof(as)));
+	assert_string_equal(as, e->path);
+	assert_true(blk_file_is_open(name, as, 3));
+	assert_int_equal(strlen(as), 2);
+	assert_false(blk_file_is_open("/proc/self/exe", as, sizeof(as)));
+	assert_false(blk_file_is_open("/nonexistent", as, sizeof(as)));
 	unlink(name);
 	env_free(e);
 }

@@ -613,6 +613,35 @@ static void test_many_rounds(void **state)
 	remove_root(state);
 }
 
+/* The lock that refuses an image may be this machine's own. */
+static void test_same_image(void **state)
+{
+	char disk[128], link[128], want[700];
+
+	make_root(state);
+	put("data", "disk");
+	snprintf(disk, sizeof(disk), "%s/disk", root);
+	snprintf(link, sizeof(link), "%s/link", root);
+	truncate(disk, 1 * MiB);
+	assert_int_equal(symlink("disk", link), 0);
+	assert_int_equal(add(&virtio_blk_class, disk, "a", NULL, 0), 0);
+	says("added a; ");
+	snprintf(want, sizeof(want),
+		 "%s is the same image as this machine's disk %s: use another image, remove that "
+		 "disk first (device_del), or add ,ro to both b; ",
+		 link, disk);
+	assert_int_equal(add(&virtio_blk_class, link, "b", NULL, 0), 0);
+	says(want);
+	/* The machine has it no longer. */
+	assert_int_equal(del("a", UNPLUG_FORCE), 0);
+	says("DEVICE_DELETED a; ");
+	assert_int_equal(add(&virtio_blk_class, link, "b", NULL, 0), 0);
+	says("added b; ");
+	assert_int_equal(del("b", UNPLUG_FORCE), 0);
+	says("DEVICE_DELETED b; ");
+	remove_root(state);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -629,6 +658,7 @@ int main(void)
 		T(test_end),
 		T(test_windows),
 		T(test_guest_refuses),
+		T(test_same_image),
 		T(test_many_rounds),
 	};
 
