@@ -13,7 +13,7 @@ ip addr add 10.9.0.1/24 dev tap9
 ip link set tap9 up
 
 ctl() { timeout 300 minivmm ctl $sock "$@"; }
-lines() { grep -ac "$1" "$serial"; } # REGEXP
+lines() { grep -ac "$1.*"$'\r' "$serial"; } # REGEXP: lines that are complete
 fds() { find "/proc/$vmm/fd" -type l | wc -l; }
 
 # more_lines COUNT REGEXP: true if the guest has written more than COUNT lines
