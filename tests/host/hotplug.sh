@@ -96,7 +96,7 @@ guest() {
 	minivmm --memory 256M --cpus 2 --hotplug 3 --qmp unix:$sock --serial file:"$serial" --kernel "$KERNEL" \
 		--initrd /tmp/hotplug.initrd "$@" 2>"$OUT/$name.err" &
 	vmm=$!
-	says $vmm 120 '^READY.* -' "$serial" || fail "$name: the guest starts" "$(tail -n 1 "$OUT/$name.err")"
+	says $vmm 120 'READY.* -' "$serial" || fail "$name: the guest starts" "$(tail -n 1 "$OUT/$name.err")"
 }
 
 guest direct --append "$append"
@@ -108,23 +108,23 @@ check "direct boot: all added once more" add_all
 ctl wait DEVICE_DELETED --timeout 60 >"$OUT/deleted" 2>&1 &
 waiter=$!
 sleep 1
-before=$(lines '^READY')
+before=$(lines 'READY')
 ctl device_del id=d
 ctl reset
 wait $waiter
 check "a reset completes a removal" grep -q '"device":"d"' "$OUT/deleted"
 check "by force: random numbers" ctl del r --force
 check "by force: a network card" ctl del n --force
-check "and the guest starts again" lives_until $vmm 120 more_lines "$before" '^READY'
+check "and the guest starts again" lives_until $vmm 120 more_lines "$before" 'READY'
 ctl quit
 ends "direct boot: the machine ends" $vmm 30
 
 guest no-pciehp --append "pcie_ports=compat $append"
 ctl add rng,id=r --timeout 1 >"$OUT/compat" 2>&1
 check "no pciehp: the guest does not take it" grep -q 'has not switched it on in 1 s' "$OUT/compat"
-before=$(lines '^READY')
+before=$(lines 'READY')
 ctl reset
-lives_until $vmm 120 more_lines "$before" '^READY'
+lives_until $vmm 120 more_lines "$before" 'READY'
 ctl del r >"$OUT/compat" 2>&1
 check "no pciehp: DEVICE_UNPLUG_GUEST_ERROR" grep -q 'does not let go of r: --force' "$OUT/compat"
 check "no pciehp: by force" ctl del r --force
@@ -143,7 +143,7 @@ $QEMU_GUEST -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off -m 256 -sm
 	-device pcie-root-port,id=hotplug2,chassis=3,slot=3 -blockdev driver=file,node-name=f,filename=/tmp/added.img \
 	-qmp unix:$sock,server=on,wait=off -kernel "$KERNEL" -initrd /tmp/hotplug.initrd -append "$append" 2>"$OUT/qemu.err" &
 vmm=$!
-says $vmm 120 '^READY.* -' "$serial" || fail "QEMU: the guest starts" "$(tail -n 1 "$OUT/qemu.err")"
+says $vmm 120 'READY.* -' "$serial" || fail "QEMU: the guest starts" "$(tail -n 1 "$OUT/qemu.err")"
 rounds "QEMU" $((rounds < 5 ? rounds : 5)) qemu_add_all qemu_del_all
 ctl quit
 ends "QEMU: it ends" $vmm 30
