@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vmm/core/cleanup.h"
+#include "vmm/core/evloop.h"
 
 #define CPUS_MAX     8192u	  /* the maximum of Linux on x86 (NR_CPUS) */
 #define WORKER_STACK (128u << 10) /* address space; only touched pages use memory */
@@ -90,4 +91,22 @@ void worker_end(struct worker *w)
 	if (w->joinable)
 		pthread_join(w->tid, NULL);
 	pthread_mutex_destroy(&w->lock);
+}
+
+static bool worker_is_alive(struct worker *w)
+{
+	scoped_lock(&w->lock);
+
+	return w->alive;
+}
+
+bool worker_end_by(struct worker *w, uint64_t deadline_ns)
+{
+	while (worker_is_alive(w)) {
+		if (evloop_now_ns() >= deadline_ns)
+			return false;
+		usleep(1000);
+	}
+	worker_end(w);
+	return true;
 }

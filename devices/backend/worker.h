@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct worker {
 	const char *name; /* the caller owns it; the kernel keeps its first 15 characters */
@@ -25,5 +26,8 @@ void worker_init(struct worker *, const char *name, void (*work)(void *), void *
 bool worker_wake(struct worker *);
 /* Waits until all work is done. */
 void worker_end(struct worker *);
+/* The same, but waits no longer than until this time of evloop_now_ns(). False: the work is not
+ * done, and the worker stays as it is. */
+bool worker_end_by(struct worker *, uint64_t deadline_ns);
 
 #endif

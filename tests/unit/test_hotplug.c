@@ -24,6 +24,16 @@
 #include "vmm/core/stats.h"
 #include "vmm/machine/hotplug.h"
 
+static struct {
+	struct fake_root fake;
+	struct evloop *loop;
+	struct device_list list;
+	struct hotplug *h;
+	struct error err;
+	char said[2048];   /* events and answers */
+	_Atomic bool hold; /* the host does not answer */
+} m;
+
 /* ---- the toy ---- */
 
 struct toy_opts {
@@ -51,6 +61,8 @@ static bool is_named(const struct device *d, const char *name)
 static int toy_open(struct device *d, const struct device_env *env, struct error *err)
 {
 	assert_null(env->devices->first);
+	while (is_named(d, "dead") && m.hold)
+		usleep(1000);
 	if (is_named(d, "broken"))
 		return error_set(err, -ENOENT, "broken: it cannot be opened");
 	d->state = calloc(1, sizeof(struct toy));
@@ -109,15 +121,6 @@ static const struct device_class toy_class = {
 
 /* ---- the machine ---- */
 
-static struct {
-	struct fake_root fake;
-	struct evloop *loop;
-	struct device_list list;
-	struct hotplug *h;
-	struct error err;
-	char said[2048]; /* events and answers */
-} m;
-
 #define PORT PCI_DEVFN(1, 0)
 #define ALL \
 	(PCI_EXP_SLTCTL_HPIE | PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PDCE | PCI_EXP_SLTCTL_DLLSCE)
@@ -145,11 +148,12 @@ static void on_done(void *arg, const struct device *d, const struct error *err)
 	say("%s %s; ", err ? err->text : "added", d->id);
 }
 
-static int setup(void **state)
+static int setup_with(uint64_t end_ns)
 {
-	struct hotplug_env env = { .devices = &m.list, .event = on_event, .window = 256 * MiB };
+	struct hotplug_env env = {
+		.devices = &m.list, .event = on_event, .window = 256 * MiB, .end_ns = end_ns
+	};
 
-	(void)state;
 	memset(&m, 0, sizeof(m));
 	fake_root_init(&m.fake);
 	m.loop = evloop_new();
@@ -161,6 +165,18 @@ static int setup(void **state)
 	m.h = hotplug_new(&env);
 	assert_int_equal(hotplug_add_slots(m.h, 3, &m.err), 0);
 	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return setup_with(0);
+}
+
+static int setup_short_end(void **state)
+{
+	(void)state;
+	return setup_with(100000000);
 }
 
 static int teardown(void **state)
@@ -480,6 +496,32 @@ static void test_end(void **state)
 	assert_int_equal(device_count(&m.list, &toy_class), 1);
 }
 
+/* The host does not answer while a device is opened: the machine ends without it. */
+static void test_end_stuck(void **state)
+{
+	struct device *x;
+
+	(void)state;
+	guest_boots();
+	assert_int_equal(add(&toy_class, "a", "y", NULL, 0), 0);
+	says("added y; ");
+	m.hold = true;
+	assert_int_equal(add(&toy_class, "dead", "x", NULL, 0), 0);
+	assert_false(hotplug_stop(m.h));
+	assert_true(hotplug_stuck(m.h));
+	assert_string_equal(m.said, "the machine ends x; ");
+	/* Nothing that the thread uses is freed. */
+	x = m.list.first->next;
+	hotplug_free(m.h);
+	assert_int_equal(device_count(&m.list, &toy_class), 1);
+	assert_null(m.list.first->next);
+	m.hold = false;
+	while (hotplug_stuck(m.h))
+		hotplug_stop(m.h);
+	assert_string_equal(m.said, "the machine ends x; ");
+	m.list.first->next = x;
+}
+
 /* A card that has failed comes back, with all of its functions. */
 static void wait_present(void)
 {
@@ -656,6 +698,7 @@ int main(void)
 		T(test_hung),
 		T(test_answers_late),
 		T(test_end),
+		cmocka_unit_test_setup_teardown(test_end_stuck, setup_short_end, teardown),
 		T(test_windows),
 		T(test_guest_refuses),
 		T(test_same_image),

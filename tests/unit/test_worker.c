@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "devices/backend/worker.h"
+#include "vmm/core/evloop.h"
 
 #define PATIENCE_MS 60000u /* for a machine that is busy */
 
@@ -131,10 +132,26 @@ static void test_place(void **state)
 	assert_int_equal(worker_policy, sched_getscheduler(0));
 }
 
+/* Whoever ends it need not wait for ever. */
+static void test_end_by(void **state)
+{
+	(void)state;
+	begun = done = 0;
+	hold = true;
+	worker_init(&w, "toy", work, &w);
+	assert_true(worker_wake(&w));
+	assert_true(eventually(&begun, 1));
+	assert_false(worker_end_by(&w, evloop_now_ns() + 20000000));
+	hold = false;
+	assert_true(worker_end_by(&w, UINT64_MAX));
+	assert_int_equal(done, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_worker),
-					    cmocka_unit_test(test_place) };
+					    cmocka_unit_test(test_place),
+					    cmocka_unit_test(test_end_by) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,8 @@
 /* The pause before a device that is hung is closed again: at first, and at most. */
 #define AGAIN_NS     250000000ull
 #define AGAIN_MAX_NS 4000000000ull
+/* How long the machine's end waits for threads that open or close devices. */
+#define END_NS 5000000000ull
 
 /* ---- the callbacks of a class ---- */
 
@@ -601,19 +603,32 @@ const char *hotplug_busy(const struct hotplug *h)
 	return NULL;
 }
 
+/* False: the thread that opens or closes it is still at work. */
+static bool device_await(struct hot_device *d, uint64_t deadline_ns)
+{
+	if (d->busy && !worker_end_by(&d->worker, deadline_ns)) {
+		log_error("the machine ends, but the host does not answer: %s is still being %s",
+			  d->dev->id, d->state == HOT_OPENING ? "added" : "removed");
+		return false;
+	}
+	d->busy = false;
+	evloop_cancel(d->slot->h->env.loop, &d->back);
+	return true;
+}
+
 /* A device that was opened is closed with the others. */
-static void device_stop(struct hot_device *d)
+static void device_stop(struct hot_device *d, uint64_t deadline_ns)
 {
 	struct error end = { -ECANCELED, "the machine ends" };
+	bool back;
 
 	if (d->state == HOT_WAITS || d->state == HOT_HERE)
 		return;
-	if (d->busy)
-		worker_end(&d->worker);
-	d->busy = false;
-	evloop_cancel(d->slot->h->env.loop, &d->back);
+	back = device_await(d, deadline_ns);
 	answer(d, &end);
-	if ((d->state == HOT_CLOSING || d->state == HOT_HUNG) && !d->closed) {
+	if (!back) {
+		d->slot->h->stuck = true;
+	} else if ((d->state == HOT_CLOSING || d->state == HOT_HUNG) && !d->closed) {
 		device_closed(d); /* it is hung */
 	} else if (d->state != HOT_OPENING || d->err.code) {
 		device_drop(d);
@@ -623,19 +638,32 @@ static void device_stop(struct hot_device *d)
 	}
 }
 
-bool hotplug_stop(struct hotplug *h)
+static void stop_all(struct hotplug *h, uint64_t deadline_ns)
 {
 	struct hot_device *d, *next;
 	struct hot_slot *s;
 	unsigned i;
 
-	for (s = h ? h->slots : NULL; s; s = s->next)
+	for (s = h->slots; s; s = s->next)
 		for (i = 0; i < HOT_FUNCTIONS; i++)
 			if (s->fn[i])
-				device_stop(s->fn[i]);
-	for (d = h ? h->hung : NULL; d; d = next) {
+				device_stop(s->fn[i], deadline_ns);
+	for (d = h->hung; d; d = next) {
 		next = d->next;
-		device_stop(d);
+		device_stop(d, deadline_ns);
 	}
-	return !h || !h->hung;
+}
+
+bool hotplug_stop(struct hotplug *h)
+{
+	if (!h)
+		return true;
+	h->stuck = false;
+	stop_all(h, evloop_now_ns() + (h->env.end_ns ? h->env.end_ns : END_NS));
+	return !h->hung && !h->stuck;
+}
+
+bool hotplug_stuck(const struct hotplug *h)
+{
+	return h && h->stuck;
 }

@@ -48,6 +48,7 @@ struct hotplug_env {
 	void (*event)(void *opaque, const char *name, const struct device *, const char *path);
 	/* True: the guest stands still, so it cannot answer. NULL: it never does. */
 	bool (*paused)(void *opaque);
+	uint64_t end_ns; /* how long hotplug_stop() waits for all threads; 0: 5 seconds */
 	void *opaque;
 };
 
@@ -109,9 +110,15 @@ void hotplug_reset(struct hotplug *h);
 const char *hotplug_busy(const struct hotplug *h);
 
 /* Before the devices are closed at the machine's end: waits for those that are just being opened or
- * closed, and closes none. False: a device is hung (struct device_class). h may be NULL. */
+ * closed, and closes none. False: a device is hung (struct device_class), or is stuck. h may be
+ * NULL. */
 bool hotplug_stop(struct hotplug *h);
-/* Frees slots and ports, which must be empty. h may be NULL. */
+/* After hotplug_stop(): a thread that opens or closes a device is still at work, because the host
+ * does not answer. What it may use stays until the process ends: guest memory, the loop, and the
+ * opaque pointer. h may be NULL. */
+bool hotplug_stuck(const struct hotplug *h);
+/* Frees slots and ports, which must be empty. If it is stuck, it only takes the devices that are
+ * away from the list of devices, so that nobody frees them. h may be NULL. */
 void hotplug_free(struct hotplug *h);
 
 #endif

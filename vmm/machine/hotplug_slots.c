@@ -293,6 +293,18 @@ void hotplug_place_windows(struct hotplug *h, uint64_t end32, uint64_t base64, u
 
 /* ---- life ---- */
 
+/* Those that the threads use are among them. */
+static void abandon_away(struct device_list *l)
+{
+	struct device **at = &l->first;
+
+	while (*at)
+		if ((*at)->away)
+			*at = (*at)->next;
+		else
+			at = &(*at)->next;
+}
+
 void hotplug_free(struct hotplug *h)
 {
 	struct hot_device *d;
@@ -301,6 +313,10 @@ void hotplug_free(struct hotplug *h)
 
 	if (!h)
 		return;
+	if (h->stuck) {
+		abandon_away(h->env.devices);
+		return;
+	}
 	while ((s = h->slots)) {
 		h->slots = s->next;
 		evloop_cancel(h->env.loop, &s->call);

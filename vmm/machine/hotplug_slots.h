@@ -65,6 +65,7 @@ struct hotplug {
 	struct hot_slot *slots;
 	unsigned n_slots;
 	struct hot_device *hung;
+	bool stuck; /* hotplug_stop() has left a thread at work */
 	/* hotplug.c: the port has news; the guest's time to answer is over. */
 	void (*hear)(void *slot);
 	void (*timeout)(void *slot);

@@ -296,3 +296,13 @@ void machine_vfio_remove(struct device *d)
 	give_back(f);
 	plan_without(v, NULL);
 }
+
+bool machine_vfio_is_at_work(struct machine_vfio *v)
+{
+	if (!v)
+		return false;
+	if (pthread_mutex_trylock(&v->life) != 0)
+		return true;
+	pthread_mutex_unlock(&v->life);
+	return false;
+}

@@ -229,7 +229,8 @@ static void take_down(struct vm *vm)
 		guest_mem_free(vm->mem);
 		machine_memory_close(&vm->memory);
 	}
-	evloop_free(vm->loop);
+	if (!vm->stuck)
+		evloop_free(vm->loop);
 	cleanup_close(&vm->life.signal_fd);
 	machine_stats_close(&vm->report);
 	stats_free(vm->stats);
@@ -389,7 +390,8 @@ int machine_run(struct config *cfg, int (*ready)(void *, struct error *), void *
 	if (status == 0)
 		status = vm->life.status;
 	take_down(vm);
-	free(vm);
+	if (!vm->stuck)
+		free(vm);
 	return status;
 }
 

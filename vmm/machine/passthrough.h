@@ -91,5 +91,7 @@ int machine_vfio_plug(struct device *, struct pci_bus *, uint8_t devfn, struct e
  * second time it does nothing. */
 void machine_vfio_unplug(struct device *);
 void machine_vfio_remove(struct device *);
+/* A thread is in one of these two, or waits for one that is. v may be NULL. */
+bool machine_vfio_is_at_work(struct machine_vfio *v);
 
 #endif

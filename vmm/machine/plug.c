@@ -345,6 +345,9 @@ void machine_unplug(struct vm *vm)
 	if (vm->chipset.pci.mmio)
 		pci_quiesce(&vm->chipset.pci);
 	vm->hung |= !hotplug_stop(vm->hotplug);
+	vm->stuck = hotplug_stuck(vm->hotplug);
+	if (vm->stuck && machine_vfio_is_at_work(vm->vfio))
+		vm->vfio = NULL; /* the kernel closes the cards when the process ends */
 	machine_monitor_close(vm);
 	close_asked(vm);
 	while (vm->n_plugged > 0) {

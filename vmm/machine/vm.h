@@ -71,6 +71,7 @@ struct vm {
 	unsigned n_plugged; /* rows of plug.c's table */
 	uint8_t next_slot;  /* of 00:xx.0 */
 	bool hung;	    /* a disk's threads are still at work: guest memory stays */
+	bool stuck;	    /* hotplug_stuck() */
 
 	struct lifecycle life;
 };
