@@ -151,12 +151,52 @@ static void test_traps_full(void **state)
 	free(r);
 }
 
+/* Devices come and go. Together they have more registers than the table has slots. */
+static void test_traps_forgotten(void **state)
+{
+	struct trap_table *t = calloc(1, sizeof(*t));
+	struct io_region stays = { .name = "stays" }, r = { .name = "r" };
+	struct trap_slot s;
+	uint64_t all = 0, reads = 0;
+
+	(void)state;
+	trap_count(t, &stays, 0, true, 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		for (unsigned reg = 0; reg < 20; reg++)
+			trap_count(t, &r, reg * 4, false, 0);
+		trap_count(t, &stays, i % 7 * 4, true, 0);
+		for (unsigned reg = 0, n = 0; reg < 20; reg++, n = 0) {
+			for (unsigned at = 0; at < trap_slots(t); at++)
+				n += trap_read(&t->slot[at], &s) && s.region == &r &&
+				     s.off == reg * 4 && s.scope == TRAP_REGISTER && s.reads == 1;
+			assert_int_equal(n, 1);
+		}
+		trap_forget(t, &r);
+	}
+	assert_true(trap_slots(t) <= 7 + 1 + 2 * 20);
+	for (unsigned i = 0; i < trap_slots(t); i++) {
+		if (!trap_read(&t->slot[i], &s))
+			continue;
+		reads += s.reads;
+		all += s.reads + s.writes;
+		assert_true(s.region == &stays || s.writes == 0);
+	}
+	assert_int_equal(reads, 1000 * 20);
+	assert_int_equal(all, 1001 + 1000 * 20);
+	assert_int_equal(t->lost, 0);
+	free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_buckets), cmocka_unit_test(test_sets),
-		cmocka_unit_test(test_none),	cmocka_unit_test(test_ticks),
-		cmocka_unit_test(test_traps),	cmocka_unit_test(test_traps_full),
+		cmocka_unit_test(test_buckets),
+		cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_ticks),
+		cmocka_unit_test(test_traps),
+		cmocka_unit_test(test_traps_full),
+		cmocka_unit_test(test_traps_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

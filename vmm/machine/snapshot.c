@@ -196,14 +196,16 @@ static unsigned collect(const struct snapshot_of *m, struct row *row)
 		const struct trap_table *t = &vcpu_stats(m->vcpus, cpu)->traps;
 
 		for (i = 0; i < trap_slots(t); i++) {
-			const struct trap_slot *s = &t->slot[i];
+			struct trap_slot s;
 
-			row[n++] = (struct row){ .region = trap_region(s),
-						 .scope = s->scope,
-						 .off = s->off,
-						 .reads = count_read(&s->reads),
-						 .writes = count_read(&s->writes),
-						 .ticks = count_read(&s->ticks) };
+			if (!trap_read(&t->slot[i], &s))
+				continue;
+			row[n++] = (struct row){ .region = s.region,
+						 .scope = (enum trap_scope)s.scope,
+						 .off = s.off,
+						 .reads = s.reads,
+						 .writes = s.writes,
+						 .ticks = s.ticks };
 		}
 	}
 	return n;
