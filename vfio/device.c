@@ -27,7 +27,6 @@
 #include "vfio/quirk.h"
 #include "vfio/rom.h"
 #include "vfio/stats.h"
-#include "vfio/vectors.h"
 #include "vfio/vga.h"
 #include "vfio/host/reset_choice.h"
 #include "vmm/core/cleanup.h"
@@ -72,7 +71,6 @@ static void on_kick(void *arg, int fd, uint32_t events)
 	(void)events;
 	if (!eventfd_drain(fd))
 		return;
-	vfio_vectors_set_timer(v);
 	v->kicked = true;
 	loop_work(v);
 }
@@ -84,10 +82,8 @@ static void loop_leave(struct vfio_pci *v)
 		evloop_del_fd(v->kick_source);
 	if (v->linger)
 		evloop_del_timer(v->linger);
-	if (v->irq.begin_timer)
-		evloop_del_timer(v->irq.begin_timer);
 	v->kick_source = NULL;
-	v->linger = v->irq.begin_timer = NULL;
+	v->linger = NULL;
 }
 
 static int loop_join(struct vfio_pci *v)
@@ -97,8 +93,7 @@ static int loop_join(struct vfio_pci *v)
 	if (!loop)
 		return 0;
 	v->linger = evloop_add_timer(loop, loop_work, v);
-	v->irq.begin_timer = evloop_add_timer(loop, vfio_vectors_begin, v);
-	if (v->linger && v->irq.begin_timer)
+	if (v->linger)
 		v->kick_source = evloop_add_fd(loop, v->kick, EPOLLIN, on_kick, v);
 	if (!v->kick_source)
 		return -ENOMEM;

@@ -20,8 +20,7 @@ static void msix_changed(void *opaque, unsigned i, enum msix_change what)
 		return;
 	if (what != MSIX_MESSAGE)
 		count_add(what == MSIX_MASKED ? &v->counts.masks : &v->counts.unmasks, 1);
-	if (what != MSIX_UNMASKED || !vfio_vectors_put_off(v, i))
-		vfio_vectors_update(v, i, i + 1);
+	vfio_vectors_update(v, i, i + 1);
 }
 
 static bool msix_pending(void *opaque, unsigned i)

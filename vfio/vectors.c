@@ -18,12 +18,6 @@
  * each other only when it is on, and Linux enables first and unmasks later. A positive answer is
  * the number of vectors to be had; it is asked for again with that.
  *
- * Many vectors. Linux writes and unmasks one vector of a device after the other, and each new route
- * has KVM take over the whole table of routes and wait for a grace period. After the first
- * BEGIN_AT_ONCE vectors, those that are unmasked within BEGIN_NS for the first time are therefore
- * given to KVM and the host together. Meanwhile an interrupt pends in the device, whose vector is
- * masked on the host.
- *
  * Threads: dev.lock held.
  */
 #include "vfio/vectors.h"
@@ -35,10 +29,6 @@
 #include "vfio/set_irqs.h"
 #include "vfio/stats.h"
 #include "vmm/core/cleanup.h"
-#include "vmm/core/evloop.h"
-
-#define BEGIN_AT_ONCE 4 /* devices with few vectors shall not wait */
-#define BEGIN_NS      1000000ull
 
 /* ---- what the guest wants ---- */
 
@@ -176,35 +166,6 @@ void vfio_vectors_update(struct vfio_pci *v, unsigned first, unsigned end)
 	host_add(v, vec, first, end < n ? end : n);
 }
 
-bool vfio_vectors_put_off(struct vfio_pci *v, unsigned i)
-{
-	struct vfio_irqs *q = &v->irq;
-
-	if (q->msix[i].host || q->begun++ < BEGIN_AT_ONCE)
-		return false;
-	q->waiting = q->waiting || vfio_pci_kick(v);
-	return q->waiting;
-}
-
-void vfio_vectors_set_timer(struct vfio_pci *v)
-{
-	scoped_lock(&v->dev.lock);
-	/* It is not put off again by other reasons to wake the loop. */
-	if (v->irq.waiting && !v->irq.timer_set)
-		ev_timer_set(v->irq.begin_timer, evloop_now_ns() + BEGIN_NS);
-	v->irq.timer_set |= v->irq.waiting;
-}
-
-void vfio_vectors_begin(void *arg)
-{
-	struct vfio_pci *v = arg;
-
-	scoped_lock(&v->dev.lock);
-	if (v->irq.waiting)
-		vfio_vectors_update(v, 0, v->irq.table.n);
-	v->irq.waiting = v->irq.timer_set = false;
-}
-
 /* VFIO counts the vectors from the same capability as we do; but it is VFIO that has them. */
 static unsigned host_max(const struct vfio_pci *v)
 {
@@ -286,8 +247,7 @@ void vfio_vectors_leave(struct vfio_pci *v)
 		vec[i].host = false;
 		eventfd_drain(vec[i].fd);
 	}
-	v->irq.granted = v->irq.begun = 0;
-	v->irq.waiting = false;
+	v->irq.granted = 0;
 }
 
 bool vfio_vector_pends(const struct vfio_vector *vec)

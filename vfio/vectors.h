@@ -16,12 +16,6 @@ void vfio_vectors_free(struct vfio_vector *, unsigned n);
 void vfio_vectors_enter(struct vfio_pci *, enum vfio_irq_mode);
 /* Masks or messages of vectors [first, end) of the present mode have changed, or may have. */
 void vfio_vectors_update(struct vfio_pci *, unsigned first, unsigned end);
-/* MSI-X vector i was unmasked. True: nothing is to be done now, for it is put off, together with
- * others. The main loop is woken for it, which calls vfio_vectors_set_timer(). */
-bool vfio_vectors_put_off(struct vfio_pci *, unsigned i);
-/* Main loop, no lock: sets the timer when vectors wait; what the timer does. */
-void vfio_vectors_set_timer(struct vfio_pci *);
-void vfio_vectors_begin(void *vfio_pci);
 /* Disables the present mode; irq.mode is the caller's to set. */
 void vfio_vectors_leave(struct vfio_pci *);
 

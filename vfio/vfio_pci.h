@@ -71,11 +71,6 @@ struct vfio_irqs {
 	unsigned n_msi;
 	struct vfio_vector *msix, *msi; /* table.n and n_msi of them */
 	unsigned asked, granted;	/* vectors asked of and enabled by the host in this mode */
-	/* MSI-X vectors that were unmasked for the first time since it was enabled, and whether
-	 * some of them wait for the timer (vectors.c). */
-	unsigned begun;
-	bool waiting, timer_set;
-	struct ev_timer *begin_timer; /* the main loop's */
 	struct vfio_notifier {
 		struct vfio_pci *v;
 		int fd;

@@ -139,119 +139,6 @@ static void test_msix_dynamic(void **state)
 	ORDER(x, "set:2:0:1:-", "irqfd+24", "set:2:5:1:F");
 }
 
-/* ---- many vectors ---- */
-
-#define MANY 32
-
-static void stop_loop(void *loop)
-{
-	evloop_stop(loop, 0);
-}
-
-/* Longer than vectors are put off. */
-static void run_loop(struct fixture *x)
-{
-	struct ev_timer *t = evloop_add_timer(x->loop, stop_loop, x->loop);
-
-	ev_timer_set(t, evloop_now_ns() + 5000000);
-	evloop_run(x->loop);
-	evloop_del_timer(t);
-}
-
-static void start_many(struct fixture *x, uint32_t irq_flags)
-{
-	use_loop(x);
-	fake_vfio_bar(&x->f, 0, 0x2000, 0);
-	fake_vfio_msix(&x->f, MSIX, MANY, 0, 0x1000);
-	x->f.irq[VFIO_PCI_MSIX_IRQ_INDEX].flags = irq_flags;
-	plug(x);
-	wr(x, PCI_BASE_ADDRESS_0, 4, TABLE);
-	wr(x, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
-	flags(x, ON | ALL);
-	flags(x, ON);
-	fake_log_clear(&x->m.log);
-}
-
-/* As Linux: one vector after the other is written and unmasked. */
-static void unmask_many(struct fixture *x, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		entry(x, i, 0x40 + i);
-		mask(x, i, false);
-	}
-}
-
-static void all_attached(struct fixture *x, unsigned n)
-{
-	assert_int_equal(COUNT(x, "irqfd+"), n);
-	for (unsigned i = 0; i < n; i++)
-		assert_true(fake_vfio_fire(&x->f, VFIO_PCI_MSIX_IRQ_INDEX, i));
-}
-
-static void check_many(struct fixture *x)
-{
-	unmask_many(x, MANY);
-	assert_int_equal(COUNT(x, "irqfd+"), 4); /* devices with few vectors do not wait */
-	run_loop(x);
-	all_attached(x, MANY);
-	assert_int_equal(COUNT(x, "routes"), 5);
-	assert_int_equal(COUNT(x, "set:2"), 5);
-	fake_log_clear(&x->m.log);
-	/* Moved later, a vector does not wait. */
-	mask(x, 9, true);
-	entry(x, 9, 0x99);
-	mask(x, 9, false);
-	ORDER(x, "irqfd-33", "routes", "irqfd+33");
-	run_loop(x);
-	assert_int_equal(COUNT(x, "routes"), 1);
-	assert_int_equal(COUNT(x, "set"), 0);
-}
-
-static void test_many(void **state)
-{
-	start_many(*state, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE);
-	check_many(*state);
-}
-
-static void test_many_dynamic(void **state)
-{
-	start_many(*state, VFIO_IRQ_INFO_EVENTFD);
-	check_many(*state);
-}
-
-/* What the guest does before the others are there. */
-static void test_many_changed(void **state)
-{
-	struct fixture *x = *state;
-
-	start_many(x, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE);
-	unmask_many(x, 8);
-	mask(x, 6, true);
-	run_loop(x);
-	assert_int_equal(COUNT(x, "irqfd+"), 7);
-	assert_false(fake_vfio_fire(&x->f, VFIO_PCI_MSIX_IRQ_INDEX, 6));
-	/* Disabled, and enabled again: the first ones are the first ones again. */
-	unmask_many(x, 10);
-	flags(x, 0);
-	fake_log_clear(&x->m.log);
-	run_loop(x);
-	assert_int_equal(COUNT(x, "irqfd+"), 0);
-	for (unsigned i = 0; i < 10; i++)
-		mask(x, i, true);
-	flags(x, ON);
-	unmask_many(x, 5);
-	assert_int_equal(COUNT(x, "irqfd+2"), 4);
-	/* All are brought in line with the next write of the capability. */
-	flags(x, ON);
-	assert_int_equal(COUNT(x, "irqfd+2"), 5);
-	/* Off the bus before the time has come. */
-	mask(x, 9, false);
-	vfio_pci_unplug(x->v);
-	fake_log_clear(&x->m.log);
-	run_loop(x);
-	assert_string_equal(x->m.log.text, "");
-}
-
 static void test_msix_too_many(void **state)
 {
 	struct fixture *x = *state;
@@ -525,9 +412,6 @@ int main(void)
 		T(test_msix_enable_noresize),
 		T(test_msix_enable_filled),
 		T(test_msix_dynamic),
-		T(test_many),
-		T(test_many_dynamic),
-		T(test_many_changed),
 		T(test_msix_too_many),
 		T(test_host_refuses),
 		T(test_pending),
