@@ -136,16 +136,18 @@ rounds "OVMF" $((rounds < 10 ? rounds : 10)) add_all del_all
 ctl quit
 ends "OVMF: the machine ends" $vmm 30
 
-# QEMU, with hotplug by the same registers.
-serial=$OUT/qemu
-$QEMU_GUEST -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off -m 256 -smp 2 -serial file:"$serial" \
-	-device pcie-root-port,id=hotplug0,chassis=1,slot=1 -device pcie-root-port,id=hotplug1,chassis=2,slot=2 \
-	-device pcie-root-port,id=hotplug2,chassis=3,slot=3 -blockdev driver=file,node-name=f,filename=/tmp/added.img \
-	-qmp unix:$sock,server=on,wait=off -kernel "$KERNEL" -initrd /tmp/hotplug.initrd -append "$append" 2>"$OUT/qemu.err" &
-vmm=$!
-says $vmm 120 'READY.* -' "$serial" || fail "QEMU: the guest starts" "$(tail -n 1 "$OUT/qemu.err")"
-rounds "QEMU" $((rounds < 5 ? rounds : 5)) qemu_add_all qemu_del_all
-ctl quit
-ends "QEMU: it ends" $vmm 30
+# QEMU, with hotplug by the same registers: only where many rounds are asked for, because its removals sometimes take minutes.
+if [ "$rounds" -ge 10 ]; then
+	serial=$OUT/qemu
+	$QEMU_GUEST -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off -m 256 -smp 2 -serial file:"$serial" \
+		-device pcie-root-port,id=hotplug0,chassis=1,slot=1 -device pcie-root-port,id=hotplug1,chassis=2,slot=2 \
+		-device pcie-root-port,id=hotplug2,chassis=3,slot=3 -blockdev driver=file,node-name=f,filename=/tmp/added.img \
+		-qmp unix:$sock,server=on,wait=off -kernel "$KERNEL" -initrd /tmp/hotplug.initrd -append "$append" 2>"$OUT/qemu.err" &
+	vmm=$!
+	says $vmm 120 'READY.* -' "$serial" || fail "QEMU: the guest starts" "$(tail -n 1 "$OUT/qemu.err")"
+	rounds "QEMU" $((rounds < 5 ? rounds : 5)) qemu_add_all qemu_del_all
+	ctl quit
+	ends "QEMU: it ends" $vmm 30
+fi
 ip tuntap del dev tap9 mode tap
 done_testing
