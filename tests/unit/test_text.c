@@ -98,10 +98,23 @@ static void ranges(void **state)
 	assert_int_equal(last, UINT32_MAX - 1);
 }
 
+static void lists(void **state)
+{
+	(void)state;
+	assert_true(text_lists("one two three ", "one"));
+	assert_true(text_lists("one two three ", "three"));
+	assert_true(text_lists("onetwo two ", "two")); /* not the first place where it stands */
+	assert_false(text_lists("one two three ", "on"));
+	assert_false(text_lists("one two three ", "wo"));
+	assert_false(text_lists("one two three ", "four"));
+	assert_false(text_lists("one ", ""));
+	assert_false(text_lists("", "one"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(quoted), cmocka_unit_test(sizes),
-					    cmocka_unit_test(ranges) };
+					    cmocka_unit_test(ranges), cmocka_unit_test(lists) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

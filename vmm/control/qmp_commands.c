@@ -11,6 +11,7 @@
 
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
+#include "vmm/core/text.h"
 #include "vmm/core/version.h"
 
 json_t *qmp_text(const char *text)
@@ -330,18 +331,6 @@ static const struct qmp_command *find(const char *name)
 	return NULL;
 }
 
-/* True: name is one of the words, each with a blank behind it. */
-static bool listed(const char *words, const char *name)
-{
-	size_t n = strlen(name);
-	const char *at;
-
-	for (at = words; n && at && (at = strstr(at, name)); at++)
-		if ((at == words || at[-1] == ' ') && at[n] == ' ')
-			return true;
-	return false;
-}
-
 static int check_args(const struct qmp_command *row, const json_t *args, struct error *err)
 {
 	const char *name;
@@ -351,7 +340,7 @@ static int check_args(const struct qmp_command *row, const json_t *args, struct 
 		return error_set(err, -EINVAL, "QMP input member 'arguments' must be an object");
 	json_object_foreach((json_t *)args, name, value)
 	{
-		if (!row->args || (row->args[0] != '*' && !listed(row->args, name)))
+		if (!row->args || (row->args[0] != '*' && !text_lists(row->args, name)))
 			return error_set(err, -EINVAL, "Parameter '%.64s' is unexpected", name);
 	}
 	return 0;
@@ -364,7 +353,7 @@ static int check_members(const json_t *request, struct error *err)
 
 	json_object_foreach((json_t *)request, name, value)
 	{
-		if (!listed("execute arguments id ", name))
+		if (!text_lists("execute arguments id ", name))
 			return error_set(err, -EINVAL, "QMP input member '%.64s' is unexpected",
 					 name);
 	}

@@ -109,6 +109,17 @@ int text_range(const char **list, unsigned max, unsigned *first, unsigned *last)
 	return *last < *first ? -EINVAL : 1;
 }
 
+bool text_lists(const char *words, const char *name)
+{
+	size_t n = strlen(name);
+	const char *at;
+
+	for (at = words; n && at && (at = strstr(at, name)); at++)
+		if ((at == words || at[-1] == ' ') && at[n] == ' ')
+			return true;
+	return false;
+}
+
 void text_size(uint64_t bytes, char text[16])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

@@ -19,6 +19,8 @@ char *text_quote(const char *word);
  * "A" or "A-B" and the comma behind it, and moves *list on. 1: a range with first <= last < max. 0:
  * the end of the list. -EINVAL: wrong syntax. -ERANGE: a number is max or more. */
 int text_range(const char **list, unsigned max, unsigned *first, unsigned *last);
+/* True if name is one of the words, each of which has a blank behind it. */
+bool text_lists(const char *words, const char *name);
 /* A size for people: "4 KiB", "1.5 GiB". */
 void text_size(uint64_t bytes, char text[16]);
 

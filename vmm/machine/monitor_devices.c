@@ -21,6 +21,7 @@
 #include "vfio/options.h"
 #include "vmm/control/qmp.h"
 #include "vmm/core/addr.h"
+#include "vmm/core/text.h"
 #include "vmm/machine/hotplug.h"
 
 #define NODES_MAX 64u
@@ -141,18 +142,6 @@ static bool is_true(const char *text)
 	       strcmp(text, "1") == 0;
 }
 
-/* True: name is one of the words, each with a blank behind it. */
-static bool listed(const char *words, const char *name)
-{
-	size_t n = strlen(name);
-	const char *at = words;
-
-	for (; n && at && (at = strstr(at, name)); at++)
-		if ((at == words || at[-1] == ' ') && at[n] == ' ')
-			return true;
-	return false;
-}
-
 /* ---- nodes ---- */
 
 static void node_free(struct monitor_node *n)
@@ -257,14 +246,14 @@ static int layer_check(const json_t *layer, struct error *err)
 
 	if (get_needed(layer, "driver", &driver, err) < 0)
 		return err->code;
-	if (!listed("raw file host_device ", driver.text))
+	if (!text_lists("raw file host_device ", driver.text))
 		return error_set(err, -EINVAL,
 				 "driver '%.40s' is not supported: use raw, file or host_device; "
 				 "other formats are converted by qemu-img convert -O raw",
 				 driver.text);
 	json_object_foreach((json_t *)layer, name, member)
 	{
-		if (!listed(known, name))
+		if (!text_lists(known, name))
 			return error_set(err, -EINVAL, "Parameter '%.64s' is unexpected", name);
 	}
 	return 0;
@@ -377,18 +366,18 @@ static json_t *netdev_add(struct monitor_devices *m, const json_t *args, struct 
 	{
 		if (value_of(name, member, &v, err) < 0)
 			return NULL;
-		if (listed(keys, name))
+		if (text_lists(keys, name))
 			arg_key(&a, name,
 				strcmp(name, "vhost") ? v.text
 				: is_true(v.text)     ? "on"
 						      : "off");
-		else if (listed("script downscript ", name) && strcmp(v.text, "no") != 0)
+		else if (text_lists("script downscript ", name) && strcmp(v.text, "no") != 0)
 			error_set(
 				err, -EINVAL,
 				"%s=%.80s: minivmm runs no scripts: set the tap device up before, "
 				"and say \"no\"",
 				name, v.text);
-		else if (!listed("type id script downscript ", name))
+		else if (!text_lists("type id script downscript ", name))
 			error_set(err, -EINVAL, "Parameter '%.64s' is unexpected", name);
 		if (err->code)
 			return NULL;
@@ -424,7 +413,7 @@ static const struct driver *driver_find(const char *name)
 	unsigned i;
 
 	for (i = 0; i < ARRAY_SIZE(drivers); i++)
-		if (listed(drivers[i].names, name))
+		if (text_lists(drivers[i].names, name))
 			return &drivers[i];
 	return NULL;
 }
@@ -483,8 +472,8 @@ static int device_property(const struct driver *dr, struct arg *a, const char *n
 
 	if (value_of(name, value, &v, err) < 0)
 		return err->code;
-	if (listed("driver id bus addr multifunction ", name) || listed(dr->ignored, name) ||
-	    (dr->first && strcmp(dr->first, name) == 0) ||
+	if (text_lists("driver id bus addr multifunction ", name) ||
+	    text_lists(dr->ignored, name) || (dr->first && strcmp(dr->first, name) == 0) ||
 	    (dr->node && strcmp(dr->node, name) == 0))
 		return 0;
 	if (!dr->class->arg)
