@@ -3,7 +3,6 @@
 
 /* Bursts between two trials that find nothing. A moment that is lost for one request is a part of
  * its latency, so it must be rarer than one in a hundred. Many requests share it. */
-#define MANY	      4u
 #define REST_MAX      255u
 #define REST_MAX_MANY 63u
 
@@ -18,24 +17,23 @@ unsigned blk_burst_goal(struct blk_burst *b, unsigned max)
 	return size < max ? size : max;
 }
 
-static unsigned longer_rest(unsigned rests, unsigned n)
+unsigned blk_longer_rest(unsigned rests, bool many, unsigned max)
 {
-	unsigned next = n < MANY ? 4 * rests + 3 : 2 * rests + 1;
-	unsigned max = n < MANY ? REST_MAX : REST_MAX_MANY;
+	unsigned next = many ? 2 * rests + 1 : 4 * rests + 3;
 
 	return next < max ? next : max;
 }
 
 void blk_burst_learn(struct blk_burst *b, unsigned goal, unsigned n)
 {
-	bool more = n > b->size;
+	bool more = n > b->size, many = n >= BLK_MANY;
 
 	if (!more && n >= goal)
 		return;
 	if (more && n >= goal)
 		b->rests /= 2;
 	else if (!more)
-		b->rests = longer_rest(b->rests, n);
+		b->rests = blk_longer_rest(b->rests, many, many ? REST_MAX_MANY : REST_MAX);
 	b->rest = more && n >= goal ? 0 : b->rests;
 	b->size = n;
 }

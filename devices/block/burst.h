@@ -15,11 +15,16 @@
 
 #include <stdbool.h>
 
+#define BLK_MANY 4u /* so many requests share the cost of a trial */
+
 struct blk_burst {
 	unsigned size;	      /* expected requests; 0 and 1: take the first one at once */
 	unsigned rest, rests; /* bursts left until the next trial; the last number of them */
 };
 
+/* Trials that find nothing become rarer: how many times to go without one now, after `rests` times
+ * before, at most max. many: several requests share the cost of a trial. */
+unsigned blk_longer_rest(unsigned rests, bool many, unsigned max);
 /* The number of requests, at most `max`, to wait for. 1: do not wait. */
 unsigned blk_burst_goal(struct blk_burst *, unsigned max);
 /* We have waited for `goal` requests, and `n` have come. If n is smaller, the driver has stopped.

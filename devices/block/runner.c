@@ -30,9 +30,8 @@
 #define BATCH	       32
 #define BATCH_FIRST    8
 #define BATCH_BUFFERED 16
-#define POLL_REST      15  /* sleeps without polling, if many requests share the cost of a poll */
-#define POLL_REST_FEW  255 /* the same for others: one CPU may serve the driver and us */
-#define POLL_MANY      4
+#define POLL_REST      15   /* sleeps without polling, if many requests share the cost of a poll */
+#define POLL_REST_FEW  255  /* the same for others: one CPU may serve the driver and us */
 #define GATHER_NS      4000 /* while requests are in flight */
 #define BURST_MAX      16   /* half of a deep queue: driver and device work at the same time */
 #define PROMPT_REST    63   /* batches of a disk that is not prompt, until we look again */
@@ -193,16 +192,11 @@ static bool may_poll(struct blk_runner *r)
 static bool poll_for_work(struct blk_runner *r)
 {
 	unsigned waits_for = r->in_flight > 0, rests = r->polls[waits_for].rests;
-	bool many = r->last_batch >= POLL_MANY, found;
+	bool many = r->last_batch >= BLK_MANY, found;
 
 	run_engine(r, BLK_NOWAIT);
 	found = look_for_work(r);
-	if (found)
-		rests = 0;
-	else if (many)
-		rests = rests < POLL_REST ? 2 * rests + 1 : POLL_REST;
-	else
-		rests = rests < POLL_REST_FEW ? 4 * rests + 3 : POLL_REST_FEW;
+	rests = found ? 0 : blk_longer_rest(rests, many, many ? POLL_REST : POLL_REST_FEW);
 	r->polls[waits_for].rest = r->polls[waits_for].rests = rests;
 	return found;
 }
