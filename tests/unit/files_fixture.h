@@ -4,6 +4,7 @@
 #ifndef FILES_FIXTURE_H
 #define FILES_FIXTURE_H
 
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,19 @@ static inline void file_holds(const char *path, const char *want)
 	(void)!fread(text, 1, sizeof(text) - 1, f);
 	fclose(f);
 	assert_string_equal(text, want);
+}
+
+/* The number of descriptors that the process has open, and that of looking. */
+static inline unsigned open_files(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
 }
 
 /* Writes v, little-endian, in `size` bytes. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Devices come and go: a toy device with BARs of any size, and the virtio devices, behind ports
  * that a guest drives by its writes. */
-#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <setjmp.h>
@@ -19,6 +18,7 @@
 #include "devices/virtio/virtio_rng.h"
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_root.h"
+#include "tests/unit/files_fixture.h"
 #include "vmm/core/evloop.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/stats.h"
@@ -594,17 +594,6 @@ static void test_windows(void **state)
 	assert_int_equal(pci_cfg_read(&m.fake.root, 0, PORT, PCI_PREF_BASE_UPPER32, 4), 0);
 }
 
-static unsigned count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void round_trip(const struct device_class *class, const char *arg, bool force)
 {
 	assert_int_equal(add(class, arg, "x", NULL, 0), 0);
@@ -639,12 +628,12 @@ static void test_many_rounds(void **state)
 		if (i % 10 == 0)
 			round_trip(&virtio_blk_class, arg, i & 1);
 		if (i == 100) { /* everything that stays has been made */
-			fds = count_fds();
+			fds = open_files();
 			before = mallinfo2();
 		}
 	}
 	after = mallinfo2();
-	assert_int_equal(count_fds(), fds);
+	assert_int_equal(open_files(), fds);
 	/* A block has 32 bytes or more, so one that is left each round is more than 3,000 bytes.
 	 * What malloc() keeps for threads varies by less. */
 	if (after.uordblks > before.uordblks + 2000)
@@ -705,6 +694,7 @@ int main(void)
 		T(test_many_rounds),
 	};
 
-	mallopt(M_ARENA_MAX, 1); /* an arena that a thread makes would count as bytes that are left */
+	/* An arena that a thread makes would count as bytes that are left. */
+	mallopt(M_ARENA_MAX, 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

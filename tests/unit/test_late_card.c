@@ -2,8 +2,8 @@
 /* Passed-through cards come to a running machine and leave it (card_fixture.h): in which order,
  * that a failure undoes all before it, and that nothing is left. */
 #include "tests/unit/card_fixture.h"
+#include "tests/unit/files_fixture.h"
 
-#include <dirent.h>
 #include <malloc.h>
 
 /* ---- tests ---- */
@@ -148,18 +148,6 @@ static void test_machine_reset(void **state)
 	assert_string_equal(host.log.text, "");
 }
 
-static unsigned open_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void is_empty(struct fixture *x)
 {
 	for (int g = 0; g < 32; g++)
@@ -293,6 +281,7 @@ int main(void)
 		T(test_machine_reset),	T(test_failures), T(test_rounds), T(test_beside),
 	};
 
-	mallopt(M_ARENA_MAX, 1); /* an arena that a thread makes would count as bytes that are left */
+	/* An arena that a thread makes would count as bytes that are left. */
+	mallopt(M_ARENA_MAX, 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,10 +3,10 @@
  * then on, and that nothing is left of it, however often. */
 #include "vfio_fixture.h"
 
-#include <dirent.h>
 #include <malloc.h>
 #include <pthread.h>
 
+#include "tests/unit/files_fixture.h"
 #include "vfio/iommu/iommu_backend.h"
 #include "vmm/core/bus.h"
 #include "vmm/core/parallel.h"
@@ -110,18 +110,6 @@ static void run_loop(struct fixture *x, unsigned ms)
 	ev_timer_set(t, evloop_now_ns() + ms * 1000000ull);
 	evloop_run(x->loop);
 	evloop_del_timer(t);
-}
-
-static unsigned open_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static void round_trip(struct fixture *x)
@@ -318,6 +306,7 @@ int main(void)
 		T(test_peers), T(test_in_use),	 T(test_at_once),
 	};
 
-	mallopt(M_ARENA_MAX, 1); /* an arena that a thread makes would count as bytes that are left */
+	/* An arena that a thread makes would count as bytes that are left. */
+	mallopt(M_ARENA_MAX, 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
