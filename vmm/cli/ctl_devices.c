@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vfio/host/sysfs.h"
 #include "vmm/control/qmp_client.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
@@ -38,18 +39,6 @@ static uint64_t seconds_of(uint64_t asked, uint64_t usual)
 
 /* ---- what a user calls a device ---- */
 
-/* 02:00.0 or 0000:02:00.0 */
-static bool is_bdf(const char *s)
-{
-	unsigned a, b, c, d;
-	int n = 0;
-
-	if (sscanf(s, "%4x:%2x:%2x.%1x%n", &a, &b, &c, &d, &n) == 4 && !s[n])
-		return true;
-	n = 0;
-	return sscanf(s, "%2x:%2x.%1x%n", &a, &b, &c, &n) == 3 && !s[n];
-}
-
 /* The machine's working directory is not ours. */
 static int set_file(json_t *args, const char *path, struct error *err)
 {
@@ -68,9 +57,10 @@ static int set_file(json_t *args, const char *path, struct error *err)
 static int set_driver(json_t *args, const char *first, struct error *err)
 {
 	const char *driver = "virtio-blk-pci";
+	char bdf[VFIO_BDF_SIZE];
 	int ret = 0;
 
-	if (is_bdf(first)) {
+	if (sysfs_parse_bdf(first, bdf) == 0) {
 		driver = "vfio-pci";
 		json_object_set_new(args, "host", json_string(first));
 	} else if (strcmp(first, "rng") == 0) {
