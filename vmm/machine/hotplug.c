@@ -40,43 +40,57 @@
 /* How long the machine's end waits for threads that open or close devices. */
 #define END_NS 5000000000ull
 
-/* ---- the callbacks of a class ---- */
+/* ---- the callbacks of a device ---- */
 
-static bool class_can(void *opaque, const struct device_class *c)
+/* NULL: they are those of its class. */
+static const struct hotplug_calls *own_calls(const struct hotplug *h, const struct device_class *c)
 {
-	(void)opaque;
-	return c->unplug;
+	const struct hotplug_calls *own = h->env.calls;
+
+	return own && own->class == c ? own : NULL;
 }
 
-static int class_open(void *opaque, struct device *d, const struct device_env *env,
-		      struct error *err)
+static bool can_unplug(const struct hotplug *h, const struct device_class *c)
 {
-	(void)opaque;
+	return own_calls(h, c) || c->unplug;
+}
+
+static int call_open(const struct hotplug *h, struct device *d, const struct device_env *env,
+		     struct error *err)
+{
+	const struct hotplug_calls *own = own_calls(h, d->class);
+
+	if (own)
+		return own->open(h->env.opaque, d, env, err);
 	return d->class->open ? d->class->open(d, env, err) : 0;
 }
 
-static int class_plug(void *opaque, struct device *d, const struct device_env *env,
-		      struct error *err)
+static int call_plug(const struct hotplug *h, struct device *d, const struct device_env *env,
+		     struct error *err)
 {
-	(void)opaque;
-	return d->class->plug(d, env, err);
+	const struct hotplug_calls *own = own_calls(h, d->class);
+
+	return own ? own->plug(h->env.opaque, d, env, err) : d->class->plug(d, env, err);
 }
 
-static void class_unplug(void *opaque, struct device *d)
+static void call_unplug(const struct hotplug *h, struct device *d)
 {
-	(void)opaque;
-	d->class->unplug(d);
+	const struct hotplug_calls *own = own_calls(h, d->class);
+
+	if (own)
+		own->unplug(h->env.opaque, d);
+	else
+		d->class->unplug(d);
 }
 
-static bool class_close(void *opaque, struct device *d)
+static bool call_close(const struct hotplug *h, struct device *d)
 {
-	(void)opaque;
+	const struct hotplug_calls *own = own_calls(h, d->class);
+
+	if (own)
+		return own->close(h->env.opaque, d);
 	return !d->class->close || d->class->close(d);
 }
-
-static const struct hotplug_calls class_calls = {
-	class_can, class_open, class_plug, class_unplug, class_close,
-};
 
 /* ---- news for those who control the machine ---- */
 
@@ -189,8 +203,8 @@ static void device_work(void *arg)
 	struct hotplug *h = d->slot->h;
 
 	if (d->state != HOT_OPENING)
-		d->closed = h->calls->close(h->env.opaque, d->dev);
-	else if (h->calls->open(h->env.opaque, d->dev, &d->env, &d->err) < 0 && !d->err.code)
+		d->closed = call_close(h, d->dev);
+	else if (call_open(h, d->dev, &d->env, &d->err) < 0 && !d->err.code)
 		d->err.code = -EIO;
 	evloop_call(h->env.loop, &d->back);
 }
@@ -214,7 +228,7 @@ static void device_unplug(struct hot_device *d)
 {
 	struct hotplug *h = d->slot->h;
 
-	h->calls->unplug(h->env.opaque, d->dev);
+	call_unplug(h, d->dev);
 	device_begin(d, HOT_CLOSING);
 }
 
@@ -240,7 +254,7 @@ static void slot_empty(struct hot_slot *s, bool replace)
 	root_port_hide(s->port, true);
 	for (i = 0; i < HOT_FUNCTIONS; i++)
 		if (is_plugged(s->fn[i]))
-			h->calls->unplug(h->env.opaque, s->fn[i]->dev);
+			call_unplug(h, s->fn[i]->dev);
 	for (i = 0; i < HOT_FUNCTIONS; i++) {
 		if (!is_plugged(s->fn[i]))
 			continue;
@@ -335,7 +349,7 @@ static int device_put(struct hot_device *d)
 	env.devfn = PCI_DEVFN(0, d->fn);
 	root_port_hide(s->port, true);
 	d->dev->away = false;
-	ret = s->h->calls->plug(s->h->env.opaque, d->dev, &env, &d->err);
+	ret = call_plug(s->h, d->dev, &env, &d->err);
 	if (ret == 0)
 		ret = hot_slot_check_fit(s, &d->err);
 	if (ret == 0)
@@ -460,7 +474,7 @@ int hotplug_add(struct hotplug *h, const struct hotplug_request *r, struct error
 
 	if (!s)
 		return err->code;
-	if (!h->calls->can(h->env.opaque, r->class))
+	if (!can_unplug(h, r->class))
 		return error_set(err, -EOPNOTSUPP, "a %s cannot be added while the machine runs",
 				 r->class->name);
 	dev = device_create_away(h->env.devices, r->class, r->arg, err);
@@ -571,7 +585,6 @@ struct hotplug *hotplug_new(const struct hotplug_env *env)
 	if (h)
 		*h = (struct hotplug){
 			.env = *env,
-			.calls = env->calls ? env->calls : &class_calls,
 			.hear = slot_hear,
 			.timeout = slot_timeout,
 		};

@@ -26,11 +26,10 @@ struct root_port;
  * and the end of that space. */
 #define HOTPLUG_MEM32 (32u << 20)
 
-/* How devices are opened, plugged, unplugged and closed, for those that do it together. Threads: as
- * for the callbacks of struct device_class. */
+/* How the devices of one class are opened, plugged, unplugged and closed, if they do it together.
+ * Threads: as for the callbacks of struct device_class. */
 struct hotplug_calls {
-	bool (*can)(void *opaque,
-		    const struct device_class *); /* be removed while the guest runs */
+	const struct device_class *class;
 	int (*open)(void *opaque, struct device *, const struct device_env *, struct error *);
 	int (*plug)(void *opaque, struct device *, const struct device_env *, struct error *);
 	void (*unplug)(void *opaque, struct device *);
@@ -38,7 +37,7 @@ struct hotplug_calls {
 };
 
 struct hotplug_env {
-	const struct hotplug_calls *calls; /* NULL: those of the class */
+	const struct hotplug_calls *calls; /* NULL: all devices have those of their class */
 	struct device_env device;	   /* without bus and devfn */
 	struct device_list *devices;	   /* of the machine; devices are added and deleted */
 	struct evloop *loop;

@@ -61,7 +61,6 @@ struct hot_slot {
 
 struct hotplug {
 	struct hotplug_env env;
-	const struct hotplug_calls *calls;
 	struct hot_slot *slots;
 	unsigned n_slots;
 	struct hot_device *hung;

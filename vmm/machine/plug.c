@@ -211,49 +211,37 @@ static void on_hotplug(void *opaque, const char *event, const struct device *d, 
 }
 
 /* Passed-through devices share groups, resets and the IOMMU, so they are opened and closed by
- * passthrough; others by their class. */
+ * passthrough and not by their class. */
 
-static bool hot_can(void *opaque, const struct device_class *c)
+static int card_open(void *opaque, struct device *d, const struct device_env *env,
+		     struct error *err)
+{
+	(void)env;
+	return machine_vfio_add(((struct vm *)opaque)->vfio, d, err);
+}
+
+static int card_put(void *opaque, struct device *d, const struct device_env *env, struct error *err)
 {
 	(void)opaque;
-	return c == &vfio_class || c->unplug;
+	return machine_vfio_plug(d, env->bus, env->devfn, err);
 }
 
-static int hot_open(void *opaque, struct device *d, const struct device_env *env, struct error *err)
-{
-	struct vm *vm = opaque;
-
-	if (d->class == &vfio_class)
-		return machine_vfio_add(vm->vfio, d, err);
-	return d->class->open ? d->class->open(d, env, err) : 0;
-}
-
-static int hot_plug(void *opaque, struct device *d, const struct device_env *env, struct error *err)
+static void card_take_out(void *opaque, struct device *d)
 {
 	(void)opaque;
-	return d->class == &vfio_class ? machine_vfio_plug(d, env->bus, env->devfn, err)
-				       : d->class->plug(d, env, err);
+	machine_vfio_unplug(d);
 }
 
-static void hot_unplug(void *opaque, struct device *d)
+static bool card_done(void *opaque, struct device *d)
 {
 	(void)opaque;
-	if (d->class == &vfio_class)
-		machine_vfio_unplug(d);
-	else
-		d->class->unplug(d);
+	machine_vfio_remove(d);
+	return true;
 }
 
-static bool hot_close(void *opaque, struct device *d)
-{
-	(void)opaque;
-	if (d->class == &vfio_class)
-		machine_vfio_remove(d);
-	return !d->class->close || d->class->close(d);
-}
-
-static const struct hotplug_calls hot_calls = { hot_can, hot_open, hot_plug, hot_unplug,
-						hot_close };
+static const struct hotplug_calls card_calls = {
+	&vfio_class, card_open, card_put, card_take_out, card_done,
+};
 
 static void forget_region(void *opaque, const struct io_region *r)
 {
@@ -271,7 +259,7 @@ static bool guest_is_paused(void *opaque)
 static int realize_hotplug(struct vm *vm, struct error *err)
 {
 	const struct hotplug_env env = {
-		.calls = &hot_calls,
+		.calls = &card_calls,
 		.device = device_env(vm),
 		.devices = &vm->cfg->devices,
 		.loop = vm->loop,
