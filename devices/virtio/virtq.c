@@ -102,28 +102,24 @@ static int virtq_break(struct virtq *vq)
 	return -EINVAL;
 }
 
-/* The number of available requests: 0..size. -EINVAL: the driver claims more than the ring can
- * hold. */
-static int virtq_avail_count(struct virtq *vq)
+/* avail->idx is loaded again when all requests that we know of are taken. The result is more than
+ * the size of the ring if the driver claims that. */
+static uint16_t virtq_avail_count(struct virtq *vq)
 {
-	uint16_t n;
-
-	if (vq->broken)
-		return -EINVAL;
 	if (vq->seen_avail == vq->last_avail) {
 		/* Pairs with the driver's release of avail->idx (§2.7.13.3): after this we see the
 		 * ring entries and descriptors that the driver wrote before. */
 		vq->seen_avail = load_acquire(&vq->avail->idx);
 	}
-	n = (uint16_t)(vq->seen_avail - vq->last_avail);
-	return n <= vq->size ? n : virtq_break(vq);
+	return (uint16_t)(vq->seen_avail - vq->last_avail);
 }
 
+/* Only virtq_pop() may find that a ring is broken, because its callers tell the guest. */
 unsigned virtq_pending(struct virtq *vq)
 {
-	int n = virtq_avail_count(vq);
+	unsigned n = vq->broken ? 0 : virtq_avail_count(vq);
 
-	return n < 0 ? 0 : (unsigned)n;
+	return n < vq->size ? n : vq->size;
 }
 
 /* The buffer at `addr`, if it is in one piece. */
@@ -219,10 +215,15 @@ static int chain_walk(struct virtq *vq, struct virtq_chain *c, uint16_t i)
 
 int virtq_pop(struct virtq *vq, struct virtq_chain *c)
 {
-	int n = virtq_avail_count(vq);
+	uint16_t n;
 
-	if (n <= 0)
-		return n;
+	if (vq->broken)
+		return -EINVAL;
+	n = virtq_avail_count(vq);
+	if (n == 0)
+		return 0;
+	if (n > vq->size)
+		return virtq_break(vq);
 	c->head = load_relaxed(&vq->avail->ring[vq->last_avail & (vq->size - 1)]);
 	c->nr_out = c->nr_in = 0;
 	c->out_len = c->in_len = 0;
@@ -283,8 +284,8 @@ bool virtq_enable_kicks(struct virtq *vq)
 	/* Pairs with the driver's fence between its write to avail->idx and its read of avail_event
 	 * or flags. */
 	atomic_thread_fence(memory_order_seq_cst);
-	/* Pairs with the driver's release of avail->idx, as in virtq_avail_count(), which checks
-	 * the value. */
+	/* Pairs with the driver's release of avail->idx, as in virtq_avail_count(). virtq_pop()
+	 * checks the value. */
 	vq->seen_avail = load_acquire(&vq->avail->idx);
 	return vq->seen_avail != vq->last_avail;
 }

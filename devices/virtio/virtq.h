@@ -88,7 +88,9 @@ int virtq_init(struct virtq *, const struct guest_mem *, const struct virtq_setu
 
 /* Takes the next request. 1: there was one; 0: there is none; -EINVAL: the ring is broken. */
 int virtq_pop(struct virtq *, struct virtq_chain *);
-/* The number of requests that virtq_pop() has not taken yet; 0 for a broken ring. */
+/* The number of requests that virtq_pop() has not taken yet, at most the size of the ring. It is 0
+ * after virtq_pop() has returned -EINVAL, but not 0 if the ring is broken and virtq_pop() has yet
+ * to find it. */
 unsigned virtq_pending(struct virtq *);
 /* Returns the last `n` popped chains to the avail ring, as if they had not been taken (rx
  * buffers). */
