@@ -29,7 +29,8 @@ struct blk_engine {
 	unsigned n;
 };
 
-static uint8_t answers; /* how the kernel takes requests, two bits each */
+static struct fake_driver *guest; /* of this run */
+static uint8_t answers;		  /* how the kernel takes requests, two bits each */
 static bool with_direct;
 
 static int mem_open(struct blk_engine **out, const struct blk_engine_config *c, struct error *err)
@@ -111,12 +112,20 @@ static int64_t answer(const struct blk_req *r)
 	return (int64_t)(r->bounce ? r->bounce_len : r->len);
 }
 
+/* The driver goes on while the disk's thread sleeps: it offers the chain at descriptor 0 again. */
+static void guest_adds(void)
+{
+	driver_offer(guest, 0, 0, HDR, 16, VRING_DESC_F_NEXT);
+	((struct virtq_desc *)(guest->r.ram + FAKE_QUEUE))->next = 1;
+}
+
 static struct blk_req *mem_run(struct blk_engine *e, enum blk_wait wait)
 {
 	struct blk_req *list, *r;
 	enum blk_way way;
 
-	(void)wait;
+	if (wait != BLK_NOWAIT && (answers & 0x81) == 0x81)
+		guest_adds();
 	while (e->n) {
 		r = e->flying[--e->n];
 		if (blk_gate_answer(&e->gate, r, answer(r)))
@@ -226,6 +235,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	if (!disks[which])
 		disks[which] = make(d, which == 0);
+	guest = d;
 	answers = data[1];
 	virtio_begin(d, 2, data[0] & 2 ? 0 : 1u << 9 /* FLUSH */ | 1u << 28 | 1u << 29);
 	for (size_t i = 2; i + STEP_BYTES <= len && i < STEPS_MAX * STEP_BYTES; i += STEP_BYTES) {
