@@ -292,9 +292,9 @@ int sysfs_explain_group(const char *root, unsigned group, struct error *err)
 
 static bool leads_through(const char *target, const char *bdf)
 {
-	char part[VFIO_BDF_SIZE + 2];
+	char part[48];
 
-	snprintf(part, sizeof(part), "/%.15s/", bdf);
+	snprintf(part, sizeof(part), "/%.40s/", bdf);
 	return strstr(target, part) != NULL;
 }
 

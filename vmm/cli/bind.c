@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* minivmm bind, minivmm restore: devices to vfio-pci, and back to what they were. */
+/* minivmm bind, minivmm restore: devices to vfio-pci, and back to what they were; USB devices back
+ * to their drivers. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/usb/usb_record.h"
 #include "vfio/host/bind.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/cli/command.h"
@@ -17,7 +19,10 @@ static const char *or_none(const char *driver)
 
 static int bad_word(const char *command, const char *word, const char *usage)
 {
-	log_error("%s: %s is not a PCI address like 01:00.0: usage: %s", command, word, usage);
+	bool usb = strcmp(command, "restore") == 0;
+
+	log_error("%s: %s is not a PCI address like 01:00.0%s: usage: %s", command, word,
+		  usb ? ", or a USB device's port like 1-4.2" : "", usage);
 	return COMMAND_USAGE;
 }
 
@@ -113,20 +118,50 @@ static int restore_one(void *arg, const char *bdf)
 	return 0;
 }
 
+static int restore_usb(void *arg, const char *name)
+{
+	struct restore_call *c = arg;
+	struct error err = { 0 };
+	int ret = usb_restore("", &usbfs_here, name, &err);
+
+	c->n++;
+	if (ret < 0) {
+		log_error("%s", err.text);
+		c->status = 1;
+	} else if (ret == 1) {
+		printf("%s: this host has it no more: its record is removed\n", name);
+	} else {
+		printf("%s: it is with its drivers\n", name);
+	}
+	return 0;
+}
+
+static bool is_usb_port(const char *word, struct usb_spec *s)
+{
+	return usb_spec_parse(word, s, NULL) == 0 && s->kind == USB_SPEC_PORT;
+}
+
 int command_restore(int argc, char **argv)
 {
 	struct restore_call c = { 0 };
 	char bdf[VFIO_BDF_SIZE];
+	struct usb_spec usb;
 	int i;
 
 	for (i = 1; i < argc; i++)
-		if (sysfs_parse_bdf(argv[i], bdf) < 0)
+		if (sysfs_parse_bdf(argv[i], bdf) < 0 && !is_usb_port(argv[i], &usb))
 			return bad_word("restore", argv[i], USAGE_RESTORE);
 	for (i = 1; i < argc; i++) {
-		sysfs_parse_bdf(argv[i], bdf);
-		restore_one(&c, bdf);
+		if (sysfs_parse_bdf(argv[i], bdf) == 0)
+			restore_one(&c, bdf);
+		else if (is_usb_port(argv[i], &usb))
+			restore_usb(&c, usb.name);
 	}
-	if (argc == 1 && bind_record_each("", restore_one, &c) == 0 && c.n == 0)
-		printf("nothing to restore\n");
+	if (argc == 1) {
+		bind_record_each("", restore_one, &c);
+		usb_record_each("", restore_usb, &c);
+		if (c.n == 0)
+			printf("nothing to restore\n");
+	}
 	return c.status;
 }

@@ -11,12 +11,13 @@
 #define COMMAND_USAGE 2 /* exit status */
 
 #define USAGE_BIND    "minivmm bind BDF... [--group] [--force]"
-#define USAGE_RESTORE "minivmm restore [BDF...]"
+#define USAGE_RESTORE "minivmm restore [BDF|PORT...]"
 #define USAGE_VF      "minivmm vf PF [COUNT [--mac M,...] [--vlan N]]"
 #define USAGE_REPORT  "minivmm report FILE [-o HTML]"
 #define USAGE_IMPORT \
 	"minivmm import -- qemu-system-x86_64 OPTION..., or minivmm import FILE (- for stdin)"
 #define USAGE_GROUPS "minivmm groups [--json]"
+#define USAGE_USB    "minivmm usb [--json]"
 #define USAGE_CHECK  "minivmm check [BDF...] [--json]"
 #define USAGE_CTL    "minivmm ctl NAME|PATH COMMAND, or minivmm ctl list"
 #define USAGE_BENCH  "minivmm bench passthrough --vfio BDF [--json]"
@@ -29,6 +30,7 @@ int command_vf(int argc, char **argv);
 /* import -- WORD... or import FILE: a QEMU command line as minivmm's. 1: something is lost. */
 int command_import(int argc, char **argv);
 int command_groups(int argc, char **argv);
+int command_usb(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_ctl(int argc, char **argv);

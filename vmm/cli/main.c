@@ -193,8 +193,9 @@ static const struct command commands[] = {
 	  "their\n"
 	  "groups. --force: also what the host uses." },
 	{ "restore", command_restore, USAGE_RESTORE,
-	  "Gives devices back to the drivers that they had before `minivmm bind`: those named, or "
-	  "all." },
+	  "Gives devices back to the drivers that they had before `minivmm bind`, or before a "
+	  "machine\n"
+	  "had them that was killed: those named (01:00.0; a USB device as 1-4.2), or all." },
 	{ "vf", command_vf, USAGE_VF,
 	  "Makes COUNT virtual functions of a device, 0 removes them; without COUNT lists them. "
 	  "--mac:\n"
@@ -205,6 +206,8 @@ static const struct command commands[] = {
 	  "Translates QEMU commands, of words or of a script. Exit status 1: something is lost." },
 	{ "groups", command_groups, USAGE_GROUPS,
 	  "Lists PCI devices by IOMMU group, and whether they can be passed through." },
+	{ "usb", command_usb, USAGE_USB,
+	  "Lists USB devices, the --usb argument that passes each, and what is in the way." },
 	{ "check", command_check, USAGE_CHECK,
 	  "Tells whether this host is ready, and these devices are. Exit status 1: they are not." },
 	{ "ctl", command_ctl, USAGE_CTL,
