@@ -216,6 +216,21 @@ void vfio_reset_spare(struct vfio_reset *r, const char *bdf)
 	}
 }
 
+void vfio_reset_forget(struct vfio_reset *r, const struct vfio_kernel *k)
+{
+	size_t i = 0;
+
+	while (i < r->n && r->e[i].d.kernel != k)
+		i++;
+	if (i == r->n)
+		return;
+	free(r->e[i].hit);
+	free(r->e[i].fds);
+	r->n--;
+	memmove(&r->e[i], &r->e[i + 1], (r->n - i) * sizeof(r->e[0]));
+	find_pieces(r);
+}
+
 void vfio_reset_free(struct vfio_reset *r)
 {
 	size_t i;

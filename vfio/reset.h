@@ -44,6 +44,9 @@ void vfio_reset_free(struct vfio_reset *);
  * reset with its bus get what there is for the function alone. */
 void vfio_reset_spare(struct vfio_reset *, const char *bdf);
 
+/* Takes a device out of the set, before it is closed. */
+void vfio_reset_forget(struct vfio_reset *, const struct vfio_kernel *);
+
 enum vfio_reset_how vfio_reset_how(const struct vfio_reset *, size_t i);
 /* One sentence for device i; returns false when it is a warning: no reset, and what that means. */
 bool vfio_reset_verdict(const struct vfio_reset *, size_t i, char *buf, size_t size);

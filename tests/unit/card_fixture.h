@@ -76,6 +76,7 @@ static struct host {
 	bool joined[32], kvm[32];
 	unsigned n_maps;
 	unsigned calls, fail_at; /* the call that fails; 0: none */
+	bool no_memory;		 /* for what a bus reset would hit */
 } host;
 
 /* Counts a call that can fail. */
@@ -310,6 +311,8 @@ static inline int hot_reset_info(struct vfio_kernel *k, struct vfio_pci_dependen
 
 	if (card_of(k)->alone)
 		return -ENODEV;
+	if (host.no_memory)
+		return -ENOMEM;
 	*n = 2;
 	if (room < 2)
 		return -ENOSPC;

@@ -148,6 +148,35 @@ static void test_machine_reset(void **state)
 	assert_string_equal(host.log.text, "");
 }
 
+/* There is no memory for a new plan of the machine's reset: the old one stays, without what is
+ * closed. */
+static void test_no_plan(void **state)
+{
+	struct fixture *x = *state;
+	struct device *gpu = asked(x, "01:00.0"), *nic = asked(x, "02:00.0");
+	struct device *disk = asked(x, "03:00.0");
+
+	add(x, gpu);
+	add(x, nic);
+	plug(x, nic, 0);
+	host.no_memory = true;
+	assert_int_equal(machine_vfio_add(x->v, disk, &x->err), -ENOMEM);
+	fake_log_clear(&host.log);
+	machine_vfio_reset(x->v);
+	assert_int_equal(COUNT("bus-reset"), 1);
+	assert_int_equal(COUNT("reset"), 1);
+	machine_vfio_unplug(nic);
+	machine_vfio_remove(nic);
+	fake_log_clear(&host.log);
+	machine_vfio_reset(x->v);
+	assert_int_equal(COUNT("bus-reset"), 1);
+	assert_int_equal(COUNT("reset"), 0);
+	host.no_memory = false;
+	add(x, disk);
+	machine_vfio_remove(disk);
+	machine_vfio_remove(gpu);
+}
+
 static void is_empty(struct fixture *x)
 {
 	for (int g = 0; g < 32; g++)
@@ -277,8 +306,9 @@ static void test_beside(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_comes_and_goes), T(test_two),	  T(test_bind),	  T(test_functions),
-		T(test_machine_reset),	T(test_failures), T(test_rounds), T(test_beside),
+		T(test_comes_and_goes), T(test_two),	       T(test_bind),
+		T(test_functions),	T(test_machine_reset), T(test_no_plan),
+		T(test_failures),	T(test_rounds),	       T(test_beside),
 	};
 
 	/* An arena that a thread makes would count as bytes that are left. */

@@ -206,20 +206,22 @@ int cards_open_iommu(struct machine_vfio *v, struct error *err)
 int cards_plan_reset(struct machine_vfio *v, const struct card_function *without, struct error *err)
 {
 	struct vfio_reset_device d[VFIO_MOST];
-	struct vfio_reset *new, *old;
+	struct vfio_reset *plan, *old;
 	struct card_function *f;
 	unsigned n = 0;
 
 	for (unsigned i = 0; n < VFIO_MOST && (f = cards_function(v, i)); i++)
 		if (f->dev && f != without)
 			d[n++] = card_reset_device(f);
-	new = n ? vfio_reset_new(d, n, v->iommu, err) : NULL;
+	plan = n ? vfio_reset_new(d, n, v->iommu, err) : NULL;
+	if (n && !plan)
+		return err->code;
 	pthread_mutex_lock(&v->lock);
 	old = v->reset;
-	v->reset = new;
+	v->reset = plan;
 	pthread_mutex_unlock(&v->lock);
 	vfio_reset_free(old);
-	return n && !new ? err->code : 0;
+	return 0;
 }
 
 void cards_update_p2p(struct machine_vfio *v)

@@ -89,7 +89,8 @@ struct vfio_reset_device card_reset_device(const struct card_function *);
 
 /* The address space, made when there is none yet. */
 int cards_open_iommu(struct machine_vfio *, struct error *);
-/* machine_vfio.reset for all functions but one (NULL: all), which is about to be closed. */
+/* machine_vfio.reset for all functions but one (NULL: all), which is about to be closed. If it
+ * fails, the old plan stays. */
 int cards_plan_reset(struct machine_vfio *, const struct card_function *without, struct error *);
 /* Peer-to-peer mappings make sense, or do no more: after a card came or left. */
 void cards_update_p2p(struct machine_vfio *);

@@ -263,14 +263,17 @@ void machine_vfio_unplug(struct device *d)
 	cards_update_p2p(f->card->all);
 }
 
-/* The plan of the machine's reset names no device that is closed, and no group that has left. */
+/* The plan of the machine's reset names no device that is closed. */
 static void plan_without(struct machine_vfio *v, const struct card_function *f)
 {
 	struct error err = { 0 };
 
-	if (cards_plan_reset(v, f, &err) < 0)
-		log_error("passed-through devices will not be reset with the machine: %s",
-			  err.text);
+	if (cards_plan_reset(v, f, &err) == 0 || !f->dev)
+		return;
+	/* Out of memory: the others are reset as before. */
+	scoped_lock(&v->lock);
+	if (v->reset)
+		vfio_reset_forget(v->reset, vfio_pci_kernel(f->dev));
 }
 
 /* At the machine's end, all cards that are in it are closed together. */
@@ -294,7 +297,9 @@ void machine_vfio_remove(struct device *d)
 		log_warn("%s: its reset failed: %s", f->host.bdf, err.text);
 	close_function(f);
 	give_back(f);
-	plan_without(v, NULL);
+	/* The new plan names no group that has left. Without memory for one the old plan stays, and
+	 * a bus reset that needs such a group fails. */
+	cards_plan_reset(v, NULL, &err);
 }
 
 bool machine_vfio_is_at_work(struct machine_vfio *v)
