@@ -148,6 +148,26 @@ static void test_machine_reset(void **state)
 	assert_string_equal(host.log.text, "");
 }
 
+/* One that was opened before may be put into the guest while the next one is opened. */
+static void test_together(void **state)
+{
+	struct fixture *x = *state;
+	struct device *gpu = asked(x, "01:00.0"), *audio = asked(x, "01:00.1");
+
+	add(x, audio);
+	assert_int_equal(COUNT("bus-reset"), 1);
+	fake_log_clear(&host.log);
+	add(x, gpu);
+	assert_int_equal(COUNT("bus-reset"), 0);
+	plug(x, audio, 1);
+	plug(x, gpu, 0);
+	machine_vfio_unplug(audio);
+	machine_vfio_unplug(gpu);
+	machine_vfio_remove(audio);
+	machine_vfio_remove(gpu);
+	assert_int_equal(COUNT("bus-reset"), 1);
+}
+
 /* There is no memory for a new plan of the machine's reset: the old one stays, without what is
  * closed. */
 static void test_no_plan(void **state)
@@ -306,9 +326,9 @@ static void test_beside(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_comes_and_goes), T(test_two),	       T(test_bind),
-		T(test_functions),	T(test_machine_reset), T(test_no_plan),
-		T(test_failures),	T(test_rounds),	       T(test_beside),
+		T(test_comes_and_goes), T(test_two),	  T(test_bind),	   T(test_functions),
+		T(test_machine_reset),	T(test_together), T(test_no_plan), T(test_failures),
+		T(test_rounds),		T(test_beside),
 	};
 
 	/* An arena that a thread makes would count as bytes that are left. */

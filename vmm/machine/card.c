@@ -149,7 +149,7 @@ int card_plug(struct card_function *f, struct pci_bus *bus, uint8_t devfn, struc
 	f->plugged = ret == 0;
 	f->bus = bus;
 	f->fn = devfn & 7;
-	f->card->clean = false;
+	f->clean = false;
 	return ret;
 }
 

@@ -33,6 +33,7 @@ struct card_function {
 	struct pci_bus *bus; /* valid while plugged */
 	bool awaited;	     /* it leaves, and comes back soon */
 	bool plugged, left;  /* on a bus of the guest; it was, and leaves the machine */
+	bool clean;	     /* it was reset, and was not in the guest since */
 };
 
 struct card {
@@ -43,8 +44,7 @@ struct card {
 	struct root_port
 		port; /* valid when has_port: that of a card which was there at the start */
 	bool has_port;
-	bool late;  /* it was added to a running machine */
-	bool clean; /* it was reset, and was not in the guest since */
+	bool late; /* it was added to a running machine */
 };
 
 struct machine_vfio {

@@ -134,42 +134,59 @@ static void give_back(struct card_function *f)
 
 /* ---- resets ---- */
 
-/* The functions of the card that are not in the guest. Returns how many. */
-static unsigned list_quiet(struct card *c, struct vfio_reset_device d[8])
+/* May be reset with f, which comes or goes: it goes, too. One that came before may be in the guest
+ * at any moment. */
+static bool is_quiet(const struct card_function *other, const struct card_function *f)
 {
-	struct card_function *f;
+	return other->card == f->card && (other == f || other->left);
+}
+
+/* Returns how many there are that are open, none if all of them are clean. */
+static unsigned list_quiet(const struct card_function *f, struct card_function *quiet[8])
+{
+	struct card_function *other;
+	bool clean = true;
 	unsigned n = 0;
 
-	scoped_lock(&c->all->lock);
-	for (unsigned i = 0; (f = card_function(c, i)); i++)
-		if (f->dev && !f->plugged)
-			d[n++] = card_reset_device(f);
-	return n;
+	scoped_lock(&f->card->all->lock);
+	for (unsigned i = 0; (other = card_function(f->card, i)); i++) {
+		if (!other->dev || !is_quiet(other, f))
+			continue;
+		quiet[n++] = other;
+		clean = clean && other->clean;
+	}
+	return clean ? 0 : n;
 }
 
-static void spare_others(struct card *c, struct vfio_reset *r)
+static void spare_others(const struct card_function *f, struct vfio_reset *r)
 {
-	struct card_function *f;
+	struct card_function *other;
 
-	scoped_lock(&c->all->lock);
-	for (unsigned i = 0; (f = cards_function(c->all, i)); i++)
-		if (f->card != c || f->plugged)
-			vfio_reset_spare(r, f->host.bdf);
+	scoped_lock(&f->card->all->lock);
+	for (unsigned i = 0; (other = cards_function(f->card->all, i)); i++)
+		if (!is_quiet(other, f))
+			vfio_reset_spare(r, other->host.bdf);
 }
 
-static int reset_card(struct card *c, struct error *err)
+static int reset_with(const struct card_function *f, struct error *err)
 {
+	struct card_function *quiet[8];
 	struct vfio_reset_device d[8];
-	unsigned n = list_quiet(c, d);
+	unsigned n = list_quiet(f, quiet);
 	struct vfio_reset *r;
+	bool clean;
 
-	if (c->clean || !n)
+	if (!n)
 		return 0;
-	r = vfio_reset_new(d, n, c->all->iommu, err);
+	for (unsigned i = 0; i < n; i++)
+		d[i] = card_reset_device(quiet[i]);
+	r = vfio_reset_new(d, n, f->card->all->iommu, err);
 	if (!r)
 		return err->code;
-	spare_others(c, r);
-	c->clean = vfio_reset_all(r, true) == 0;
+	spare_others(f, r);
+	clean = vfio_reset_all(r, true) == 0;
+	for (unsigned i = 0; i < n; i++)
+		quiet[i]->clean = clean;
 	vfio_reset_free(r);
 	return 0;
 }
@@ -201,9 +218,8 @@ static int open_function(struct card_function *f, struct error *err)
 	ret = f->kernel ? iommu_check_memory(v->iommu, v->mem, err) : err->code;
 	if (ret == 0)
 		ret = card_make(f, err);
-	f->card->clean = false;
 	if (ret == 0)
-		ret = reset_card(f->card, err);
+		ret = reset_with(f, err);
 	if (ret == 0)
 		ret = iommu_attach_memory(v->iommu, v->mem, err);
 	if (ret == 0)
@@ -293,7 +309,7 @@ void machine_vfio_remove(struct device *d)
 	v = f->card->all;
 	scoped_lock(&v->life);
 	plan_without(v, f);
-	if (reset_card(f->card, &err) < 0)
+	if (reset_with(f, &err) < 0)
 		log_warn("%s: its reset failed: %s", f->host.bdf, err.text);
 	close_function(f);
 	give_back(f);
