@@ -47,9 +47,11 @@ struct iommu {
 	bool limits_known;     /* each device narrows them: asked for when needed, not at each */
 	struct guest_mem *mem; /* NULL: not attached */
 	struct mem_listener listener;
-	struct error map_error;	 /* why the listener refused a range */
-	struct mem_range *early; /* mapped before the listener is told of it */
-	unsigned n_early;
+	struct error map_error; /* why the listener refused a range */
+	/* Mapped before the listener is told of it; unmapped after, while it is detached. */
+	struct mem_range *apart;
+	unsigned n_apart;
+	bool detaching;
 	unsigned n_open;      /* devices; atomic */
 	pthread_mutex_t lock; /* the order of map and unmap */
 };
@@ -131,12 +133,12 @@ static void range_unmap(struct iommu *m, const struct mem_range *r)
 
 static bool took_early(struct iommu *m, const struct mem_range *r)
 {
-	for (unsigned i = 0; i < m->n_early; i++) {
-		struct mem_range *e = &m->early[i];
+	for (unsigned i = 0; i < m->n_apart; i++) {
+		struct mem_range *e = &m->apart[i];
 
 		if (e->gpa != r->gpa || e->size != r->size || e->host != r->host)
 			continue;
-		*e = m->early[--m->n_early];
+		*e = m->apart[--m->n_apart];
 		return true;
 	}
 	return false;
@@ -149,10 +151,35 @@ static int range_add(struct mem_listener *l, const struct mem_range *r)
 	return r->dma && !took_early(m, r) ? range_map(m, r) : 0;
 }
 
+/* False: it is not for DMA, or there is no memory for the list. */
+static bool set_apart(struct iommu *m, const struct mem_range *r)
+{
+	struct mem_range *grown;
+
+	if (!r->dma)
+		return false;
+	grown = realloc(m->apart, (m->n_apart + 1) * sizeof(*grown));
+	if (!grown)
+		return false;
+	m->apart = grown;
+	grown[m->n_apart++] = *r;
+	return true;
+}
+
 static void range_del(struct mem_listener *l, const struct mem_range *r)
 {
-	if (r->dma)
-		range_unmap(container_of(l, struct iommu, listener), r);
+	struct iommu *m = container_of(l, struct iommu, listener);
+
+	if (r->dma && !(m->detaching && set_apart(m, r)))
+		range_unmap(m, r);
+}
+
+static void unmap_apart(struct iommu *m)
+{
+	while (m->n_apart > 0)
+		range_unmap(m, &m->apart[--m->n_apart]);
+	free(m->apart);
+	m->apart = NULL;
 }
 
 static int learn_limits(struct iommu *m, struct error *err)
@@ -210,16 +237,7 @@ int iommu_check_memory(struct iommu *m, struct guest_mem *mem, struct error *err
  */
 static int list_early(void *arg, const struct mem_range *r)
 {
-	struct iommu *m = arg;
-	struct mem_range *grown;
-
-	if (!r->dma)
-		return 0;
-	grown = realloc(m->early, (m->n_early + 1) * sizeof(*grown));
-	if (!grown)
-		return 0;
-	m->early = grown;
-	grown[m->n_early++] = *r;
+	set_apart(arg, r);
 	return 0;
 }
 
@@ -231,11 +249,11 @@ static int map_early(struct iommu *m, struct guest_mem *mem)
 	int ret = 0;
 
 	guest_mem_each(mem, list_early, m);
-	while (ret == 0 && done < m->n_early) {
-		ret = range_map(m, &m->early[done]);
+	while (ret == 0 && done < m->n_apart) {
+		ret = range_map(m, &m->apart[done]);
 		done += ret == 0;
 	}
-	m->n_early = done;
+	m->n_apart = done;
 	return ret;
 }
 
@@ -249,10 +267,7 @@ int iommu_attach_memory(struct iommu *m, struct guest_mem *mem, struct error *er
 	ret = map_early(m, mem);
 	if (ret == 0)
 		ret = guest_mem_listen(mem, &m->listener);
-	while (m->n_early > 0) /* it failed, or the range has gone meanwhile */
-		range_unmap(m, &m->early[--m->n_early]);
-	free(m->early);
-	m->early = NULL;
+	unmap_apart(m); /* it failed, or the range has gone meanwhile */
 	if (ret < 0) {
 		if (err)
 			*err = m->map_error;
@@ -262,11 +277,17 @@ int iommu_attach_memory(struct iommu *m, struct guest_mem *mem, struct error *er
 	return 0;
 }
 
+/* Unpinning takes as long as pinning, and the guest may run. So the listener only notes what there
+ * is, and it is unmapped when others can change guest memory again. */
 void iommu_detach_memory(struct iommu *m)
 {
-	if (m->mem)
-		guest_mem_unlisten(m->mem, &m->listener);
+	if (!m->mem)
+		return;
+	m->detaching = true;
+	guest_mem_unlisten(m->mem, &m->listener);
+	m->detaching = false;
 	m->mem = NULL;
+	unmap_apart(m);
 }
 
 /* ---- devices ---- */
