@@ -214,7 +214,7 @@ void acpi_pm_set_base(struct acpi_pm *pm, uint16_t base)
 		return;
 	if (pm->region.mapped)
 		bus_del(pm->pio, &pm->region);
-	pm->region.base = base;
+	__atomic_store_n(&pm->region.base, base, __ATOMIC_RELAXED); /* see bus_explain() */
 	/* If the guest chose an address that another device has, the registers are on no bus. */
 	if (base)
 		bus_add(pm->pio, &pm->region);

@@ -201,8 +201,7 @@ static void mch_init(struct pci_device *mch)
 
 static void explain_ports(const struct io_region *r, uint64_t off, struct io_place *p)
 {
-	(void)r;
-	(void)off;
+	p->off = r->base + off;
 	snprintf(p->cause, sizeof(p->cause), "configuration by ports, emulated");
 }
 

@@ -278,10 +278,24 @@ static void *vcpu_run(void *arg)
 
 /* ---- the machine ---- */
 
+/* As for the statistics. */
+static void explain_some(struct machine *m)
+{
+	const struct pci_bus *bus = &m->d.root->bus, *behind = m->port.dev.secondary;
+	const struct io_region *const r[] = { &m->pm.region, &m->host.ecam,
+					      &bus->dev[RNG]->bar[0].region,
+					      &behind->dev[0]->bar[0].region };
+	struct io_place p;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(r); i++)
+		bus_explain(r[i], 0, &p);
+}
+
 static void tick(void *arg)
 {
 	struct machine *m = arg;
 
+	explain_some(m);
 	__atomic_fetch_add(&m->ticks, 1, __ATOMIC_RELAXED);
 	ev_timer_set(m->tick, evloop_now_ns() + TICK_NS);
 }

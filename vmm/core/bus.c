@@ -125,9 +125,11 @@ void bus_explain(const struct io_region *r, uint64_t off, struct io_place *p)
 	snprintf(p->device, sizeof(p->device), "%s", r->name ? r->name : "?");
 	p->where[0] = '\0';
 	p->cause[0] = '\0';
-	p->off = r->base + off;
+	p->off = off;
 	if (r->explain)
 		r->explain(r, off, p);
+	else /* the region may be moved now, by another thread */
+		p->off += __atomic_load_n(&r->base, __ATOMIC_RELAXED);
 }
 
 static struct view *view_new(unsigned capacity)

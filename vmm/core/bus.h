@@ -43,8 +43,9 @@ struct io_region {
 	void *opaque;
 	pthread_mutex_t *lock; /* NULL: the callbacks are thread-safe on their own */
 	int priority;	       /* where regions overlap, the highest wins (default 0) */
-	/* Optional: describes a place in the region in more detail than its name, which is already
-	 * in *place. Called on the main loop without a lock. */
+	/* Optional: describes a place in the region in more detail than its name and the offset,
+	 * which are already in *place. Without it the place is an address. Called on the main loop
+	 * without a lock, while other threads may move the region. */
 	void (*explain)(const struct io_region *, uint64_t off, struct io_place *place);
 	/* for the bus only */
 	unsigned refs; /* threads in a callback that have not joined */
