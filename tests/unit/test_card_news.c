@@ -64,7 +64,7 @@ static void pass(uint64_t ns)
 static struct {
 	char text[400];
 	bool refuses;	      /* the guest cannot be asked */
-	struct device *in[2]; /* what is in the slot */
+	struct device *in[8]; /* what is in the slot, by function */
 } slot;
 
 __attribute__((format(printf, 1, 2))) static void note(const char *fmt, ...)
@@ -106,8 +106,8 @@ static int on_unplug(void *opaque, const struct device *d, enum vfio_unplug how,
 	note("%s:%s", name[how], d->id);
 	if (how == VFIO_UNPLUG_ASK)
 		return slot.refuses ? error_set(err, -EBUSY, "it blinks") : 0;
-	for (unsigned i = 0; i < 2; i++)
-		if (slot.in[i])
+	for (unsigned i = 0; i < 8; i++)
+		if (slot.in[i] && (slot.in[0] || slot.in[i] == d))
 			machine_vfio_unplug(slot.in[i]);
 	return 0;
 }
@@ -148,7 +148,7 @@ static struct card_function *put(struct fixture *x, const char *arg, const char 
 
 static void close_all(void)
 {
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 8; i++) {
 		if (slot.in[i])
 			machine_vfio_remove(slot.in[i]);
 		slot.in[i] = NULL;
@@ -222,6 +222,20 @@ static void *hold(void *arg)
 	return NULL;
 }
 
+static void holder_start(struct holder *h)
+{
+	pthread_barrier_init(&h->held, NULL, 2);
+	pthread_barrier_init(&h->enough, NULL, 2);
+	assert_int_equal(pthread_create(&h->thread, NULL, hold, h), 0);
+	pthread_barrier_wait(&h->held);
+}
+
+static void holder_stop(struct holder *h)
+{
+	pthread_barrier_wait(&h->enough);
+	pthread_join(h->thread, NULL);
+}
+
 /* A processor has the guest's configuration space, for as long as the kernel resets a device. */
 static void test_busy(void **state)
 {
@@ -229,15 +243,11 @@ static void test_busy(void **state)
 	struct card_function *f = put(x, "02:00.0", "nic", 0);
 	struct holder h = { .lock = &x->m.root.lock };
 
-	pthread_barrier_init(&h.held, NULL, 2);
-	pthread_barrier_init(&h.enough, NULL, 2);
-	assert_int_equal(pthread_create(&h.thread, NULL, hold, &h), 0);
-	pthread_barrier_wait(&h.held);
+	holder_start(&h);
 	card_on_error(f, "nic");
 	pass(SECOND);
 	happened("");
-	pthread_barrier_wait(&h.enough);
-	pthread_join(h.thread, NULL);
+	holder_stop(&h);
 	pass(SECOND / 200);
 	happened("ERROR:nic:unplug replace:nic");
 	close_all();
@@ -260,6 +270,48 @@ static void test_functions(void **state)
 	happened("");
 	come_back(x, d, 0);
 	happened("RECOVERED:gpu");
+}
+
+/* Two functions wait for function 0: only the one with the error leaves and comes back. */
+static void test_waits(void **state)
+{
+	struct fixture *x = *state;
+	struct device *gpu, *audio;
+
+	x->v->news.bind = on_bind;
+	gpu = put(x, "01:00.0", "gpu", 2)->device;
+	audio = put(x, "01:00.1", "audio", 1)->device;
+	card_on_error(audio->state, "audio");
+	happened("ERROR:audio:unplug replace:audio");
+	machine_vfio_remove(audio);
+	happened("");
+	come_back(x, audio, 1);
+	happened("RECOVERED:audio");
+	machine_vfio_unplug(gpu);
+	machine_vfio_remove(gpu);
+	happened("restore");
+	slot.in[2] = NULL;
+	machine_vfio_unplug(audio);
+	close_all();
+	happened("restore");
+}
+
+/* While a processor is busy: then what its own on-error= says, and not that of function 0. */
+static void test_busy_functions(void **state)
+{
+	struct fixture *x = *state;
+	struct card_function *audio = put(x, "01:00.1,on-error=unplug", "audio", 1);
+	struct holder h = { .lock = &x->m.root.lock };
+
+	put(x, "01:00.0,on-error=stop", "gpu", 0);
+	holder_start(&h);
+	card_on_error(audio, "audio");
+	pass(SECOND);
+	happened("");
+	holder_stop(&h);
+	pass(SECOND / 200);
+	happened("ERROR:audio:unplug replace:audio");
+	close_all();
 }
 
 static void test_three_times(void **state)
@@ -385,9 +437,9 @@ int main(void)
 {
 #define N(fn) cmocka_unit_test_setup_teardown(fn, setup_news, teardown)
 	const struct CMUnitTest tests[] = {
-		N(test_error),	     N(test_busy),	 N(test_functions),
-		N(test_three_times), N(test_policies),	 N(test_request),
-		N(test_lets_go),     N(test_cannot_ask), N(test_button),
+		N(test_waits),	   N(test_busy_functions), N(test_error),    N(test_busy),
+		N(test_functions), N(test_three_times),	   N(test_policies), N(test_request),
+		N(test_lets_go),   N(test_cannot_ask),	   N(test_button),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -562,6 +562,24 @@ static void test_replace(void **state)
 	assert_null(m.list.first);
 }
 
+/* It waits for function 0, and does so again. */
+static void test_replace_waiting(void **state)
+{
+	(void)state;
+	guest_boots();
+	assert_int_equal(add(&toy_class, "a", "one", "hotplug0", 1), 0);
+	says("added one; ");
+	assert_int_equal(del("one", UNPLUG_REPLACE), 0);
+	refuses(add(&toy_class, "a", "zero", "hotplug0", 0), "in use by one");
+	while (add(&toy_class, "a", "zero", "hotplug0", 0) < 0)
+		turn();
+	says("added zero; ");
+	wait_present();
+	guest_takes();
+	assert_int_equal(read_fn(1), 0x00020001);
+	says("X_MINIVMM_DEVICE_TAKEN zero; X_MINIVMM_DEVICE_TAKEN one; ");
+}
+
 /* The largest device that is bound to vfio-pci, whatever else is there. */
 static void test_window(void **state)
 {
@@ -682,6 +700,7 @@ int main(void)
 		T(test_failures),
 		T(test_functions),
 		T(test_replace),
+		T(test_replace_waiting),
 		cmocka_unit_test(test_window),
 		T(test_force),
 		T(test_hung),

@@ -34,8 +34,9 @@
 #define TRIES	    3u
 #define TRIES_IN    (600 * SECOND)
 
-/* What goes on about one card, which may be out of the machine meanwhile. Its name is the address
- * of what is function 0 in the guest. */
+/* What goes on about the functions of one slot of the guest, which may be out of the machine
+ * meanwhile. Its name is the address of function 0; a function that waits for function 0 has a case
+ * of its own. */
 struct card_case {
 	struct card_case *next;
 	struct machine_vfio *all;
@@ -44,25 +45,37 @@ struct card_case {
 	uint64_t pulled_ns[TRIES]; /* the last times that it was pulled out to be put back */
 	uint64_t back_ns;	   /* until then it is awaited; 0: it is not */
 	uint64_t pull_ns;	   /* when it is tried again to pull it out; 0: it is not */
+	char failed[VFIO_BDF_SIZE]; /* ... and which function had the error */
 };
 
 /* ---- cases ---- */
 
-static const char *case_name(const struct card_function *f)
+/* NULL: it is not there, so f waits for it, or f was never in the guest. machine_vfio.lock held. */
+static const struct card_function *function_0(const struct card_function *f)
 {
-	const struct card_function *i = f->card->fn;
+	const struct card_function *other;
 
-	for (; i < f->card->fn + ARRAY_SIZE(f->card->fn); i++)
-		if (i->device && i->fn == 0)
-			return i->host.bdf;
-	return f->host.bdf;
+	for (unsigned i = 0; f->bus && (other = cards_function(f->card->all, i)); i++)
+		if (other->bus == f->bus && other->fn == 0)
+			return other;
+	return NULL;
+}
+
+static void case_name(const struct card_function *f, char name[VFIO_BDF_SIZE])
+{
+	const struct card_function *first;
+
+	scoped_lock(&f->card->all->lock);
+	first = function_0(f);
+	memcpy(name, first ? first->host.bdf : f->host.bdf, VFIO_BDF_SIZE);
 }
 
 static struct card_case *case_find(const struct card_function *f)
 {
 	struct card_case *c = f->card->all->cases;
-	const char *name = case_name(f);
+	char name[VFIO_BDF_SIZE];
 
+	case_name(f, name);
 	while (c && strcmp(c->bdf, name) != 0)
 		c = c->next;
 	return c;
@@ -79,7 +92,7 @@ static struct card_case *case_open(const struct card_function *f)
 	if (!c)
 		return NULL;
 	c->all = f->card->all;
-	snprintf(c->bdf, sizeof(c->bdf), "%s", case_name(f));
+	case_name(f, c->bdf);
 	c->next = c->all->cases;
 	c->all->cases = c;
 	return c;
@@ -116,20 +129,20 @@ static int unplug(const struct card_function *f, enum vfio_unplug how, struct er
 
 /* ---- a guest that does not let go ---- */
 
-static struct card_function *find_plugged(const struct card_case *c)
+static struct card_function *find_plugged(struct machine_vfio *v, const char *bdf)
 {
 	struct card_function *f;
 
-	scoped_lock(&c->all->lock);
-	for (unsigned i = 0; (f = cards_function(c->all, i)); i++)
-		if (f->plugged && strcmp(f->host.bdf, c->bdf) == 0)
+	scoped_lock(&v->lock);
+	for (unsigned i = 0; (f = cards_function(v, i)); i++)
+		if (f->plugged && strcmp(f->host.bdf, bdf) == 0)
 			return f;
 	return NULL;
 }
 
 static void force_now(struct card_case *c)
 {
-	struct card_function *f = find_plugged(c);
+	struct card_function *f = find_plugged(c->all, c->bdf);
 	struct error err = { 0 };
 
 	c->force_ns = 0;
@@ -164,12 +177,14 @@ static void cases_look(void *arg)
 	uint64_t now = evloop_now_ns();
 
 	for (struct card_case *c = v->cases; c; c = c->next) {
-		struct card_function *f = find_plugged(c);
+		struct card_function *failed = NULL;
 
 		if (c->force_ns && c->force_ns <= now)
 			force_now(c);
-		if (f && c->pull_ns && c->pull_ns <= now)
-			v->on_error(f, f->host.bdf);
+		if (c->pull_ns && c->pull_ns <= now)
+			failed = find_plugged(v, c->failed);
+		if (failed)
+			v->on_error(failed, failed->host.bdf);
 	}
 	set_timer(v);
 }
@@ -186,11 +201,13 @@ void card_has_left(const struct card_function *f)
 
 void card_has_come(const struct card_function *f)
 {
-	struct card_case *c = f->fn == 0 ? case_find(f) : NULL;
-	bool awaited = c && c->back_ns > evloop_now_ns();
+	struct card_case *c = case_find(f);
+	bool awaited;
 
-	if (c)
-		c->back_ns = 0;
+	if (!c || strcmp(c->bdf, f->host.bdf) != 0) /* function 0 comes last */
+		return;
+	awaited = c->back_ns > evloop_now_ns();
+	c->back_ns = 0;
 	if (!awaited)
 		return;
 	log_info("%s is back in the guest", f->host.bdf);
@@ -263,11 +280,12 @@ static bool may_come_back(struct card_case *c)
 
 /* A processor holds the root lock for as long as the kernel resets a device, which may take a
  * minute when the device is dead. The main loop does not wait for it. */
-static bool is_busy(struct card_case *c)
+static bool is_busy(struct card_case *c, const struct card_function *f)
 {
 	pthread_mutex_t *root = &c->all->pci->lock;
 
 	c->pull_ns = 0;
+	memcpy(c->failed, f->host.bdf, sizeof(c->failed));
 	if (pthread_mutex_trylock(root) == 0) {
 		pthread_mutex_unlock(root);
 		return false;
@@ -275,6 +293,19 @@ static bool is_busy(struct card_case *c)
 	c->pull_ns = evloop_now_ns() + LOOK_AGAIN;
 	set_timer(c->all);
 	return true;
+}
+
+/* Its host keeps what comes back bound to VFIO. If function 0 is not there, f leaves alone. */
+static void await(struct card_function *f, bool back)
+{
+	struct card_function *other;
+	bool all;
+
+	scoped_lock(&f->card->all->lock);
+	all = function_0(f) != NULL;
+	for (unsigned i = 0; (other = cards_function(f->card->all, i)); i++)
+		if (other == f || (all && other->plugged && other->bus == f->bus))
+			other->awaited = back;
 }
 
 static bool pull_out(struct card_function *f)
@@ -285,11 +316,10 @@ static bool pull_out(struct card_function *f)
 
 	if (!c)
 		return false;
-	if (is_busy(c))
+	if (is_busy(c, f))
 		return true;
 	back = may_come_back(c);
-	for (unsigned i = 0; i < ARRAY_SIZE(f->card->fn); i++)
-		f->card->fn[i].awaited = back;
+	await(f, back);
 	say(f, "X_MINIVMM_DEVICE_ERROR", "unplug");
 	log_error("%s reports an error that cannot be corrected: it is taken from the guest%s; the "
 		  "host's dmesg says more",

@@ -546,12 +546,14 @@ static int device_remove(struct hot_device *d, enum hotplug_unplug how, struct e
 	if (d->state == HOT_CLOSING || d->state == HOT_HUNG || (s->asked && how == UNPLUG_ASK))
 		return error_set(err, -EBUSY, "Device %s is already in the process of unplug",
 				 d->dev->id);
-	if (d->state == HOT_WAITS) /* the guest has not seen it */
+	if (d->state == HOT_WAITS) { /* the guest has not seen it */
+		d->replace = how == UNPLUG_REPLACE;
 		device_unplug(d);
-	else if (how == UNPLUG_ASK)
+	} else if (how == UNPLUG_ASK) {
 		return slot_ask(s, err);
-	else
+	} else {
 		slot_empty(s, how == UNPLUG_REPLACE);
+	}
 	return 0;
 }
 

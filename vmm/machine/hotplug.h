@@ -93,9 +93,10 @@ enum hotplug_unplug {
 	UNPLUG_REPLACE,
 };
 
-/* Removes the device with this id, and with it all functions of its slot. The event DEVICE_DELETED
- * follows for each of them; after UNPLUG_ASK it may be DEVICE_UNPLUG_GUEST_ERROR instead, and the
- * request is forgotten. -ENODEV: there is no such device. */
+/* Removes the device with this id, and with it all functions of its slot; one that waits for
+ * function 0 leaves alone. The event DEVICE_DELETED follows for each of them; after UNPLUG_ASK it
+ * may be DEVICE_UNPLUG_GUEST_ERROR instead, and the request is forgotten. -ENODEV: there is no such
+ * device. */
 int hotplug_remove(struct hotplug *, const char *id, enum hotplug_unplug, struct error *);
 /* The same for a device. False: it is in no hot-pluggable slot, or the guest cannot be asked now. h
  * may be NULL. */
