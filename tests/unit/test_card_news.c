@@ -2,6 +2,7 @@
 /* What a passed-through card causes when it has an error or the host wants it back. The slots are
  * this test's: it notes what they are asked for, and takes the steps that others would take. */
 #include "tests/unit/card_fixture.h"
+#include "tests/unit/holder.h"
 
 #include "vmm/machine/card.h"
 
@@ -205,37 +206,6 @@ static void test_error(void **state)
 	happened("");
 }
 
-struct holder {
-	pthread_mutex_t *lock;
-	pthread_barrier_t held, enough;
-	pthread_t thread;
-};
-
-static void *hold(void *arg)
-{
-	struct holder *h = arg;
-
-	pthread_mutex_lock(h->lock);
-	pthread_barrier_wait(&h->held);
-	pthread_barrier_wait(&h->enough);
-	pthread_mutex_unlock(h->lock);
-	return NULL;
-}
-
-static void holder_start(struct holder *h)
-{
-	pthread_barrier_init(&h->held, NULL, 2);
-	pthread_barrier_init(&h->enough, NULL, 2);
-	assert_int_equal(pthread_create(&h->thread, NULL, hold, h), 0);
-	pthread_barrier_wait(&h->held);
-}
-
-static void holder_stop(struct holder *h)
-{
-	pthread_barrier_wait(&h->enough);
-	pthread_join(h->thread, NULL);
-}
-
 /* A processor has the guest's configuration space, for as long as the kernel resets a device. */
 static void test_busy(void **state)
 {
@@ -247,7 +217,7 @@ static void test_busy(void **state)
 	card_on_error(f, "nic");
 	pass(SECOND);
 	happened("");
-	holder_stop(&h);
+	assert_true(holder_stop(&h));
 	pass(SECOND / 200);
 	happened("ERROR:nic:unplug replace:nic");
 	close_all();
@@ -308,7 +278,7 @@ static void test_busy_functions(void **state)
 	card_on_error(audio, "audio");
 	pass(SECOND);
 	happened("");
-	holder_stop(&h);
+	assert_true(holder_stop(&h));
 	pass(SECOND / 200);
 	happened("ERROR:audio:unplug replace:audio");
 	close_all();

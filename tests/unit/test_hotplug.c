@@ -19,6 +19,7 @@
 #include "tests/unit/fake_host.h"
 #include "tests/unit/fake_root.h"
 #include "tests/unit/files_fixture.h"
+#include "tests/unit/holder.h"
 #include "vmm/core/evloop.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/stats.h"
@@ -562,6 +563,60 @@ static void test_replace(void **state)
 	assert_null(m.list.first);
 }
 
+/* ---- the root lock ---- */
+
+static struct holder holder = { .lock = &m.fake.root.lock };
+
+/* Nothing has come of what was asked for, and nobody has waited. */
+static void holder_lets_go(void)
+{
+	unsigned i;
+
+	for (i = 0; i < 20; i++)
+		turn();
+	assert_string_equal(m.said, "");
+	assert_true(holder_stop(&holder));
+}
+
+/* A processor has the root lock for as long as the kernel resets a device. */
+static void test_processor_holds(void **state)
+{
+	(void)state;
+	guest_boots();
+	holder_start(&holder);
+	assert_int_equal(add(&toy_class, "a", "x", NULL, 0), 0);
+	holder_lets_go();
+	says("added x; ");
+	guest_takes();
+	says("X_MINIVMM_DEVICE_TAKEN x; ");
+	holder_start(&holder);
+	assert_int_equal(del("x", UNPLUG_ASK), 0);
+	refuses(del("x", UNPLUG_ASK), "already in the process of unplug");
+	holder_lets_go();
+	while (!(status() & PCI_EXP_SLTSTA_ABP))
+		turn();
+	guest_lets_go();
+	holder_start(&holder);
+	holder_lets_go();
+	says("DEVICE_DELETED x; ");
+	/* It is asked, but busy, and then loses the device. */
+	assert_int_equal(add(&toy_class, "a", "x", NULL, 0), 0);
+	says("added x; ");
+	guest_takes();
+	says("X_MINIVMM_DEVICE_TAKEN x; ");
+	control(PCI_EXP_SLTCTL_PWR_IND_BLINK);
+	holder_start(&holder);
+	assert_int_equal(del("x", UNPLUG_ASK), 0);
+	holder_lets_go();
+	says("DEVICE_UNPLUG_GUEST_ERROR x; ");
+	holder_start(&holder);
+	assert_int_equal(del("x", UNPLUG_ASK), 0);
+	assert_int_equal(del("x", UNPLUG_FORCE), 0);
+	holder_lets_go();
+	says("DEVICE_DELETED x; ");
+	assert_null(m.list.first);
+}
+
 /* It waits for function 0, and does so again. */
 static void test_replace_waiting(void **state)
 {
@@ -701,6 +756,7 @@ int main(void)
 		T(test_functions),
 		T(test_replace),
 		T(test_replace_waiting),
+		T(test_processor_holds),
 		cmocka_unit_test(test_window),
 		T(test_force),
 		T(test_hung),

@@ -18,6 +18,10 @@
  *
  * What a guest does costs at most one turn of the loop for each slot. A guest that does not answer
  * is not waited for: after TIMEOUT_NS the removal is forgotten.
+ *
+ * Ports and devices are changed under the root lock. A processor holds it for as long as the kernel
+ * resets a device for the guest, which may take a minute when the device is dead. The main loop
+ * does not wait for that: what it was about to do, it does when slot_look() finds the lock free.
  */
 #include "vmm/machine/hotplug.h"
 
@@ -37,6 +41,7 @@
 /* The pause before a device that is hung is closed again: at first, and at most. */
 #define AGAIN_NS     250000000ull
 #define AGAIN_MAX_NS 4000000000ull
+#define LOOK_NS	     5000000ull
 /* How long the machine's end waits for threads that open or close devices. */
 #define END_NS 5000000000ull
 
@@ -110,6 +115,22 @@ static void tell_slot(const struct hot_slot *s, const char *event)
 	for (i = 0; i < HOT_FUNCTIONS; i++)
 		if (s->fn[i] && s->fn[i]->state == HOT_HERE)
 			tell(s->fn[i], event);
+}
+
+/* ---- the root lock ---- */
+
+/* True: it will be looked at again. Another processor may take the lock a moment later, but that is
+ * rare enough. */
+static bool slot_is_busy(struct hot_slot *s)
+{
+	pthread_mutex_t *root = &s->h->env.device.pci->lock;
+
+	if (pthread_mutex_trylock(root) == 0) {
+		pthread_mutex_unlock(root);
+		return false;
+	}
+	ev_timer_set(s->look, evloop_now_ns() + LOOK_NS);
+	return true;
 }
 
 /* ---- closing ---- */
@@ -267,8 +288,11 @@ static void slot_empty(struct hot_slot *s, bool replace)
 static void slot_hear(void *arg)
 {
 	struct hot_slot *s = arg;
-	unsigned news = atomic_exchange(&s->news, 0);
+	unsigned news;
 
+	if (slot_is_busy(s))
+		return;
+	news = atomic_exchange(&s->news, 0);
 	if (news & 1u << ROOT_PORT_TAKEN)
 		tell_slot(s, "X_MINIVMM_DEVICE_TAKEN");
 	if (news & 1u << ROOT_PORT_KEPT && s->asked) {
@@ -315,6 +339,10 @@ static void slot_timeout(void *arg)
 
 	if (!s->asked) {
 		slot_open_again(s);
+		return;
+	}
+	if (slot_is_busy(s)) {
+		ev_timer_set(s->timer, evloop_now_ns() + LOOK_NS);
 		return;
 	}
 	if (s->h->env.paused && s->h->env.paused(s->h->env.opaque)) {
@@ -389,6 +417,9 @@ static void device_back(void *arg)
 {
 	struct hot_device *d = arg;
 
+	d->returned = d->state == HOT_OPENING && slot_is_busy(d->slot);
+	if (d->returned)
+		return;
 	worker_end(&d->worker);
 	d->busy = false;
 	if (d->state == HOT_OPENING)
@@ -543,9 +574,13 @@ static int device_remove(struct hot_device *d, enum hotplug_unplug how, struct e
 		device_give_up(d);
 		return 0;
 	}
-	if (d->state == HOT_CLOSING || d->state == HOT_HUNG || (s->asked && how == UNPLUG_ASK))
+	if (d->state == HOT_CLOSING || d->state == HOT_HUNG ||
+	    (how == UNPLUG_ASK && (s->asked || d->removal)))
 		return error_set(err, -EBUSY, "Device %s is already in the process of unplug",
 				 d->dev->id);
+	d->removal = slot_is_busy(s) ? how + 1 : 0;
+	if (d->removal)
+		return 0;
 	if (d->state == HOT_WAITS) { /* the guest has not seen it */
 		d->replace = how == UNPLUG_REPLACE;
 		device_unplug(d);
@@ -555,6 +590,31 @@ static int device_remove(struct hot_device *d, enum hotplug_unplug how, struct e
 		slot_empty(s, how == UNPLUG_REPLACE);
 	}
 	return 0;
+}
+
+static void device_remove_now(struct hot_device *d)
+{
+	enum hotplug_unplug how = d->removal - 1;
+	struct error err = { 0 };
+
+	d->removal = 0;
+	if (device_remove(d, how, &err) < 0 && d->state == HOT_HERE && !d->slot->asked)
+		tell(d, "DEVICE_UNPLUG_GUEST_ERROR");
+}
+
+/* Everything that has waited for the root lock. */
+static void slot_look(void *arg)
+{
+	struct hot_slot *s = arg;
+	unsigned i;
+
+	slot_hear(s);
+	for (i = 0; i < HOT_FUNCTIONS; i++)
+		if (s->fn[i] && s->fn[i]->removal)
+			device_remove_now(s->fn[i]);
+	for (i = 0; i < HOT_FUNCTIONS; i++)
+		if (s->fn[i] && s->fn[i]->returned)
+			device_back(s->fn[i]);
 }
 
 int hotplug_remove(struct hotplug *h, const char *id, enum hotplug_unplug how, struct error *err)
@@ -589,6 +649,7 @@ struct hotplug *hotplug_new(const struct hotplug_env *env)
 			.env = *env,
 			.hear = slot_hear,
 			.timeout = slot_timeout,
+			.look = slot_look,
 		};
 	return h;
 }

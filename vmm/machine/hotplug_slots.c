@@ -42,7 +42,9 @@ static struct hot_slot *slot_new(struct hotplug *h, struct root_port *port)
 	s->own = !port;
 	s->port = port ? port : calloc(1, sizeof(*s->port));
 	s->timer = s->port ? evloop_add_timer(h->env.loop, h->timeout, s) : NULL;
-	if (!s->timer) {
+	s->look = s->timer ? evloop_add_timer(h->env.loop, h->look, s) : NULL;
+	if (!s->look) {
+		evloop_del_timer(s->timer);
 		if (s->own)
 			free(s->port);
 		free(s);
@@ -321,6 +323,7 @@ void hotplug_free(struct hotplug *h)
 		h->slots = s->next;
 		evloop_cancel(h->env.loop, &s->call);
 		evloop_del_timer(s->timer);
+		evloop_del_timer(s->look);
 		for (i = 0; i < HOT_FUNCTIONS; i++)
 			free(s->fn[i]);
 		if (s->own && s->port) {

@@ -38,6 +38,9 @@ struct hot_device {
 	bool replace; /* it is opened again when it is closed */
 	bool adding;  /* done() is owed */
 	bool failed;  /* to be added, so that nobody hears when it has gone */
+	/* what waits for the root lock: `back` has run; how the device is to be removed, plus 1 */
+	bool returned;
+	unsigned removal;
 	hotplug_done *done;
 	void *done_arg;
 	/* one that is hung */
@@ -55,6 +58,7 @@ struct hot_slot {
 	_Atomic unsigned news; /* bits: 1 << enum root_port_news; set on any thread */
 	struct ev_call call;
 	struct ev_timer *timer; /* the guest's time to answer */
+	struct ev_timer *look;	/* for the root lock */
 	bool asked;
 	struct hot_device *fn[HOT_FUNCTIONS];
 };
@@ -65,9 +69,11 @@ struct hotplug {
 	unsigned n_slots;
 	struct hot_device *hung;
 	bool stuck; /* hotplug_stop() has left a thread at work */
-	/* hotplug.c: the port has news; the guest's time to answer is over. */
+	/* hotplug.c: the port has news; the guest's time to answer is over; the root lock may be
+	 * free. */
 	void (*hear)(void *slot);
 	void (*timeout)(void *slot);
+	void (*look)(void *slot);
 };
 
 /* The slot where the request's function can be put. NULL with *err set. */
