@@ -20,8 +20,8 @@
  *
  * With DEFER_TASKRUN (Linux 6.1) completions are processed only inside our own enter: there are no
  * inter-processor interrupts, and no task work at random points. The disk is a registered file.
- * Guest RAM is registered if the machine has pinned it anyway; then O_DIRECT need not pin pages for
- * each request. Both are optimisations: if the kernel refuses, we use the normal forms.
+ * Guest RAM is registered if it is pinned in huge pages anyway (fixed_ram.h). Both are
+ * optimisations: if the kernel refuses, we use the normal forms.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,13 +36,12 @@
 
 #include "devices/block/engine.h"
 #include "devices/block/blk_file.h"
+#include "devices/block/fixed_ram.h"
 #include "vmm/core/error.h"
 #include "vmm/core/log.h"
 #include "vmm/core/mem.h"
 #include "vmm/core/stats.h"
 
-#define FIXED_CHUNK   GiB /* the kernel's limit for a registered buffer */
-#define FIXED_MAX     1024
 #define MODERATE_NS   200000
 #define MODERATE_MIN  8 /* completions worth collecting */
 #define MODERATE_SKIP 4 /* waits after a time-out */
@@ -67,8 +66,7 @@ struct blk_engine {
 	/* number of waits until completions are collected again */
 	unsigned no_moderation;
 	struct blk_req *done, **done_tail; /* completed requests that did not come from the ring */
-	unsigned n_fixed;
-	struct iovec *fixed; /* registered buffers, by index */
+	struct fixed_ram *fixed;	   /* NULL: guest RAM is not registered */
 };
 
 static void done_add(struct blk_engine *e, struct blk_req *req)
@@ -100,45 +98,6 @@ static int ring_init(struct blk_engine *e, unsigned depth)
 		}
 	}
 	return ret;
-}
-
-static int fixed_add(void *arg, const struct mem_range *r)
-{
-	struct blk_engine *e = arg;
-
-	for (uint64_t off = 0; r->kind == MEM_RAM && off < r->size; off += FIXED_CHUNK) {
-		uint64_t left = r->size - off;
-
-		if (e->n_fixed == FIXED_MAX)
-			return -E2BIG;
-		e->fixed[e->n_fixed++] = (struct iovec){ (char *)r->host + off,
-							 left < FIXED_CHUNK ? left : FIXED_CHUNK };
-	}
-	return 0;
-}
-
-static void register_ram(struct blk_engine *e, const struct guest_mem *mem)
-{
-	int ret;
-
-	e->fixed = calloc(FIXED_MAX, sizeof(*e->fixed));
-	ret = e->fixed ? guest_mem_each(mem, fixed_add, e) : -ENOMEM;
-	if (!ret && e->n_fixed)
-		ret = io_uring_register_buffers(&e->ring, e->fixed, e->n_fixed);
-	if (ret < 0) {
-		log_info("disk: guest RAM is not registered with io_uring (%s)", strerror(-ret));
-		e->n_fixed = 0;
-	}
-}
-
-/* The registered buffer that holds all of [p, p + len), or -1. */
-static int fixed_find(const struct blk_engine *e, const void *p, size_t len)
-{
-	for (unsigned i = 0; i < e->n_fixed; i++)
-		if (range_within((uintptr_t)p, len, (uintptr_t)e->fixed[i].iov_base,
-				 e->fixed[i].iov_len))
-			return (int)i;
-	return -1;
 }
 
 /* Reads from tmpfs are only copies, but io_uring gives them to a worker thread, because tmpfs does
@@ -175,8 +134,8 @@ static int uring_open(struct blk_engine **out, const struct blk_engine_config *c
 		e->fd_flags = IOSQE_FIXED_FILE;
 	}
 	io_uring_register_ring_fd(&e->ring); /* Linux 5.18; saves a lookup for each enter */
-	if (cfg->pin_ram && cfg->file->direct)
-		register_ram(e, cfg->mem);
+	if (cfg->ram_pinned && cfg->file->direct)
+		e->fixed = fixed_ram_new(&e->ring, cfg->mem, FIXED_RAM_CHUNK);
 	*out = e;
 	return 0;
 }
@@ -188,7 +147,7 @@ static void uring_close(struct blk_engine *e)
 	if (e->fd_flags)
 		io_uring_unregister_files(&e->ring);
 	io_uring_queue_exit(&e->ring);
-	free(e->fixed);
+	fixed_ram_free(e->fixed);
 	free(e);
 }
 
@@ -210,7 +169,7 @@ static void prep_flat(const struct blk_engine *e, struct io_uring_sqe *sqe,
 		      const struct blk_req *req, void *p, size_t len)
 {
 	unsigned n = (unsigned)(len < IO_MAX ? len : IO_MAX);
-	int buf = e->n_fixed ? fixed_find(e, p, n) : -1;
+	int buf = e->fixed ? fixed_ram_find(e->fixed, p, n) : -1;
 
 	if (buf >= 0 && req->op == BLK_READ)
 		io_uring_prep_read_fixed(sqe, e->fd, p, n, req->off, buf);

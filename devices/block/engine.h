@@ -38,8 +38,8 @@ struct blk_req {
 
 struct blk_engine_config {
 	struct blk_file *file;
-	const struct guest_mem *mem; /* registered with the kernel if pin_ram is set */
-	bool pin_ram;
+	const struct guest_mem *mem;
+	bool ram_pinned; /* guest RAM is pinned, in huge pages: see fixed_ram.h */
 	int kick_fd;	 /* run() also waits for this eventfd */
 	uint64_t *calls; /* incremented for each system call */
 	unsigned depth;

@@ -143,7 +143,7 @@ static int add_queues(struct virtio_blk *b, const struct blk_config *cfg, struct
 			.run.timed = stats_timed(root->stats),
 			.run.engine.file = &b->file,
 			.run.engine.mem = root->mem,
-			.run.engine.pin_ram = cfg->pin_ram,
+			.run.engine.ram_pinned = cfg->ram_pinned,
 			.run.engine.kick_fd = b->vdev.queues[i].kick_fd,
 			.run.engine.depth = QUEUE_SIZE,
 		};
@@ -278,6 +278,7 @@ static struct blk_config disk_config(const struct device *d, const struct device
 	c.block_size = block_sizes[o->block_size];
 	c.queues = o->queues ? (unsigned)o->queues : env->cpus < 4 ? env->cpus : 4;
 	c.index = d->index;
+	c.ram_pinned = env->ram_pinned;
 	return c;
 }
 

@@ -27,8 +27,7 @@ struct blk_config {
 	bool poll_always;
 	unsigned block_size; /* logical block size; 0: 512, or that of a block device */
 	unsigned queues;     /* 1..BLK_MAX_QUEUES; 0 means 1 */
-	bool pin_ram;	     /* register guest RAM with io_uring for O_DIRECT. This populates and
-			      * pins all of it, so it is set only if RAM is populated anyway */
+	bool ram_pinned;     /* as in struct device_env */
 	unsigned index;	     /* number of the device: blk0, blk1 ... */
 };
 

@@ -187,7 +187,7 @@ static struct blk_queue *queue_new(struct bench *b, struct blk_file *f, struct g
 				      .run.timed = b->timed,
 				      .run.engine = { .file = f,
 						      .mem = mem,
-						      .pin_ram = b->pin,
+						      .ram_pinned = b->pin,
 						      .kick_fd = d->kick_fd,
 						      .depth = DRIVER_QUEUE } };
 

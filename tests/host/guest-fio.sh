@@ -5,7 +5,7 @@
 #
 # QEMU has a disk for each of its good engines (threads takes 14 to 32 % more), each with an I/O thread of its own. It runs
 # alone, in four minutes:
-#   make -s host l1 l1-count && tests/host/run --machine count tests/host/guest-fio.sh
+#   make -s host l1 l1-count && tests/host/run --machine count --devices edu tests/host/guest-fio.sh
 . /project/tests/host/lib.sh
 kvm_ready
 count_ready
@@ -43,6 +43,7 @@ for disk in /sys/block/vd*; do
 	virtio=\$(basename \$(readlink -f \$disk/device))
 	disk=\${disk##*/}
 	while read -r name rw bs depth n; do
+		case \$name in warm-up | \${only:-*}) ;; *) continue ;; esac
 		before=\$(irqs \$virtio)
 		ms=\$(fio --name=j --filename=/dev/\$disk --rw=\$rw --bs=\$bs --iodepth=\$depth --number_ios=\$n --size=1G --direct=1 \\
 			--ioengine=libaio --iomem=shmhuge --norandommap --invalidate=0 --gtod_reduce=1 --minimal --terse-version=3 2>errors |
@@ -57,7 +58,9 @@ INIT
 chmod +x /tmp/extra/fio-init
 { cat "$GUEST_INITRD"; (cd /tmp/extra && echo fio-init | cpio --quiet -o -H newc); } >/tmp/initrd
 
-# guest VMM ENGINE,... COMMAND...: the guest's lines as ours; its first disk is the first engine's, and so on.
+# guest VMM ENGINE,... COMMAND...: the guest's lines as ours; its first disk is the first engine's, and so on. $rows is
+# appended to the names of the rows.
+rows=
 guest() {
 	local vmm=$1 engines=$2 disk name n irqs ms kib who found=0
 	shift 2
@@ -67,7 +70,7 @@ guest() {
 		who=$(cut -d, -f$(($(printf %d "'${disk#vd}") - 96)) <<<"$engines")
 		who=$vmm${who:+-$who}
 		[ "$ms" -gt 0 ] && [ "$kib" -gt 0 ] || { fail "$who, $name" "fio says $ms ms, $kib KiB"; continue; }
-		awk -v n="$n" -v irqs="$irqs" -v ms="$ms" -v row="fio-$name" -v who="$who" 'BEGIN {
+		awk -v n="$n" -v irqs="$irqs" -v ms="$ms" -v row="fio-$name$rows" -v who="$who" 'BEGIN {
 			printf "COUNT %s %s %d\nCOUNT %s-irqs %s %.3f\n", row, who, ms * 1e6 / n, row, who, irqs / n }' | tee -a "$OUT/counts"
 		found=$((found + 1))
 	done </tmp/lines
@@ -77,6 +80,14 @@ guest() {
 words="console=ttyS0 quiet rdinit=/fio-init"
 guest minivmm "" minivmm --memory 512M --cpus 1 --serial stdio --kernel /tmp/kernel --initrd /tmp/initrd --append "$words" \
 	--disk /dev/nullb0,cache=none
+# With a passed-through device and huge pages, guest RAM is registered with the disk's ring.
+echo 260 >/proc/sys/vm/nr_hugepages
+give "$(bdf edu)" || fail "edu to vfio-pci"
+rows=-pinned
+guest minivmm "" minivmm --memory 512M,hugepages=2M --cpus 1 --serial stdio --kernel /tmp/kernel --initrd /tmp/initrd \
+	--append "$words only=read-32" --disk /dev/nullb0,cache=none --vfio "$(bdf edu)"
+rows=
+echo 0 >/proc/sys/vm/nr_hugepages
 disks=
 n=0
 for aio in io_uring native; do

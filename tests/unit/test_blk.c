@@ -104,7 +104,7 @@ static bool disk_start(struct disk *d, const struct variant *v, bool readonly, s
 				      .run.poll_usec = BLK_POLL_USEC,
 				      .run.timed = true,
 				      .run.engine.file = &d->f,
-				      .run.engine.pin_ram = true,
+				      .run.engine.ram_pinned = true,
 				      .run.engine.depth = 64,
 				      .serial = "SN0123456789ABCDEFGH" };
 

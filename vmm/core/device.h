@@ -42,7 +42,8 @@ struct device_env {
 	const struct device_list *devices; /* of the machine */
 	const char *name;		   /* the name from --name; NULL: no name */
 	unsigned cpus;			   /* number of the guest's vCPUs */
-	struct outputs *outputs;	   /* files that the run writes to; may be NULL */
+	bool ram_pinned; /* guest RAM lies in huge pages, and passed-through devices pin it */
+	struct outputs *outputs; /* files that the run writes to; may be NULL */
 	/* Valid from plug() on. pci has the buses, memory, interrupts and the main loop. */
 	struct pci_root *pci;
 	struct pci_bus *bus; /* the bus of a PCI device, ... */

@@ -56,6 +56,7 @@ static struct device_env device_env(struct vm *vm)
 		.devices = &vm->cfg->devices,
 		.name = vm->cfg->name,
 		.cpus = (unsigned)vm->cfg->cpus.n,
+		.ram_pinned = vm->memory.plan.hugetlb && vm->memory.want.passthrough,
 		.outputs = vm->outputs,
 		.pci = &vm->chipset.pci,
 		.bus = &vm->chipset.pci.bus,
