@@ -147,6 +147,9 @@ $(O)/unit/%: tests/unit/%.c $(FAKES:%.c=$(O)/%.o) $(O)/minivmm.a $(NUMA)
 
 # This test has its own engine instead of io_uring.
 $(O)/unit/test_virtio_run: LDFLAGS += -Wl,--wrap=blk_uring_ops
+# The controller's loop runs on the test's thread.
+$(O)/unit/test_xhci $(O)/unit/test_xhci_ports: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,iothread_new iothread_resume \
+	iothread_free iothread_wanted)
 # Hot-pluggable slots of its own.
 $(O)/unit/test_monitor_devices: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,hotplug_add hotplug_remove qmp_answer)
 # A machine of its own at the other end of the control socket.
