@@ -5,7 +5,7 @@ kvm_ready
 trixie=/usr/share/OVMF bookworm=/opt/bookworm/usr/share/OVMF
 
 # shellcheck disable=SC2015
-MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" | sed 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' |
+MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" | sed -u 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' |
 	tee "$OUT/micro"
 ! grep -q '^FAIL' "$OUT/micro" || failed=1
 

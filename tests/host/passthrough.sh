@@ -9,7 +9,7 @@ all_devices
 check "the legacy card goes to vfio-pci" give "$(bdf vga)"
 EDU=$(bdf edu) VGA=$(bdf vga) NVME=$(bdf nvme) MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" \
 	edu vga barmove 2>&1 |
-	sed 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' | tee "$OUT/micro"
+	sed -u 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' | tee "$OUT/micro"
 [ "$(grep -c '^ok' "$OUT/micro")" = 3 ] || fail "micro-guests edu, vga and barmove"
 NVME=$(bdf nvme) bash /project/tests/hostile "$(command -v minivmm)" bus || failed=1
 picture "micro-guest: its text on the passed-through card" vga lit vga

@@ -7,7 +7,7 @@ check "statistics: devices to vfio-pci" give "$nvme" "$edu"
 
 # An exact number of accesses to the page of the MSI-X table, and to other pages.
 NVME=$nvme MICRO_STRICT=1 sh /project/guest-tests/micro/run "$(command -v minivmm)" trapped stats 2>&1 |
-	sed 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' | tee "$OUT/micro"
+	sed -u 's/^\(ok\|FAIL\|skip\) \([^ ]*\) */\1 - micro-guest \2: /; s/: $//' | tee "$OUT/micro"
 [ "$(grep -c '^ok' "$OUT/micro")" = 2 ] || fail "micro-guests trapped and stats"
 
 # SIGUSR1 works without the option, too. (Before the pid file exists, the signal would end the process.)
