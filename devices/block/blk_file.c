@@ -93,12 +93,18 @@ static int lock_fd(const struct blk_file *f, const char *path, struct error *err
 }
 
 static const struct {
-	const char *name, *magic;
+	const char *name;
+	size_t at; /* of the magic bytes in the file */
+	const char *magic;
 	size_t len;
 } formats[] = {
-	{ "qcow2", "QFI\xfb", 4 },
-	{ "vmdk", "KDMV", 4 },
-	{ "vhdx", "vhdxfile", 8 },
+	{ "qcow2", 0, "QFI\xfb", 4 },
+	{ "vmdk", 0, "KDMV", 4 },
+	{ "vmdk", 0, "# Disk DescriptorFile", 21 },
+	{ "vhdx", 0, "vhdxfile", 8 },
+	{ "vhd", 0, "conectix", 8 }, /* of a fixed size: raw, and these bytes are at its end */
+	{ "vdi", 0x40, "\x7f\x10\xda\xbe", 4 },
+	{ "qed", 0, "QED", 4 },
 };
 
 static int probe_format(const struct blk_file *f, const char *path, struct error *err)
@@ -112,8 +118,8 @@ static int probe_format(const struct blk_file *f, const char *path, struct error
 	if (n < 0)
 		return fail(err, path, "cannot read");
 	for (unsigned i = 0; i < ARRAY_SIZE(formats); i++)
-		if ((size_t)n >= formats[i].len &&
-		    memcmp(buf, formats[i].magic, formats[i].len) == 0)
+		if ((size_t)n >= formats[i].at + formats[i].len &&
+		    memcmp((char *)buf + formats[i].at, formats[i].magic, formats[i].len) == 0)
 			return error_set(
 				err, -EINVAL,
 				"disk %s is a %s image, but only raw images are supported: convert "

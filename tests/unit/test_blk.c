@@ -674,15 +674,45 @@ static void open_errors(void **state)
 			 0);
 	blk_file_close(&a);
 	blk_file_close(&b);
-	/* A qcow2 image is refused, except with format=raw. */
-	image_put(path, 0, "QFI\xfb", 4);
-	assert_int_equal(blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
-			 -EINVAL);
-	assert_non_null(strstr(err.text, "qemu-img convert"));
-	assert_int_equal(blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_RAW, &err),
-			 0);
-	blk_file_close(&a);
 	unlink(path);
+}
+
+/* Images of other formats are refused, except with format=raw. */
+static void other_formats(void **state)
+{
+	static const struct {
+		const char *name, *magic;
+		size_t len;
+		off_t at;
+	} cases[] = {
+		{ "qcow2", "QFI\xfb", 4, 0 },
+		{ "vmdk", "KDMV", 4, 0 },
+		{ "vmdk", "# Disk DescriptorFile\n", 22, 0 },
+		{ "vhdx", "vhdxfile", 8, 0 },
+		{ "vhd", "conectix", 8, 0 },
+		{ "vdi", "\x7f\x10\xda\xbe", 4, 64 },
+		{ "qed", "QED", 4, 0 },
+	};
+	struct error err = { 0 };
+	struct blk_file a;
+	char path[64], is[64];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		make_image(path, "/dev/shm", 1024 * 1024);
+		image_put(path, cases[i].at, cases[i].magic, cases[i].len);
+		assert_int_equal(
+			blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_AUTO, &err),
+			-EINVAL);
+		sprintf(is, " is a %s image,", cases[i].name);
+		assert_non_null(strstr(err.text, is));
+		assert_non_null(strstr(err.text, "qemu-img convert"));
+		assert_int_equal(
+			blk_file_open(&a, path, false, BLK_CACHE_WRITEBACK, BLK_FORMAT_RAW, &err),
+			0);
+		blk_file_close(&a);
+		unlink(path);
+	}
 }
 
 int main(void)
@@ -703,6 +733,7 @@ int main(void)
 		cmocka_unit_test(bursts),
 		cmocka_unit_test(tmpfs_in_place),
 		cmocka_unit_test(open_errors),
+		cmocka_unit_test(other_formats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
