@@ -64,7 +64,7 @@ struct chardev {
 };
 
 /* The terminal's original mode. These are global because restore_and_die() needs them. */
-static struct termios saved_tty;
+static struct termios saved_tty, raw_tty;
 static volatile sig_atomic_t tty_is_raw;
 
 static void tty_restore(void)
@@ -82,6 +82,18 @@ static void restore_and_die(int sig)
 	raise(sig);
 }
 
+/* A shell gives a stopped job that goes on its own mode of the terminal. In the background
+ * tcsetattr() would stop us again. */
+static void tty_continued(int sig)
+{
+	int saved_errno = errno;
+
+	(void)sig;
+	if (tty_is_raw && tcgetpgrp(STDIN_FILENO) == getpgrp())
+		tcsetattr(STDIN_FILENO, TCSANOW, &raw_tty);
+	errno = saved_errno;
+}
+
 static void tty_raw(void)
 {
 	static const int fatal[] = {
@@ -90,17 +102,18 @@ static void tty_raw(void)
 	};
 	struct sigaction sa = { .sa_handler = restore_and_die,
 				.sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
-	struct termios t;
+	struct sigaction again = { .sa_handler = tty_continued, .sa_flags = SA_RESTART };
 	unsigned i;
 
 	if (tcgetattr(STDIN_FILENO, &saved_tty) < 0)
 		return;
 	for (i = 0; i < ARRAY_SIZE(fatal); i++)
 		sigaction(fatal[i], &sa, NULL);
-	t = saved_tty;
-	cfmakeraw(&t);
-	t.c_oflag |= OPOST; /* our own messages end in a newline without carriage return */
-	if (tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0)
+	sigaction(SIGCONT, &again, NULL);
+	raw_tty = saved_tty;
+	cfmakeraw(&raw_tty);
+	raw_tty.c_oflag |= OPOST; /* our own messages end in a newline without carriage return */
+	if (tcsetattr(STDIN_FILENO, TCSANOW, &raw_tty) == 0)
 		tty_is_raw = 1;
 }
 
