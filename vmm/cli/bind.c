@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/usb/usb_record.h"
 #include "vfio/host/bind.h"
@@ -141,6 +142,19 @@ static bool is_usb_port(const char *word, struct usb_spec *s)
 	return usb_spec_parse(word, s, NULL) == 0 && s->kind == USB_SPEC_PORT;
 }
 
+static void restore_all(struct restore_call *c)
+{
+	if (access(BIND_RECORD_DIR, R_OK | X_OK) < 0 && errno == EACCES) {
+		log_error(BIND_RECORD_DIR ": %s: run as root", strerror(errno));
+		c->status = 1;
+		return;
+	}
+	bind_record_each("", restore_one, c);
+	usb_record_each("", restore_usb, c);
+	if (c->n == 0)
+		printf("nothing to restore\n");
+}
+
 int command_restore(int argc, char **argv)
 {
 	struct restore_call c = { 0 };
@@ -157,11 +171,7 @@ int command_restore(int argc, char **argv)
 		else if (is_usb_port(argv[i], &usb))
 			restore_usb(&c, usb.name);
 	}
-	if (argc == 1) {
-		bind_record_each("", restore_one, &c);
-		usb_record_each("", restore_usb, &c);
-		if (c.n == 0)
-			printf("nothing to restore\n");
-	}
+	if (argc == 1)
+		restore_all(&c);
 	return c.status;
 }
