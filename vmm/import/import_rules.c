@@ -7,7 +7,7 @@ const struct import_grammar import_grammar[] = {
 	{ "enable-kvm|usb|nographic|daemonize|nodefaults|no-user-config|nodefconfig|no-reboot|"
 	  "no-shutdown|no-hpet|no-acpi|no-fd-bootchk|mem-prealloc|snapshot|S|s|localtime|curses|"
 	  "full-screen|alt-grab|ctrl-grab|no-quit|sdl|singlestep|old-param|only-migratable|"
-	  "tdf|win2k-hack|balloon|h|help|version|enable-fips|preconfig|no-kvm|no-frame",
+	  "tdf|win2k-hack|h|help|version|enable-fips|preconfig|no-kvm|no-frame",
 	  NULL },
 	{ "machine|M", "type" },
 	{ "accel", "accel" },
@@ -61,7 +61,7 @@ const struct import_grammar import_grammar[] = {
 	"graphics card, with --vfio"
 #define NO_MONITOR "there is no human monitor: use --qmp unix:PATH, and minivmm ctl PATH"
 #define NO_SHARE "minivmm shares no folders with the guest: use NFS, SMB or sshfs over the network"
-#define NO_PLUG	 "minivmm cannot plug anything into a running guest"
+#define NO_PLUG	 "minivmm cannot add memory or processors to a running guest"
 #define NO_FDC	 "there is no floppy drive"
 #define NO_IVSHMEM                                                                           \
 	"minivmm shares no memory with the host, so Looking Glass does not work: connect a " \
