@@ -2,7 +2,7 @@
 /*
  * A message is "ACTION@/devices/..." and then KEY=VALUE strings, each with a NUL behind it. A USB
  * device has DEVTYPE=usb_device, BUSNUM=001 and DEVNUM=004; the last part of its DEVPATH is its
- * name in sysfs.
+ * name in sysfs. After "add" comes "bind", when the kernel has chosen a configuration.
  *
  * Only the kernel may send to group 1 of this protocol unless a process has CAP_NET_ADMIN; a
  * message's sender is compared all the same, because it decides what is attached to a guest.
@@ -57,7 +57,7 @@ static void read_pair(const char *s, struct uevent *e, struct seen *seen)
 	const char *v;
 
 	if ((v = value_of(s, "ACTION="))) {
-		e->add = strcmp(v, "add") == 0;
+		e->add = strcmp(v, "add") == 0 || strcmp(v, "bind") == 0;
 		seen->action = e->add || strcmp(v, "remove") == 0;
 	} else if ((v = value_of(s, "DEVTYPE="))) {
 		seen->device = strcmp(v, "usb_device") == 0;

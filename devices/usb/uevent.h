@@ -16,7 +16,7 @@
 #define UEVENT_MAX 8192 /* bytes of a message; the kernel's own limit is less */
 
 struct uevent {
-	bool add; /* else it was removed */
+	bool add; /* it has come, or has its configuration now; else it was removed */
 	char name[USB_NAME_SIZE];
 	unsigned bus, addr;
 };

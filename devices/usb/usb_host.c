@@ -445,6 +445,13 @@ struct usb_host *usb_host_open(const struct usb_host_config *cfg, const struct u
 	return NULL;
 }
 
+void usb_host_on_detached(struct usb_host *h, void (*detached)(void *, struct usb_host *),
+			  void *opaque)
+{
+	h->cfg.detached = detached;
+	h->cfg.opaque = opaque;
+}
+
 struct usb_device *usb_host_device(struct usb_host *h)
 {
 	return &h->dev;

@@ -30,6 +30,9 @@ struct usb_host *usb_host_open(const struct usb_host_config *, const struct usb_
 			       struct error *);
 struct usb_device *usb_host_device(struct usb_host *);
 const struct usb_info *usb_host_info(const struct usb_host *);
+/* Sets what detached() calls, before the device is attached. */
+void usb_host_on_detached(struct usb_host *, void (*detached)(void *, struct usb_host *),
+			  void *opaque);
 /* Gives the interfaces back to their drivers. The device was detached, or never attached. NULL is
  * allowed. */
 void usb_host_close(struct usb_host *);

@@ -47,7 +47,7 @@ static void test_whole(void **state)
 	assert_int_equal(e.bus, 1);
 	assert_int_equal(e.addr, 9);
 	assert_false(parse(iface, sizeof(iface), &e));
-	/* "bind" and "change" do not matter; "remove" does. */
+	/* "change" does not matter; "bind" and "remove" do. */
 	memcpy(text, add, sizeof(add));
 	memcpy(memmem(text, sizeof(add), "ACTION=add", 10), "ACTION=xyz", 10);
 	assert_false(parse(text, sizeof(add), &e));

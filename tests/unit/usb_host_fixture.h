@@ -5,6 +5,7 @@
 #define USB_HOST_FIXTURE_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/usb/ch9.h>
 #include <setjmp.h>
 #include <stdarg.h>
