@@ -36,6 +36,7 @@ struct outputs;
 struct pci_bus;
 struct pci_root;
 struct qmp;
+struct usb_ports;
 
 /* The machine that a device is put into. */
 struct device_env {
@@ -51,6 +52,7 @@ struct device_env {
 	void (*power_off)(void *);
 	void *power_off_arg;
 	struct qmp *qmp; /* NULL: no --qmp */
+	struct usb_ports *usb; /* NULL: no --usb */
 };
 
 /* When devices are opened and plugged, in this order. */

@@ -297,7 +297,7 @@ static const char help_tail[] =
 	"process\n"
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]  --dump-dtb FILE\n"
 	"  --core-dump on  -v, --verbose  -h, --help  --version  a comma in a value is ,,\n"
-	"other:  minivmm check|bind|restore [BDF], groups, vf PF, import|report F, ctl\n";
+	"other: minivmm check|bind|restore [BDF], groups|usb, vf PF, import|report F, ctl\n";
 
 #define HELP_COLUMNS 80
 

@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "devices/usb/usb_options.h"
 #include "vfio/options.h"
 #include "vmm/machine/classes.h"
+#include "vmm/machine/usb.h"
 #include "vmm/machine/vm.h"
 
 static int realize_chipset(struct vm *vm, struct error *err)
@@ -63,6 +65,7 @@ static struct device_env device_env(struct vm *vm)
 		.power_off = machine_request_power_off,
 		.power_off_arg = vm,
 		.qmp = vm->monitor.qmp,
+		.usb = machine_usb_ports(vm->usb),
 	};
 }
 
@@ -290,6 +293,34 @@ static int realize_slots(struct vm *vm, struct error *err)
 	return vm->hotplug ? hotplug_add_slots(vm->hotplug, (unsigned)vm->cfg->hotplug.n, err) : 0;
 }
 
+static void on_usb_deleted(void *opaque, const struct device *d, const char *path)
+{
+	on_hotplug(opaque, "DEVICE_DELETED", d, path);
+}
+
+static int realize_usb(struct vm *vm, struct error *err)
+{
+	struct machine_usb_env env = {
+		.pci = &vm->chipset.pci,
+		.loop = vm->loop,
+		.devices = &vm->cfg->devices,
+		.deleted = on_usb_deleted,
+		.opaque = vm,
+	};
+
+	if (!device_count(&vm->cfg->devices, &usb_class))
+		return 0;
+	env.devfn = free_devfn(vm);
+	vm->usb = machine_usb_new(&env, err);
+	return vm->usb ? 0 : error_prefix(err, "--usb");
+}
+
+static void unrealize_usb(struct vm *vm)
+{
+	vm->hung |= !machine_usb_free(vm->usb);
+	vm->usb = NULL;
+}
+
 struct device_row {
 	int (*realize)(struct vm *, struct error *); /* undoes itself when it fails */
 	void (*unrealize)(struct vm *);
@@ -303,6 +334,7 @@ static const struct device_row devices[] = {
 	{ realize_hotplug, unrealize_hotplug, NULL },
 	{ realize_vfio, unrealize_vfio, reset_vfio },
 	{ realize_slots, NULL, NULL },
+	{ realize_usb, unrealize_usb, NULL },
 	{ realize_late, NULL, NULL },
 };
 
@@ -337,6 +369,7 @@ void machine_unplug(struct vm *vm)
 	vm->stuck = hotplug_stuck(vm->hotplug);
 	if (vm->stuck && machine_vfio_is_at_work(vm->vfio))
 		vm->vfio = NULL; /* the kernel closes the cards when the process ends */
+	vm->stuck |= !machine_usb_stop(vm->usb);
 	machine_monitor_close(vm);
 	close_asked(vm);
 	while (vm->n_plugged > 0) {

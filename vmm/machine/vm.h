@@ -63,6 +63,7 @@ struct vm {
 	struct machine_chipset chipset;
 	struct machine_vfio *vfio; /* NULL: neither --vfio nor --hotplug */
 	struct hotplug *hotplug;   /* NULL: no --hotplug */
+	struct machine_usb *usb;   /* NULL: no --usb */
 	struct machine_platform platform;
 	struct machine_boot boot;
 	struct machine_stats report; /* of --stats, and at SIGUSR1 */
