@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/usb/usb_scan.h"
 #include "vfio/host/sysfs.h"
 #include "vmm/control/qmp_client.h"
 #include "vmm/core/addr.h"
@@ -47,11 +48,32 @@ static int set_file(json_t *args, const char *path, struct error *err)
 	if (!full)
 		return error_set(err, -errno,
 				 "%.200s: %s (a device is a PCI address, the path of a disk image, "
-				 "tap, or rng)",
+				 "tap, rng, or usb:046d:c52b)",
 				 path, strerror(errno));
 	return json_object_set_new(args, "file", json_string(full)) < 0
 		       ? error_set(err, -EINVAL, "%.200s is not UTF-8", path)
 		       : 0;
+}
+
+static int set_usb(json_t *args, const char *name, struct error *err)
+{
+	struct usb_spec s;
+
+	if (usb_spec_parse(name, &s, err) < 0)
+		return err->code;
+	if (s.kind == USB_SPEC_ID) {
+		json_object_set_new(args, "vendorid", json_integer(s.vendor));
+		json_object_set_new(args, "productid", json_integer(s.product));
+		return 0;
+	}
+	json_object_set_new(args, "hostbus",
+			    json_integer(s.kind == USB_SPEC_ADDR ? (json_int_t)s.bus
+								 : atoi(s.name)));
+	if (s.kind == USB_SPEC_ADDR)
+		json_object_set_new(args, "hostaddr", json_integer(s.addr));
+	else
+		json_object_set_new(args, "hostport", json_string(strchr(s.name, '-') + 1));
+	return 0;
 }
 
 static int set_driver(json_t *args, const char *first, struct error *err)
@@ -63,6 +85,9 @@ static int set_driver(json_t *args, const char *first, struct error *err)
 	if (sysfs_parse_bdf(first, bdf) == 0) {
 		driver = "vfio-pci";
 		json_object_set_new(args, "host", json_string(first));
+	} else if (strncmp(first, "usb:", 4) == 0) {
+		driver = "usb-host";
+		ret = set_usb(args, first + 4, err);
 	} else if (strcmp(first, "rng") == 0) {
 		driver = "virtio-rng-pci";
 	} else if (strcmp(first, "tap") == 0) {
@@ -172,11 +197,12 @@ int ctl_device_add(struct qmp_peer *p, const char *what, uint64_t timeout_s, str
 {
 	json_t *args = device_args(what, err), *o;
 	const char *id;
-	bool shown;
+	bool shown, usb;
 	char name[80];
 
 	if (!args)
 		return err->code;
+	usb = strcmp(json_string_value(json_object_get(args, "driver")), "usb-host") == 0;
 	shown = is_function_0(json_string_value(json_object_get(args, "addr")));
 	id = json_string_value(json_object_get(args, "id"));
 	snprintf(name, sizeof(name), "%s", id ? id : "");
@@ -189,6 +215,8 @@ int ctl_device_add(struct qmp_peer *p, const char *what, uint64_t timeout_s, str
 	json_decref(o);
 	printf("%s\n", name);
 	fflush(stdout);
+	if (usb) /* it is in its port when it is answered */
+		return 0;
 	if (!shown) {
 		log_warn("ctl: the guest finds %s when function 0 of its slot is added", name);
 		return 0;

@@ -213,7 +213,8 @@ static const struct command commands[] = {
 	{ "ctl", command_ctl, USAGE_CTL,
 	  "  status, stop, cont, reset, quit, stats\n"
 	  "  powerdown [--timeout S [--then quit]]   press the power button; wait\n"
-	  "  add WHAT [--timeout S]                  02:00.0, disk.img, tap,ifname=I, rng\n"
+	  "  add WHAT [--timeout S]                  02:00.0, disk.img, tap,ifname=I, rng,\n"
+	  "                                        usb:046d:c52b\n"
 	  "  del ID [--timeout S] [--force]          ask the guest to let go of it; wait\n"
 	  "  events, wait EVENT [--timeout S]        print events; wait for one of a kind\n"
 	  "  QMP-COMMAND [KEY=VALUE...] [--json]     any other, as query-pci\n"

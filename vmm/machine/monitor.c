@@ -230,6 +230,7 @@ int machine_monitor_open(struct vm *vm, struct error *err)
 	m->qmp = qmp_new(vm->loop, &m->machine);
 	m->devices.qmp = m->qmp;
 	m->devices.hotplug = vm->hotplug;
+	m->devices.usb = vm->usb;
 	return m->qmp ? 0 : error_set(err, -ENOMEM, "out of memory for --qmp");
 }
 

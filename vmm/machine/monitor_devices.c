@@ -23,6 +23,8 @@
 #include "vmm/core/addr.h"
 #include "vmm/core/text.h"
 #include "vmm/machine/hotplug.h"
+#include "vmm/machine/monitor_usb.h"
+#include "vmm/machine/usb.h"
 
 #define NODES_MAX 64u
 #define ARG_MAX	  4096u
@@ -578,6 +580,34 @@ static int device_begin(struct monitor_devices *m, const struct hotplug_request 
 	return 0;
 }
 
+/* A USB device goes into the machine's controller and needs no slot. */
+static json_t *usb_add(struct monitor_devices *m, const json_t *args, const char *id,
+		       uint64_t ticket, struct error *err)
+{
+	struct adding *adding;
+	char arg[160];
+
+	if (monitor_usb_arg(args, arg, sizeof(arg), err) < 0)
+		return NULL;
+	if (!m->usb) {
+		error_set(err, -EOPNOTSUPP,
+			  "No 'usb-bus' bus found for device 'usb-host': start the machine with "
+			  "--usb none, which gives it a controller");
+		return NULL;
+	}
+	adding = calloc(1, sizeof(*adding));
+	if (!adding) {
+		error_set(err, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	*adding = (struct adding){ .m = m, .ticket = ticket, .named = id };
+	if (machine_usb_add(m->usb, arg, id, added, adding, err) < 0)
+		free(adding);
+	else
+		error_set(err, -EINPROGRESS, "it is being added");
+	return NULL;
+}
+
 static json_t *device_add_command(struct monitor_devices *m, const json_t *args, uint64_t ticket,
 				  struct error *err)
 {
@@ -588,14 +618,17 @@ static json_t *device_add_command(struct monitor_devices *m, const json_t *args,
 	struct arg a;
 
 	arg_init(&a);
-	if (get_needed(args, "driver", &driver, err) < 0 || get(args, "id", &id, err) < 0 ||
-	    get(args, "bus", &bus, err) < 0 || device_function(args, &r.fn, err) < 0)
+	if (get_needed(args, "driver", &driver, err) < 0 || get(args, "id", &id, err) < 0)
+		return NULL;
+	if (strcmp(driver.text, "usb-host") == 0)
+		return usb_add(m, args, id.text, ticket, err);
+	if (get(args, "bus", &bus, err) < 0 || device_function(args, &r.fn, err) < 0)
 		return NULL;
 	dr = driver_find(driver.text);
 	if (!dr) {
 		error_set(err, -EINVAL,
 			  "'%.40s' is not a valid device model name: use virtio-blk-pci, "
-			  "virtio-net-pci, virtio-rng-pci or vfio-pci",
+			  "virtio-net-pci, virtio-rng-pci, vfio-pci or usb-host",
 			  driver.text);
 		return NULL;
 	}
@@ -622,6 +655,9 @@ static json_t *device_del_command(struct monitor_devices *m, const json_t *args,
 
 	if (get_needed(args, "id", &id, err) < 0 || get(args, "x-minivmm-force", &force, err) < 0)
 		return NULL;
+	ret = m->usb ? machine_usb_remove(m->usb, id.text, err) : -ENODEV;
+	if (ret != -ENODEV)
+		return ret < 0 ? NULL : json_object();
 	if (m->hotplug)
 		ret = hotplug_remove(m->hotplug, id.text,
 				     force.text && is_true(force.text) ? UNPLUG_FORCE : UNPLUG_ASK,
