@@ -387,11 +387,18 @@ static void test_vfio(void **state)
 	device("-device vfio-pci,host=01:00.0,addr=1 -drive file=x,if=virtio",
 	       "--disk x --vfio 01:00.0", NULL);
 	device("-device vfio-pci,host=01:00.1,addr=5.1", "--vfio 01:00.1", NULL);
-	device("-device usb-host,hostbus=2,hostport=1", "",
-	       "not carried over: -device usb-host,hostbus=2,hostport=1: minivmm cannot pass "
-	       "single USB "
-	       "devices: pass their controller, --vfio with the PCI address in: readlink "
-	       "-f /sys/bus/usb/devices/usb2");
+	device("-device usb-host,hostbus=2,hostport=1", "--usb 2-1", NULL);
+	device("-device usb-host,hostbus=2,hostport=1.4,port=3,guest-reset=off",
+	       "--usb 2-1.4,port=3,reset=off", NULL);
+	device("-device usb-host,hostdevice=/dev/bus/usb/001/004", "--usb /dev/bus/usb/001/004",
+	       NULL);
+	device("-device usb-host,vendorid=0x46d,productid=49970", "--usb 046d:c332", NULL);
+	device("-device usb-host,vendorid=0x46d", "",
+	       "not carried over: -device usb-host,vendorid=0x46d: which device is not clear");
+	device("-device usb-ehci -device usb-host,hostbus=1,hostaddr=4", "--usb 1.4",
+	       "changed: -device usb-ehci: an xHCI controller takes its place");
+	device("-device qemu-xhci -qmp unix:/s", "--usb none --qmp unix:/s",
+	       "not needed: -device qemu-xhci: the machine has an xHCI controller");
 	device("-device $DEV", "", "not carried over: -device $DEV: what it stands for");
 	device("-device vfio-pci,host=01:00.0,$MORE", "--vfio 01:00.0",
 	       "not carried over: -device vfio-pci,$MORE: what it stands for");

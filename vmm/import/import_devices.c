@@ -390,42 +390,87 @@ static void write_vfio_device(struct importer *im, const struct import_item *it)
 	import_line(im, "--vfio", s);
 }
 
-/* "0781:5567" for lsusb, from vendorid= and productid= or from host:0781:5567. */
-static const char *usb_id(struct importer *im, const struct import_item *it)
+/* "0x46d" and "46d" as 046d; a variable of the shell stays. NULL: there is no such property. */
+static const char *usb_number(struct importer *im, const struct import_item *it, const char *key)
 {
-	const char *vendor = import_get(it, "vendorid"), *product = import_get(it, "productid");
+	const char *val = import_get(it, key);
+	char *end;
+	unsigned long n;
 
-	if (it->name[0] == 'u')
-		return it->arg + strlen("host:");
-	if (!vendor || !product)
-		return "VENDOR:PRODUCT";
-	return import_fmt(im, "%s:%s", vendor + 2 * (strncmp(vendor, "0x", 2) == 0),
-			  product + 2 * (strncmp(product, "0x", 2) == 0));
+	if (!val || shell_is_live(val))
+		return val;
+	n = strtoul(val, &end, 0);
+	return *end || n > 0xffff ? NULL : import_fmt(im, "%04lx", n);
 }
 
-/* USB devices go with their controller: how to find it. */
-static void say_usb_host(struct importer *im, const struct import_item *it)
+/* What --usb takes; NULL: QEMU's options say too little. */
+static const char *usb_name(struct importer *im, const struct import_item *it)
 {
-	const char *bus = import_get(it, "hostbus");
+	const char *vendor = usb_number(im, it, "vendorid");
+	const char *product = usb_number(im, it, "productid");
+	const char *bus = import_get(it, "hostbus"), *addr = import_get(it, "hostaddr");
+	const char *port = import_get(it, "hostport"), *node = import_get(it, "hostdevice");
 
-	import_note(im, it, NULL, IMPORT_LOST,
-		    "minivmm cannot pass single USB devices: pass their controller, --vfio with "
-		    "the PCI address in: readlink -f /sys/bus/usb/devices/usb%s%s%s",
-		    bus ? bus : "N", bus ? "" : " for the bus N in: lsusb -d ",
-		    bus ? "" : usb_id(im, it));
+	if (it->name[0] == 'u') /* -usbdevice host:0781:5567 */
+		return it->arg + strlen("host:");
+	if (node)
+		return import_comma(im, node);
+	if (bus && port)
+		return import_fmt(im, "%s-%s", bus, port);
+	if (bus && addr)
+		return import_fmt(im, "%s.%s", bus, addr);
+	return vendor && product ? import_fmt(im, "%s:%s", vendor, product) : NULL;
+}
+
+static void write_usb_host(struct importer *im, const struct import_item *it)
+{
+	const char *name = usb_name(im, it), *port = import_get(it, "port");
+	const char *reset = import_get(it, "guest-reset");
+	char *end;
+
+	if (!name) {
+		import_note(im, it, NULL, IMPORT_LOST,
+			    "which device is not clear: use --usb with one that `minivmm usb` "
+			    "lists");
+		return;
+	}
+	if (port && strtoul(port, &end, 10) >= 1 && strtoul(port, NULL, 10) <= 15 && !*end)
+		name = import_fmt(im, "%s,port=%s", name, port);
+	if (reset && !import_on(it, "guest-reset"))
+		name = import_fmt(im, "%s,reset=off", name);
+	import_line(im, "--usb", name);
+}
+
+/* For device_add later. */
+static bool wants_bare_usb(const struct importer *im)
+{
+	const struct import_item *it = NULL;
+
+	if (!import_next(im, NULL, "qmp|qmp-pretty", NULL, NULL))
+		return false;
+	while ((it = import_next(im, it, "device|usb", NULL, NULL)))
+		if (strcmp(it->name, "usb") == 0 ||
+		    import_match("*-xhci|usb-ehci|ich9-usb-*|piix*-usb-*|pci-ohci", driver(it)))
+			return true;
+	return false;
 }
 
 static void write_passed(struct importer *im)
 {
 	const struct import_item *it = NULL;
+	bool usb = false;
 
 	while ((it = import_next(im, it, "device|usbdevice", NULL, NULL))) {
 		if (import_match(it->name[0] == 'u' ? "host:*" : "usb-host",
-				 it->name[0] == 'u' ? or_empty(it->arg) : driver(it)))
-			say_usb_host(im, it);
-		else if (import_match("vfio-pci*", driver(it)))
+				 it->name[0] == 'u' ? or_empty(it->arg) : driver(it))) {
+			write_usb_host(im, it);
+			usb = true;
+		} else if (import_match("vfio-pci*", driver(it))) {
 			write_vfio_device(im, it);
+		}
 	}
+	if (!usb && wants_bare_usb(im))
+		import_line(im, "--usb", "none");
 }
 
 /* ---- serial ports and consoles ---- */

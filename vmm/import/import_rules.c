@@ -55,7 +55,7 @@ const struct import_grammar import_grammar[] = {
 #define NO_DISPLAY                                                                           \
 	"minivmm emulates no display: pass a graphics card with --vfio, or use --serial or " \
 	"--console"
-#define NO_INPUT "minivmm emulates no keyboard or mouse: pass a USB controller with --vfio"
+#define NO_INPUT "minivmm emulates no keyboard or mouse: pass those of the host with --usb"
 #define NO_SOUND                                                                           \
 	"minivmm emulates no sound card: pass a sound card, or the audio function of the " \
 	"graphics card, with --vfio"
@@ -218,16 +218,21 @@ const struct import_rule import_rules[] = {
 	     LOST, NO_SOUND),
 
 	/* USB. */
-	ITEM("usb", NEEDLESS, "nothing is attached to an emulated USB bus"),
-	ITEM("device qemu-xhci|device nec-usb-xhci|device usb-ehci|device ich9-usb-*|"
-	     "device piix*-usb-*|device pci-ohci|device usb-hub",
-	     NEEDLESS, "nothing is attached to an emulated USB controller"),
+	ITEM("usb|device qemu-xhci|device nec-usb-xhci", NEEDLESS,
+	     "the machine has an xHCI controller when it has a --usb"),
+	ITEM("device usb-ehci|device ich9-usb-*|device piix*-usb-*|device pci-ohci", CHANGED,
+	     "an xHCI controller takes its place, which is there with each --usb; every guest but "
+	     "Windows 7 has a driver for it"),
+	ITEM("device usb-hub", NEEDLESS, "the controller has up to 15 ports"),
 	ITEM("device usb-host|usbdevice host*", SAME, 0),
+	KEY("device usb-host", "guest-resets-all|isobufs|isobsize|loglevel|pipeline|"
+			       "suppress-remote-wake|bootindex",
+	    NEEDLESS, OF_QEMUS),
 	KEY("device usb-host|usbdevice*", "*", SAME, 0),
 	ITEM("usbdevice", SAME, 0),
 	ITEM("usbdevice *|device usb-redir|device usb-mtp|device usb-serial|device usb-ccid|"
 	     "device ccid-*|device u2f-*|device usb-bt*|device usb-uas|device usb-bot",
-	     LOST, "minivmm emulates no USB devices: pass a USB controller with --vfio"),
+	     LOST, "minivmm emulates no such USB device: pass one of the host's with --usb"),
 
 	/* Passed-through devices. */
 	ITEM("device vfio-pci|device vfio-pci-nohotplug", SAME, 0),
