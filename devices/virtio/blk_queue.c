@@ -169,6 +169,7 @@ static uint8_t start_range(struct blk_queue *q, struct vreq *v, bool zero)
 	    !sectors_ok(q, le64toh(range.sector), n) || q->file->readonly)
 		return VIRTIO_BLK_S_IOERR;
 	r->op = zero ? BLK_WRITE_ZEROES : BLK_DISCARD;
+	r->stable = q->stable;
 	r->unmap = flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
 	r->off = le64toh(range.sector) * SECTOR;
 	r->len = n * SECTOR;

@@ -38,6 +38,7 @@ struct blk_engine {
 
 static _Atomic bool hold;
 static _Atomic unsigned in_flight;
+static _Atomic unsigned changes, stable; /* requests that change the disk; those to be stable */
 static int go_fd;
 
 static int held_open(struct blk_engine **out, const struct blk_engine_config *c, struct error *err)
@@ -58,6 +59,8 @@ static void held_submit(struct blk_engine *e, struct blk_req *r)
 	r->next = e->list;
 	e->list = r;
 	in_flight++;
+	changes += r->op != BLK_READ && r->op != BLK_FLUSH;
+	stable += r->stable;
 }
 
 static struct blk_req *held_run(struct blk_engine *e, enum blk_wait wait)
@@ -417,6 +420,38 @@ static void no_master_no_message(void **state)
 	assert_int_equal(poll(&p, 1, 0), 1);
 }
 
+/* ---- durability ---- */
+
+/* A driver that did not accept FLUSH cannot ask for it, so each change must be stable. */
+static void stable_without_flush(void **state)
+{
+	static const uint32_t types[] = { VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_DISCARD,
+					  VIRTIO_BLK_T_WRITE_ZEROES };
+	struct env *e = *state;
+	struct virtq_desc *d = (struct virtq_desc *)(e->d.r.ram + FAKE_QUEUE);
+	const uint64_t range[2] = { 0, 1 }; /* a sector */
+
+	for (unsigned flush = 0; flush < 2; flush++) {
+		driver_prepare(&e->d, 1, flush << VIRTIO_BLK_F_FLUSH);
+		driver_go(&e->d);
+		changes = stable = 0;
+		for (uint16_t i = 0; i < ARRAY_SIZE(types); i++) {
+			memset(e->d.r.ram + HDR, 0, 16);
+			memcpy(e->d.r.ram + HDR, &types[i], 4);
+			memcpy(e->d.r.ram + BUF, range, sizeof(range));
+			d[0] = (struct virtq_desc){ BUF, i ? 16 : 512, VRING_DESC_F_NEXT, 2 };
+			d[2] = (struct virtq_desc){ STATUS, 1, VRING_DESC_F_WRITE, 0 };
+			driver_offer(&e->d, 0, 1, HDR, 16, VRING_DESC_F_NEXT);
+			driver_kick(&e->d, 0);
+			wait_used(e, (uint16_t)(i + 1));
+		}
+		assert_int_equal(changes, ARRAY_SIZE(types));
+		assert_int_equal(stable, flush ? 0 : ARRAY_SIZE(types));
+		driver_status_set(&e->d, 0);
+		wait_status(e, 0);
+	}
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -424,7 +459,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(reset_of_an_idle_disk), T(reset_while_it_hangs),  T(machine_reset_while_it_hangs),
 		T(pause_and_go_on),	  T(no_master_no_requests), T(master_while_it_hangs),
-		T(no_master_no_message),  T(end_while_it_hangs),
+		T(no_master_no_message),  T(end_while_it_hangs),    T(stable_without_flush),
 	};
 
 	alarm(300);
