@@ -321,8 +321,9 @@ static int explain_busy(const struct device *d, const struct device_list *l, str
 	}
 	if (!other && blk_file_is_open(path, as, sizeof(as)))
 		return error_set(err, -EBUSY,
-				 "%s is the same image as this machine's disk %s: use another "
-				 "image, remove that disk first (device_del), or add ,ro to both",
+				 "%s is in use by this machine already, as %s: use another image; "
+				 "if that is a disk, remove it first (device_del), or add ,ro to "
+				 "both",
 				 path, as);
 	return err->code;
 }

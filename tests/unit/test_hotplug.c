@@ -731,8 +731,9 @@ static void test_same_image(void **state)
 	assert_int_equal(add(&virtio_blk_class, disk, "a", NULL, 0), 0);
 	says("added a; ");
 	snprintf(want, sizeof(want),
-		 "%s is the same image as this machine's disk %s: use another image, remove that "
-		 "disk first (device_del), or add ,ro to both b; ",
+		 "%s is in use by this machine already, as %s: use another image; if that is a "
+		 "disk, "
+		 "remove it first (device_del), or add ,ro to both b; ",
 		 link, disk);
 	assert_int_equal(add(&virtio_blk_class, link, "b", NULL, 0), 0);
 	says(want);
