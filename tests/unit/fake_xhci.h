@@ -272,7 +272,7 @@ static inline uint32_t hc_put(struct hc *h, uint32_t ring, unsigned *at, bool *c
 	trb[*at].status = t.status;
 	__atomic_store_n(&trb[*at].control, t.control, __ATOMIC_RELEASE);
 	if (++*at == 255) {
-		trb[255].control = (trb[255].control & ~1u) | *cycle;
+		__atomic_store_n(&trb[255].control, (trb[255].control & ~1u) | *cycle, __ATOMIC_RELEASE);
 		*at = 0;
 		*cycle = !*cycle;
 	}

@@ -23,7 +23,7 @@ struct late_usb {
 	struct ev_call call;
 	struct usb_xfer *first, *last;
 	uint32_t seen; /* the number that the next TD must have */
-	bool wrong, detached;
+	bool wrong, detached, stuck;
 };
 
 static void late_run(void *opaque)
@@ -143,16 +143,20 @@ static void *reader(void *arg)
 	return NULL;
 }
 
+static void keyboard_gone(void *opaque)
+{
+	__atomic_store_n((bool *)opaque, true, __ATOMIC_RELEASE);
+}
+
 /* The main loop: pauses the machine, and plugs a keyboard in and out. */
 static void *main_loop(void *arg)
 {
 	struct machine *m = arg;
 
 	while (!over(m)) {
-		struct usb_hid *hid;
 		bool gone = false;
+		struct usb_hid *hid = usb_hid_new(USB_HID_KEYBOARD, keyboard_gone, &gone);
 
-		hid = usb_hid_new(USB_HID_KEYBOARD, NULL, NULL);
 		if (xhci_attach(m->h.x, 2, usb_hid_device(hid), NULL) != 2)
 			abort();
 		usb_hid_key(hid, 4, true);
@@ -161,13 +165,8 @@ static void *main_loop(void *arg)
 		usleep(200);
 		pci_pause(&m->h.f.root, false);
 		xhci_detach(m->h.x, usb_hid_device(hid));
-		while (!gone) {
+		while (!__atomic_load_n(&gone, __ATOMIC_ACQUIRE))
 			usleep(50);
-			pthread_mutex_lock(&m->h.x->pci.lock);
-			gone = m->h.x->socket[1].state == XHCI_EMPTY;
-			pthread_mutex_unlock(&m->h.x->pci.lock);
-		}
-		usleep(1000); /* detached() has returned */
 		usb_hid_free(hid);
 	}
 	return NULL;
@@ -241,35 +240,48 @@ static void everything_at_once(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	/* It ends with a transfer in flight. */
-	hc_trb(&m.h, BULK_OUT, HC_DATA, 4, HC_TYPE(XHCI_TRB_NORMAL) | XHCI_TRB_IOC);
+	((uint32_t *)hc_mem(&m.h, HC_DATA))[TDS] = TDS;
+	hc_trb(&m.h, BULK_OUT, HC_DATA + 4 * TDS, 4, HC_TYPE(XHCI_TRB_NORMAL) | XHCI_TRB_IOC);
 	hc_bell(&m.h, slot, BULK_OUT);
 	assert_true(xhci_free(m.h.x));
 	assert_true(__atomic_load_n(&m.usb.detached, __ATOMIC_ACQUIRE));
+	assert_false(m.usb.wrong);
+	assert_in_range(m.usb.seen, TDS, TDS + 1);
 	fake_root_free(&m.h.f);
 	ring_free(&m.h.r);
 }
 
-/* A second: a device that never completes keeps the controller, and guest memory, in use. */
+/* A device that completes nothing, and does not cancel, until it is told to. */
+static void stuck_submit(struct usb_device *dev, struct usb_xfer *t)
+{
+	struct late_usb *u = container_of(dev, struct late_usb, dev);
+
+	t->priv = NULL;
+	u->first = t;
+	__atomic_store_n(&u->stuck, true, __ATOMIC_RELEASE);
+}
+
 static void stuck_cancel(struct usb_device *dev, struct usb_xfer *t)
 {
 	(void)dev;
 	(void)t;
 }
 
+/* Guest memory stays in use, so the controller cannot be freed. Nobody waits for longer than a
+ * second. */
 static void stuck_device(void **state)
 {
+	static const struct usb_device_ops ops = { .attached = late_attached,
+						   .submit = stuck_submit,
+						   .cancel = stuck_cancel,
+						   .reset = late_reset,
+						   .detached = late_detached };
 	static struct machine m;
-	struct usb_device_ops ops = late_ops;
-	struct usb_xfer *t;
 
 	(void)state;
-	memset(&m, 0, sizeof(m));
 	assert_int_equal(hc_init(&m.h, nap), 0);
-	fake_usb_init(&m.h.usb, USB_SUPER);
-	ops = *m.h.usb.dev.ops;
-	ops.cancel = stuck_cancel;
-	m.h.usb.dev.ops = &ops;
-	assert_int_equal(xhci_attach(m.h.x, 1, &m.h.usb.dev, NULL), 1);
+	m.usb.dev = (struct usb_device){ .ops = &ops, .speed = USB_SUPER, .name = "stuck" };
+	assert_int_equal(xhci_attach(m.h.x, 1, &m.usb.dev, NULL), 1);
 	hc_start(&m.h, 1, 256);
 	while (!(hc_reg(&m.h, HC_PORTSC(1)) & XHCI_PORT_CCS))
 		usleep(100);
@@ -277,21 +289,13 @@ static void stuck_device(void **state)
 	assert_int_equal(hc_add_ep(&m.h, 1, BULK_OUT, XHCI_EP_BULK_OUT, 0), XHCI_CC_SUCCESS);
 	hc_trb(&m.h, BULK_OUT, HC_DATA, 4, HC_TYPE(XHCI_TRB_NORMAL) | XHCI_TRB_IOC);
 	hc_bell(&m.h, 1, BULK_OUT);
-	while (!__atomic_load_n(&m.h.usb.n, __ATOMIC_ACQUIRE))
+	while (!__atomic_load_n(&m.usb.stuck, __ATOMIC_ACQUIRE))
 		usleep(100);
 	assert_false(xhci_free(m.h.x));
-	t = m.h.usb.flight[0];
-	t->status = USB_GONE;
-	pthread_mutex_lock(&m.h.x->pci.lock);
-	pthread_mutex_unlock(&m.h.x->pci.lock);
-	m.usb.call = (struct ev_call){ .fn = late_run, .arg = &m.usb };
-	m.usb.dev = m.h.usb.dev; /* completes it on the controller's thread */
-	m.usb.loop = m.h.x->loop;
-	t->priv = NULL;
-	m.usb.first = t;
-	m.usb.dev.complete = xhci_complete;
-	evloop_call(m.h.x->loop, &m.usb.call);
+	assert_false(__atomic_load_n(&m.usb.detached, __ATOMIC_ACQUIRE));
+	evloop_call(m.h.x->loop, &m.usb.call); /* now it completes */
 	assert_true(xhci_free(m.h.x));
+	assert_true(__atomic_load_n(&m.usb.detached, __ATOMIC_ACQUIRE));
 	fake_root_free(&m.h.f);
 	ring_free(&m.h.r);
 }
