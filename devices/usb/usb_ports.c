@@ -366,6 +366,11 @@ struct usb_ports *usb_ports_new(const struct usb_ports_env *env, struct error *e
 	return p;
 }
 
+bool usb_ports_empty(struct usb_ports *p)
+{
+	return !entry_first(p);
+}
+
 void usb_ports_free(struct usb_ports *p)
 {
 	if (!p)
@@ -406,16 +411,6 @@ struct usb_entry *usb_ports_add(struct usb_ports *p, const struct usb_wish *w, s
 	return e;
 }
 
-void usb_ports_remove(struct usb_ports *p, struct usb_entry *e, void (*done)(void *), void *arg)
-{
-	scoped_lock(&p->lock);
-
-	e->leave = true;
-	e->done = done;
-	e->done_arg = arg;
-	evloop_call(p->loop, &p->changed);
-}
-
 static bool is_listed(const struct usb_ports *p, const struct usb_entry *e)
 {
 	const struct usb_entry *at = p->first;
@@ -425,16 +420,34 @@ static bool is_listed(const struct usb_ports *p, const struct usb_entry *e)
 	return at != NULL;
 }
 
+/* Under the lock. */
+static void entry_dismiss(struct usb_entry *e, void (*done)(void *), void *arg)
+{
+	e->leave = true;
+	e->done = done;
+	e->done_arg = arg;
+	evloop_call(e->ports->loop, &e->ports->changed);
+}
+
+void usb_ports_remove(struct usb_ports *p, struct usb_entry *e, void (*done)(void *), void *arg)
+{
+	scoped_lock(&p->lock);
+
+	entry_dismiss(e, done, arg);
+}
+
+/* When this is called again, the entry may be gone. */
 bool usb_ports_remove_wait(struct usb_ports *p, struct usb_entry *e, unsigned ms)
 {
 	struct timespec end;
 	int ret = 0;
 
-	usb_ports_remove(p, e, NULL, NULL);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += ms / 1000;
 	scoped_lock(&p->lock);
 
+	if (is_listed(p, e))
+		entry_dismiss(e, NULL, NULL);
 	while (is_listed(p, e) && ret == 0)
 		ret = pthread_cond_clockwait(&p->removed, &p->lock, CLOCK_MONOTONIC, &end);
 	return ret == 0;

@@ -42,6 +42,8 @@ struct usb_host *usb_wish_open(const char *root, const struct usbfs *, const str
 
 /* Starts the thread. NULL with *err set. */
 struct usb_ports *usb_ports_new(const struct usb_ports_env *, struct error *);
+/* False: an entry is left, because the kernel or the controller has not answered. */
+bool usb_ports_empty(struct usb_ports *);
 /* All entries were removed. NULL is allowed. */
 void usb_ports_free(struct usb_ports *);
 

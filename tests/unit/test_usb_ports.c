@@ -317,9 +317,11 @@ static void test_silent(void **state)
 	(void)state;
 	c.silent = true;
 	assert_false(usb_ports_remove_wait(ports, e, 0));
+	assert_false(usb_ports_empty(ports));
 	evloop_call(loop, &c.call);
 	await(&c.detached, 1);
 	assert_true(usb_ports_remove_wait(ports, e, 60000));
+	assert_true(usb_ports_empty(ports));
 }
 
 #define PORTS_TEST(t) cmocka_unit_test_setup_teardown(t, setup_ports, teardown_ports)

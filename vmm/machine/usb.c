@@ -96,8 +96,8 @@ bool machine_usb_free(struct machine_usb *u)
 {
 	if (!u)
 		return true;
-	/* What was not given back in time may still use both. */
-	if (u->changes || !xhci_free(u->xhci))
+	/* What was not given back in time may still use both, and its thread may not end. */
+	if (u->changes || (u->ports && !usb_ports_empty(u->ports)) || !xhci_free(u->xhci))
 		return false;
 	usb_ports_free(u->ports);
 	pthread_mutex_destroy(&u->lock);
