@@ -23,6 +23,8 @@ static unsigned cmd_dci(const struct xhci_cmd *c)
 
 uint32_t xhci_cmd_drains(struct xhci *x, struct xhci_cmd *c)
 {
+	const struct xhci_ep *e = c->slot ? c->slot->ep[cmd_dci(c)] : NULL;
+
 	switch (xhci_trb_type(&c->trb)) {
 	case XHCI_TRB_DISABLE_SLOT:
 	case XHCI_TRB_RESET_DEV:
@@ -31,6 +33,9 @@ uint32_t xhci_cmd_drains(struct xhci *x, struct xhci_cmd *c)
 		return 1u << 1;
 	case XHCI_TRB_STOP_EP:
 		return 1u << cmd_dci(c);
+	case XHCI_TRB_RESET_EP:
+	case XHCI_TRB_SET_DEQ: /* an error while it runs; else another stream may not be back yet */
+		return e && e->state != XHCI_EP_RUNNING ? 1u << cmd_dci(c) : 0;
 	case XHCI_TRB_CONFIGURE:
 		if (c->trb.control & XHCI_TRB_BSR)
 			return NOT_EP0;

@@ -125,6 +125,42 @@ void xhci_complete(struct usb_device *dev, struct usb_xfer *xfer)
 		xhci_wake(s->x);
 }
 
+/* ---- draining ---- */
+
+static void ring_cancel(struct xhci *x, struct xhci_ring *r)
+{
+	struct xhci_job *jobs[XHCI_JOBS_MAX];
+	unsigned n = 0;
+
+	for (struct xhci_job *j = r->head; j && n < XHCI_JOBS_MAX; j = j->next)
+		jobs[n++] = j;
+	while (n--) {
+		struct xhci_socket *s = xhci_port_socket(x, jobs[n]->ep->slot->port);
+
+		if (!jobs[n]->done && s)
+			s->dev->ops->cancel(s->dev, &jobs[n]->xfer);
+	}
+}
+
+void xhci_ep_drain(struct xhci_ep *e, enum xhci_drain why)
+{
+	bool already = e->drain != 0;
+
+	e->drain |= why;
+	ep_dirty(e);
+	if (already)
+		return;
+	for (unsigned i = 0; i < e->n_rings; i++)
+		ring_cancel(e->slot->x, &e->ring[i]);
+}
+
+void xhci_ep_undrain(struct xhci_ep *e, enum xhci_drain why)
+{
+	e->drain &= (uint8_t)~why;
+	if (!e->drain)
+		xhci_ep_kick(e);
+}
+
 /* ---- reading TDs ---- */
 
 /* Tells the guest that a ring has a TD that cannot be (4.10.2.5). */
@@ -134,6 +170,7 @@ static void ring_invalid(struct xhci_ep *e, struct xhci_ring *r)
 		return;
 	xhci_ep_event(e, r->next.addr, XHCI_CC_TRB, 0);
 	xhci_ep_set_state(e, XHCI_EP_ERROR);
+	xhci_ep_drain(e, XHCI_DRAIN_SELF); /* its other streams stop, too */
 }
 
 /* An isochronous endpoint that ran has nothing to transfer (4.10.3.1). */
@@ -212,42 +249,6 @@ void xhci_eps_pump(struct xhci *x)
 			if (eps >> dci & 1 && s->ep[dci])
 				ep_pump(s->ep[dci]);
 	}
-}
-
-/* ---- draining ---- */
-
-static void ring_cancel(struct xhci *x, struct xhci_ring *r)
-{
-	struct xhci_job *jobs[XHCI_JOBS_MAX];
-	unsigned n = 0;
-
-	for (struct xhci_job *j = r->head; j && n < XHCI_JOBS_MAX; j = j->next)
-		jobs[n++] = j;
-	while (n--) {
-		struct xhci_socket *s = xhci_port_socket(x, jobs[n]->ep->slot->port);
-
-		if (!jobs[n]->done && s)
-			s->dev->ops->cancel(s->dev, &jobs[n]->xfer);
-	}
-}
-
-void xhci_ep_drain(struct xhci_ep *e, enum xhci_drain why)
-{
-	bool already = e->drain != 0;
-
-	e->drain |= why;
-	ep_dirty(e);
-	if (already)
-		return;
-	for (unsigned i = 0; i < e->n_rings; i++)
-		ring_cancel(e->slot->x, &e->ring[i]);
-}
-
-void xhci_ep_undrain(struct xhci_ep *e, enum xhci_drain why)
-{
-	e->drain &= (uint8_t)~why;
-	if (!e->drain)
-		xhci_ep_kick(e);
 }
 
 /* ---- what has completed ---- */

@@ -477,6 +477,32 @@ static void streams(void **state)
 			 XHCI_CC_PARAMETER); /* too many */
 }
 
+/* A stream whose ring is broken stops the endpoint, so the others do not go on. */
+static void broken_stream(void **state)
+{
+	struct hc *h = *state;
+	uint64_t *ctx = (uint64_t *)hc_mem(h, HC_STREAMS);
+	const uint32_t ring = HC_RING + 0x10000;
+
+	ctx[2] = ring | 1 << 1 | 1;
+	ctx[4] = (ring + 0x1000) | 1 << 1 | 1;
+	*(struct xhci_trb *)hc_mem(h, ring) = (struct xhci_trb){ HC_DATA, 512, NORMAL | IOC | 1 };
+	*(struct xhci_trb *)hc_mem(h, ring + 0x1000) =
+		(struct xhci_trb){ ring + 0x1000, 0, HC_TYPE(XHCI_TRB_LINK) | 1 };
+	unsigned slot = endpoint(h, BULK_IN, XHCI_EP_BULK_IN, 4);
+
+	hc_bell(h, slot, BULK_IN | 1 << 16);
+	assert_int_equal(h->usb.submitted, 1);
+	assert_int_equal(h->usb.n, 0);
+	expect_event(h, ring + 0x1000, XHCI_CC_TRB, 0);
+	assert_int_equal(hc_ep_state(h, slot, BULK_IN), XHCI_EP_ERROR);
+	assert_int_equal(hc_cmd(h, (ring + 0x2000) | 3, 2 << 16,
+				HC_TYPE(XHCI_TRB_SET_DEQ) | slot << 24 | BULK_IN << 16) & 0xff,
+			 XHCI_CC_SUCCESS);
+	hc_bell(h, slot, BULK_IN | 1 << 16);
+	assert_int_equal(h->usb.n, 1); /* the first stream's TD runs again */
+}
+
 static void isochronous(void **state)
 {
 	struct hc *h = *state;
@@ -539,7 +565,7 @@ int main(void)
 		T(stop_and_skip),
 		T(broken_rings),
 		T(busy),
-		T(streams),
+		T(streams), T(broken_stream),
 		T(isochronous),
 	};
 
