@@ -181,6 +181,9 @@ void xhci_events_flush(struct xhci *x)
 	if (x->event_out)
 		x->regs.ipe = true;
 	x->event_out = false;
+	x->regs.full = x->queue.n != 0;
+	if (x->regs.full && (x->regs.erdp & ~15ull) != erdp)
+		x->more = true; /* the guest has made room meanwhile */
 }
 
 /* ---- the interrupt; under the lock ---- */
@@ -229,6 +232,7 @@ void xhci_erdp_write(struct xhci *x, uint64_t val)
 	r->erdp = (val & ~(uint64_t)XHCI_ERDP_EHB) | busy;
 	if (val & XHCI_ERDP_EHB && r->er_enqueue && r->er_enqueue != (val & ~15ull))
 		r->ipe = true;
-	xhci_intr_try(x);
-	xhci_wake(x); /* there is room now, or a timer is needed */
+	/* There is room for what waits, or a timer is needed. Most writes need no turn. */
+	if (xhci_intr_try(x) || r->full)
+		xhci_wake(x);
 }

@@ -135,7 +135,8 @@ struct xhci_regs {
 	bool crr, cr_command; /* cr_command: of the last write to CRCR, which was no pointer */
 	uint32_t iman, imod, erstsz;
 	uint64_t erstba, erdp, er_enqueue;
-	bool ipe; /* an interrupt is due */
+	bool ipe;  /* an interrupt is due */
+	bool full; /* events wait for room in the guest's ring */
 	uint64_t imod_until, started_ns;
 	struct xhci_port port[2 * XHCI_PORTS_MAX + 1];
 	/* What the guest has asked for, until the thread takes it. */

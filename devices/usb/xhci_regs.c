@@ -168,6 +168,7 @@ static void usbcmd_write(struct xhci *x, uint32_t val)
 		r->reset = true;
 		r->usbcmd = 0;
 		xhci_intr_update(x);
+		xhci_wake(x);
 		return;
 	}
 	if (val & XHCI_CMD_CRS) /* nothing was saved: the driver starts anew (4.23.2) */
@@ -179,17 +180,21 @@ static void usbcmd_write(struct xhci *x, uint32_t val)
 		xhci_ports_report(x);
 	}
 	xhci_intr_update(x);
+	xhci_wake(x);
 }
 
 /* The pointer is taken with its high half, while the ring does not run (5.4.5). The ring may stop
  * between the two halves of a write that stops it. */
-static void crcr_write(struct xhci_regs *r, bool high, uint32_t val)
+static void crcr_write(struct xhci *x, bool high, uint32_t val)
 {
+	struct xhci_regs *r = &x->regs;
+
 	if (!high)
 		r->cr_command = r->crr;
 	if (r->cr_command) {
 		r->cr_stop |= !high && val & XHCI_CRCR_CS;
 		r->cr_abort |= !high && val & XHCI_CRCR_CA;
+		xhci_wake(x);
 		return;
 	}
 	half_set(&r->crcr, high, val);
@@ -231,7 +236,7 @@ static void oper_write(struct xhci *x, unsigned off, uint32_t val)
 		break;
 	case XHCI_CRCR:
 	case XHCI_CRCR + 4:
-		crcr_write(r, off != XHCI_CRCR, val);
+		crcr_write(x, off != XHCI_CRCR, val);
 		break;
 	case XHCI_DCBAAP:
 		half_set(&r->dcbaap, false, val & ~63u);
@@ -261,6 +266,7 @@ static void runtime_write(struct xhci *x, unsigned off, uint32_t val)
 		break;
 	case XHCI_IMOD:
 		r->imod = val;
+		xhci_wake(x);
 		break;
 	case XHCI_ERSTSZ:
 		r->erstsz = val & 0xffff;
@@ -271,6 +277,7 @@ static void runtime_write(struct xhci *x, unsigned off, uint32_t val)
 	case XHCI_ERSTBA + 4:
 		half_set(&r->erstba, true, val);
 		r->erst_loaded = true;
+		xhci_wake(x);
 		break;
 	case XHCI_ERDP: /* EHB is only cleared with the low half */
 		half_set(&erdp, false, val);
@@ -284,8 +291,9 @@ static void runtime_write(struct xhci *x, unsigned off, uint32_t val)
 }
 
 /* A stream's doorbell only marks its endpoint: all of its streams are looked at. */
-static void doorbell_write(struct xhci_regs *r, unsigned slot, uint32_t val)
+static void doorbell_write(struct xhci *x, unsigned slot, uint32_t val)
 {
+	struct xhci_regs *r = &x->regs;
 	unsigned dci = val & 0xff;
 
 	if (!(r->usbcmd & XHCI_CMD_RUN))
@@ -296,6 +304,7 @@ static void doorbell_write(struct xhci_regs *r, unsigned slot, uint32_t val)
 		r->bell[slot] |= 1u << dci;
 		r->slots_rung |= 1ull << (slot - 1);
 	}
+	xhci_wake(x);
 }
 
 static void dword_write(struct xhci *x, unsigned off, uint32_t val)
@@ -307,8 +316,7 @@ static void dword_write(struct xhci *x, unsigned off, uint32_t val)
 	else if (off < XHCI_DOORBELL)
 		runtime_write(x, off - XHCI_RUNTIME, val);
 	else if (off < XHCI_MSIX)
-		doorbell_write(&x->regs, (off - XHCI_DOORBELL) / 4, val);
-	xhci_wake(x);
+		doorbell_write(x, (off - XHCI_DOORBELL) / 4, val);
 }
 
 static void xhci_bar_write(void *opaque, uint64_t off, unsigned size, uint64_t val)

@@ -191,6 +191,7 @@ static void interrupts(void **state)
 	assert_true(hc_peek(h, &t));
 	hc_set64(h, HC_RT(XHCI_ERDP), hc_erdp(h) | XHCI_ERDP_EHB);
 	assert_true(pending(h) && line(h));
+	assert_false(h->x->call.waits); /* nothing waits for room: the thread sleeps on */
 	hc_set(h, HC_RT(XHCI_IMAN), XHCI_IMAN_IP);
 	assert_true(hc_peek(h, &t));
 	hc_set64(h, HC_RT(XHCI_ERDP), hc_erdp(h) | XHCI_ERDP_EHB);
