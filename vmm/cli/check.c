@@ -114,7 +114,7 @@ static void print_verdict(const struct output *o, const struct preflight *p, siz
 	size_t warnings = preflight_count(p, PREFLIGHT_WARNING);
 	const char *what = devices > 1 ? "A run with these devices"
 			   : devices   ? "A run with this device"
-				       : "A run";
+				       : "A run with passed-through devices";
 
 	putchar('\n');
 	if (problems)

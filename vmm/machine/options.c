@@ -290,14 +290,14 @@ static const char help_head[] =
 	"boot\n"
 	"  --firmware FILE  --nvram FILE             OVMF code, and its variables (kept)\n"
 	"  --kernel FILE [--initrd FILE] [--append S]  bzImage or PVH ELF, no firmware\n"
-	"  --no-reboot  --rtc utc|localtime          a reset ends the run; its clock\n"
+	"  --no-reboot  --rtc utc|localtime          a reset ends the run; guest's clock\n"
 	"devices\n";
 static const char help_tail[] =
 	"  --hotplug N[,window=SIZE]                 N empty slots for a running machine\n"
 	"process\n"
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]  --dump-dtb FILE\n"
 	"  --core-dump on  -v, --verbose  -h, --help  --version  a comma in a value is ,,\n"
-	"other: minivmm check|bind|restore [BDF], groups|usb, vf PF, import|report F, ctl\n";
+	"commands: check bind restore groups usb vf import report ctl bench; CMD --help\n";
 
 #define HELP_COLUMNS 80
 
