@@ -17,7 +17,7 @@ static struct {
 	struct ev_call call;
 	bool silent; /* it does not answer a detach */
 	int attach_ret;
-	unsigned attached, detached, port;
+	unsigned attached, asked, detached, port;
 } c = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void *controller_main(void *arg)
@@ -67,6 +67,7 @@ static void detach(void *controller, struct usb_device *d)
 	assert_ptr_equal(d, c.dev);
 	c.dev = NULL;
 	c.leaving = d;
+	c.asked++;
 	if (!c.silent)
 		evloop_call(loop, &c.call);
 }
@@ -137,7 +138,7 @@ static int setup_ports(void **state)
 	};
 
 	setup_bare(state);
-	c.attached = c.detached = c.port = 0;
+	c.attached = c.asked = c.detached = c.port = 0;
 	c.silent = false;
 	c.attach_ret = 0;
 	c.dev = c.leaving = NULL;
@@ -318,6 +319,7 @@ static void test_silent(void **state)
 	c.silent = true;
 	assert_false(usb_ports_remove_wait(ports, e, 0));
 	assert_false(usb_ports_empty(ports));
+	await(&c.asked, 1); /* else the controller has nothing to answer yet */
 	evloop_call(loop, &c.call);
 	await(&c.detached, 1);
 	assert_true(usb_ports_remove_wait(ports, e, 60000));
