@@ -296,9 +296,10 @@ static void test_late(void **state)
 	put_nothing("sys/bus/usb/devices/1-4.2");
 	send_event(false, "1-4.2", 9);
 	await(&c.detached, 1);
-	put_usb("1-4.2", "0781:5567", 9, "");
+	put_usb_files("1-4.2", "0781:5567", 9);
 	put_nothing("sys/devices/pci0000:00/0000:00:14.0/usb1/1-4.2/1-4.2:1.0");
 	put_nothing("dev/bus/usb/001/009");
+	put_usb_link("1-4.2");
 	send_event(true, "1-4.2", 9);
 	settle();
 	assert_int_equal(count_of(&c.attached), 1);

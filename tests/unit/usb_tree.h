@@ -7,19 +7,31 @@
 
 #define USB_AT "/sys/devices/pci0000:00/0000:00:14.0/usb1/"
 
-/* "1-4" or "1-4.2": bus 1; one more device with that name, without interfaces. */
-static inline void put_usb(const char *name, const char *id, unsigned addr, const char *files)
+/* The files of a device "1-4" or "1-4.2" of bus 1. It cannot be found before it has its link. */
+static inline void put_usb_files(const char *name, const char *id, unsigned addr)
 {
-	put_host("link /sys/bus/usb/devices/%s ../../../devices/pci0000:00/0000:00:14.0/usb1/%s\n"
-		 "file " USB_AT "%s/idVendor %.4s\n"
+	put_host("file " USB_AT "%s/idVendor %.4s\n"
 		 "file " USB_AT "%s/idProduct %s\n"
 		 "file " USB_AT "%s/busnum 1\n"
 		 "file " USB_AT "%s/devnum %u\n"
 		 "file " USB_AT "%s/speed 480\n"
 		 "file " USB_AT "%s/bDeviceClass 00\n"
 		 "file /dev/bus/usb/001/%03u x\n",
-		 name, name, name, id, name, id + 5, name, name, addr, name, name, addr);
+		 name, id, name, id + 5, name, name, addr, name, name, addr);
+}
+
+static inline void put_usb_link(const char *name)
+{
+	put_host("link /sys/bus/usb/devices/%s ../../../devices/pci0000:00/0000:00:14.0/usb1/%s\n",
+		 name, name);
+}
+
+/* One more device with that name, without interfaces. */
+static inline void put_usb(const char *name, const char *id, unsigned addr, const char *files)
+{
+	put_usb_files(name, id, addr);
 	put_host("%s", files);
+	put_usb_link(name);
 }
 
 /* kind: class, subclass and protocol, as in "08/06/50". driver "": none. */
