@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vmm/core/device.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +25,44 @@ unsigned device_count(const struct device_list *l, const struct device_class *cl
 	while ((d = device_next(l, class, d)))
 		n++;
 	return n;
+}
+
+static bool id_is_given(const struct device_list *l, const char *id)
+{
+	const struct device *d = l->first;
+
+	while (d && (!d->id || strcmp(d->id, id) != 0))
+		d = d->next;
+	return d != NULL;
+}
+
+/* As QEMU has it: a letter, then letters, digits, '-', '.', '_'. */
+static bool id_is_ok(const char *id)
+{
+	const char *p = id;
+
+	if (!isalpha((unsigned char)*p) || strlen(id) >= DEVICE_ID_MAX)
+		return false;
+	while (isalnum((unsigned char)*p) || (*p && strchr("-._", *p)))
+		p++;
+	return !*p;
+}
+
+int device_set_id(const struct device_list *l, struct device *d, const char *id, struct error *err)
+{
+	char made[DEVICE_ID_MAX];
+	unsigned n = d->index;
+
+	if (!id)
+		do
+			snprintf(made, sizeof(made), "%.40s%u", d->class->option, n++);
+		while (id_is_given(l, made));
+	else if (!id_is_ok(id))
+		return error_set(err, -EINVAL, "Parameter 'id' expects an identifier");
+	else if (id_is_given(l, id))
+		return error_set(err, -EEXIST, "Duplicate device ID '%s'", id);
+	d->id = key_pool_keep(&d->strings, strdup(id ? id : made));
+	return d->id ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
 static int read_opts(struct device *d, const char *arg, struct error *err)

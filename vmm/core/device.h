@@ -109,6 +109,8 @@ struct device_list {
 	struct device *first;
 };
 
+#define DEVICE_ID_MAX 64u /* bytes of an id, with its end */
+
 /* Reads the argument (NULL: no argument) and adds a device to the list. -EINVAL or -ENOMEM; the
  * message names the key, but not the option. */
 int device_create(struct device_list *, const struct device_class *, const char *arg,
@@ -116,6 +118,9 @@ int device_create(struct device_list *, const struct device_class *, const char 
 /* The same for a running machine: the device is away at first. NULL with *err set. */
 struct device *device_create_away(struct device_list *, const struct device_class *,
 				  const char *arg, struct error *);
+/* Gives a device of the list its id: that of a QMP client, or, if it is NULL, the option and the
+ * first number that makes an id of nobody else. -EINVAL, -EEXIST, -ENOMEM. */
+int device_set_id(const struct device_list *, struct device *, const char *id, struct error *);
 /* Takes a closed device out of the list and frees it. */
 void device_delete(struct device_list *, struct device *);
 /* The next device of that class after `after`, or the first one if `after` is NULL. NULL: there is

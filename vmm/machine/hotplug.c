@@ -25,7 +25,6 @@
  */
 #include "vmm/machine/hotplug.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -102,7 +101,7 @@ static bool call_close(const struct hotplug *h, struct device *d)
 static void tell(const struct hot_device *d, const char *event)
 {
 	const struct hotplug_env *env = &d->slot->h->env;
-	char path[HOT_ID_MAX + 32];
+	char path[DEVICE_ID_MAX + 32];
 
 	snprintf(path, sizeof(path), "/machine/peripheral/%s", d->dev->id);
 	env->event(env->opaque, event, d->dev, path);
@@ -443,41 +442,12 @@ static struct hot_device *device_by_id(struct hotplug *h, const char *id)
 	return d;
 }
 
-/* As QEMU has it: a letter, then letters, digits, '-', '.', '_'. */
-static bool id_is_ok(const char *id)
-{
-	const char *p = id;
-
-	if (!isalpha((unsigned char)*p) || strlen(id) >= HOT_ID_MAX)
-		return false;
-	while (isalnum((unsigned char)*p) || (*p && strchr("-._", *p)))
-		p++;
-	return !*p;
-}
-
-static int set_id(struct hotplug *h, struct device *d, const char *id, struct error *err)
-{
-	char made[HOT_ID_MAX];
-	unsigned n = d->index;
-
-	if (!id)
-		do
-			snprintf(made, sizeof(made), "%.40s%u", d->class->option, n++);
-		while (device_by_id(h, made));
-	else if (!id_is_ok(id))
-		return error_set(err, -EINVAL, "Parameter 'id' expects an identifier");
-	else if (device_by_id(h, id))
-		return error_set(err, -EEXIST, "Duplicate device ID '%s'", id);
-	d->id = key_pool_keep(&d->strings, strdup(id ? id : made));
-	return d->id ? 0 : error_set(err, -ENOMEM, "out of memory");
-}
-
 static struct hot_device *device_enter(struct hot_slot *s, struct device *dev, unsigned fn,
 				       const char *id, struct error *err)
 {
 	struct hot_device *d;
 
-	if (set_id(s->h, dev, id, err) < 0)
+	if (device_set_id(s->h->env.device.devices, dev, id, err) < 0)
 		return NULL;
 	d = calloc(1, sizeof(*d));
 	if (!d) {

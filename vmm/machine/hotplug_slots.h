@@ -10,7 +10,6 @@
 #include "vmm/machine/hotplug.h"
 
 #define HOT_FUNCTIONS 8u
-#define HOT_ID_MAX    64u
 
 struct hot_slot;
 

@@ -5,7 +5,6 @@
  */
 #include "vmm/machine/usb.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -23,7 +22,6 @@
 #include "vmm/core/evloop.h"
 #include "vmm/core/log.h"
 
-#define ID_MAX	64u
 #define STOP_MS 5000u
 
 struct usb_change {
@@ -145,7 +143,7 @@ static void change_added(struct usb_change *c)
 static void change_gone(struct usb_change *c)
 {
 	const struct machine_usb_env *env = &c->usb->env;
-	char path[ID_MAX + 32];
+	char path[DEVICE_ID_MAX + 32];
 
 	snprintf(path, sizeof(path), "/machine/peripheral/%s", c->dev->id);
 	env->deleted(env->opaque, c->dev, path);
@@ -211,44 +209,6 @@ static struct usb_change *change_new(struct machine_usb *u, struct device *d, st
 
 /* ---- for QMP ---- */
 
-static struct device *device_by_id(const struct machine_usb *u, const char *id)
-{
-	struct device *d = u->env.devices->first;
-
-	while (d && (!d->id || strcmp(d->id, id) != 0))
-		d = d->next;
-	return d;
-}
-
-/* As QEMU has it: a letter, then letters, digits, '-', '.', '_'. */
-static bool id_is_ok(const char *id)
-{
-	const char *p = id;
-
-	if (!isalpha((unsigned char)*p) || strlen(id) >= ID_MAX)
-		return false;
-	while (isalnum((unsigned char)*p) || (*p && strchr("-._", *p)))
-		p++;
-	return !*p;
-}
-
-static int set_id(const struct machine_usb *u, struct device *d, const char *id, struct error *err)
-{
-	char made[ID_MAX];
-	unsigned n = d->index;
-
-	if (!id)
-		do
-			snprintf(made, sizeof(made), "usb%u", n++);
-		while (device_by_id(u, made));
-	else if (!id_is_ok(id))
-		return error_set(err, -EINVAL, "Parameter 'id' expects an identifier");
-	else if (device_by_id(u, id))
-		return error_set(err, -EEXIST, "Duplicate device ID '%s'", id);
-	d->id = key_pool_keep(&d->strings, strdup(id ? id : made));
-	return d->id ? 0 : error_set(err, -ENOMEM, "out of memory");
-}
-
 int machine_usb_add(struct machine_usb *u, const char *arg, const char *id, machine_usb_done *done,
 		    void *done_arg, struct error *err)
 {
@@ -257,7 +217,7 @@ int machine_usb_add(struct machine_usb *u, const char *arg, const char *id, mach
 
 	if (!d)
 		return err->code;
-	if (set_id(u, d, id, err) == 0)
+	if (device_set_id(u->env.devices, d, id, err) == 0)
 		c = change_new(u, d, err);
 	if (!c) {
 		device_delete(u->env.devices, d);
