@@ -6,7 +6,6 @@
 #include "devices/usb/usb_record.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,26 +41,16 @@ int usb_record_parse(struct usb_record *r, const char *text, size_t size)
 	return 0;
 }
 
-static int write_text(const char *path, const char *text)
-{
-	scoped_fd fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-	size_t len = strlen(text);
-
-	return fd >= 0 && write(fd, text, len) == (ssize_t)len ? 0 : -errno;
-}
-
 int usb_record_write(const char *root, const struct usb_info *d, struct error *err)
 {
 	scoped_fd lock = bind_record_lock(root, err);
-	char path[PATH_MAX], text[32];
-	int ret;
+	char file[sizeof(PREFIX) + USB_NAME_SIZE], text[32];
 
 	if (lock < 0)
 		return lock;
-	record_path(root, d->name, path);
+	snprintf(file, sizeof(file), PREFIX "%s", d->name);
 	snprintf(text, sizeof(text), "device=%04x:%04x\n", d->vendor, d->product);
-	ret = write_text(path, text);
-	return ret < 0 ? error_set(err, ret, "%s: %s", path, strerror(-ret)) : 0;
+	return bind_record_put(root, file, text, err);
 }
 
 void usb_record_remove(const char *root, const char *name)

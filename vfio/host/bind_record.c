@@ -97,19 +97,27 @@ static int write_text(const char *path, const char *text)
 
 /* The file's name begins with a dot until it is complete, so bind_record_each() does not find
  * it. */
-int bind_record_write(const char *root, const struct bind_record *r, struct error *err)
+int bind_record_put(const char *root, const char *file, const char *text, struct error *err)
 {
-	char path[PATH_MAX], temporary[PATH_MAX], text[BIND_RECORD_SIZE];
+	char path[PATH_MAX], temporary[PATH_MAX];
 
-	record_path(root, r->bdf, path);
-	snprintf(temporary, sizeof(temporary), "%s" BIND_RECORD_DIR "/.%s", root, r->bdf);
-	snprintf(text, sizeof(text), "driver=%s\noverride=%s\n", r->driver, r->override);
+	snprintf(path, sizeof(path), "%s" BIND_RECORD_DIR "/%s", root, file);
+	snprintf(temporary, sizeof(temporary), "%s" BIND_RECORD_DIR "/.%s", root, file);
 	if (write_text(temporary, text) < 0 || rename(temporary, path) < 0) {
 		record_error(path, err);
 		unlink(temporary);
 		return err->code;
 	}
 	return 0;
+}
+
+int bind_record_write(const char *root, const struct bind_record *r, struct error *err)
+{
+	char file[sizeof(PREFIX) + VFIO_BDF_SIZE], text[BIND_RECORD_SIZE];
+
+	snprintf(file, sizeof(file), PREFIX "%s", r->bdf);
+	snprintf(text, sizeof(text), "driver=%s\noverride=%s\n", r->driver, r->override);
+	return bind_record_put(root, file, text, err);
 }
 
 int bind_record_read(const char *root, const char *bdf, struct bind_record *r, struct error *err)

@@ -30,7 +30,10 @@ int bind_record_parse(struct bind_record *, const char *text, size_t size);
 /* Takes the lock, and makes the folder if needed. The lock is held until the returned descriptor is
  * closed. */
 int bind_record_lock(const char *root, struct error *);
-/* Writes the record completely or not at all; replaces an older one. */
+/* Writes a file of the folder completely or not at all; replaces an older one. *err must not be
+ * NULL. */
+int bind_record_put(const char *root, const char *file, const char *text, struct error *);
+/* The same for a record. */
 int bind_record_write(const char *root, const struct bind_record *, struct error *);
 /* -ENOENT: there is no record; then *err is not set. */
 int bind_record_read(const char *root, const char *bdf, struct bind_record *, struct error *);
