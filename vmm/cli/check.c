@@ -146,13 +146,6 @@ static void print_text(const struct preflight *p, size_t devices)
 
 /* ---- for programs: the man page lists the keys ---- */
 
-static json_t *text_or_null(const char *s)
-{
-	json_t *j = s[0] ? json_string(s) : NULL;
-
-	return j ? j : json_null();
-}
-
 static void print_json(const struct preflight *p)
 {
 	static const char *const levels[] = { "ok", "warning", "problem" };
@@ -163,18 +156,17 @@ static void print_json(const struct preflight *p)
 		const struct preflight_line *l = &p->line[i];
 		const struct preflight_row *row = &preflight_table[l->what];
 
-		json_array_append_new(
-			lines, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "id", row->id, "topic",
-					 row->topic, "level", levels[row->level], "device",
-					 text_or_null(l->bdf), "text", text_or_null(l->text),
-					 "remedy", text_or_null(l->remedy)));
+		json_array_append_new(lines,
+				      json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "id", row->id,
+						"topic", row->topic, "level", levels[row->level],
+						"device", output_text_or_null(l->bdf), "text",
+						output_text_or_null(l->text), "remedy",
+						output_text_or_null(l->remedy)));
 	}
 	all = json_pack("{s:b, s:I, s:I, s:o}", "ready", !preflight_count(p, PREFLIGHT_PROBLEM),
 			"problems", (json_int_t)preflight_count(p, PREFLIGHT_PROBLEM), "warnings",
 			(json_int_t)preflight_count(p, PREFLIGHT_WARNING), "findings", lines);
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	json_decref(all);
-	putchar('\n');
+	output_json(all);
 }
 
 static int parse(int argc, char **argv, struct arguments *a)

@@ -80,13 +80,6 @@ static int print_text(const struct pci_list *l, const struct pci_names *names)
 
 /* ---- for programs: the man page lists the keys ---- */
 
-static json_t *text_or_null(const char *s)
-{
-	json_t *j = s[0] ? json_string(s) : NULL;
-
-	return j ? j : json_null();
-}
-
 static json_t *hex(unsigned digits, unsigned v)
 {
 	return json_sprintf("0x%0*x", (int)digits, v);
@@ -127,10 +120,10 @@ static json_t *device_json(const struct pci_list *l, size_t i, const struct pci_
 	json_object_set_new(j, "class", hex(6, d->class_code));
 	json_object_set_new(j, "vendor", hex(4, d->vendor));
 	json_object_set_new(j, "device", hex(4, d->device));
-	json_object_set_new(j, "class_name", text_or_null(name.class_name));
-	json_object_set_new(j, "vendor_name", text_or_null(name.vendor));
-	json_object_set_new(j, "device_name", text_or_null(name.device));
-	json_object_set_new(j, "driver", text_or_null(d->driver));
+	json_object_set_new(j, "class_name", output_text_or_null(name.class_name));
+	json_object_set_new(j, "vendor_name", output_text_or_null(name.vendor));
+	json_object_set_new(j, "device_name", output_text_or_null(name.device));
+	json_object_set_new(j, "driver", output_text_or_null(d->driver));
 	json_object_set_new(j, "numa_node", number_or_null(d->numa_node));
 	json_object_set_new(j, "reset_methods", words(d->methods));
 	json_object_set_new(j, "virtual_function", json_boolean(d->virtfn));
@@ -140,7 +133,7 @@ static json_t *device_json(const struct pci_list *l, size_t i, const struct pci_
 
 static int print_json(const struct pci_list *l, const struct pci_names *names)
 {
-	json_t *groups = json_array(), *devices = NULL, *all;
+	json_t *groups = json_array(), *devices = NULL;
 	size_t i;
 
 	for (i = 0; i < l->n; i++) {
@@ -152,13 +145,7 @@ static int print_json(const struct pci_list *l, const struct pci_names *names)
 		}
 		json_array_append_new(devices, device_json(l, i, names));
 	}
-	all = json_pack("{s:o}", "groups", groups);
-	if (!all)
-		return -ENOMEM;
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	json_decref(all);
-	putchar('\n');
-	return 0;
+	return output_json(json_pack("{s:o}", "groups", groups));
 }
 
 static int print(bool json)

@@ -14,6 +14,23 @@
 #define GAP	  2  /* between columns */
 #define MIN_WIDTH 40 /* of a terminal: in a narrower one nothing is gained by wrapping */
 
+json_t *output_text_or_null(const char *s)
+{
+	json_t *j = s[0] ? json_string(s) : NULL;
+
+	return j ? j : json_null();
+}
+
+int output_json(json_t *all)
+{
+	if (!all)
+		return -ENOMEM;
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	json_decref(all);
+	putchar('\n');
+	return 0;
+}
+
 struct output output_to(FILE *f)
 {
 	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");

@@ -8,6 +8,7 @@
 #ifndef VMM_CLI_OUTPUT_H
 #define VMM_CLI_OUTPUT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -32,6 +33,11 @@ enum output_style {
 /* The last thing that a command does: what it printed must have arrived. Returns its exit status,
  * or 1 with a line on stderr when standard output is closed or full. */
 int output_end(int status);
+/* A string, or null if it is empty. */
+json_t *output_text_or_null(const char *);
+/* Prints a whole JSON document on standard output, and frees it. -ENOMEM: it is NULL, nothing was
+ * printed. */
+int output_json(json_t *);
 /* Looks at what f is. NO_COLOR (no-color.org) and TERM=dumb keep colour off. */
 struct output output_to(FILE *f);
 

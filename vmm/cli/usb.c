@@ -85,13 +85,6 @@ static int print_text(const struct usb_list *l)
 
 /* ---- for programs: the man page lists the keys ---- */
 
-static json_t *text_or_null(const char *s)
-{
-	json_t *j = s[0] ? json_string(s) : NULL;
-
-	return j ? j : json_null();
-}
-
 static json_t *ifaces_json(const struct usb_info *d)
 {
 	json_t *list = json_array();
@@ -103,7 +96,7 @@ static json_t *ifaces_json(const struct usb_info *d)
 			list,
 			json_pack("{s:i, s:o, s:o}", "number", f->number, "class",
 				  json_sprintf("%02x%02x%02x", f->class, f->subclass, f->protocol),
-				  "driver", text_or_null(f->driver)));
+				  "driver", output_text_or_null(f->driver)));
 	}
 	return list;
 }
@@ -121,24 +114,18 @@ static json_t *device_json(const struct usb_list *l, size_t i)
 			 pass, "port", d->name, "vendor", json_sprintf("0x%04x", d->vendor),
 			 "product", json_sprintf("0x%04x", d->product), "bus", (int)d->bus,
 			 "address", (int)d->addr, "node", node, "mbits", (int)d->mbits,
-			 "vendor_name", text_or_null(d->maker), "product_name",
-			 text_or_null(d->model), "serial", text_or_null(d->serial), "interfaces",
-			 ifaces_json(d), "warning", text_or_null(why.text));
+			 "vendor_name", output_text_or_null(d->maker), "product_name",
+			 output_text_or_null(d->model), "serial", output_text_or_null(d->serial),
+			 "interfaces", ifaces_json(d), "warning", output_text_or_null(why.text));
 }
 
 static int print_json(const struct usb_list *l)
 {
-	json_t *list = json_array(), *all;
+	json_t *list = json_array();
 
 	for (size_t i = 0; i < l->n; i++)
 		json_array_append_new(list, device_json(l, i));
-	all = json_pack("{s:o}", "devices", list);
-	if (!all)
-		return -ENOMEM;
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	json_decref(all);
-	putchar('\n');
-	return 0;
+	return output_json(json_pack("{s:o}", "devices", list));
 }
 
 int command_usb(int argc, char **argv)
