@@ -8,45 +8,12 @@
 #include <cmocka.h>
 
 #include "devices/usb/usb_hid.h"
-#include "tests/unit/inline_loop.h"
+#include "tests/unit/xhci_fixture.h"
 
 #define BULK_IN 5u
 #define NORMAL	(HC_TYPE(XHCI_TRB_NORMAL) | XHCI_TRB_IOC)
 #define SUPER	1u /* ports */
 #define HIGH	5u
-
-static int setup(void **state)
-{
-	struct hc *h = malloc(sizeof(*h));
-	struct error err = { 0 };
-
-	assert_int_equal(hc_init(h, inline_turn), 0);
-	assert_int_equal(xhci_attach(h->x, 0, &h->usb.dev, &err), 1);
-	hc_start(h, 1, 256);
-	*state = h;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct hc *h = *state;
-
-	h->usb.slow_cancel = false;
-	if (!h->usb.detached)
-		xhci_detach(h->x, &h->usb.dev);
-	pci_pause(&h->f.root, false);
-	hc_set(h, HC_OPER(XHCI_USBCMD), 0);
-	inline_turn(h);
-	while (h->usb.n)
-		fake_usb_done(&h->usb, h->usb.n - 1, 0, USB_CANCELLED);
-	inline_turn(h);
-	assert_true(xhci_free(h->x));
-	assert_int_equal(h->usb.detached, 1);
-	fake_root_free(&h->f);
-	ring_free(&h->r);
-	free(h);
-	return 0;
-}
 
 static void drop_events(struct hc *h)
 {
