@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "devices/block/blk_node.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/error.h"
@@ -300,6 +301,7 @@ static int measure(struct blk_file *f, const char *path, struct error *err)
 	if (fstat(f->fd, &st))
 		return fail(err, path, "cannot stat");
 	f->size = (uint64_t)st.st_size;
+	f->node = blk_node_find("", f->is_blkdev ? st.st_rdev : st.st_dev);
 	if (f->is_blkdev)
 		ret = measure_blkdev(f, path, err);
 	if (!ret)
@@ -327,7 +329,7 @@ int blk_file_open(struct blk_file *f, const char *path, bool readonly, enum blk_
 {
 	int ret;
 
-	*f = (struct blk_file){ .fd = -1, .tail_fd = -1, .readonly = readonly };
+	*f = (struct blk_file){ .fd = -1, .tail_fd = -1, .node = -1, .readonly = readonly };
 	f->direct = cache == BLK_CACHE_NONE;
 	pthread_mutex_init(&f->part_lock, NULL);
 	ret = open_fd(f, path, err);

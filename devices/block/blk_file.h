@@ -30,6 +30,7 @@ struct blk_file {
 	uint32_t unit;		/* alignment for the ioctls of a block device */
 	uint32_t discard_align; /* granularity in bytes; 0: discard is not possible */
 	bool discard;
+	int node; /* the NUMA node of the storage; -1: any (blk_node.h) */
 	/* The rest is blk_req.c's. Up to `whole` blocks are whole; what is behind is written to
 	 * through tail_fd, which has no O_DIRECT (-1: there is none, fd will do). */
 	uint64_t whole;

@@ -22,6 +22,7 @@
 
 #include "devices/backend/iothread.h"
 #include "devices/block/blk_file.h"
+#include "devices/block/blk_node.h"
 #include "devices/block/burst.h"
 #include "vmm/core/error.h"
 #include "vmm/core/evloop.h"
@@ -284,6 +285,9 @@ static int runner_init(void *arg, struct error *err)
 
 	/* The default, 50 us, is as long as the times that we wait for. */
 	prctl(PR_SET_TIMERSLACK, 1);
+	/* Before the ring is made, whose memory comes from the thread's node. Without that node's
+	 * CPUs it is slower and works. */
+	blk_node_stay("", r->cfg.engine.file->node);
 	if (r->cfg.aio != BLK_AIO_LIBAIO) {
 		ret = try_engine(r, &blk_uring_ops, &why);
 		if (ret == 0)

@@ -3,7 +3,6 @@
 . /project/tests/host/lib.sh
 kvm_ready
 nvme=$(bdf nvme-node1) || { fail "the NVMe on node 1" "is not there"; done_testing; }
-check "the NVMe on node 1 goes to vfio-pci" give "$nvme"
 
 # The kernel chooses where its 1 GiB pages are. Node 1 gets two, and has space for small ones.
 echo 2 >/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages
@@ -21,6 +20,16 @@ stop() {
 	kill -INT $vmm 2>/dev/null
 	wait $vmm
 }
+# A disk's queue runs near the storage. One queue for each of the guest's processors.
+modprobe nvme
+disk_there() { disk=$(ls /sys/bus/pci/devices/"$nvme"/nvme/nvme*/ | grep -m1 -o 'nvme[0-9]*n1$') && [ -b "/dev/$disk" ]; }
+wait_for 30 disk_there || fail "the NVMe's disk in the host"
+start --memory 256M --cpus 2 --disk "/dev/$disk,ro"
+places=$(for t in /proc/$vmm/task/*; do grep -qs '^blk' "$t/comm" && sed -n 's/^Cpus_allowed_list:\t//p' "$t/status"; done | sort | tr '\n' ' ')
+stop
+check "the queues of a disk on node 1 run there: CPUs $places" test "$places" = "2-3 2-3 "
+check "the NVMe on node 1 goes to vfio-pci" give "$nvme"
+
 # pages KB: prints how many pages of that size guest RAM has on nodes 0 and 1. No other memory is bound to nodes.
 pages() {
 	awk -v size="kernelpagesize_kB=$1" '
