@@ -114,6 +114,39 @@ static void event_ring_of_two_segments(void **state)
 	full_ring(2);
 }
 
+/* A guest that never reads events: what waits for it is bounded, and the device can leave, the
+ * machine can pause, and a driver that starts anew finds a controller that works. */
+static void events_never_taken(void **state)
+{
+	struct hc *h = *state;
+	unsigned slot;
+
+	hc_set(h, HC_OPER(XHCI_USBCMD), XHCI_CMD_HCRST);
+	inline_turn(h);
+	hc_start(h, 1, 16);
+	slot = bulk_in(h, SUPER);
+	for (unsigned i = 0; i < 2000; i++) {
+		hc_trb(h, BULK_IN, HC_DATA, 512, NORMAL);
+		hc_bell(h, slot, BULK_IN);
+		hc_cmd_post(h, 0, 0, HC_TYPE(XHCI_TRB_NOOP_CMD));
+		hc_set(h, HC_PORTSC(SUPER), XHCI_PORT_PP | XHCI_PORT_PR | XHCI_PORT_CHANGES);
+		complete_all(h);
+	}
+	assert_in_range(h->x->queue.n, 1, 64);
+	assert_in_range(h->usb.submitted, 1, 64);
+	pci_pause(&h->f.root, true);
+	inline_turn(h);
+	assert_null(pci_pause(&h->f.root, true));
+	pci_pause(&h->f.root, false);
+	xhci_detach(h->x, &h->usb.dev);
+	inline_turn(h);
+	assert_int_equal(h->usb.detached, 1);
+	hc_set(h, HC_OPER(XHCI_USBCMD), XHCI_CMD_HCRST);
+	inline_turn(h);
+	hc_start(h, 1, 16);
+	assert_int_equal(hc_ep_cmd(h, XHCI_TRB_NOOP_CMD, 0, 0, 0), XHCI_CC_SUCCESS);
+}
+
 static void bad_segments(void **state)
 {
 	struct hc *h = *state;
@@ -547,6 +580,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(event_ring_full),
 		cmocka_unit_test(event_ring_of_two_segments),
+		T(events_never_taken),
 		T(bad_segments),
 		T(interrupts),
 		T(moderation),
