@@ -443,13 +443,16 @@ static void test_snapshot(void **state)
 	machine_stats_close(&report);
 	snprintf(path, sizeof(path), "%s/stats.json", root);
 	assert_int_equal(machine_stats_open(&report, &of, NULL, path, &err), 0);
-	machine_stats_report(&report, false);
-	machine_stats_report(&report, false);
+	assert_true(machine_stats_report(&report, false));
+	assert_true(machine_stats_report(&report, false));
 	machine_stats_close(&report);
 	o = json_load_file(path, 0, NULL);
 	assert_non_null(o);
 	json_decref(o);
 	says(machine_stats_open(&report, &of, NULL, "/nowhere/x", &err), "--stats");
+	machine_stats_close(&report);
+	assert_int_equal(machine_stats_open(&report, &of, NULL, "/dev/full", &err), 0);
+	assert_false(machine_stats_report(&report, false));
 	machine_stats_close(&report);
 	stats_free(of.stats);
 }

@@ -180,7 +180,8 @@ static int do_events(const struct call *c, struct error *err)
 	uint64_t deadline = deadline_of(c->timeout_s);
 	json_t *o;
 
-	while ((o = qmp_peer_event(c->peer, deadline, err))) {
+	/* What cannot be printed is said by output_end(). */
+	while (!ferror(stdout) && (o = qmp_peer_event(c->peer, deadline, err))) {
 		print_json(o, true);
 		json_decref(o);
 	}

@@ -361,7 +361,8 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 	evloop_run(vm->loop);
 	if (vm->cfg->stats) {
 		vcpus_pause(vm->cpus.vcpus); /* so that nothing is counted afterwards */
-		machine_stats_report(&vm->report, !vm->cfg->stats_file);
+		if (!machine_stats_report(&vm->report, !vm->cfg->stats_file) && !vm->life.status)
+			vm->life.status = 1;
 	}
 	return 0;
 }

@@ -431,7 +431,7 @@ int machine_stats_open(struct machine_stats *m, const struct snapshot_of *of,
 }
 
 /* Over what is there already, and shortened afterwards: a reader in between finds no empty file. */
-static void write_file(const struct machine_stats *m, const json_t *snapshot)
+static bool write_file(const struct machine_stats *m, const json_t *snapshot)
 {
 	scoped_free char *text = json_dumps(snapshot, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 	size_t len = text ? strlen(text) : 0;
@@ -439,13 +439,14 @@ static void write_file(const struct machine_stats *m, const json_t *snapshot)
 
 	lseek(m->fd, 0, SEEK_SET); /* a pipe gets one after the other */
 	errno = 0;
-	if (!text || nbio_write_all(&out, text, len, WRITE_MS) != len)
-		log_error("--stats=%s: %s", m->path,
-			  !text		    ? "out of memory"
-			  : errno == EAGAIN ? "nobody reads it"
-					    : strerror(errno));
-	else if (ftruncate(m->fd, (off_t)len) < 0 && errno != EINVAL)
-		log_error("--stats=%s: %s", m->path, strerror(errno));
+	if (text && nbio_write_all(&out, text, len, WRITE_MS) == len &&
+	    (ftruncate(m->fd, (off_t)len) == 0 || errno == EINVAL))
+		return true;
+	log_error("--stats=%s: %s", m->path,
+		  !text		    ? "out of memory"
+		  : errno == EAGAIN ? "nobody reads it"
+				    : strerror(errno));
+	return false;
 }
 
 /* In one piece, so that whoever does not read stderr cannot keep the main loop. */
@@ -462,16 +463,16 @@ static void print_text(const json_t *snapshot)
 		log_text(text, len);
 }
 
-void machine_stats_report(struct machine_stats *m, bool text)
+bool machine_stats_report(struct machine_stats *m, bool text)
 {
 	json_t *now = snapshot_take(&m->of, m->last);
+	bool written = m->fd < 0 || write_file(m, now);
 
-	if (m->fd >= 0)
-		write_file(m, now);
 	if (text)
 		print_text(now);
 	json_decref(m->last);
 	m->last = now;
+	return written;
 }
 
 void machine_stats_close(struct machine_stats *m)

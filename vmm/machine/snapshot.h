@@ -41,8 +41,9 @@ struct machine_stats {
 /* Opens the file, one of the run's outputs; path NULL: there is none. */
 int machine_stats_open(struct machine_stats *, const struct snapshot_of *, struct outputs *,
 		       const char *path, struct error *);
-/* Writes the file, and text on stderr when asked for. */
-void machine_stats_report(struct machine_stats *, bool text);
+/* Writes the file, and text on stderr when asked for. False: the file could not be written, which
+ * has been said. */
+bool machine_stats_report(struct machine_stats *, bool text);
 void machine_stats_close(struct machine_stats *);
 
 #endif
