@@ -242,6 +242,16 @@ static void say_where(struct vm *vm)
 		vcpus_resume(vm->cpus.vcpus);
 }
 
+static void end_by_signal(struct vm *vm, int sig)
+{
+	if (sig == SIGTERM || sig == SIGINT || sig == SIGHUP) {
+		machine_end(vm, 0, MACHINE_HOST, "host-signal");
+		return;
+	}
+	log_error("SIG%s: %s: the machine ends", sigabbrev_np(sig), strsignal(sig));
+	machine_end(vm, 1, MACHINE_HOST, "host-error");
+}
+
 static void on_signal(void *arg, int fd, uint32_t events)
 {
 	struct signalfd_siginfo si;
@@ -266,17 +276,20 @@ static void on_signal(void *arg, int fd, uint32_t events)
 			 "the guest at once");
 		return;
 	}
-	machine_end(vm, 0, MACHINE_HOST, "host-signal");
+	end_by_signal(vm, (int)si.ssi_signo);
 }
 
+/* All that would end the process from outside, so that it can take away its files first. Those
+ * behind SIGQUIT mean nothing to a machine, or are a limit that it has reached. */
 void machine_block_signals(sigset_t *set)
 {
+	static const int all[] = { SIGTERM, SIGINT,  SIGHUP,	SIGUSR1, SIGQUIT, SIGXCPU,  SIGUSR2,
+				   SIGALRM, SIGPROF, SIGVTALRM, SIGIO,	 SIGPWR,  SIGSTKFLT };
+	unsigned i;
+
 	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGUSR1);
-	sigaddset(set, SIGQUIT);
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		sigaddset(set, all[i]);
 	pthread_sigmask(SIG_BLOCK, set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }

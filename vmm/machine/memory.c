@@ -259,7 +259,7 @@ static bool interrupted(int signal_fd)
 	struct signalfd_siginfo si;
 
 	while (read(signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
-		if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT || si.ssi_signo == SIGHUP)
+		if (si.ssi_signo != SIGUSR1 && si.ssi_signo != SIGQUIT)
 			return true;
 	return false;
 }
