@@ -93,6 +93,9 @@ static int usb_plug(struct device *d, const struct device_env *env, struct error
 	const struct usb_wish wish = usb_wish_of(o);
 	struct usb_state *s = d->state;
 
+	/* Not in open(): those with an id of their own come first. */
+	if (!d->id && device_set_id(env->devices, d, NULL, err) < 0)
+		return err->code;
 	if (o->none)
 		return 0;
 	s->ports = env->usb;

@@ -231,6 +231,7 @@ int machine_monitor_open(struct vm *vm, struct error *err)
 	m->devices.qmp = m->qmp;
 	m->devices.hotplug = vm->hotplug;
 	m->devices.usb = vm->usb;
+	m->devices.pci = &vm->chipset.pci;
 	return m->qmp ? 0 : error_set(err, -ENOMEM, "out of memory for --qmp");
 }
 

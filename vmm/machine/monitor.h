@@ -26,5 +26,7 @@ void machine_monitor_close(struct vm *);
 /* monitor_pci.c: the PCI devices as query-pci has them. Takes the root lock. NULL: out of memory.
  */
 json_t *monitor_pci(struct pci_root *);
+/* One of them has this qdev_id. Takes the root lock. */
+bool monitor_pci_has(struct pci_root *, const char *id);
 
 #endif

@@ -23,6 +23,7 @@
 #include "vmm/core/addr.h"
 #include "vmm/core/text.h"
 #include "vmm/machine/hotplug.h"
+#include "vmm/machine/monitor.h"
 #include "vmm/machine/monitor_usb.h"
 #include "vmm/machine/usb.h"
 
@@ -648,6 +649,16 @@ static json_t *device_add_command(struct monitor_devices *m, const json_t *args,
 	return NULL;
 }
 
+static int device_del_of_start(struct monitor_devices *m, const char *id, struct error *err)
+{
+	if (m->pci && monitor_pci_has(m->pci, id))
+		return error_set(err, -EBUSY,
+				 "Device '%.64s' cannot be removed while the machine runs: it is "
+				 "not in a slot of --hotplug",
+				 id);
+	return error_set(err, -ENODEV, "Device '%.64s' not found", id);
+}
+
 static json_t *device_del_command(struct monitor_devices *m, const json_t *args, struct error *err)
 {
 	struct value id, force;
@@ -662,8 +673,8 @@ static json_t *device_del_command(struct monitor_devices *m, const json_t *args,
 		ret = hotplug_remove(m->hotplug, id.text,
 				     force.text && is_true(force.text) ? UNPLUG_FORCE : UNPLUG_ASK,
 				     err);
-	else
-		ret = error_set(err, -ENODEV, "Device '%.64s' not found", id.text);
+	if (ret == -ENODEV)
+		ret = device_del_of_start(m, id.text, err);
 	return ret < 0 ? NULL : json_object();
 }
 

@@ -17,12 +17,14 @@ struct device;
 struct hotplug;
 struct machine_usb;
 struct monitor_node;
+struct pci_root;
 struct qmp;
 
 struct monitor_devices {
 	struct qmp *qmp;	 /* whom answers go to; set by the machine */
 	struct hotplug *hotplug; /* NULL: no --hotplug */
 	struct machine_usb *usb; /* NULL: no --usb */
+	struct pci_root *pci;
 	struct monitor_node *nodes;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* query-pci (qapi/pci.json of QEMU): buses within each other, with what each device decodes. */
 #include <jansson.h>
+#include <string.h>
 
 #include "devices/pci/pci.h"
 #include "vmm/core/cleanup.h"
@@ -95,6 +96,26 @@ static json_t *bus_devices(const struct pci_bus *bus, uint8_t number)
 		if (bus->dev[i])
 			json_array_append_new(all, device(bus->dev[i], number));
 	return all;
+}
+
+static bool bus_has(const struct pci_bus *bus, const char *id)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(bus->dev); i++) {
+		const struct pci_device *d = bus->dev[i];
+
+		if (d && (strcmp(d->id ? d->id : d->name, id) == 0 ||
+			  (d->secondary && bus_has(d->secondary, id))))
+			return true;
+	}
+	return false;
+}
+
+bool monitor_pci_has(struct pci_root *root, const char *id)
+{
+	scoped_lock(&root->lock);
+	return bus_has(&root->bus, id);
 }
 
 json_t *monitor_pci(struct pci_root *root)
