@@ -17,6 +17,7 @@
 #include "vmm/cli/command.h"
 #include "vmm/cli/ctl_devices.h"
 #include "vmm/cli/output.h"
+#include "vmm/control/qmp.h"
 #include "vmm/control/qmp_client.h"
 #include "vmm/control/runtime.h"
 #include "vmm/core/addr.h"
@@ -311,6 +312,9 @@ static int check_word(const struct call *c, struct error *err)
 		return error_set(err, -EINVAL, "--force belongs to del");
 	if (c->then && (c->timeout_s == UINT64_MAX || !w || w->run != do_powerdown))
 		return error_set(err, -EINVAL, "--then belongs to powerdown --timeout S");
+	if (w && w->run == do_wait && !text_lists(qmp_event_names, c->args[0]))
+		return error_set(err, -EINVAL, "there is no event %.40s; the events are %.*s",
+				 c->args[0], (int)strlen(qmp_event_names) - 1, qmp_event_names);
 	for (i = 0; !w && i < c->n_args; i++)
 		if (!strchr(c->args[i], '=') || c->args[i][0] == '=')
 			return error_set(err, -EINVAL, "%s: arguments are KEY=VALUE", c->args[i]);

@@ -410,6 +410,10 @@ int qmp_listen(struct qmp *q, const char *path, struct error *err)
 	return ret;
 }
 
+const char qmp_event_names[] =
+	"STOP RESUME RESET POWERDOWN SHUTDOWN DEVICE_DELETED DEVICE_UNPLUG_GUEST_ERROR "
+	"X_MINIVMM_DEVICE_TAKEN X_MINIVMM_DEVICE_ERROR X_MINIVMM_DEVICE_RECOVERED ";
+
 static json_t *timestamp(void)
 {
 	struct timespec now;

@@ -58,8 +58,10 @@ extern const struct device_class qmp_class;
 struct qmp *qmp_new(struct evloop *, const struct qmp_machine *);
 /* Listens on one more socket, at most QMP_MAX_SOCKETS. */
 int qmp_listen(struct qmp *, const char *path, struct error *);
-/* Tells all clients that have negotiated. Takes data, an object; NULL: an empty one. q NULL: nobody
- * is there to be told. */
+/* The names of all events, with a space behind each. */
+extern const char qmp_event_names[];
+/* Tells all clients that have negotiated. name: one of qmp_event_names. Takes data, an object;
+ * NULL: an empty one. q NULL: nobody is there to be told. */
 void qmp_event(struct qmp *q, const char *name, json_t *data);
 /* The answer to a command that was not answered at once; never called from within change(). Takes
  * result; NULL: *err is the answer. A client that has left is not told. */
