@@ -2,6 +2,7 @@
 /* Commands of QMP for devices become arguments of our classes. The slots are faked: they say what
  * they are asked for, and refuse an argument that the class refuses. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "devices/virtio/virtio_blk.h"
@@ -27,6 +30,7 @@ static hotplug_done *done;
 static void *done_arg;
 static struct device dev = { .class = &virtio_blk_class, .id = "disk7" };
 static struct monitor_devices m;
+static char folder[40]; /* with the images i, j, k */
 
 int __wrap_hotplug_add(struct hotplug *h, const struct hotplug_request *r, struct error *err)
 {
@@ -68,8 +72,14 @@ void __wrap_qmp_answer(struct qmp *q, uint64_t ticket, json_t *result, const str
 
 static int setup(void **state)
 {
+	const char *name;
+
 	(void)state;
 	m = (struct monitor_devices){ .hotplug = (void *)&m };
+	if (!mkdtemp(strcpy(folder, "/tmp/monitor_devices.XXXXXX")) || chdir(folder) < 0)
+		return -1;
+	for (name = "ijk"; *name; name++)
+		close(open((char[]){ *name, '\0' }, O_WRONLY | O_CREAT, 0600));
 	return 0;
 }
 
@@ -77,7 +87,10 @@ static int teardown(void **state)
 {
 	(void)state;
 	monitor_devices_free(&m);
-	return 0;
+	unlink("i");
+	unlink("j");
+	unlink("k");
+	return chdir("/") < 0 || rmdir(folder) < 0;
 }
 
 /* The code and the text of a command's error, or what was said. Single quotes are double ones. */
@@ -209,7 +222,7 @@ static void test_nodes(void **state)
 {
 	(void)state;
 	assert_int_equal(run("blockdev-add",
-			     "{'driver': 'file', 'node-name': 'f', 'filename': '/i', "
+			     "{'driver': 'file', 'node-name': 'f', 'filename': 'i', "
 			     "'cache': {'direct': true}, 'aio': 'native'}"),
 			 0);
 	assert_int_equal(run("blockdev-add", "{'driver': 'raw', 'node-name': 'r', 'file': 'f', "
@@ -217,10 +230,10 @@ static void test_nodes(void **state)
 			 0);
 	assert_int_equal(run("blockdev-add",
 			     "{'driver': 'raw', 'node-name': 'n', 'file': {'driver': "
-			     "'file', 'filename': '/j'}}"),
+			     "'file', 'filename': 'j'}}"),
 			 0);
 	adds("{'driver': 'virtio-blk-pci', 'drive': 'r', 'id': 'd'}",
-	     "disk /i,ro=on,cache=none,aio=libaio,format=raw d - 0");
+	     "disk i,ro=on,cache=none,aio=libaio,format=raw d - 0");
 	bad("device_add", "{'driver': 'virtio-blk-pci', 'drive': 'r'}", "in use by another device");
 	bad("blockdev-del", "{'node-name': 'r'}", "Node r is in use");
 	finish(true);
@@ -230,18 +243,30 @@ static void test_nodes(void **state)
 	assert_null(monitor_devices_node(&m, &dev));
 	assert_int_equal(run("blockdev-del", "{'node-name': 'r'}"), 0);
 	adds("{'driver': 'virtio-blk-pci', 'drive': 'n'}",
-	     "disk /j,cache=writeback,format=raw - - 0");
+	     "disk j,cache=writeback,format=raw - - 0");
 	finish(false);
 	assert_int_equal(run("blockdev-del", "{'node-name': 'n'}"), 0);
 	bad("blockdev-add", "{'driver': 'qcow2', 'node-name': 'q', 'file': 'f'}",
 	    "qemu-img convert");
-	bad("blockdev-add", "{'driver': 'file', 'node-name': 'f', 'filename': '/k'}",
+	bad("blockdev-add", "{'driver': 'file', 'node-name': 'f', 'filename': 'k'}",
 	    "Duplicate nodes with node-name='f'");
 	bad("blockdev-add", "{'driver': 'raw', 'node-name': 'x', 'file': 'y'}", "node-name='y'");
 	bad("blockdev-add", "{'driver': 'file', 'node-name': 'x'}", "'filename' is missing");
-	bad("blockdev-add", "{'driver': 'file', 'node-name': 'x', 'filename': '/x', 'size': 1}",
+	bad("blockdev-add", "{'driver': 'file', 'node-name': 'x', 'filename': 'x', 'size': 1}",
 	    "Parameter 'size' is unexpected");
 	bad("blockdev-del", "{'node-name': 'x'}", "Failed to find node");
+}
+
+static void test_missing_image(void **state)
+{
+	(void)state;
+	bad("blockdev-add", "{'driver': 'file', 'node-name': 'n', 'filename': 'none'}",
+	    "Could not open 'none': No such file or directory");
+	bad("blockdev-add",
+	    "{'driver': 'raw', 'node-name': 'n', 'file': {'driver': 'file', 'filename': 'i/j'}}",
+	    "Could not open 'i/j': Not a directory");
+	bad("blockdev-add", "{'driver': 'host_device', 'node-name': 'n', 'filename': '/dev/null'}",
+	    "'/dev/null' is neither");
 }
 
 /* The words of a node, which is deleted again. */
@@ -257,39 +282,39 @@ static void node_says(const char *args, const char *text)
 	assert_int_equal(run("blockdev-del", "{'node-name': 'n'}"), 0);
 }
 
-#define FILE_I "'driver': 'file', 'filename': '/i'"
+#define FILE_I "'driver': 'file', 'filename': 'i'"
 #define RAW_N  "{'driver': 'raw', 'node-name': 'n', "
 
 /* Each key is written once, and the outer layer decides. */
 static void test_layers(void **state)
 {
 	(void)state;
-	node_says("{'node-name': 'n', " FILE_I "}", "/i,cache=writeback");
-	node_says("{'node-name': 'n', " FILE_I ", 'cache': {'direct': true}}", "/i,cache=none");
+	node_says("{'node-name': 'n', " FILE_I "}", "i,cache=writeback");
+	node_says("{'node-name': 'n', " FILE_I ", 'cache': {'direct': true}}", "i,cache=none");
 	node_says("{'node-name': 'n', " FILE_I ", 'cache': {'direct': false}, 'aio': 'threads'}",
-		  "/i,cache=writeback,aio=auto");
+		  "i,cache=writeback,aio=auto");
 	/* What libvirt sends. */
 	node_says(RAW_N "'cache': {'direct': true, 'no-flush': false}, 'read-only': true, 'file': "
 			"{" FILE_I ", 'cache': {'direct': true, 'no-flush': false}, 'aio': "
 			"'io_uring', 'read-only': true, 'discard': 'unmap'}}",
-		  "/i,ro=on,cache=none,aio=io_uring");
+		  "i,ro=on,cache=none,aio=io_uring");
 	node_says(RAW_N "'cache': {'direct': false}, 'aio': 'native', 'file': {" FILE_I
 			", 'cache': {'direct': true}, 'aio': 'io_uring'}}",
-		  "/i,cache=writeback,aio=libaio");
-	node_says(RAW_N "'file': {" FILE_I ", 'cache': {'direct': true}}}", "/i,cache=none");
+		  "i,cache=writeback,aio=libaio");
+	node_says(RAW_N "'file': {" FILE_I ", 'cache': {'direct': true}}}", "i,cache=none");
 	/* Nothing is written to a file that one of the layers only reads. */
 	node_says(RAW_N "'read-only': true, 'file': {" FILE_I ", 'read-only': false}}",
-		  "/i,ro=on,cache=writeback");
+		  "i,ro=on,cache=writeback");
 	node_says(RAW_N "'read-only': false, 'file': {" FILE_I ", 'read-only': true}}",
-		  "/i,ro=on,cache=writeback");
+		  "i,ro=on,cache=writeback");
 	assert_int_equal(run("blockdev-add", "{'node-name': 'f', " FILE_I
 					     ", 'cache': {'direct': true}, 'read-only': true}"),
 			 0);
-	node_says(RAW_N "'file': 'f'}", "/i,ro=on,cache=none");
-	node_says(RAW_N "'file': 'f', 'cache': {'direct': false}}", "/i,ro=on,cache=writeback");
+	node_says(RAW_N "'file': 'f'}", "i,ro=on,cache=none");
+	node_says(RAW_N "'file': 'f', 'cache': {'direct': false}}", "i,ro=on,cache=writeback");
 	node_says(RAW_N "'file': {'driver': 'raw', 'cache': {'direct': true}, 'file': {" FILE_I
 			"}}}",
-		  "/i,cache=none");
+		  "i,cache=none");
 	bad("blockdev-add", "{'node-name': 'n', " FILE_I ", 'aio': 'x'}",
 	    "Parameter 'aio' does not accept value 'x'");
 	bad("blockdev-add", RAW_N "'file': {" FILE_I ", 'size': 1}}", "'size' is unexpected");
@@ -299,19 +324,18 @@ static void test_layers(void **state)
 static void test_formats(void **state)
 {
 	(void)state;
-	bad("blockdev-add", RAW_N "'file': {'driver': 'qcow2', 'filename': '/i'}}",
+	bad("blockdev-add", RAW_N "'file': {'driver': 'qcow2', 'filename': 'i'}}",
 	    "driver 'qcow2' is not supported");
 	bad("blockdev-add", RAW_N "'file': {'driver': 'qcow2', 'file': {" FILE_I "}}}",
 	    "driver 'qcow2' is not supported");
 	bad("blockdev-add",
-	    RAW_N "'file': {'driver': 'raw', 'file': {'driver': 'nbd', 'filename': '/i'}}}",
+	    RAW_N "'file': {'driver': 'raw', 'file': {'driver': 'nbd', 'filename': 'i'}}}",
 	    "driver 'nbd' is not supported");
-	bad("blockdev-add", "{'driver': 'qcow2', 'node-name': 'n', 'filename': '/i'}",
+	bad("blockdev-add", "{'driver': 'qcow2', 'node-name': 'n', 'filename': 'i'}",
 	    "qemu-img convert");
-	bad("blockdev-add", RAW_N "'file': {'filename': '/i'}}", "Parameter 'driver' is missing");
-	bad("blockdev-add", "{'node-name': 'n', 'filename': '/i'}", "'driver' is missing");
-	node_says(RAW_N "'file': {'driver': 'host_device', 'filename': '/i'}}",
-		  "/i,cache=writeback");
+	bad("blockdev-add", RAW_N "'file': {'filename': 'i'}}", "Parameter 'driver' is missing");
+	bad("blockdev-add", "{'node-name': 'n', 'filename': 'i'}", "'driver' is missing");
+	node_says(RAW_N "'file': {'driver': 'host_device', 'filename': 'i'}}", "i,cache=writeback");
 }
 
 static void test_netdevs(void **state)
@@ -330,7 +354,7 @@ static void test_netdevs(void **state)
 	finish(false);
 	assert_int_equal(run("netdev_del", "{'id': 'n'}"), 0);
 	bad("netdev_del", "{'id': 'n'}", "Device 'n' not found");
-	bad("netdev_add", "{'type': 'tap', 'id': 'n', 'script': '/x'}", "minivmm runs no scripts");
+	bad("netdev_add", "{'type': 'tap', 'id': 'n', 'script': 'x'}", "minivmm runs no scripts");
 	bad("netdev_add", "{'type': 'tap', 'id': 'n', 'br': 'br0'}", "'br' is unexpected");
 	for (i = 0; i < 64; i++) {
 		snprintf(args, sizeof(args), "{'type': 'tap', 'id': 'n%u'}", i);
@@ -343,9 +367,10 @@ static void test_netdevs(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_device_add), T(test_refused), T(test_device_del),
-					    T(test_nodes),	T(test_layers),	 T(test_formats),
-					    T(test_netdevs) };
+	const struct CMUnitTest tests[] = { T(test_device_add),	   T(test_refused),
+					    T(test_device_del),	   T(test_nodes),
+					    T(test_missing_image), T(test_layers),
+					    T(test_formats),	   T(test_netdevs) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,10 +10,13 @@
 #include "vmm/machine/monitor_devices.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_net.h"
@@ -289,6 +292,19 @@ static int layer_read(const json_t *layer, struct image_use *use, struct error *
 	return 0;
 }
 
+/* The rest is looked at when a device opens it, on another thread. */
+static int image_check(const char *path, bool ro, struct error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || faccessat(AT_FDCWD, path, ro ? R_OK : R_OK | W_OK, AT_EACCESS))
+		return error_set(err, -errno, "Could not open '%s': %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return error_set(err, -EINVAL, "'%s' is neither a regular file nor a block device",
+				 path);
+	return 0;
+}
+
 /* What is below all layers: the name of a node, or a file. */
 static int image_read(const struct monitor_devices *m, const json_t *layer, struct arg *a,
 		      struct image_use *use, struct error *err)
@@ -301,7 +317,7 @@ static int image_read(const struct monitor_devices *m, const json_t *layer, stru
 		if (get_needed(layer, "filename", &v, err) < 0)
 			return err->code;
 		arg_value(a, v.text);
-		return 0;
+		return image_check(v.text, use->ro, err);
 	}
 	n = node_find(m, json_string_value(file), false);
 	if (!n)
