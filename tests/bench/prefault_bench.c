@@ -100,8 +100,9 @@ static double rate(const struct ram_plan *p, void (*run)(const struct ram_plan *
 	struct error err = { 0 };
 	double begin, end;
 	void *ram;
+	int file;
 
-	if (ram_map(p, &ram, &err) < 0) {
+	if (ram_map(p, &ram, &file, &err) < 0) {
 		fprintf(stderr, "prefault_bench: %s\n", err.text);
 		exit(2);
 	}

@@ -24,6 +24,7 @@
 
 static struct error err;
 static struct ram_plan p;
+static int ram_file; /* of shared memory */
 
 /* Two nodes of 8 GiB. Both have 512 huge pages of 2 MiB; node 1 also has 4 of 1 GiB. */
 static struct ram_host two_nodes(void)
@@ -242,7 +243,7 @@ static void check_ends(uint64_t low, bool prefault)
 	assert_int_equal(DECIDE(&h, .size = 64 * MiB, .prefault = prefault), 0);
 	assert_true(p.low == 64 * MiB);
 	p.low = low;
-	assert_int_equal(ram_map(&p, (void **)&ram, &err), 0);
+	assert_int_equal(ram_map(&p, (void **)&ram, &ram_file, &err), 0);
 	check_huge(ram, prefault);
 	check_huge(ram + 2 * MiB, true);
 	check_huge(ram + low - 2 * MiB - 1, true);
@@ -268,7 +269,7 @@ static void test_small_ends(void **state)
 	check_ends(32 * MiB, false);
 	check_ends(32 * MiB, true);
 	assert_int_equal(DECIDE(&h, .size = 64 * MiB, .pages = RAM_4K), 0);
-	assert_int_equal(ram_map(&p, (void **)&ram, &err), 0);
+	assert_int_equal(ram_map(&p, (void **)&ram, &ram_file, &err), 0);
 	check_huge(ram + 32 * MiB, false);
 	munmap(ram, 64 * MiB);
 }
@@ -283,7 +284,7 @@ static void test_core(void **state)
 	for (unsigned dump = 0; dump < 2; dump++) {
 		assert_int_equal(DECIDE(&h, .size = 65 * MiB), 0);
 		p.dump = dump;
-		assert_int_equal(ram_map(&p, (void **)&ram, &err), 0);
+		assert_int_equal(ram_map(&p, (void **)&ram, &ram_file, &err), 0);
 		assert_int_equal(hidden(ram), !dump);
 		assert_int_equal(hidden(ram + 32 * MiB), !dump);
 		assert_int_equal(hidden(ram + 65 * MiB - 1), !dump);
@@ -299,7 +300,7 @@ static void check_prefault(bool touch, enum ram_pages pages)
 	void *ram;
 
 	assert_int_equal(DECIDE(&h, .size = 65 * MiB, .pages = pages, .prefault = true), 0);
-	assert_int_equal(ram_map(&p, &ram, &err), 0);
+	assert_int_equal(ram_map(&p, &ram, &ram_file, &err), 0);
 	assert_int_equal((uintptr_t)ram % HUGE, 0);
 	f = prefault_start(&p, ram, touch, &err);
 	assert_non_null(f);
@@ -383,7 +384,7 @@ static void test_stop(void **state)
 
 	(void)state;
 	assert_int_equal(DECIDE(&h, .size = GiB, .pages = RAM_4K, .prefault = true), 0);
-	assert_int_equal(ram_map(&p, &ram, &err), 0);
+	assert_int_equal(ram_map(&p, &ram, &ram_file, &err), 0);
 	f = prefault_start(&p, ram, false, &err);
 	assert_non_null(f);
 	prefault_free(f);
@@ -398,10 +399,67 @@ static void test_plain_is_not_touched(void **state)
 
 	(void)state;
 	assert_int_equal(DECIDE(&h, .size = 64 * MiB), 0);
-	assert_int_equal(ram_map(&p, &ram, &err), 0);
+	assert_int_equal(ram_map(&p, &ram, &ram_file, &err), 0);
 	assert_int_equal((uintptr_t)ram % HUGE, 0);
 	assert_int_equal(resident(ram, 64 * MiB), 0);
 	munmap(ram, 64 * MiB);
+}
+
+/* Shared memory is a file that others can map, and that they cannot make smaller. Private memory
+ * has none. */
+static void test_shared(void **state)
+{
+	struct ram_host h = { .any.available = GiB };
+	char *ram, *other;
+
+	(void)state;
+	assert_int_equal(DECIDE(&h, .size = 32 * MiB), 0);
+	assert_int_equal(ram_map(&p, (void **)&ram, &ram_file, &err), 0);
+	assert_int_equal(ram_file, -1);
+	munmap(ram, 32 * MiB);
+	assert_int_equal(DECIDE(&h, .size = 32 * MiB, .shared = true), 0);
+	described(&h, "in 4 KiB pages, shared with other processes, which is slower: use "
+		      "hugepages=2M");
+	h.thp = true;
+	assert_int_equal(DECIDE(&h, .size = 32 * MiB, .shared = true, .prefault = true), 0);
+	described(&h, "in transparent huge pages or 4 KiB pages, shared with other processes");
+	assert_int_equal(ram_map(&p, (void **)&ram, &ram_file, &err), 0);
+	assert_true(ram_file >= 0);
+	assert_int_equal((uintptr_t)ram % HUGE, 0);
+	assert_int_equal(resident(ram, 32 * MiB), 0);
+	other = mmap(NULL, 32 * MiB, PROT_READ | PROT_WRITE, MAP_SHARED, ram_file, 0);
+	assert_true(other != MAP_FAILED);
+	ram[31 * MiB] = 'x';
+	assert_int_equal(other[31 * MiB], 'x');
+	assert_int_equal(ftruncate(ram_file, MiB), -1);
+	assert_true(hidden(ram));
+	munmap(other, 32 * MiB);
+	munmap(ram, 32 * MiB);
+	close(ram_file);
+}
+
+static void check_shared_prefault(bool touch)
+{
+	struct ram_host h = { .any.available = GiB };
+	struct prefault *f;
+	char *ram;
+
+	assert_int_equal(DECIDE(&h, .size = 33 * MiB, .shared = true, .prefault = true), 0);
+	assert_int_equal(ram_map(&p, (void **)&ram, &ram_file, &err), 0);
+	f = prefault_start(&p, ram, touch, &err);
+	assert_non_null(f);
+	assert_int_equal(prefault_finish(f, &err), 0);
+	assert_true(resident(ram, 33 * MiB) == 33 * MiB);
+	prefault_free(f);
+	munmap(ram, 33 * MiB);
+	close(ram_file);
+}
+
+static void test_shared_prefault(void **state)
+{
+	(void)state;
+	check_shared_prefault(false);
+	check_shared_prefault(true);
 }
 
 static void test_paths(void **state)
@@ -457,6 +515,8 @@ int main(void)
 		cmocka_unit_test(test_runs_out),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_plain_is_not_touched),
+		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_shared_prefault),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_phases),
 	};

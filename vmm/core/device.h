@@ -72,6 +72,7 @@ struct device_class {
 	 * a const char * to it. */
 	const struct key *keys;
 	bool positional; /* as in struct key_reader */
+	bool shared_ram; /* another process serves the device, and maps guest RAM */
 	bool pci;	 /* the device needs a slot on the guest's first bus */
 	enum device_stage stage;
 	unsigned most; /* the maximal number of such devices in a machine */

@@ -33,6 +33,7 @@ struct guest_mem {
 	unsigned seq; /* odd while a writer changes the table */
 	struct mem_table *table;
 	struct mem_listener *listeners;
+	struct mem_file file;
 };
 
 static struct mem_table *table_new(unsigned capacity)
@@ -55,6 +56,7 @@ struct guest_mem *guest_mem_new(void)
 		free(m);
 		return NULL;
 	}
+	m->file.fd = -1;
 	pthread_mutex_init(&m->lock, NULL);
 	return m;
 }
@@ -405,6 +407,16 @@ void *guest_mem_near(const struct guest_mem *m, struct mem_last *last, gpa_t gpa
 	    !range_within(gpa.v, len, last->gpa, last->size))
 		return last_find(m, last, gpa, len);
 	return last->host + (gpa.v - last->gpa);
+}
+
+void guest_mem_set_file(struct guest_mem *m, const struct mem_file *f)
+{
+	m->file = *f;
+}
+
+struct mem_file guest_mem_file(const struct guest_mem *m)
+{
+	return m->file;
 }
 
 int guest_mem_each(const struct guest_mem *m, int (*fn)(void *, const struct mem_range *),

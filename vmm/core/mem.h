@@ -76,6 +76,16 @@ struct mem_last {
  * table does not change, no lookup is needed for addresses in the range that was found last. */
 void *guest_mem_near(const struct guest_mem *, struct mem_last *, gpa_t, size_t len);
 
+/* The file of RAM, for other processes that use it: `file` from its offset 0 is the host memory at
+ * `host`. Set before the first vCPU runs. -1: RAM is private. The caller owns the descriptor. */
+struct mem_file {
+	int fd;
+	const char *host;
+	uint64_t size;
+};
+void guest_mem_set_file(struct guest_mem *, const struct mem_file *);
+struct mem_file guest_mem_file(const struct guest_mem *);
+
 /* Calls fn for each range, sorted by address, until it returns a non-zero value, and returns it. */
 int guest_mem_each(const struct guest_mem *, int (*fn)(void *, const struct mem_range *),
 		   void *arg);

@@ -86,6 +86,16 @@ static int look_standard_files(struct error *err)
 	return err->code;
 }
 
+static bool wants_shared_ram(const struct vm *vm)
+{
+	const struct device_class *const *c;
+
+	for (c = device_classes; *c; c++)
+		if ((*c)->shared_ram && device_count(&vm->cfg->devices, *c))
+			return true;
+	return false;
+}
+
 static int look_memory(struct vm *vm, struct error *err)
 {
 	const struct memory_want want = {
@@ -93,6 +103,7 @@ static int look_memory(struct vm *vm, struct error *err)
 		.ram = &vm->cfg->ram,
 		.core_dump = vm->cfg->core_dump,
 		.passthrough = machine_vfio_any(vm->vfio),
+		.shared = wants_shared_ram(vm),
 		.device_node = machine_vfio_node(vm->vfio),
 	};
 

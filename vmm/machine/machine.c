@@ -46,9 +46,11 @@ static int add_ram_range(struct vm *vm, uint64_t gpa, uint64_t off, uint64_t end
 
 static int add_ram(struct vm *vm, struct error *err)
 {
+	const struct mem_file file = { vm->memory.file, vm->memory.ram, vm->memory.plan.size };
 	bool vga = legacy_vga(vm->cfg);
 	int ret = guest_mem_listen(vm->mem, &vm->kvm.listener);
 
+	guest_mem_set_file(vm->mem, &file);
 	if (ret == 0)
 		ret = add_ram_range(vm, 0, 0, vga ? VGA_BASE : vm->map.low_ram);
 	if (ret == 0 && vga)

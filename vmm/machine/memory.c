@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "vmm/core/addr.h"
+#include "vmm/core/cleanup.h"
 #include "vmm/core/evloop.h"
 #include "vmm/core/hostfs.h"
 #include "vmm/core/log.h"
@@ -66,6 +67,7 @@ static int set_want(const struct memory_want *m, struct ram_want *w, struct erro
 		.pages = (enum ram_pages)m->ram->pages,
 		.path = m->ram->path,
 		.prefault = wants_prefault(m),
+		.shared = m->shared,
 	};
 	if (w->pages == RAM_PLAIN && m->passthrough)
 		w->pages = RAM_AUTO;
@@ -84,14 +86,14 @@ static int decide(struct machine_memory *m, const char *root, struct error *err)
 	if (ret < 0)
 		return ret;
 	/* Nothing asked for: nothing looked at. */
-	if (want.pages != RAM_PLAIN || want.nodes || want.prefault)
+	if (want.pages != RAM_PLAIN || want.nodes || want.prefault || want.shared)
 		ram_look(root, &want, &host);
 	ret = ram_decide(&want, &host, &m->plan, err);
 	/* Reserving huge pages counts the host's: a node that has run out would end a running
 	 * guest, and they are nobody else's anyway. */
 	if (c->prefault == CONFIG_AUTO && m->plan.hugetlb && want.nodes)
 		m->plan.prefault = true;
-	if (ret < 0 || (want.pages == RAM_PLAIN && !want.nodes))
+	if (ret < 0 || (want.pages == RAM_PLAIN && !want.nodes && !want.shared))
 		return ret;
 	ram_describe(&m->plan, &host, line, sizeof(line));
 	if (c->pages == RAM_AUTO && !m->plan.hugetlb)
@@ -154,7 +156,7 @@ int machine_memory_look(struct machine_memory *m, const char *root, const struct
 {
 	int ret;
 
-	*m = (struct machine_memory){ .want = *want };
+	*m = (struct machine_memory){ .want = *want, .file = -1 };
 	ret = decide(m, root, err);
 	/* Passed-through devices pin it, which is more than locked. */
 	if (ret == 0 && want->ram->lock && !want->passthrough)
@@ -184,7 +186,7 @@ int machine_memory_open(struct machine_memory *m, const struct memmap *map, stru
 		ret = fill_numa(m, map, err);
 	m->plan.low = map->low_ram;
 	if (ret == 0)
-		ret = ram_map(&m->plan, &m->ram, err);
+		ret = ram_map(&m->plan, &m->ram, &m->file, err);
 	if (ret < 0 || !m->plan.prefault)
 		return ret;
 	m->prefault = prefault_start(&m->plan, m->ram, false, err);
@@ -198,14 +200,14 @@ void machine_memory_stop(struct machine_memory *m)
 }
 
 /* Whether so much is in place that munmap() alone takes longer than some threads, which cost half a
- * millisecond. Large pages go at once. */
+ * millisecond. Large pages go at once. Those of a file stay until it is closed. */
 static bool many_pages(const struct ram_plan *p)
 {
 	uint64_t many = p->thp ? MANY_LARGE : MANY_SMALL;
 	unsigned long long size, resident = 0;
 	char line[80];
 
-	if (p->hugetlb || p->size < many)
+	if (p->hugetlb || p->shared || p->size < many)
 		return false;
 	hostfs_line("", line, sizeof(line), "/proc/self/statm");
 	return sscanf(line, "%llu %llu", &size, &resident) == 2 && resident * 4 * KiB >= many;
@@ -218,6 +220,8 @@ void machine_memory_close(struct machine_memory *m)
 		prefault_release(&m->plan, m->ram);
 	if (m->ram)
 		munmap(m->ram, m->plan.size);
+	if (m->ram)
+		cleanup_close(&m->file);
 	free(m->numa);
 }
 

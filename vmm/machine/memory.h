@@ -33,6 +33,7 @@ struct memory_want {
 	const struct config_ram *ram; /* the keys of --memory */
 	bool core_dump;		      /* RAM may be in a core dump */
 	bool passthrough;	      /* devices will pin it */
+	bool shared;		      /* other processes serve devices, and map it */
 	int device_node;	      /* the host's node of these devices; -1: not known */
 };
 
@@ -40,6 +41,7 @@ struct machine_memory {
 	struct memory_want want;
 	struct ram_plan plan;
 	void *ram;		   /* low and high RAM, contiguous; NULL: not mapped */
+	int file;		   /* that RAM is, for other processes; -1: it is private */
 	struct prefault *prefault; /* at work; NULL: none, or done */
 	struct machine_numa *numa; /* NULL: the guest has no nodes */
 };

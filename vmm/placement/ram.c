@@ -6,6 +6,10 @@
  * mmap() reserves the pages: if the host has too few, mmap() fails here, and there is no SIGBUS
  * later. The reservation counts the pages of the whole host. Whether a node has enough is checked
  * in ram_decide().
+ *
+ * Small pages are private and anonymous, unless other processes need guest RAM. Then they come from
+ * a memfd, too. The kernel has a setting of its own for huge pages there (shmem_enabled), and by
+ * default it uses none.
  */
 #include "vmm/placement/ram.h"
 
@@ -38,19 +42,22 @@ static void look_at(const char *root, int node, struct ram_node *n)
 	n->available = node_available(root, node);
 }
 
-static bool thp_enabled(const char *root)
+#define SHMEM_ENABLED "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
+static bool thp_enabled(const char *root, bool shared)
 {
 	char text[64];
 
-	hostfs_line(root, text, sizeof(text), "/sys/kernel/mm/transparent_hugepage/enabled");
-	return text[0] && !strstr(text, "[never]");
+	hostfs_line(root, text, sizeof(text),
+		    shared ? SHMEM_ENABLED : "/sys/kernel/mm/transparent_hugepage/enabled");
+	return text[0] && !strstr(text, "[never]") && !strstr(text, "[deny]");
 }
 
 void ram_look(const char *root, const struct ram_want *w, struct ram_host *h)
 {
 	unsigned i;
 
-	*h = (struct ram_host){ .nodes = node_masks(), .thp = thp_enabled(root) };
+	*h = (struct ram_host){ .nodes = node_masks(), .thp = thp_enabled(root, w->shared) };
 	look_at(root, NUMA_ANY, &h->any);
 	for (i = 0; i < NUMA_MAX_NODES; i++)
 		if (w->nodes & h->nodes.memory & 1ull << i)
@@ -296,6 +303,7 @@ int ram_decide(const struct ram_want *asked, const struct ram_host *h, struct ra
 		w.nodes &= h->nodes.memory;
 	*p = (struct ram_plan){ .size = w.size,
 				.prefault = w.prefault,
+				.shared = w.shared,
 				.chosen = w.pages == RAM_AUTO };
 	ret = check_nodes(&w, h, err);
 	return ret < 0 ? ret : decide(&w, h, p, err);
@@ -318,6 +326,12 @@ void ram_describe(const struct ram_plan *p, const struct ram_host *h, char *buf,
 					 : " on node ",
 			      p->part[i].node,
 			      p->part[i].preferred ? " as far as it goes, then others" : "");
+	if (p->shared && (size_t)n < len)
+		n += snprintf(buf + n, len - (size_t)n, ", shared with other processes");
+	if (p->shared && p->page == SMALL && (size_t)n < len)
+		n += snprintf(buf + n, len - (size_t)n,
+			      ", which is slower: use hugepages=2M, or `echo advise "
+			      ">" SHMEM_ENABLED "` for transparent huge pages");
 	if (p->chosen && p->page < GiB && p->size % larger == 0)
 		more_pages(p, h, larger, more, sizeof(more));
 	if (more[0] && (size_t)n < len)
@@ -345,11 +359,13 @@ static int open_path(const char *dir, struct error *err)
 
 static int open_backing(const struct ram_plan *p, struct error *err)
 {
-	unsigned flags = MFD_CLOEXEC | MFD_HUGETLB | (p->page == GiB ? MFD_HUGE_1GB : MFD_HUGE_2MB);
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	int fd;
 
 	if (p->path)
 		return open_path(p->path, err);
+	if (p->hugetlb)
+		flags |= MFD_HUGETLB | (p->page == GiB ? MFD_HUGE_1GB : MFD_HUGE_2MB);
 	fd = memfd_create("minivmm-ram", flags);
 	return fd < 0 ? error_set(err, -errno, "--memory: a memory file of %s pages: %s%s",
 				  size_name(p->page), strerror(errno),
@@ -359,14 +375,24 @@ static int open_backing(const struct ram_plan *p, struct error *err)
 		      : fd;
 }
 
-static int map_hugetlb(const struct ram_plan *p, void **ram, struct error *err)
+/* A process that has the file must not be able to make it smaller: our next access would be a
+ * SIGBUS. The hugetlbfs of a mount has no seals. */
+static int open_file(const struct ram_plan *p, struct error *err)
 {
-	scoped_fd fd = open_backing(p, err);
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	int fd = open_backing(p, err), ret;
 
 	if (fd < 0)
 		return fd;
-	if (ftruncate(fd, (off_t)p->size) < 0)
-		return error_set(err, -errno, "--memory: %s", strerror(errno));
+	if (ftruncate(fd, (off_t)p->size) == 0 && (p->path || fcntl(fd, F_ADD_SEALS, seals) == 0))
+		return fd;
+	ret = error_set(err, -errno, "--memory: %s", strerror(errno));
+	close(fd);
+	return ret;
+}
+
+static int map_hugetlb(const struct ram_plan *p, void **ram, int fd, struct error *err)
+{
 	*ram = mmap(NULL, p->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (*ram != MAP_FAILED)
 		return 0;
@@ -393,10 +419,11 @@ static void advise_pages(const struct ram_plan *p, char *at)
 		madvise(at + p->low, p->size - p->low, MADV_HUGEPAGE);
 }
 
-static int map_small(const struct ram_plan *p, void **ram, struct error *err)
+/* With a file (not -1), its pages take the place of the anonymous ones. */
+static int map_small(const struct ram_plan *p, void **ram, int fd, struct error *err)
 {
 	/* Without prefault, do not reserve swap: the guest may never use all of its memory. */
-	int reserve = p->prefault ? 0 : MAP_NORESERVE;
+	int reserve = p->prefault && fd < 0 ? 0 : MAP_NORESERVE;
 	uint64_t slack;
 	char *at;
 
@@ -412,6 +439,9 @@ static int map_small(const struct ram_plan *p, void **ram, struct error *err)
 	if (slack < HUGE)
 		munmap(at + slack + p->size, HUGE - slack);
 	*ram = at += slack;
+	if (fd >= 0 &&
+	    mmap(at, p->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		return error_set(err, -errno, "--memory: %s", strerror(errno));
 	advise_pages(p, at);
 	return 0;
 }
@@ -436,9 +466,15 @@ static int bind_parts(const struct ram_plan *p, void *ram, struct error *err)
 	return 0;
 }
 
-int ram_map(const struct ram_plan *p, void **ram, struct error *err)
+int ram_map(const struct ram_plan *p, void **ram, int *file, struct error *err)
 {
-	int ret = p->hugetlb ? map_hugetlb(p, ram, err) : map_small(p, ram, err);
+	scoped_fd fd = p->hugetlb || p->shared ? open_file(p, err) : -1;
+	int ret = fd;
+
+	*ram = NULL;
+	*file = -1;
+	if (fd >= 0 || !(p->hugetlb || p->shared))
+		ret = p->hugetlb ? map_hugetlb(p, ram, fd, err) : map_small(p, ram, fd, err);
 
 	/* A core dump must not contain the guest's passwords and keys. */
 	if (ret == 0 && !p->dump && madvise(*ram, p->size, MADV_DONTDUMP) < 0)
@@ -449,5 +485,9 @@ int ram_map(const struct ram_plan *p, void **ram, struct error *err)
 		munmap(*ram, p->size);
 	if (ret < 0)
 		*ram = NULL;
-	return ret;
+	if (ret < 0 || !p->shared)
+		return ret;
+	*file = fd;
+	fd = -1; /* the caller's now */
+	return 0;
 }

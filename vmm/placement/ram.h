@@ -33,6 +33,7 @@ struct ram_want {
 	uint64_t nodes;	    /* mask; 0: no node in particular */
 	bool nodes_auto;    /* we chose the nodes: other nodes may be used if these are too small */
 	bool prefault;	    /* all memory is touched at the start, so it must be free now */
+	bool shared;	    /* other processes map it, too */
 };
 
 struct ram_node {
@@ -55,7 +56,7 @@ struct ram_plan {
 	uint64_t size;
 	uint64_t low;  /* how much of it lies below 4 GiB; the tables are at the end of that */
 	uint64_t page; /* the page size in bytes; with thp, that of the transparent huge pages */
-	bool hugetlb, thp, prefault;
+	bool hugetlb, thp, prefault, shared;
 	bool dump;   /* guest memory may be in a core dump of minivmm */
 	bool chosen; /* we chose the page size (RAM_AUTO) */
 	const char *path;
@@ -74,7 +75,9 @@ int ram_decide(const struct ram_want *, const struct ram_host *, struct ram_plan
 /* Describes the plan, and the command that makes larger pages available, in one line. */
 void ram_describe(const struct ram_plan *, const struct ram_host *, char *buf, size_t len);
 
-/* Maps RAM: reserved and bound to its nodes, but not touched. munmap() gives all pages back. */
-int ram_map(const struct ram_plan *, void **ram, struct error *);
+/* Maps RAM: reserved and bound to its nodes, but not touched. munmap() gives all pages back. *file:
+ * for a shared plan, the file that RAM is, from its offset 0; the caller closes it. It cannot be
+ * made smaller, except one on a hugetlbfs that the user named. Otherwise, -1. */
+int ram_map(const struct ram_plan *, void **ram, int *file, struct error *);
 
 #endif
