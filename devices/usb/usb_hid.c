@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See usb_hid.h. What is pressed becomes reports, which wait in a short queue until the guest polls
- * the interrupt endpoint. When the queue is full, the newest report is replaced: the guest then
- * misses a key that was pressed and released meanwhile, but never a release.
+ * See usb_hid.h. What is pressed waits in a short queue until the guest polls the interrupt
+ * endpoint. Motion is added to the motion that waits there already, so a fast mouse needs one place
+ * for each change of its buttons. When the queue is full, the newest state replaces the one before
+ * it: the guest then misses a key that was pressed and released meanwhile, but never a release.
+ *
+ * While no driver has configured the device, nothing is queued: what was typed before is not for
+ * the driver that comes.
  *
  * Threads: `lock` guards the queue and the state of keys; the rest belongs to the controller's
  * thread.
@@ -25,8 +29,16 @@
 #define HID_ROLLOVER	1u /* too many keys are pressed */
 #define HID_MODIFIERS	0xe0u
 
+#define HID_MOTION_MAX 32767 /* of an axis, that waits */
+
 struct hid_report {
 	uint8_t len, data[HID_REPORT_SIZE];
+};
+
+/* A state that the guest has not seen, and the motion since the state before it. */
+struct hid_state {
+	uint8_t data[HID_REPORT_SIZE]; /* a keyboard's report; a mouse's buttons */
+	int dx, dy, wheel;
 };
 
 struct usb_hid {
@@ -34,15 +46,18 @@ struct usb_hid {
 	enum usb_hid_kind kind;
 	void (*detached)(void *);
 	void *opaque;
+	void (*leds_changed)(void *);
+	void *leds_arg;
 	struct evloop *loop;
 	struct ev_call call;
 	uint8_t config, protocol, idle;
 	bool halted;
 	struct usb_xfer *polls; /* linked by priv */
 	pthread_mutex_t lock;
-	uint8_t pressed[256 / 8], leds;
-	struct hid_report queue[HID_QUEUE], last;
+	uint8_t pressed[256 / 8], buttons, leds;
+	struct hid_state queue[HID_QUEUE];
 	unsigned first, n;
+	bool configured;
 	bool attached; /* the loop may be called */
 };
 
@@ -153,19 +168,44 @@ static void control_leds(struct usb_hid *h, struct usb_xfer *t)
 
 	t->done = (uint32_t)iov_read(t->iov, t->niov, 0, &leds, t->len ? 1 : 0);
 	if (t->done) {
-		scoped_lock(&h->lock);
+		pthread_mutex_lock(&h->lock);
 		h->leds = leds;
+		pthread_mutex_unlock(&h->lock);
+		if (h->leds_changed)
+			h->leds_changed(h->leds_arg);
 	}
 	t->done = t->len;
 	xfer_complete(h, t, USB_OK);
 }
 
+/* The keys that are down. Under the lock. */
+static void keys_fill(const struct usb_hid *h, uint8_t data[HID_REPORT_SIZE])
+{
+	unsigned n = 0;
+
+	memset(data, 0, HID_REPORT_SIZE);
+	data[0] = h->pressed[HID_MODIFIERS / 8];
+	for (unsigned usage = 4; usage < HID_MODIFIERS; usage++) {
+		if (!(h->pressed[usage / 8] >> usage % 8 & 1))
+			continue;
+		if (n < HID_KEYS)
+			data[2 + n] = (uint8_t)usage;
+		n++;
+	}
+	if (n > HID_KEYS)
+		memset(&data[2], HID_ROLLOVER, HID_KEYS);
+}
+
 static void control_report(struct usb_hid *h, struct usb_xfer *t)
 {
-	struct hid_report r;
+	struct hid_report r = { .len = 4 };
 
 	pthread_mutex_lock(&h->lock);
-	r = h->last;
+	r.data[0] = h->buttons;
+	if (h->kind == USB_HID_KEYBOARD) {
+		r.len = 8;
+		keys_fill(h, r.data);
+	}
 	pthread_mutex_unlock(&h->lock);
 	control_data(h, t, r.data, r.len);
 }
@@ -209,11 +249,20 @@ static void control_in(struct usb_hid *h, struct usb_xfer *t)
 	xfer_complete(h, t, USB_STALL);
 }
 
+/* What waits was for the driver before. */
+static void set_configuration(struct usb_hid *h, uint8_t config)
+{
+	h->config = config;
+	scoped_lock(&h->lock);
+	h->configured = config;
+	h->n = 0;
+}
+
 static void control_out(struct usb_hid *h, struct usb_xfer *t)
 {
 	switch (REQUEST(t->setup[0], t->setup[1])) {
 	case REQUEST(0x00, 9): /* SET_CONFIGURATION */
-		h->config = t->setup[2];
+		set_configuration(h, t->setup[2]);
 		break;
 	case REQUEST(0x01, 11): /* SET_INTERFACE */
 		break;
@@ -240,12 +289,33 @@ static void control_out(struct usb_hid *h, struct usb_xfer *t)
 
 /* ---- the interrupt endpoint ---- */
 
+/* Takes as much of an axis as a report can say. */
+static uint8_t axis_take(int *axis)
+{
+	int v = *axis > 127 ? 127 : *axis < -127 ? -127 : *axis;
+
+	*axis -= v;
+	return (uint8_t)(int8_t)v;
+}
+
 static bool report_pop(struct usb_hid *h, struct hid_report *r)
 {
 	scoped_lock(&h->lock);
+	struct hid_state *s = &h->queue[h->first];
+
 	if (!h->n)
 		return false;
-	*r = h->queue[h->first];
+	if (h->kind == USB_HID_KEYBOARD) {
+		r->len = 8;
+		memcpy(r->data, s->data, HID_REPORT_SIZE);
+	} else {
+		*r = (struct hid_report){
+			4,
+			{ s->data[0], axis_take(&s->dx), axis_take(&s->dy), axis_take(&s->wheel) },
+		};
+	}
+	if (s->dx || s->dy || s->wheel)
+		return true; /* the rest comes in the next report */
 	h->first = (h->first + 1) % HID_QUEUE;
 	h->n--;
 	return true;
@@ -338,7 +408,8 @@ static void hid_reset(struct usb_device *dev)
 {
 	struct usb_hid *h = container_of(dev, struct usb_hid, dev);
 
-	h->config = h->idle = 0;
+	set_configuration(h, 0);
+	h->idle = 0;
 	h->protocol = 1; /* the report protocol */
 	h->halted = false;
 }
@@ -378,7 +449,6 @@ struct usb_hid *usb_hid_new(enum usb_hid_kind kind, void (*detached)(void *), vo
 	h->opaque = opaque;
 	h->call = (struct ev_call){ .fn = hid_deliver, .arg = h };
 	h->protocol = 1;
-	h->last.len = kind == USB_HID_KEYBOARD ? 8 : 4;
 	pthread_mutex_init(&h->lock, NULL);
 	return h;
 }
@@ -398,34 +468,35 @@ struct usb_device *usb_hid_device(struct usb_hid *h)
 
 /* ---- what is pressed; under the lock ---- */
 
-static void report_push(struct usb_hid *h, const struct hid_report *r)
+/* The place of the newest state; a new one while there is room. NULL: nobody wants it. */
+static struct hid_state *state_push(struct usb_hid *h)
 {
-	unsigned at;
+	struct hid_state *s;
 
-	if (h->n < HID_QUEUE)
-		h->n++;
-	at = (h->first + h->n - 1) % HID_QUEUE;
-	h->queue[at] = h->last = *r;
-	if (h->attached)
+	if (!h->configured)
+		return NULL;
+	if (h->n < HID_QUEUE) {
+		s = &h->queue[(h->first + h->n++) % HID_QUEUE];
+		*s = (struct hid_state){ 0 };
+	} else {
+		s = &h->queue[(h->first + h->n - 1) % HID_QUEUE];
+	}
+	return s;
+}
+
+static void hid_wake(struct usb_hid *h)
+{
+	if (h->attached && h->n)
 		evloop_call(h->loop, &h->call);
 }
 
-static struct hid_report keys_report(const struct usb_hid *h)
+static void keys_push(struct usb_hid *h)
 {
-	struct hid_report r = { .len = 8 };
-	unsigned n = 0;
+	struct hid_state *s = state_push(h);
 
-	r.data[0] = h->pressed[HID_MODIFIERS / 8];
-	for (unsigned usage = 4; usage < HID_MODIFIERS; usage++) {
-		if (!(h->pressed[usage / 8] >> usage % 8 & 1))
-			continue;
-		if (n < HID_KEYS)
-			r.data[2 + n] = (uint8_t)usage;
-		n++;
-	}
-	if (n > HID_KEYS)
-		memset(&r.data[2], HID_ROLLOVER, HID_KEYS);
-	return r;
+	if (s)
+		keys_fill(h, s->data);
+	hid_wake(h);
 }
 
 void usb_hid_key(struct usb_hid *h, uint8_t usage, bool down)
@@ -436,26 +507,68 @@ void usb_hid_key(struct usb_hid *h, uint8_t usage, bool down)
 	if (down == !!(h->pressed[usage / 8] & bit))
 		return;
 	h->pressed[usage / 8] ^= bit;
-	struct hid_report r = keys_report(h);
-
-	report_push(h, &r);
+	keys_push(h);
 }
 
-static uint8_t clamp8(int v)
+static void axis_add(int *axis, int v)
 {
-	return (uint8_t)(int8_t)(v > 127 ? 127 : v < -127 ? -127 : v);
+	int64_t sum = (int64_t)*axis + v;
+
+	*axis = (int)(sum > HID_MOTION_MAX    ? HID_MOTION_MAX
+		      : sum < -HID_MOTION_MAX ? -HID_MOTION_MAX
+					      : sum);
+}
+
+/* Motion with the buttons of the newest state goes into it. */
+static struct hid_state *motion_place(struct usb_hid *h, uint8_t buttons)
+{
+	struct hid_state *newest = &h->queue[(h->first + h->n - 1) % HID_QUEUE];
+
+	return h->n && newest->data[0] == buttons ? newest : state_push(h);
 }
 
 void usb_hid_mouse(struct usb_hid *h, uint8_t buttons, int dx, int dy, int wheel)
 {
-	struct hid_report r = { 4, { buttons & 0x1f, clamp8(dx), clamp8(dy), clamp8(wheel) } };
+	struct hid_state *s;
 
+	buttons &= 0x1f;
 	scoped_lock(&h->lock);
-	report_push(h, &r);
+	if (buttons == h->buttons && !dx && !dy && !wheel)
+		return;
+	h->buttons = buttons;
+	s = motion_place(h, buttons);
+	if (s) {
+		s->data[0] = buttons;
+		axis_add(&s->dx, dx);
+		axis_add(&s->dy, dy);
+		axis_add(&s->wheel, wheel);
+	}
+	hid_wake(h);
+}
+
+void usb_hid_release(struct usb_hid *h)
+{
+	static const uint8_t none[sizeof(h->pressed)];
+
+	if (h->kind == USB_HID_MOUSE) {
+		usb_hid_mouse(h, 0, 0, 0, 0);
+		return;
+	}
+	scoped_lock(&h->lock);
+	if (memcmp(h->pressed, none, sizeof(none)) == 0)
+		return;
+	memset(h->pressed, 0, sizeof(h->pressed));
+	keys_push(h);
 }
 
 uint8_t usb_hid_leds(struct usb_hid *h)
 {
 	scoped_lock(&h->lock);
 	return h->leds;
+}
+
+void usb_hid_on_leds(struct usb_hid *h, void (*changed)(void *), void *arg)
+{
+	h->leds_changed = changed;
+	h->leds_arg = arg;
 }

@@ -25,7 +25,12 @@ struct usb_device *usb_hid_device(struct usb_hid *);
 void usb_hid_key(struct usb_hid *, uint8_t usage, bool down);
 /* buttons: a bit for each, the left one first. It must be a mouse. */
 void usb_hid_mouse(struct usb_hid *, uint8_t buttons, int dx, int dy, int wheel);
+/* All keys, or all buttons, are up now. */
+void usb_hid_release(struct usb_hid *);
 /* What the guest has set with SET_REPORT: Num Lock, Caps Lock, Scroll Lock, from bit 0 on. */
 uint8_t usb_hid_leds(struct usb_hid *);
+/* The guest sets them: changed(arg) is called on the controller's thread. Before the device is in a
+ * port. */
+void usb_hid_on_leds(struct usb_hid *, void (*changed)(void *), void *arg);
 
 #endif

@@ -134,11 +134,100 @@ static void mouse(void **state)
 	evloop_free(loop);
 }
 
+/* The next report, which waits already; its length, or 0: none waits. */
+static unsigned poll_now(struct usb_device *d, uint8_t buf[8])
+{
+	struct iovec v = { buf, 8 };
+	struct usb_xfer t = { .endpoint = 0x81, .iov = &v, .niov = 1, .len = 8 };
+
+	completed = 0;
+	memset(buf, 0xee, 8);
+	d->ops->submit(d, &t);
+	if (completed)
+		return t.done;
+	d->ops->cancel(d, &t);
+	return 0;
+}
+
+/* A guest that polls slowly: motion adds up, and each change of the buttons has its place. */
+static void fast_mouse(void **state)
+{
+	struct evloop *loop = evloop_new();
+	struct usb_hid *h = usb_hid_new(USB_HID_MOUSE, NULL, NULL);
+	struct usb_device *d = begin(h, loop);
+	uint8_t buf[8];
+	uint32_t n;
+	int x = 0;
+
+	(void)state;
+	assert_int_equal(ask(d, "\0\x09\1\0\0\0\0\0", NULL, 0, &n), USB_OK);
+	for (unsigned i = 0; i < 1000; i++)
+		usb_hid_mouse(h, 0, 1, 0, 0);
+	usb_hid_mouse(h, 1, 0, 0, 0);
+	for (unsigned i = 0; i < 100; i++)
+		usb_hid_mouse(h, 1, 0, -1, 0);
+	usb_hid_mouse(h, 0, 0, 0, 1);
+	while (poll_now(d, buf) && !buf[0])
+		x += (int8_t)buf[1];
+	assert_int_equal(x, 1000);
+	assert_memory_equal(buf, "\1\0\x9c\0", 4);
+	assert_int_equal(poll_now(d, buf), 4);
+	assert_memory_equal(buf, "\0\0\0\1", 4);
+	assert_int_equal(poll_now(d, buf), 0);
+	usb_hid_mouse(h, 0, 0, 0, 0); /* nothing new */
+	assert_int_equal(poll_now(d, buf), 0);
+	/* More clicks than there are places: the last state is the right one. */
+	for (unsigned i = 0; i < 1000; i++)
+		usb_hid_mouse(h, i % 2, 1 << 30, 1, 0);
+	usb_hid_release(h);
+	for (n = 0; poll_now(d, buf); n++)
+		x = buf[0];
+	assert_int_equal(x, 0);
+	assert_in_range(n, 16, 32 * 300);
+	d->ops->detached(d);
+	usb_hid_free(h);
+	evloop_free(loop);
+}
+
+/* What was typed before the driver came is not for it; what is down is released. */
+static void early_keys(void **state)
+{
+	struct evloop *loop = evloop_new();
+	struct usb_hid *h = usb_hid_new(USB_HID_KEYBOARD, NULL, NULL);
+	struct usb_device *d = begin(h, loop);
+	uint8_t buf[8];
+	uint32_t n;
+
+	(void)state;
+	usb_hid_key(h, 4, true);
+	usb_hid_key(h, 4, false);
+	usb_hid_key(h, 5, true);
+	usb_hid_key(h, 0xe0, true);
+	assert_int_equal(ask(d, "\0\x09\1\0\0\0\0\0", NULL, 0, &n), USB_OK);
+	assert_int_equal(poll_now(d, buf), 0);
+	assert_int_equal(ask(d, "\xa1\1\0\1\0\0\x8\0", buf, 8, &n), USB_OK);
+	assert_memory_equal(buf, "\1\0\5\0\0\0\0\0", 8);
+	usb_hid_release(h);
+	usb_hid_release(h);
+	assert_int_equal(poll_now(d, buf), 8);
+	assert_memory_equal(buf, "\0\0\0\0\0\0\0\0", 8);
+	assert_int_equal(poll_now(d, buf), 0);
+	usb_hid_key(h, 4, true);
+	d->ops->reset(d);
+	assert_int_equal(ask(d, "\0\x09\1\0\0\0\0\0", NULL, 0, &n), USB_OK);
+	assert_int_equal(poll_now(d, buf), 0);
+	d->ops->detached(d);
+	usb_hid_free(h);
+	evloop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keyboard),
 		cmocka_unit_test(mouse),
+		cmocka_unit_test(fast_mouse),
+		cmocka_unit_test(early_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
