@@ -88,6 +88,25 @@ bool uevent_parse(const char *text, size_t len, struct uevent *e)
 	       seen.addr;
 }
 
+/* A keyboard causes several messages of this subsystem; that of its node has a DEVNAME. */
+bool uevent_is_input(const char *text, size_t len)
+{
+	bool add = false, input = false, node = false;
+	const char *end, *v;
+
+	while (len > 0 && (end = memchr(text, '\0', len))) {
+		if ((v = value_of(text, "ACTION=")))
+			add = strcmp(v, "add") == 0;
+		else if ((v = value_of(text, "SUBSYSTEM=")))
+			input = strcmp(v, "input") == 0;
+		else if ((v = value_of(text, "DEVNAME=")))
+			node = strncmp(v, "input/event", 11) == 0;
+		len -= (size_t)(end - text) + 1;
+		text = end + 1;
+	}
+	return len == 0 && add && input && node;
+}
+
 int uevent_open(struct error *err)
 {
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = KERNEL_GROUP };
@@ -106,7 +125,8 @@ int uevent_open(struct error *err)
 			 strerror(-ret));
 }
 
-int uevent_next(int fd, struct uevent *e)
+/* Receives messages of the kernel until one is wanted. */
+static int next_wanted(int fd, bool (*wanted)(void *, const char *, size_t), void *arg)
 {
 	char text[UEVENT_MAX];
 	struct sockaddr_nl from;
@@ -125,8 +145,29 @@ int uevent_next(int fd, struct uevent *e)
 		if (n < 0)
 			return errno == ENOBUFS ? -ENOBUFS : 0;
 		if (msg.msg_namelen == sizeof(from) && from.nl_pid == 0 &&
-		    !(msg.msg_flags & MSG_TRUNC) && uevent_parse(text, (size_t)n, e))
+		    !(msg.msg_flags & MSG_TRUNC) && wanted(arg, text, (size_t)n))
 			return 1;
 	}
 	return 0;
+}
+
+static bool wanted_usb(void *e, const char *text, size_t len)
+{
+	return uevent_parse(text, len, e);
+}
+
+static bool wanted_input(void *none, const char *text, size_t len)
+{
+	(void)none;
+	return uevent_is_input(text, len);
+}
+
+int uevent_next(int fd, struct uevent *e)
+{
+	return next_wanted(fd, wanted_usb, e);
+}
+
+int uevent_next_input(int fd)
+{
+	return next_wanted(fd, wanted_input, NULL);
 }

@@ -13,6 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct uevent e;
 
+	if (uevent_is_input((const char *)data, size) && !memmem(data, size, "input/event", 11))
+		abort();
 	if (!uevent_parse((const char *)data, size, &e))
 		return 0;
 	if (!e.name[0] || !memchr(e.name, '\0', sizeof(e.name)) || strchr(e.name, '/') ||

@@ -108,6 +108,27 @@ static void test_values(void **state)
 	refused("DEVTYPE", "");
 }
 
+static bool is_input(const char *action, const char *subsystem, const char *node)
+{
+	char text[256];
+	int n = snprintf(text, sizeof(text), "x@/a%cACTION=%s%cSUBSYSTEM=%s%cDEVNAME=%s%cSEQNUM=4", 0,
+			 action, 0, subsystem, 0, node, 0);
+
+	return uevent_is_input(text, (size_t)n + 1) && !uevent_is_input(text, (size_t)n);
+}
+
+static void test_input(void **state)
+{
+	(void)state;
+	assert_true(is_input("add", "input", "input/event3"));
+	assert_false(is_input("remove", "input", "input/event3"));
+	assert_false(is_input("add", "input", "input/mouse0"));
+	assert_false(is_input("add", "hidraw", "hidraw0"));
+	/* The keyboard itself, without a node. */
+	assert_false(uevent_is_input("ACTION=add\0SUBSYSTEM=input", 27));
+	assert_false(uevent_is_input(add, sizeof(add)));
+}
+
 /* A socket of the real kernel; a sandbox may refuse it. */
 static void test_socket(void **state)
 {
@@ -119,6 +140,7 @@ static void test_socket(void **state)
 	if (fd < 0)
 		skip();
 	assert_true(uevent_next(fd, &e) <= 1);
+	assert_true(uevent_next_input(fd) <= 1);
 	close(fd);
 }
 
@@ -128,6 +150,7 @@ int main(void)
 		cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_input),
 		cmocka_unit_test(test_socket),
 	};
 
