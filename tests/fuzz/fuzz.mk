@@ -30,6 +30,7 @@ threads = iothread_new iothread_resume iothread_pause iothread_leave iothread_fr
 $(F)/fuzz_virtio_blk: FUZZ_LINK = $(call wrap,$(threads) blk_uring_ops)
 $(F)/fuzz_virtio_net: FUZZ_LINK = $(call wrap,$(threads) tap_open tap_add_queue tap_attach_queue worker_wake)
 $(F)/fuzz_xhci: FUZZ_LINK = $(call wrap,iothread_new iothread_resume iothread_free iothread_wanted)
+$(F)/fuzz_evdev: FUZZ_LINK = $(call wrap,iothread_new iothread_resume iothread_pause iothread_free iothread_wanted)
 $(F)/fuzz_usb_host: FUZZ_LINK = $(call wrap,worker_wake)
 
 $(F)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ) $(NUMA)
