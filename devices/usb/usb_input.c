@@ -110,8 +110,7 @@ static void node_follow(struct input_node *n)
 	struct error err;
 	int ret;
 
-	if (!n->source || guest == evdev_is_grabbed(n->dev) || n->refused ||
-	    evdev_any_down(n->dev))
+	if (!n->source || guest == evdev_is_grabbed(n->dev) || n->refused || evdev_any_down(n->dev))
 		return;
 	ret = evdev_grab(n->dev, guest);
 	if (ret == 0 && guest) {

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/usb/input_options.h"
 #include "devices/usb/usb_ports.h"
 #include "vmm/core/log.h"
 
 #define PORTS_LEAST 4u
+#define INPUT_PORTS 2u /* the emulated keyboard and mouse of --input */
 #define CLOSE_MS    5000u
 
 struct usb_options {
@@ -145,6 +147,7 @@ unsigned usb_options_ports(const struct device_list *l)
 	unsigned n = device_count(l, &usb_class), most = PORTS_LEAST;
 	const struct device *d = NULL;
 
+	n += device_count(l, &input_class) ? INPUT_PORTS : 0;
 	if (!n)
 		return 0;
 	while ((d = device_next(l, &usb_class, d))) {
@@ -153,14 +156,16 @@ unsigned usb_options_ports(const struct device_list *l)
 		if (o->port > most)
 			most = (unsigned)o->port;
 	}
-	return n > most ? n : most;
+	if (n < most)
+		n = most;
+	return n < USB_MOST ? n : USB_MOST;
 }
 
 const struct device_class usb_class = {
 	.name = "USB device",
 	.option = "usb",
 	.arg = "DEVICE[,...]",
-	.help = "  --usb DEVICE[,...]  USB\n",
+	.help = "  --usb DEVICE[,...]\n",
 	.keys = usb_keys,
 	.positional = true,
 	/* Its drivers lose the device, so this comes after what may fail. */

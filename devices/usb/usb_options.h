@@ -10,7 +10,8 @@
 /* env.usb has the ports of the machine. */
 extern const struct device_class usb_class;
 
-/* How many pairs of ports the machine's controller needs; 0: it needs no controller. */
+/* How many pairs of ports the machine's controller needs, for --usb and --input; 0: the machine
+ * needs no controller. */
 unsigned usb_options_ports(const struct device_list *);
 /* Takes a device that was plugged out of the guest, gives it back to its drivers, and calls done()
  * on a thread of usb_ports. Afterwards close() does nothing. */

@@ -121,7 +121,7 @@ static bool rng_close(struct device *d)
 const struct device_class virtio_rng_class = {
 	.name = "virtio-rng",
 	.option = "rng",
-	.help = "  --rng  virtio-rng\n",
+	.help = "  --rng\n",
 	.pci = true,
 	.most = 1,
 	.plug = rng_plug,

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "devices/chipset/serial.h"
+#include "devices/usb/input_options.h"
+#include "devices/usb/usb_options.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_net.h"
@@ -456,6 +458,21 @@ static void test_contradictions(void **state)
 	assert_string_equal(device_arg(nth(&serial_class, 0)), "null");
 }
 
+/* The controller has ports for all, and for nobody when nobody asks. */
+static void test_input(void **state)
+{
+	(void)state;
+	good("");
+	assert_int_equal(usb_options_ports(&c.devices), 0);
+	good("--input /dev/input/by-id/kbd --input /dev/input/by-id/mouse");
+	assert_string_equal(device_arg(nth(&input_class, 1)), "/dev/input/by-id/mouse");
+	assert_int_equal(usb_options_ports(&c.devices), 4);
+	good("--usb 1-1 --usb 1-2 --usb 1-3 --input /dev/input/event1");
+	assert_int_equal(usb_options_ports(&c.devices), 5);
+	bad("--input", "--input");
+	bad("--input a --input a", "--input: a is given twice");
+}
+
 static void test_help_fits(void **state)
 {
 	char buf[4096];
@@ -589,6 +606,7 @@ int main(void)
 		cmocka_unit_test(test_pin),	     cmocka_unit_test(test_scheduling),
 		cmocka_unit_test(test_cpu_features), cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_stats),	     cmocka_unit_test(test_help_fits),
+		cmocka_unit_test(test_input),
 		cmocka_unit_test(test_man_page),
 	};
 

@@ -36,6 +36,7 @@ struct outputs;
 struct pci_bus;
 struct pci_root;
 struct qmp;
+struct usb_input;
 struct usb_ports;
 
 /* The machine that a device is put into. */
@@ -51,8 +52,9 @@ struct device_env {
 	uint8_t devfn;	     /* ... and its device and function number */
 	void (*power_off)(void *);
 	void *power_off_arg;
-	struct qmp *qmp; /* NULL: no --qmp */
-	struct usb_ports *usb; /* NULL: no --usb */
+	struct qmp *qmp;	 /* NULL: no --qmp */
+	struct usb_ports *usb;	 /* NULL: no --usb */
+	struct usb_input *input; /* NULL: no --input */
 };
 
 /* When devices are opened and plugged, in this order. */

@@ -3,6 +3,7 @@
 
 #include "devices/chipset/debugcon.h"
 #include "devices/chipset/serial.h"
+#include "devices/usb/input_options.h"
 #include "devices/usb/usb_options.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
@@ -17,6 +18,7 @@ const struct device_class *const device_classes[] = {
 	&virtio_net_class,
 	&virtio_rng_class,
 	&usb_class,
+	&input_class,
 	/* These empty the files that they write, so they come after what may fail. */
 	&virtio_console_class,
 	&debugcon_class,

@@ -66,6 +66,7 @@ static struct device_env device_env(struct vm *vm)
 		.power_off_arg = vm,
 		.qmp = vm->monitor.qmp,
 		.usb = machine_usb_ports(vm->usb),
+		.input = machine_usb_input(vm->usb),
 	};
 }
 
@@ -308,11 +309,11 @@ static int realize_usb(struct vm *vm, struct error *err)
 		.opaque = vm,
 	};
 
-	if (!device_count(&vm->cfg->devices, &usb_class))
+	if (!usb_options_ports(&vm->cfg->devices))
 		return 0;
 	env.devfn = free_devfn(vm);
 	vm->usb = machine_usb_new(&env, err);
-	return vm->usb ? 0 : error_prefix(err, "--usb");
+	return vm->usb ? 0 : error_prefix(err, "USB controller");
 }
 
 static void unrealize_usb(struct vm *vm)

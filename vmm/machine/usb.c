@@ -14,6 +14,8 @@
 
 #include "devices/backend/worker.h"
 #include "devices/pci/pci.h"
+#include "devices/usb/input_options.h"
+#include "devices/usb/usb_input.h"
 #include "devices/usb/usb_options.h"
 #include "devices/usb/usb_ports.h"
 #include "devices/usb/xhci.h"
@@ -41,6 +43,7 @@ struct machine_usb {
 	struct machine_usb_env env;
 	struct xhci *xhci;
 	struct usb_ports *ports;
+	struct usb_input *input; /* NULL: no --input */
 	struct usb_change *changes;
 	pthread_mutex_t lock; /* for the end of a change, which comes on another thread */
 };
@@ -55,6 +58,21 @@ static int usb_attach(void *xhci, unsigned port, struct usb_device *d, struct er
 static void usb_detach(void *xhci, struct usb_device *d)
 {
 	xhci_detach(xhci, d);
+}
+
+static int open_input(struct machine_usb *u, struct error *err)
+{
+	const struct usb_input_env env = {
+		.events_open = uevent_open,
+		.events_next = uevent_next_input,
+		.attach = usb_attach,
+		.controller = u->xhci,
+	};
+
+	if (!device_count(u->env.devices, &input_class))
+		return 0;
+	u->input = usb_input_new(&env, err);
+	return u->input ? 0 : err->code;
 }
 
 struct machine_usb *machine_usb_new(const struct machine_usb_env *env, struct error *err)
@@ -79,7 +97,7 @@ struct machine_usb *machine_usb_new(const struct machine_usb_env *env, struct er
 			   err);
 	ports.controller = u->xhci;
 	u->ports = u->xhci ? usb_ports_new(&ports, err) : NULL;
-	if (u->ports)
+	if (u->ports && open_input(u, err) == 0)
 		return u;
 	machine_usb_free(u);
 	return NULL;
@@ -90,14 +108,21 @@ struct usb_ports *machine_usb_ports(struct machine_usb *u)
 	return u ? u->ports : NULL;
 }
 
+struct usb_input *machine_usb_input(struct machine_usb *u)
+{
+	return u ? u->input : NULL;
+}
+
 bool machine_usb_free(struct machine_usb *u)
 {
 	if (!u)
 		return true;
+	usb_input_stop(u->input);
 	/* What was not given back in time may still use both, and its thread may not end. */
 	if (u->changes || (u->ports && !usb_ports_empty(u->ports)) || !xhci_free(u->xhci))
 		return false;
 	usb_ports_free(u->ports);
+	usb_input_free(u->input);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
 	return true;

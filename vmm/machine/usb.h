@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine's USB controller, and USB devices that come and go by QMP while the guest runs.
+ * The machine's USB controller, its emulated keyboard and mouse (--input), and USB devices that
+ * come and go by QMP while the guest runs.
  *
  * Opening a device may take seconds, so it is done by a thread. A guest need not agree to lose a
  * USB device, so removing one always works.
@@ -19,6 +20,7 @@
 struct evloop;
 struct machine_usb;
 struct pci_root;
+struct usb_input;
 struct usb_ports;
 
 struct machine_usb_env {
@@ -31,9 +33,10 @@ struct machine_usb_env {
 	void *opaque;
 };
 
-/* Makes the controller, with as many ports as --usb asks for. NULL with *err set. */
+/* Makes the controller, with as many ports as --usb and --input ask for. NULL with *err set. */
 struct machine_usb *machine_usb_new(const struct machine_usb_env *, struct error *);
 struct usb_ports *machine_usb_ports(struct machine_usb *);
+struct usb_input *machine_usb_input(struct machine_usb *); /* NULL: no --input */
 /* Waits for the threads of devices that are just coming or going; before the devices are closed.
  * False: one does not end; it and what it uses stay until the process ends. NULL is allowed. */
 bool machine_usb_stop(struct machine_usb *);
