@@ -123,8 +123,9 @@ run() {
 	# shellcheck disable=SC2086 # a list
 	for step in ${steps:-$(present_steps)}; do
 		total=$((total + 1))
+		begin=$(uptime_ms)
 		if run_limited "$step" "$@"; then
-			echo "STEP $step ok: $line"
+			echo "STEP $step ok: $line [$((($(uptime_ms) - begin) / 1000)) s]"
 		else
 			failed=$((failed + 1))
 			echo "STEP $step FAIL: ${line:-no reason given}"
