@@ -399,9 +399,46 @@ static void test_vfio(void **state)
 	       "changed: -device usb-ehci: an xHCI controller takes its place");
 	device("-device qemu-xhci -qmp unix:/s", "--usb none --qmp unix:/s",
 	       "not needed: -device qemu-xhci: the machine has an xHCI controller");
+	device("-device usb-host,hostbus=1,hostaddr=4 -usb -usbdevice host:0781:5567",
+	       "--usb 1.4 --usb 0781:5567", "not needed: -usb: the machine has an xHCI controller");
+	device("-device vt82c686b-usb-uhci", "",
+	       "changed: -device vt82c686b-usb-uhci: an xHCI controller takes its place");
+	device("-device ich9-usb-ehci1,id=usb -device ich9-usb-uhci1,masterbus=usb.0,firstport=0 "
+	       "-device usb-host,bus=usb.0,vendorid=0x781,productid=0x5567",
+	       "--usb 0781:5567", "changed: -device ich9-usb-uhci1");
 	device("-device $DEV", "", "not carried over: -device $DEV: what it stands for");
 	device("-device vfio-pci,host=01:00.0,$MORE", "--vfio 01:00.0",
 	       "not carried over: -device vfio-pci,$MORE: what it stands for");
+}
+
+#define BY_ID "/dev/input/by-id/usb-K-event-kbd"
+
+static void test_input(void **state)
+{
+	(void)state;
+	device("-object input-linux,id=kbd,evdev=" BY_ID ",grab_all=on,repeat=on", "--input " BY_ID,
+	       "not needed: -object input-linux,repeat: the guest repeats keys");
+	device("-object input-linux,id=m,evdev=/a,grab_all=off", "--input /a",
+	       "changed: -object input-linux,grab_all=off: all --input devices");
+	device("-object input-linux,id=mouse,evdev=/dev/input/event1", "--input /dev/input/event1",
+	       NULL);
+	device("-object input-linux,id=k,evdev=/a,grab-toggle=ctrl-ctrl", "--input /a", NULL);
+	device("-object input-linux,id=k,evdev=/a,grab-toggle=scrolllock", "--input /a",
+	       "changed: -object input-linux,grab-toggle=scrolllock: both Ctrl keys");
+	device("-object input-linux,id=k", "",
+	       "not carried over: -object input-linux,id=k: it has no evdev=");
+	device("-device virtio-input-host-pci,evdev=/dev/input/event2", "--input /dev/input/event2",
+	       NULL);
+	device("-object input-linux,id=k,evdev=/a -device virtio-keyboard-pci", "--input /a",
+	       "not needed: -device virtio-keyboard-pci: with --input, the guest has a USB keyboard");
+	device("-object input-linux,id=k,evdev=/a -device qemu-xhci -device usb-tablet,bus=usb.0",
+	       "--input /a", "changed: -device usb-tablet,bus=usb.0: there is no emulated tablet");
+	device("-device virtio-mouse-pci,id=m", "",
+	       "not carried over: -device virtio-mouse-pci,id=m: lend the guest a keyboard or mouse");
+	device("-usbdevice tablet", "", "not carried over: -usbdevice tablet: there is no emulated");
+	device("-usb -device usb-kbd", "", "not carried over: -device usb-kbd: lend the guest");
+	device("-usbdevice mouse", "", "not carried over: -usbdevice mouse: lend the guest");
+	device("-object input-barrier,id=b", "", "not carried over: -object input-barrier");
 }
 
 static void test_ports(void **state)
@@ -509,7 +546,8 @@ int main(void)
 		cmocka_unit_test(test_tutorial),  cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_placement), cmocka_unit_test(test_firmware),
 		cmocka_unit_test(test_disks),	  cmocka_unit_test(test_net),
-		cmocka_unit_test(test_vfio),	  cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_vfio),	  cmocka_unit_test(test_input),
+		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_script),	  cmocka_unit_test(test_heredocs),
 	};
 

@@ -441,6 +441,64 @@ static void write_usb_host(struct importer *im, const struct import_item *it)
 	import_line(im, "--usb", name);
 }
 
+/* ---- keyboards and mice ---- */
+
+/* -object input-linux, and virtio-input-host, which needs no -object. */
+static bool is_evdev(const struct import_item *it)
+{
+	return it->name[0] == 'o' ? import_match("input-linux", driver(it))
+				  : import_match("virtio-input-host*", driver(it));
+}
+
+static bool write_input(struct importer *im)
+{
+	const struct import_item *it = NULL;
+	bool any = false;
+
+	while ((it = import_next(im, it, "object|device", NULL, NULL))) {
+		const char *evdev = import_get(it, "evdev");
+
+		if (!is_evdev(it))
+			continue;
+		if (!evdev) {
+			import_note(im, it, NULL, IMPORT_LOST, "it has no evdev=");
+			continue;
+		}
+		import_line(im, "--input", evdev);
+		any = true;
+	}
+	return any;
+}
+
+static const char *emulated_name(const struct import_item *it)
+{
+	return it->name[0] == 'u' ? or_empty(it->arg) : driver(it);
+}
+
+/* QEMU feeds emulated devices from its window, which minivmm does not have, or from input-linux. */
+static void note_emulated_input(struct importer *im, bool fed)
+{
+	const struct import_item *it = NULL;
+
+	while ((it = import_next(im, it, "device|usbdevice", NULL, NULL))) {
+		const char *name = emulated_name(it);
+
+		if (import_match("virtio-tablet*|usb-tablet|usb-wacom-tablet|vmmouse|tablet|"
+				 "wacom-tablet",
+				 name))
+			import_note(im, it, NULL, fed ? IMPORT_CHANGED : IMPORT_LOST,
+				    "there is no emulated tablet, only the mouse that --input "
+				    "gives: it moves by steps, not to positions");
+		else if (import_match("virtio-keyboard*|virtio-mouse*|usb-kbd|usb-mouse|i8042|"
+				      "keyboard|mouse",
+				      name))
+			import_note(im, it, NULL, fed ? IMPORT_NEEDLESS : IMPORT_LOST,
+				    fed ? "with --input, the guest has a USB keyboard and mouse"
+					: "lend the guest a keyboard or mouse of the host with "
+					  "--input, or pass it with --usb");
+	}
+}
+
 /* For device_add later. */
 static bool wants_bare_usb(const struct importer *im)
 {
@@ -458,8 +516,9 @@ static bool wants_bare_usb(const struct importer *im)
 static void write_passed(struct importer *im)
 {
 	const struct import_item *it = NULL;
-	bool usb = false;
+	bool usb = write_input(im);
 
+	note_emulated_input(im, usb);
 	while ((it = import_next(im, it, "device|usbdevice", NULL, NULL))) {
 		if (import_match(it->name[0] == 'u' ? "host:*" : "usb-host",
 				 it->name[0] == 'u' ? or_empty(it->arg) : driver(it))) {

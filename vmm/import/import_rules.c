@@ -55,7 +55,11 @@ const struct import_grammar import_grammar[] = {
 #define NO_DISPLAY                                                                           \
 	"minivmm emulates no display: pass a graphics card with --vfio, or use --serial or " \
 	"--console"
-#define NO_INPUT "minivmm emulates no keyboard or mouse: pass those of the host with --usb"
+#define INPUT_DEVICES                                                                        \
+	"device virtio-keyboard*|device virtio-mouse*|device virtio-tablet*|device usb-kbd|" \
+	"device usb-mouse|device usb-tablet|device usb-wacom-tablet|device i8042|"           \
+	"device vmmouse|usbdevice keyboard|usbdevice mouse|usbdevice tablet|"                \
+	"usbdevice wacom-tablet"
 #define NO_SOUND                                                                           \
 	"minivmm emulates no sound card: pass a sound card, or the audio function of the " \
 	"graphics card, with --vfio"
@@ -208,21 +212,31 @@ const struct import_rule import_rules[] = {
 	     "device ramfb|device secondary-vga|device cirrus-vga|device vmware-svga|"
 	     "device ati-vga|device vhost-user-gpu*|device vhost-user-vga",
 	     LOST, NO_DISPLAY),
-	ITEM("device virtio-keyboard*|device virtio-mouse*|device virtio-tablet*|"
-	     "device virtio-input*|object input-*|device usb-kbd|device usb-mouse|"
-	     "device usb-tablet|usbdevice tablet|usbdevice mouse|usbdevice keyboard|"
-	     "device vmmouse|device i8042",
-	     LOST, NO_INPUT),
+	ITEM("object input-linux|" INPUT_DEVICES, SAME, 0), /* import_devices.c */
+	KEY("object input-linux", "id|evdev", SAME, 0),
+	KEY("object input-linux", "repeat", NEEDLESS, "the guest repeats keys by itself"),
+	VAL("object input-linux", "grab_all", "on|yes|true", SAME, 0),
+	KEY("object input-linux", "grab_all", CHANGED, "all --input devices are switched together"),
+	VAL("object input-linux", "grab-toggle", "ctrl-ctrl", SAME, 0),
+	KEY("object input-linux", "grab-toggle", CHANGED,
+	    "both Ctrl keys together switch between the guest and the host"),
+	KEY(INPUT_DEVICES, "*", SAME, 0),
+	ITEM("device virtio-input-host*", SAME, 0),
+	KEY("device virtio-input-host*", "evdev", SAME, 0),
+	ITEM("object input-*|device virtio-input*", LOST,
+	     "lend the guest a keyboard or mouse of the host with --input"),
 	ITEM("soundhw *|audio|audio *|audiodev|device intel-hda|device ich9-intel-hda|device hda-*|"
 	     "device AC97|device ES1370|device usb-audio|device virtio-sound*|device sb16",
 	     LOST, NO_SOUND),
 
 	/* USB. */
 	ITEM("usb|device qemu-xhci|device nec-usb-xhci", NEEDLESS,
-	     "the machine has an xHCI controller when it has a --usb"),
-	ITEM("device usb-ehci|device ich9-usb-*|device piix*-usb-*|device pci-ohci", CHANGED,
-	     "an xHCI controller takes its place, which is there with each --usb; every guest but "
-	     "Windows 7 has a driver for it"),
+	     "the machine has an xHCI controller when it has a --usb or --input"),
+	ITEM("device usb-ehci|device ich9-usb-*|device piix*-usb-*|device pci-ohci|"
+	     "device vt82c686b-usb-uhci",
+	     CHANGED,
+	     "an xHCI controller takes its place, which is there with --usb and --input; every "
+	     "guest but Windows 7 has a driver for it"),
 	ITEM("device usb-hub", NEEDLESS, "the controller has up to 15 ports"),
 	ITEM("device usb-host|usbdevice host*", SAME, 0),
 	KEY("device usb-host", "guest-resets-all|isobufs|isobsize|loglevel|pipeline|"
