@@ -96,37 +96,40 @@ static int node_keys(struct evdev *e, struct key_set *down)
 /* ---- messages ---- */
 
 /* "event3" of /dev/input/by-id/...; "" if there is no such file. */
-static void node_name(const struct evdev *e, char *buf, size_t size)
+static void node_name(const char *path, char *buf, size_t size)
 {
-	char path[PATH_MAX];
+	char real[PATH_MAX];
 	const char *slash;
 
 	snprintf(buf, size, "%s", "");
-	if (realpath(e->path, path) && (slash = strrchr(path, '/')))
+	if (realpath(path, real) && (slash = strrchr(real, '/')))
 		snprintf(buf, size, "%s", slash + 1);
 }
 
-static int say_permission(const struct evdev *e, int ret, struct error *err)
+void evdev_remedy(const char *root, const char *path, char buf[EVDEV_REMEDY_SIZE])
 {
 	char node[32], vendor[8], product[8];
 
-	node_name(e, node, sizeof(node));
-	hostfs_line(e->root, vendor, sizeof(vendor), "/sys/class/input/%s/device/id/vendor", node);
-	hostfs_line(e->root, product, sizeof(product), "/sys/class/input/%s/device/id/product",
-		    node);
-	return error_set(err, ret,
-			 "%s: there is no permission to open it: run as root, or put this line "
-			 "into " RULES_FILE " and plug the device in again: SUBSYSTEM==\"input\", "
-			 "ATTRS{id/vendor}==\"%s\", ATTRS{id/product}==\"%s\", MODE=\"0660\", "
-			 "GROUP=\"kvm\"; the group input would do, too, but may read every key of "
-			 "every session",
-			 e->path, vendor, product);
+	node_name(path, node, sizeof(node));
+	hostfs_line(root, vendor, sizeof(vendor), "/sys/class/input/%s/device/id/vendor", node);
+	hostfs_line(root, product, sizeof(product), "/sys/class/input/%s/device/id/product", node);
+	snprintf(buf, EVDEV_REMEDY_SIZE,
+		 "run as root, or put this line into " RULES_FILE " and plug the device in again: "
+		 "SUBSYSTEM==\"input\", ATTRS{id/vendor}==\"%s\", ATTRS{id/product}==\"%s\", "
+		 "MODE=\"0660\", GROUP=\"kvm\"; the group input would do, too, but may read every "
+		 "key of every session",
+		 vendor, product);
 }
 
 static int say_open(const struct evdev *e, int ret, struct error *err)
 {
-	if (ret == -EACCES || ret == -EPERM)
-		return say_permission(e, ret, err);
+	char remedy[EVDEV_REMEDY_SIZE];
+
+	if (ret == -EACCES || ret == -EPERM) {
+		evdev_remedy(e->root, e->path, remedy);
+		return error_set(err, ret, "%s: there is no permission to open it: %s", e->path,
+				 remedy);
+	}
 	if (ret == -ENOENT)
 		return error_set(err, ret,
 				 "%s does not exist: ls /dev/input/by-id shows what is there; "
@@ -163,7 +166,7 @@ int evdev_busy(const struct evdev *e, struct error *err)
 	struct sysfs_files f = { 0 };
 	char node[32];
 
-	node_name(e, node, sizeof(node));
+	node_name(e->path, node, sizeof(node));
 	sysfs_add_file(&f, "/dev/input", node);
 	sysfs_holders(e->root, &f, add_holder, &h);
 	error_visible(h.text);
@@ -327,9 +330,10 @@ bool evdev_has_mouse(const struct evdev *e)
 	return e->mouse;
 }
 
-bool evdev_has_key(const struct evdev *e, unsigned code)
+unsigned evdev_ctrl_keys(const struct evdev *e)
 {
-	return code < KEY_CNT && bit(e->has.bits, code);
+	return (bit(e->has.bits, KEY_LEFTCTRL) ? EVDEV_CTRL_LEFT : 0) |
+	       (bit(e->has.bits, KEY_RIGHTCTRL) ? EVDEV_CTRL_RIGHT : 0);
 }
 
 bool evdev_is_down(const struct evdev *e, unsigned code)

@@ -17,6 +17,10 @@
 
 #define EVDEV_NAME_SIZE 80
 
+#define EVDEV_CTRL_LEFT	 1u
+#define EVDEV_CTRL_RIGHT 2u
+#define EVDEV_CTRL_BOTH	 3u
+
 /* The kernel, or that of a test. Both return -errno. */
 struct evdev_os {
 	int (*open)(const char *path); /* also refuses what is no input device, with -ENOTTY */
@@ -38,6 +42,9 @@ struct evdev_sink {
 	void *arg;
 };
 
+#define EVDEV_REMEDY_SIZE 400
+/* What gives this process the permission to open the node: a sentence with the udev rule. */
+void evdev_remedy(const char *root, const char *path, char buf[EVDEV_REMEDY_SIZE]);
 /* Opens the node, and looks whether it is a keyboard or mouse, and whether it can be grabbed; it is
  * not grabbed afterwards. root: of /sys and /proc, which are read for messages. The path must stay
  * valid. NULL with *err set. */
@@ -56,7 +63,8 @@ const char *evdev_name(const struct evdev *); /* what the device says; no contro
 bool evdev_same(const struct evdev *, const struct evdev *); /* one device by two paths */
 bool evdev_has_keys(const struct evdev *);
 bool evdev_has_mouse(const struct evdev *);
-bool evdev_has_key(const struct evdev *, unsigned code);
+/* Those that it has, of the keys that switch devices: EVDEV_CTRL_LEFT, EVDEV_CTRL_RIGHT. */
+unsigned evdev_ctrl_keys(const struct evdev *);
 bool evdev_is_down(const struct evdev *, unsigned code);
 bool evdev_any_down(const struct evdev *);
 bool evdev_is_grabbed(const struct evdev *);

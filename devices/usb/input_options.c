@@ -2,7 +2,6 @@
 #include "devices/usb/input_options.h"
 
 #include <errno.h>
-#include <linux/input.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,16 +41,6 @@ static int input_check(const struct device *d, const struct device_list *l, stru
 
 /* ---- opening ---- */
 
-static bool any_has_key(const struct device_list *l, unsigned code)
-{
-	const struct device *d = NULL;
-
-	while ((d = device_next(l, &input_class, d)))
-		if (dev_of(d) && evdev_has_key(dev_of(d), code))
-			return true;
-	return false;
-}
-
 static int check_same(const struct device *d, const struct device_list *l, struct error *err)
 {
 	const struct device *other = NULL;
@@ -66,10 +55,15 @@ static int check_same(const struct device *d, const struct device_list *l, struc
 /* The devices are opened in the order of the list. */
 static void warn_toggle(const struct device *d, const struct device_list *l)
 {
+	unsigned keys = 0;
+
 	if (device_next(l, &input_class, d))
 		return;
-	if (!any_has_key(l, KEY_LEFTCTRL) || !any_has_key(l, KEY_RIGHTCTRL))
-		log_warn("%s", INPUT_NO_TOGGLE);
+	for (d = NULL; (d = device_next(l, &input_class, d));)
+		keys |= dev_of(d) ? evdev_ctrl_keys(dev_of(d)) : 0;
+	if (keys != EVDEV_CTRL_BOTH)
+		log_warn("no --input device has both Ctrl keys, which give the devices back to the "
+			 "host: you can end the machine only from elsewhere, as by ssh");
 }
 
 static int input_open(struct device *d, const struct device_env *env, struct error *err)

@@ -8,8 +8,4 @@
 /* env.input has the emulated keyboard and mouse. */
 extern const struct device_class input_class;
 
-#define INPUT_NO_TOGGLE                                                                           \
-	"no --input device has both Ctrl keys, which give the devices back to the host: you can " \
-	"end the machine only from elsewhere, as by ssh"
-
 #endif

@@ -72,6 +72,14 @@ static struct usb_wish usb_wish_of(const struct usb_options *o)
 	};
 }
 
+bool usb_options_wish(const struct device *d, struct usb_wish *w)
+{
+	const struct usb_options *o = d->opts;
+
+	*w = usb_wish_of(o);
+	return !o->none;
+}
+
 static int usb_open(struct device *d, const struct device_env *env, struct error *err)
 {
 	const struct usb_options *o = d->opts;

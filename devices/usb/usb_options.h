@@ -10,6 +10,10 @@
 /* env.usb has the ports of the machine. */
 extern const struct device_class usb_class;
 
+struct usb_wish;
+
+/* What an option asks for. False: only the controller. */
+bool usb_options_wish(const struct device *, struct usb_wish *);
 /* How many pairs of ports the machine's controller needs, for --usb and --input; 0: the machine
  * needs no controller. */
 unsigned usb_options_ports(const struct device_list *);

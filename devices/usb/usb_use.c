@@ -13,9 +13,18 @@
 
 #define RULES_FILE "/etc/udev/rules.d/70-minivmm-usb.rules"
 
+void usb_use_remedy(const struct usb_info *d, char buf[USB_REMEDY_SIZE])
+{
+	snprintf(buf, USB_REMEDY_SIZE,
+		 "run as root, or put this line into " RULES_FILE " and plug the device in again: "
+		 "SUBSYSTEM==\"usb\", ATTR{idVendor}==\"%04x\", ATTR{idProduct}==\"%04x\", "
+		 "MODE=\"0660\", GROUP=\"kvm\", TAG+=\"uaccess\"",
+		 d->vendor, d->product);
+}
+
 int usb_use_permission(const char *root, const struct usb_info *d, struct error *err)
 {
-	char node[32];
+	char node[32], remedy[USB_REMEDY_SIZE];
 	int ret;
 
 	usb_info_node(d, node, sizeof(node));
@@ -29,12 +38,9 @@ int usb_use_permission(const char *root, const struct usb_info *d, struct error 
 				 d->name, node);
 	if (ret != -EACCES && ret != -EPERM)
 		return error_set(err, ret, "%s: %s: %s", d->name, node, strerror(-ret));
-	return error_set(err, ret,
-			 "%s: there is no permission to open %s: run as root, or put this line "
-			 "into " RULES_FILE " and plug the device in again: SUBSYSTEM==\"usb\", "
-			 "ATTR{idVendor}==\"%04x\", ATTR{idProduct}==\"%04x\", MODE=\"0660\", "
-			 "GROUP=\"kvm\", TAG+=\"uaccess\"",
-			 d->name, node, d->vendor, d->product);
+	usb_use_remedy(d, remedy);
+	return error_set(err, ret, "%s: there is no permission to open %s: %s", d->name, node,
+			 remedy);
 }
 
 int usb_use_host(const char *root, const struct usb_info *d, struct error *err)

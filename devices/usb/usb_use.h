@@ -12,6 +12,9 @@
 
 #include "devices/usb/usb_scan.h"
 
+#define USB_REMEDY_SIZE 320
+/* What gives this process the permission: a sentence with the udev rule. */
+void usb_use_remedy(const struct usb_info *, char buf[USB_REMEDY_SIZE]);
 /* -EACCES or -ENOENT with *err set: this process may not open the device's node; the message has
  * the udev rule that permits it. */
 int usb_use_permission(const char *root, const struct usb_info *, struct error *);

@@ -83,6 +83,13 @@ static inline int fake_open(const char *path)
 			return n->open_ret;
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
 			return -errno;
+		/* One that was closed had this number. */
+		for (unsigned k = 0; k < FAKE_NODES; k++) {
+			if (fake_node[k].fd != pair[0])
+				continue;
+			close(fake_node[k].peer);
+			fake_node[k].fd = fake_node[k].peer = -1;
+		}
 		n->grabbed = false;
 		n->fd = pair[0];
 		n->peer = pair[1];

@@ -13,6 +13,10 @@
 #include "vfio/host/pci_names.h"
 #include "vfio/host/preflight/preflight.h"
 #include "vfio/options.h"
+#include "devices/usb/evdev.h"
+#include "devices/usb/input_options.h"
+#include "devices/usb/usb_options.h"
+#include "vmm/cli/check_usb.h"
 #include "vmm/cli/command.h"
 #include "vmm/machine/options.h"
 #include "vmm/kvm/kvm.h"
@@ -25,6 +29,8 @@
 struct arguments {
 	char bdf[VFIO_MOST][VFIO_BDF_SIZE];
 	size_t n;
+	struct device_list devices; /* --usb and --input */
+	size_t n_devices;
 	bool json;
 };
 
@@ -169,12 +175,44 @@ static void print_json(const struct preflight *p)
 	output_json(all);
 }
 
+/* Takes --usb and --input as a run does. 0: it is something else; 1: one was taken. */
+static int parse_device(int argc, char **argv, int *i, struct arguments *a)
+{
+	static const struct device_class *const classes[] = { &usb_class, &input_class };
+	const char *word = argv[*i], *arg;
+	struct error err;
+
+	for (size_t k = 0; k < 2; k++) {
+		size_t n = strlen(classes[k]->option);
+
+		if (strncmp(word, "--", 2) != 0 || strncmp(word + 2, classes[k]->option, n) != 0 ||
+		    (word[2 + n] && word[2 + n] != '='))
+			continue;
+		arg = word[2 + n] ? word + 3 + n : *i + 1 < argc ? argv[++*i] : NULL;
+		a->n_devices++;
+		if (!arg) {
+			log_error("check: %s needs an argument: %s", word, classes[k]->arg);
+			return -EINVAL;
+		}
+		if (device_create(&a->devices, classes[k], arg, &err) == 0)
+			return 1;
+		log_error("check: %.*s: %s", (int)n + 2, word, err.text);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int parse(int argc, char **argv, struct arguments *a)
 {
-	int i;
+	int i, ret;
 
 	*a = (struct arguments){ 0 };
 	for (i = 1; i < argc; i++) {
+		ret = parse_device(argc, argv, &i, a);
+		if (ret < 0)
+			return ret;
+		if (ret > 0)
+			continue;
 		if (strcmp(argv[i], "--json") == 0) {
 			a->json = true;
 		} else if (a->n == VFIO_MOST) {
@@ -190,27 +228,35 @@ static int parse(int argc, char **argv, struct arguments *a)
 	return 0;
 }
 
-int command_check(int argc, char **argv)
+static int check_all(const struct arguments *a)
 {
-	struct arguments a;
 	struct preflight p;
 	int status = 1;
 
-	if (parse(argc, argv, &a) < 0)
-		return COMMAND_USAGE;
 	preflight_init(&p, "");
+	p.no_vfio = a->n_devices && !a->n;
 	preflight_host(&p);
 	check_kvm(&p);
 	check_firmware(&p);
-	preflight_devices(&p, a.bdf, a.n);
+	preflight_devices(&p, a->bdf, a->n);
+	check_usb(&p, &a->devices, &evdev_here);
 	if (p.failed)
 		log_error("check: %s", strerror(ENOMEM));
-	else if (a.json)
+	else if (a->json)
 		print_json(&p);
 	else
-		print_text(&p, a.n);
+		print_text(&p, a->n + a->n_devices);
 	if (!p.failed)
 		status = preflight_count(&p, PREFLIGHT_PROBLEM) > 0;
 	preflight_free(&p);
+	return status;
+}
+
+int command_check(int argc, char **argv)
+{
+	struct arguments a;
+	int status = parse(argc, argv, &a) < 0 ? COMMAND_USAGE : check_all(&a);
+
+	device_list_free(&a.devices);
 	return status;
 }

@@ -18,7 +18,7 @@
 	"minivmm import -- qemu-system-x86_64 OPTION..., or minivmm import FILE (- for stdin)"
 #define USAGE_GROUPS "minivmm groups [--json]"
 #define USAGE_USB    "minivmm usb [--json]"
-#define USAGE_CHECK  "minivmm check [BDF...] [--json]"
+#define USAGE_CHECK  "minivmm check [BDF|--usb DEVICE|--input EVDEV]... [--json]"
 #define USAGE_CTL    "minivmm ctl NAME|PATH COMMAND, or minivmm ctl list"
 #define USAGE_BENCH  "minivmm bench passthrough --vfio BDF [--json]"
 

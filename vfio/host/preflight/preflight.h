@@ -82,6 +82,25 @@ enum preflight_finding {
 	PREFLIGHT_ROM_BOOT,
 	PREFLIGHT_ROM_NONE,
 	PREFLIGHT_NODE_FAR,
+	/* a USB device or an input device: added by vmm/cli/check_usb.c */
+	PREFLIGHT_USB_OK,
+	PREFLIGHT_USB_DRIVERS,
+	PREFLIGHT_USB_MISSING,
+	PREFLIGHT_USB_HUB,
+	PREFLIGHT_USB_SEVERAL,
+	PREFLIGHT_USB_TAKEN,
+	PREFLIGHT_USB_ACCESS,
+	PREFLIGHT_USB_NODE,
+	PREFLIGHT_USB_USE,
+	PREFLIGHT_USB_FORCED,
+	PREFLIGHT_USB_KEYBOARD,
+	PREFLIGHT_INPUT_OK,
+	PREFLIGHT_INPUT_MISSING,
+	PREFLIGHT_INPUT_ACCESS,
+	PREFLIGHT_INPUT_BUSY,
+	PREFLIGHT_INPUT_NONE,
+	PREFLIGHT_INPUT_OTHER,
+	PREFLIGHT_INPUT_TOGGLE,
 	PREFLIGHT_FINDINGS
 };
 
@@ -95,10 +114,12 @@ struct preflight_row {
 };
 extern const struct preflight_row preflight_table[PREFLIGHT_FINDINGS];
 
+#define PREFLIGHT_NAME_SIZE 128
+
 struct preflight_line {
 	enum preflight_finding what;
-	char bdf[VFIO_BDF_SIZE]; /* "": the host */
-	char text[240], remedy[320];
+	char bdf[PREFLIGHT_NAME_SIZE]; /* or the name of a USB or input device; "": the host */
+	char text[400], remedy[400];
 };
 
 struct preflight {
@@ -106,8 +127,9 @@ struct preflight {
 	struct pci_list pci;
 	struct preflight_line *line; /* in the order in which they were found */
 	size_t n;
-	char bdf[VFIO_BDF_SIZE]; /* the device of the next findings; "": the host */
-	unsigned iommu_bits;	 /* 0: not known */
+	char bdf[PREFLIGHT_NAME_SIZE]; /* the device of the next findings; "": the host */
+	bool no_vfio; /* the guest gets no PCI device: what only that needs is not looked at */
+	unsigned iommu_bits; /* 0: not known */
 	bool has_iommu, has_hugepages;
 	bool failed; /* out of memory: findings are missing */
 };

@@ -384,7 +384,7 @@ void preflight_devices(struct preflight *p, const char (*bdf)[VFIO_BDF_SIZE], si
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		memcpy(p->bdf, bdf[i], sizeof(p->bdf));
+		memcpy(p->bdf, bdf[i], VFIO_BDF_SIZE);
 		for (g.at = 0; g.at < p->pci.n; g.at++)
 			if (strcmp(p->pci.dev[g.at].bdf, bdf[i]) == 0)
 				break;

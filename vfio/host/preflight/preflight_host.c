@@ -434,6 +434,8 @@ void preflight_host(struct preflight *p)
 
 	p->bdf[0] = '\0';
 	check_kvm(p, &c);
+	if (p->no_vfio)
+		return;
 	check_iommu(p, &c);
 	check_vfio(p);
 	check_memlock(p);

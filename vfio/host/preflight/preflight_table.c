@@ -203,4 +203,51 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 				 "none on node {1}, the node of the device",
 				 "echo 2048 >/sys/devices/system/node/node{1}/hugepages/"
 				 "hugepages-2048kB/nr_hugepages" },
+
+	/* ---- a USB device ---- */
+	[PREFLIGHT_USB_OK] = { "usb-ok", "usb", OK, "{1}, in port {2}", NULL },
+	[PREFLIGHT_USB_DRIVERS] = { "usb-drivers", "driver", OK,
+				    "the host's drivers lose it until the machine ends: {1}",
+				    NULL },
+	[PREFLIGHT_USB_MISSING] = { "usb-missing", "usb", PROBLEM,
+				    "this host has no such USB device now",
+				    "plug it in; minivmm usb lists the devices that are there" },
+	[PREFLIGHT_USB_HUB] = { "usb-hub", "usb", PROBLEM, "a USB hub stays with the host",
+				"name the devices behind it: minivmm usb lists them" },
+	[PREFLIGHT_USB_SEVERAL] = { "usb-several", "usb", PROBLEM, "{1}",
+				    "minivmm usb lists them" },
+	[PREFLIGHT_USB_TAKEN] = { "usb-taken", "usb", PROBLEM, "{1}",
+				  "minivmm ctl list shows the machines that run" },
+	[PREFLIGHT_USB_ACCESS] = { "usb-access", "access", PROBLEM,
+				   "there is no permission to open {1}", "{2}" },
+	[PREFLIGHT_USB_NODE] = { "usb-node", "access", PROBLEM, "{1}", "mount /dev/bus/usb here" },
+	[PREFLIGHT_USB_USE] = { "usb-use", "in use", PROBLEM, "{1}",
+				"end that first (umount), or pass it all the same with force=on" },
+	[PREFLIGHT_USB_FORCED] = { "usb-forced", "in use", WARNING,
+				   "{1}; with force=on the host loses it all the same",
+				   "end that first (umount)" },
+	[PREFLIGHT_USB_KEYBOARD] = { "usb-only-keyboard", "in use", WARNING,
+				     "it is the only keyboard of this host: you can end the "
+				     "machine only from elsewhere, as by ssh",
+				     "lend it with --input: both Ctrl keys give it back" },
+
+	/* ---- a keyboard or mouse that is lent ---- */
+	[PREFLIGHT_INPUT_OK] = { "input-ok", "input", OK, "{1}: {2}", NULL },
+	[PREFLIGHT_INPUT_MISSING] = { "input-missing", "input", PROBLEM, "there is no such file",
+				      "ls /dev/input/by-id shows what is there; keyboards end in "
+				      "-event-kbd, mice in -event-mouse" },
+	[PREFLIGHT_INPUT_ACCESS] = { "input-access", "access", PROBLEM,
+				     "there is no permission to open it", "{1}" },
+	[PREFLIGHT_INPUT_BUSY] = { "input-busy", "in use", PROBLEM, "{1}",
+				   "as root, fuser -v {dev} shows who has it open" },
+	[PREFLIGHT_INPUT_NONE] = { "input-none", "input", PROBLEM, "it is no input device",
+				   "take one of /dev/input/by-id that has -event- in its name" },
+	[PREFLIGHT_INPUT_OTHER] = { "input-other", "input", PROBLEM, "{1}",
+				    "take one of /dev/input/by-id that ends in -event-kbd or "
+				    "-event-mouse" },
+	[PREFLIGHT_INPUT_TOGGLE] = { "input-no-toggle", "input", WARNING,
+				     "no --input device has both Ctrl keys, which give the "
+				     "devices back to the host",
+				     "add a keyboard with --input, or be ready to end the machine "
+				     "from elsewhere, as by ssh" },
 };
