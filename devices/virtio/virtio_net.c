@@ -413,17 +413,16 @@ static const struct virtio_ops net_ops = {
 	.command = net_command_kick,
 };
 
-static void make_mac(uint8_t mac[6], const struct net_config *cfg)
+void virtio_net_mac(uint8_t mac[6], const uint8_t asked[6], unsigned index)
 {
-	static const uint8_t local[3] = { 0x52, 0x54, 0x00 };
+	static const uint8_t local[3] = { 0x52, 0x54, 0x00 }, none[6];
 
-	if (cfg->has_mac) {
-		memcpy(mac, cfg->mac, 6);
+	memcpy(mac, asked, 6);
+	if (memcmp(asked, none, sizeof(none)) != 0)
 		return;
-	}
 	memcpy(mac, local, sizeof(local)); /* locally administered */
 	if (getrandom(mac + 3, 3, GRND_NONBLOCK) != 3)
-		memset(mac + 3, (int)cfg->index, 3);
+		memset(mac + 3, (int)index, 3);
 }
 
 /* Offloads are the tap device's; of ours vhost must know only how frames lie in buffers. */
@@ -507,7 +506,7 @@ struct virtio_net *virtio_net_open(const struct net_config *cfg, struct error *e
 		n->pair[i].tap = n->pair[i].vhost = -1;
 	snprintf(n->name, sizeof(n->name), "net%u", cfg->index);
 	worker_init(&n->worker, n->name, net_work, n);
-	make_mac(n->mac, cfg);
+	virtio_net_mac(n->mac, cfg->mac, cfg->index);
 	memcpy(n->config.mac, n->mac, sizeof(n->mac));
 	n->config.status = htole16(VIRTIO_NET_S_LINK_UP);
 	if (open_tap(n, cfg, err) == 0)
@@ -573,11 +572,9 @@ static const struct key net_keys[] = {
 
 static struct net_config net_config(const struct device *d, const struct device_env *env)
 {
-	static const uint8_t none[6];
 	const struct net_opts *o = d->opts;
 	struct net_config c = {
 		.ifname = o->ifname,
-		.has_mac = memcmp(o->mac, none, sizeof(none)) != 0,
 		.no_vhost = o->vhost,
 		.queues = (unsigned)o->queues,
 		.cpus = env->cpus,

@@ -16,9 +16,8 @@ struct virtio_net;
 
 struct net_config {
 	const char *ifname; /* a tap device; NULL: make one */
-	uint8_t mac[6];
-	bool has_mac;	 /* else one is made up from `index` and the process */
-	bool no_vhost;	 /* the userspace data path even if vhost-net is there */
+	uint8_t mac[6];	    /* all zeroes: one is made up */
+	bool no_vhost;	    /* the userspace data path even if vhost-net is there */
 	unsigned queues; /* pairs; 0: as many as `cpus`, where vhost and the tap device have them */
 	unsigned cpus;	 /* that the guest has */
 	unsigned ring;	 /* entries of a queue, a power of two; 0: 1024 */
@@ -33,6 +32,8 @@ struct virtio_net *virtio_net_open(const struct net_config *, struct error *);
  * case. */
 int virtio_net_plug(struct virtio_net *, struct pci_root *, struct pci_bus *, uint8_t devfn,
 		    const struct net_config *, struct error *);
+/* The address that was asked for; if that is all zeroes, one that is made up. */
+void virtio_net_mac(uint8_t mac[6], const uint8_t asked[6], unsigned index);
 /* NULL is fine. False: the host's kernel does not let go of it, so that all of it stays in place.
  */
 bool virtio_net_free(struct virtio_net *);

@@ -113,11 +113,26 @@ static void notify_config(struct virtio_device *v)
 	}
 }
 
-void virtio_broken(struct virtio_device *v, const char *why)
+/* False: it is set already. */
+static bool needs_reset(struct virtio_device *v)
 {
 	uint8_t old = atomic_fetch_or(&v->status, VIRTIO_CONFIG_S_NEEDS_RESET);
 
 	if (old & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return false;
+	if (old & VIRTIO_CONFIG_S_DRIVER_OK)
+		notify_config(v);
+	return true;
+}
+
+void virtio_needs_reset(struct virtio_device *v)
+{
+	needs_reset(v);
+}
+
+void virtio_broken(struct virtio_device *v, const char *why)
+{
+	if (!needs_reset(v))
 		return;
 	pthread_mutex_lock(&v->leaf);
 	log_guest(
@@ -125,8 +140,6 @@ void virtio_broken(struct virtio_device *v, const char *why)
 		"%s: the guest's driver violated the virtio protocol: %s; the device needs a reset",
 		v->pci.name, why);
 	pthread_mutex_unlock(&v->leaf);
-	if (old & VIRTIO_CONFIG_S_DRIVER_OK)
-		notify_config(v);
 }
 
 void virtio_config_changed(struct virtio_device *v)

@@ -130,6 +130,8 @@ void virtio_config_changed(struct virtio_device *);
 /* The guest has broken a ring: sets DEVICE_NEEDS_RESET and raises a configuration interrupt
  * (§2.1.2). */
 void virtio_broken(struct virtio_device *, const char *why);
+/* The same, but the fault is not the guest's, and the caller says what has happened. */
+void virtio_needs_reset(struct virtio_device *);
 /* The eventfd that interrupts the guest for this queue (for vhost); never -1. */
 int virtio_queue_call_fd(struct virtio_queue *);
 

@@ -308,3 +308,39 @@ void virtq_disable_kicks(struct virtq *vq)
 	if (!vq->broken && !vq->event_idx)
 		store_relaxed(&vq->used->flags, VRING_USED_F_NO_NOTIFY);
 }
+
+/* Acquire: the elements before these indices are read next. */
+static uint16_t unfinished(const struct virtq *vq, uint16_t *used)
+{
+	*used = load_acquire(&vq->used->idx);
+	return (uint16_t)(load_acquire(&vq->avail->idx) - *used);
+}
+
+unsigned virtq_unfinished(const struct virtq *vq)
+{
+	uint16_t used;
+
+	return unfinished(vq, &used);
+}
+
+bool virtq_in_order(const struct virtq *vq)
+{
+	uint16_t used, n = unfinished(vq, &used), mask = vq->size - 1;
+
+	if (n > vq->size)
+		return false;
+	/* The entries of the last `size` requests are there, if there were so many. */
+	n = (uint16_t)(vq->size - n) < used ? (uint16_t)(vq->size - n) : used;
+	for (uint16_t i = (uint16_t)(used - n); i != used; i++) {
+		uint32_t id = __atomic_load_n(&vq->used->ring[i & mask].id, __ATOMIC_RELAXED);
+
+		if (le32toh(id) != load_relaxed(&vq->avail->ring[i & mask]))
+			return false;
+	}
+	return true;
+}
+
+void virtq_resume(struct virtq *vq)
+{
+	vq->last_avail = load_acquire(&vq->used->idx);
+}

@@ -109,6 +109,15 @@ bool virtq_enable_kicks(struct virtq *);
  * are pending now. A driver without EVENT_IDX cannot be asked for that, and sends no kick: the
  * caller must have a time limit. */
 unsigned virtq_kick_at(struct virtq *, unsigned n);
+/* For a ring that another process has served, and does not serve now. The process may have been
+ * killed at any moment, so only what the driver sees counts. */
+/* The number of requests that are not finished. */
+unsigned virtq_unfinished(const struct virtq *);
+/* True: as far as the ring still shows, requests were finished in the order in which they came. */
+bool virtq_in_order(const struct virtq *);
+/* last_avail is behind the last finished request, if requests are finished in their order. */
+void virtq_resume(struct virtq *);
+
 /* Tells the driver that kicks are not needed, because the ring is being polled. It is only a hint:
  * the driver may send kicks nevertheless. */
 void virtq_disable_kicks(struct virtq *);

@@ -331,6 +331,9 @@ static void test_net(void **state)
 	good("--net tap,vhost=off");
 	assert_int_equal(choice(&virtio_net_class, 0, "vhost"), 1);
 	good("--net tap,queues=16,ring=1024,mtu=9000");
+	good("--vhost-user-blk /run/a.sock,queues=2 --vhost-user-blk /run/b.sock");
+	bad("--vhost-user-blk /run/a.sock --vhost-user-blk /run/a.sock", "given twice");
+	bad("--vhost-user-blk /run/a.sock,queues=17", "queues");
 	bad("--net tap,queues=0", "queues");
 	bad("--net tap,queues=17", "queues");
 	bad("--net tap,ring=32", "ring");

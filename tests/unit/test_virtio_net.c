@@ -101,7 +101,6 @@ static void frames_both_ways(void **state)
 {
 	struct net_config c = { .ifname = IFNAME,
 				.no_vhost = true,
-				.has_mac = true,
 				.mac = { 0x52, 0x54, 0, 1, 2, 3 } };
 	struct error err = { 0 };
 	struct virtio_net *n;

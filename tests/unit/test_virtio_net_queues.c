@@ -129,11 +129,9 @@ struct card {
 
 static bool try_open(struct card *c, unsigned queues, unsigned cpus, struct error *err)
 {
-	const struct net_config cfg = { .ifname = "fake0",
-					.has_mac = true,
-					.mac = { 0x52, 0x54, 0, 1, 2, 3 },
-					.queues = queues,
-					.cpus = cpus };
+	const struct net_config cfg = {
+		.ifname = "fake0", .mac = { 0x52, 0x54, 0, 1, 2, 3 }, .queues = queues, .cpus = cpus
+	};
 
 	vhosts = running = stops = 0;
 	hold = refuse = false;

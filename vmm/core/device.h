@@ -52,6 +52,10 @@ struct device_env {
 	uint8_t devfn;	     /* ... and its device and function number */
 	void (*power_off)(void *);
 	void *power_off_arg;
+	/* Tells those who control the machine, with the id or name of the device. Main loop. NULL:
+	 * there is nobody to tell. */
+	void (*event)(void *, const char *event, const char *device);
+	void *event_arg;
 	struct qmp *qmp;	 /* NULL: no --qmp */
 	struct usb_ports *usb;	 /* NULL: no --usb */
 	struct usb_input *input; /* NULL: no --input */

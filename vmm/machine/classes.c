@@ -5,6 +5,7 @@
 #include "devices/chipset/serial.h"
 #include "devices/usb/input_options.h"
 #include "devices/usb/usb_options.h"
+#include "devices/virtio/vhost_user_blk.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_net.h"
@@ -15,6 +16,7 @@
 const struct device_class *const device_classes[] = {
 	&vfio_class, /* passthrough.c puts them in */
 	&virtio_blk_class,
+	&vhost_user_blk_class,
 	&virtio_net_class,
 	&virtio_rng_class,
 	&usb_class,

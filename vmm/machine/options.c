@@ -294,7 +294,6 @@ static const char help_head[] =
 	"devices\n";
 static const char help_tail[] =
 	"  --hotplug N[,window=SIZE]                 N empty slots for a running machine\n"
-	"process\n"
 	"  --name N  --pidfile FILE  --daemonize  --stats[=FILE]  --dump-dtb FILE\n"
 	"  --core-dump on  -v, --verbose  -h, --help  --version  a comma in a value is ,,\n"
 	"commands: check bind restore groups usb vf import report ctl bench; CMD --help\n";

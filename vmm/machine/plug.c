@@ -52,6 +52,14 @@ static int realize_extra(struct vm *vm, struct error *err)
 
 /* What users asked for, by class, in the order of the table of classes. */
 
+static void on_event(void *opaque, const char *event, const char *device)
+{
+	const struct vm *vm = opaque;
+
+	if (vm->monitor.qmp)
+		qmp_event(vm->monitor.qmp, event, json_pack("{s: s}", "device", device));
+}
+
 static struct device_env device_env(struct vm *vm)
 {
 	return (struct device_env){
@@ -64,6 +72,8 @@ static struct device_env device_env(struct vm *vm)
 		.bus = &vm->chipset.pci.bus,
 		.power_off = machine_request_power_off,
 		.power_off_arg = vm,
+		.event = on_event,
+		.event_arg = vm,
 		.qmp = vm->monitor.qmp,
 		.usb = machine_usb_ports(vm->usb),
 		.input = machine_usb_input(vm->usb),
