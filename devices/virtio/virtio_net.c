@@ -587,17 +587,32 @@ static struct net_config net_config(const struct device *d, const struct device_
 	return c;
 }
 
+/* Two cards with one address on a bridge would take each other's frames. */
+static int mac_check(const struct net_opts *o, const struct device_list *l, struct error *err)
+{
+	static const uint8_t none[6];
+	const struct device *other = NULL;
+
+	while (memcmp(o->mac, none, 6) != 0 && (other = device_next(l, &virtio_net_class, other)))
+		if (memcmp(((const struct net_opts *)other->opts)->mac, o->mac, 6) == 0)
+			return error_set(err, -EINVAL,
+					 "mac=%02x:%02x:%02x:%02x:%02x:%02x is given twice: each "
+					 "card needs an address of its own",
+					 o->mac[0], o->mac[1], o->mac[2], o->mac[3], o->mac[4],
+					 o->mac[5]);
+	return 0;
+}
+
 static int net_check(const struct device *d, const struct device_list *l, struct error *err)
 {
 	const struct net_opts *o = d->opts;
 
-	(void)l;
 	if (strcmp(o->kind, "tap") != 0)
 		return error_set(err, -EINVAL, "'%s' is not supported: use tap", o->kind);
 	if (o->ring && !is_pow2(o->ring))
 		return error_set(err, -EINVAL, "ring=%u: use a power of two from %u to %u",
 				 (unsigned)o->ring, RING_MIN, VIRTQ_MAX_SIZE);
-	return 0;
+	return mac_check(o, l, err);
 }
 
 static int net_open(struct device *d, const struct device_env *env, struct error *err)
