@@ -22,6 +22,7 @@
 #include "vfio/options.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/keys.h"
+#include "vmm/core/text.h"
 #include "vmm/machine/classes.h"
 #include "vmm/placement/ram.h"
 
@@ -478,8 +479,24 @@ static int check_stdio(struct config *c, struct error *err)
 			     err);
 }
 
+/* It goes into messages, the process list, and the name of a folder. */
+static int check_name(const char *name, struct error *err)
+{
+	const char *p = name;
+	bool control = false;
+
+	while (*p && *p != '/' && !control)
+		p += text_char(p, &control);
+	if (*name && !*p && !control)
+		return 0;
+	return error_set(err, -EINVAL,
+			 "--name takes a name without '/' and control characters, like web1");
+}
+
 static int check(struct config *c, struct error *err)
 {
+	if (c->name && check_name(c->name, err) < 0)
+		return err->code;
 	if (c->initrd && !c->kernel)
 		return error_set(err, -EINVAL, "--initrd needs --kernel");
 	if (c->bind && !vfio_count(&c->devices) && !c->hotplug.n)
