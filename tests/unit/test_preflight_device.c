@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "preflight_fixture.h"
+#include "vfio/host/host_use.h"
 
 static void test_which(void **state)
 {
@@ -336,6 +337,46 @@ static void test_route(void **state)
 	says_nth(1, "use-route", "default route (eth1)", NULL);
 }
 
+/* For a reason why the host needs the device, `bind` refuses, and here is a problem. */
+static void test_what_bind_refuses(void **state)
+{
+	static const struct {
+		const char *host, *changes, *bdf, *id;
+	} rows[] = {
+		{ DESKTOP, CONSOLE, "0000:01:00.0", "use-console" },
+		{ DISK, "file /proc/swaps Filename|/dev/nvme0n1p2 partition 1 0 -2\n",
+		  "0000:04:00.0", "use-disk" },
+		{ BRIDGE, "", "0000:04:00.0", "use-route" },
+		{ GOOD,
+		  "pci 02:00.0 class=020000 id=1:2 group=9 driver=igb reset=flr sriov_numvfs=2",
+		  "0000:02:00.0", "use-vfs" },
+	};
+	char ids[1024];
+	struct error why;
+	unsigned i, j;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		forget();
+		make_root(NULL);
+		put_host("%s", rows[i].host);
+		put_host("%s", rows[i].changes);
+		look_at(rows[i].bdf);
+		found(ids, sizeof(ids));
+		assert_true(host_use_check(root, rows[i].bdf, &why) < 0);
+		assert_non_null(strstr(ids, rows[i].id));
+		for (j = 0; strcmp(preflight_table[p.line[j].what].id, rows[i].id) != 0; j++)
+			;
+		assert_int_equal(preflight_table[p.line[j].what].level, PREFLIGHT_PROBLEM);
+		assert_non_null(strstr(why.text, p.line[j].text));
+	}
+	says("use-vfs", "has 2 VFs", "minivmm vf 0000:02:00.0 0");
+	/* And for the rest of the group. */
+	host(DESKTOP, CONSOLE, "01:00.1",
+	     GOOD_HOST " | driver-other group-blocked group-used use-process reset-bus bars-ok");
+	says("group-used", "0000:01:00.0 is the display", "minivmm check 0000:01:00.0");
+}
+
 static void test_reset(void **state)
 {
 #define DEV(more) \
@@ -526,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_stacks),
 		cmocka_unit_test(test_exclusive),
 		cmocka_unit_test(test_route),
+		cmocka_unit_test(test_what_bind_refuses),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_reset_bus_first),
 		cmocka_unit_test(test_reset_before_5_15),

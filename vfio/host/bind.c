@@ -225,17 +225,13 @@ struct plan {
 
 static int may_go(const struct plan *p, const struct sysfs_pci *d)
 {
-	long vfs = sysfs_number(p->h->root, d->bdf, "sriov_numvfs", 0);
 	struct error why;
+	int ret = host_use_check(p->h->root, d->bdf, &why);
 
-	if (vfs > 0)
-		return error_set(p->err, -EBUSY,
-				 "%s has %ld VFs: remove them first: minivmm vf %s 0", d->bdf, vfs,
-				 d->bdf);
-	if (p->flags & BIND_FORCE || host_use_check(p->h->root, d->bdf, &why) == 0)
+	if (ret == 0 || (ret == -EBUSY && p->flags & BIND_FORCE))
 		return 0;
-	return error_set(p->err, -EBUSY, "%s: to bind it all the same: minivmm bind --force",
-			 why.text);
+	return error_set(p->err, -EBUSY, "%s%s", why.text,
+			 ret == -EBUSY ? ": to bind it all the same: minivmm bind --force" : "");
 }
 
 static int add(void *arg, const struct sysfs_pci *d)

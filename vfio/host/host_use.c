@@ -52,6 +52,16 @@ __attribute__((format(printf, 5, 6))) static void tell(struct walk *w, enum host
 	w->found++;
 }
 
+/* ---- virtual functions ---- */
+
+static void vfs(struct walk *w)
+{
+	long n = sysfs_number(w->root, w->bdf, "sriov_numvfs", 0);
+
+	if (n > 0)
+		tell(w, HOST_USE_VFS, NULL, NULL, "has %ld VFs", n);
+}
+
 /* ---- display ---- */
 
 /* Reports a console. The dummy console is skipped, because it is on no device. */
@@ -258,6 +268,7 @@ void host_use_each(const char *root, const char *bdf, host_use_fn *fn, void *arg
 {
 	struct walk w = { .root = root, .bdf = bdf, .fn = fn, .arg = arg };
 
+	vfs(&w);
 	if (sysfs_number(root, bdf, "boot_vga", 0) == 1)
 		hostfs_each(root, console, &w, "/sys/class/vtconsole");
 	hostfs_each(root, disk, &w, "/sys/class/block");
@@ -275,7 +286,12 @@ static void take_first(void *arg, const struct host_use *u)
 {
 	struct first *f = arg;
 
-	if (f->ret == 0)
+	if (f->ret != 0)
+		return;
+	if (u->kind == HOST_USE_VFS)
+		f->ret = error_set(f->err, -ENOTEMPTY, "%s %s: remove them first: minivmm vf %s 0",
+				   f->bdf, u->text, f->bdf);
+	else
 		f->ret = error_set(f->err, -EBUSY, "%s %s", f->bdf, u->text);
 }
 

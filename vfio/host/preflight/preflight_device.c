@@ -16,6 +16,7 @@
 
 #include "vmm/core/hostfs.h"
 #include "vfio/host/preflight/preflight.h"
+#include "vfio/host/host_use.h"
 #include "vfio/host/preflight/preflight_parts.h"
 #include "vfio/host/reset_choice.h"
 #include "vfio/rom_image.h"
@@ -63,6 +64,18 @@ static void append(char *list, size_t size, const char *item)
 		snprintf(list + n, size - n, ", ...");
 }
 
+/* What `bind --group` would refuse. */
+static void check_group_use(const struct given *g)
+{
+	const struct sysfs_pci *o;
+	struct error why;
+	size_t i;
+
+	for (i = 0; (o = groups_other(&g->p->pci, g->at, i)); i++)
+		if (sysfs_in_the_way(o) && host_use_check(g->p->root, o->bdf, &why) < 0)
+			preflight_say(g->p, PREFLIGHT_GROUP_USED, why.text, o->bdf);
+}
+
 static void check_group(const struct given *g)
 {
 	char group[16], item[64], blocked[128] = "", others[128] = "";
@@ -82,6 +95,7 @@ static void check_group(const struct given *g)
 		preflight_say(g->p, PREFLIGHT_GROUP_SHARED, group, others);
 	else
 		preflight_say(g->p, PREFLIGHT_GROUP_ALONE, group);
+	check_group_use(g);
 }
 
 static bool same_slot(const char *a, const char *b)

@@ -131,6 +131,9 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 				      "group {1} also contains {2}, and a group goes to a guest as "
 				      "a whole",
 				      "minivmm bind {dev} --group" },
+	[PREFLIGHT_GROUP_USED] = { "group-used", "group", PROBLEM, "{1}",
+				   "minivmm check {2} says how to free it; or pass no device of "
+				   "this group" },
 	[PREFLIGHT_GROUP_NO_ACS] = { "group-no-acs", "isolation", WARNING,
 				     "group {1} spans the slots {2}: no ACS isolates them from "
 				     "each other",
@@ -145,11 +148,12 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 	[PREFLIGHT_USE_NET] = { "use-net", "in use", WARNING, "network interface {1} is up",
 				"ip link set {1} down; if the host needs it, do not pass this "
 				"device" },
-	[PREFLIGHT_USE_DISK] = { "use-disk", "in use", WARNING, "{1}", "{2}" },
-	[PREFLIGHT_USE_CONSOLE] = { "use-console", "in use", WARNING, "{1}",
+	[PREFLIGHT_USE_VFS] = { "use-vfs", "in use", PROBLEM, "{1}", "minivmm vf {dev} 0" },
+	[PREFLIGHT_USE_DISK] = { "use-disk", "in use", PROBLEM, "{1}", "{2}" },
+	[PREFLIGHT_USE_CONSOLE] = { "use-console", "in use", PROBLEM, "{1}",
 				    "log in over the network, then: echo 0 "
 				    ">/sys/class/vtconsole/{2}/bind" },
-	[PREFLIGHT_USE_ROUTE] = { "use-route", "in use", WARNING, "{1}",
+	[PREFLIGHT_USE_ROUTE] = { "use-route", "in use", PROBLEM, "{1}",
 				  "do not pass this device, or give the host another default route "
 				  "(ip route)" },
 	[PREFLIGHT_USE_PROCESS] = { "use-process", "in use", WARNING,

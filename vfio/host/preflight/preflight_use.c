@@ -43,7 +43,9 @@ static void say_disk(struct preflight *p, const struct host_use *u)
 
 static void say_host(void *p, const struct host_use *u)
 {
-	if (u->kind == HOST_USE_CONSOLE)
+	if (u->kind == HOST_USE_VFS)
+		preflight_say(p, PREFLIGHT_USE_VFS, u->text);
+	else if (u->kind == HOST_USE_CONSOLE)
 		preflight_say(p, PREFLIGHT_USE_CONSOLE, u->text, u->name);
 	else if (u->kind == HOST_USE_ROUTE)
 		preflight_say(p, PREFLIGHT_USE_ROUTE, u->text);
