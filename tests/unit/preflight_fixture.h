@@ -24,6 +24,7 @@ static bool seen[PREFLIGHT_FINDINGS];
 	"file /proc/cpuinfo vendor_id\t: GenuineIntel|flags\t\t: fpu vmx|address sizes\t: 46 " \
 	"bits "                                                                                \
 	"physical, 48 bits virtual||vendor_id : AuthenticAMD\n"                                \
+	"file /proc/meminfo MemAvailable: 16777216 kB\n"                                       \
 	"file /proc/cmdline BOOT_IMAGE=/vmlinuz root=/dev/sda1 intel_iommu=on\n"               \
 	"file /sys/firmware/acpi/tables/DMAR x\n"                                              \
 	"file /dev/kvm\n"                                                                      \

@@ -82,6 +82,9 @@ static void test_memory_follows_devices(void **state)
 	options("--memory 128M,prefault=off");
 	assert_int_equal(look(true, -1), 0);
 	assert_false(m.plan.prefault);
+	/* VFIO takes it all nevertheless. */
+	options("--memory 9G,prefault=off");
+	says(look(true, -1), "9216 MiB are needed");
 	options("--memory 128M,nodes=63");
 	says(look(false, -1), "63");
 	/* libnuma tells the nodes of this machine. */

@@ -142,6 +142,21 @@ static void test_no_vfio(void **state)
 	says("vfio-missing", "6.1.0-18-amd64) does not have: vfio-pci", "linux-image-amd64");
 }
 
+static void test_memory(void **state)
+{
+	(void)state;
+	host(GOOD_PCI, "file /proc/meminfo MemAvailable: 1048575 kB\n", "",
+	     "kvm-ok iommu-ok remapping-ok vfio-ok memory-low memlock-ok hugepages-ok cpus-ok");
+	says("memory-low", "1 GiB (the default) is not available", "--memory 512M");
+	host(GOOD_PCI, "file /proc/meminfo MemAvailable: 1048576 kB\n", "", GOOD_HOST);
+	/* Huge pages are not among what is available. */
+	host(GOOD_PCI,
+	     "file /proc/meminfo MemAvailable: 1000 kB\n"
+	     "file /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages 512\n"
+	     "file /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 512\n",
+	     "", GOOD_HOST);
+}
+
 static void test_memlock(void **state)
 {
 #define USER	    "file /proc/self/status CapEff:\t0000000000000000\n"
@@ -195,8 +210,8 @@ int main(void)
 		cmocka_unit_test(test_good),	  cmocka_unit_test(test_kvm),
 		cmocka_unit_test(test_access),	  cmocka_unit_test(test_no_iommu),
 		cmocka_unit_test(test_remapping), cmocka_unit_test(test_no_vfio),
-		cmocka_unit_test(test_memlock),	  cmocka_unit_test(test_cpus),
-		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_memory),	  cmocka_unit_test(test_memlock),
+		cmocka_unit_test(test_cpus),	  cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, tidy);

@@ -168,6 +168,7 @@ static void test_no_acs(void **state)
 	(void)state;
 	host("file /proc/cpuinfo vendor_id : AuthenticAMD|flags : svm|address sizes : 48 bits "
 	     "physical, 48 bits virtual|\n"
+	     "file /proc/meminfo MemAvailable: 4194304 kB\n"
 	     "file /dev/kvm\nfile /sys/module/kvm_amd/parameters/npt 1\n"
 	     "file /sys/module/kvm_amd/parameters/avic 1\n"
 	     "file /sys/class/iommu/ivhd0/amd-iommu/features 58f77ef22294ade:0\n"

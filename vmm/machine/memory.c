@@ -67,12 +67,23 @@ static int set_want(const struct memory_want *m, struct ram_want *w, struct erro
 		.pages = (enum ram_pages)m->ram->pages,
 		.path = m->ram->path,
 		.prefault = wants_prefault(m),
+		.pinned = m->passthrough,
 		.shared = m->shared,
 	};
 	if (w->pages == RAM_PLAIN && m->passthrough)
 		w->pages = RAM_AUTO;
 	set_nodes(m, w);
 	return w->pages == RAM_PATH ? ram_path_page(w->path, &w->path_page, err) : 0;
+}
+
+/* More than there is: what must be in place at the start was refused. */
+static void warn_of_size(const struct machine_memory *m)
+{
+	char text[200];
+
+	if (!m->plan.hugetlb && !m->plan.prefault &&
+	    ram_exceeds_host(m->plan.size, text, sizeof(text)))
+		log_warn("--memory: %s", text);
 }
 
 static int decide(struct machine_memory *m, const char *root, struct error *err)
@@ -158,6 +169,8 @@ int machine_memory_look(struct machine_memory *m, const char *root, const struct
 
 	*m = (struct machine_memory){ .want = *want, .file = -1 };
 	ret = decide(m, root, err);
+	if (ret == 0)
+		warn_of_size(m);
 	/* Passed-through devices pin it, which is more than locked. */
 	if (ret == 0 && want->ram->lock && !want->passthrough)
 		ret = memlock_raise(want->size, err);

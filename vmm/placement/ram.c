@@ -22,11 +22,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/statfs.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "vmm/core/addr.h"
 #include "vmm/core/cleanup.h"
 #include "vmm/core/hostfs.h"
+#include "vmm/core/text.h"
 
 #define HUGE	  (2 * MiB)
 #define SMALL	  (4 * KiB)
@@ -34,6 +36,25 @@
 #define IN_MIB(n) ((unsigned long long)((n) / MiB))
 
 /* ---- what the host has ---- */
+
+/* sysinfo(2), because it costs less than /proc/meminfo at every start. */
+bool ram_exceeds_host(uint64_t size, char *text, size_t len)
+{
+	char guest[16], all[16];
+	struct sysinfo si;
+	uint64_t host;
+
+	if (sysinfo(&si) < 0)
+		return false;
+	host = ((uint64_t)si.totalram + si.totalswap) * si.mem_unit;
+	text_size(size, guest);
+	text_size(host, all);
+	snprintf(text, len,
+		 "the guest has %s, but this host has only %s with its swap: when the guest uses "
+		 "more, the kernel ends it or other processes; give it less",
+		 guest, all);
+	return size > host;
+}
 
 static void look_at(const char *root, int node, struct ram_node *n)
 {
@@ -204,8 +225,13 @@ static int try_huge(const struct ram_want *w, const struct ram_host *h, uint64_t
 	return lack ? too_few_pages(p, h, lack, err) : 0;
 }
 
+static bool needs_room(const struct ram_want *w)
+{
+	return w->prefault || w->pinned;
+}
+
 /* If a node is full, binding succeeds and the OOM killer comes later. So memory that is prefaulted
- * must be available now. */
+ * or pinned must be available now. */
 static int check_room(const struct ram_want *w, const struct ram_host *h, struct ram_plan *p,
 		      struct error *err)
 {
@@ -216,7 +242,7 @@ static int check_room(const struct ram_want *w, const struct ram_host *h, struct
 		struct ram_part *part = &p->part[i];
 		uint64_t room = node_of(h, part->node)->available;
 
-		if (!w->prefault || part->size <= room)
+		if (!needs_room(w) || part->size <= room)
 			continue;
 		where(part->node, place, sizeof(place));
 		if (part->node < 0 || !w->nodes_auto)
@@ -227,7 +253,7 @@ static int check_room(const struct ram_want *w, const struct ram_host *h, struct
 					 part->node < 0 ? "" : ", or use more nodes");
 		part->preferred = true;
 	}
-	return w->nodes_auto && w->size > h->any.available && w->prefault
+	return w->nodes_auto && w->size > h->any.available && needs_room(w)
 		       ? error_set(err, -ENOMEM,
 				   "--memory: %llu MiB are needed, but this host has only %llu "
 				   "MiB: free some memory, or give the guest less",

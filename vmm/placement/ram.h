@@ -33,6 +33,7 @@ struct ram_want {
 	uint64_t nodes;	    /* mask; 0: no node in particular */
 	bool nodes_auto;    /* we chose the nodes: other nodes may be used if these are too small */
 	bool prefault;	    /* all memory is touched at the start, so it must be free now */
+	bool pinned;	    /* devices pin it: all of it must be free, too */
 	bool shared;	    /* other processes map it, too */
 };
 
@@ -66,6 +67,9 @@ struct ram_plan {
 
 /* The page size of the hugetlbfs at path. -errno with *error: path is not a hugetlbfs. */
 int ram_path_page(const char *path, uint64_t *page, struct error *);
+/* True if a guest with `size` bytes, which are not taken at the start, can ask for more than the
+ * host has with its swap. text: a sentence about it. */
+bool ram_exceeds_host(uint64_t size, char *text, size_t len);
 /* Reads what the nodes in `want` have. */
 void ram_look(const char *root, const struct ram_want *, struct ram_host *);
 /* -ENODEV: the node does not exist or has no memory. -ENOMEM: there are too few pages; *error names

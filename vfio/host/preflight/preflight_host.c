@@ -18,6 +18,7 @@
 #include "vfio/host/preflight/preflight_parts.h"
 #include "vmm/core/addr.h"
 #include "vmm/core/text.h"
+#include "vmm/placement/ram.h"
 
 #define GUEST_MEMORY GiB /* the default of --memory */
 
@@ -359,6 +360,20 @@ static void check_memlock(struct preflight *p)
 		preflight_say(p, PREFLIGHT_MEMLOCK_LOW, size, shell);
 }
 
+/* As `run` decides it for a guest with a device. */
+static void check_memory(struct preflight *p)
+{
+	const struct ram_want want = {
+		.size = GUEST_MEMORY, .pages = RAM_AUTO, .pinned = true, .nodes_auto = true
+	};
+	struct ram_host host;
+	struct ram_plan plan;
+
+	ram_look(p->root, &want, &host);
+	if (ram_decide(&want, &host, &plan, NULL) < 0)
+		preflight_say(p, PREFLIGHT_MEMORY_LOW);
+}
+
 struct huge {
 	struct preflight *p;
 	const char *node;
@@ -438,6 +453,7 @@ void preflight_host(struct preflight *p)
 		return;
 	check_iommu(p, &c);
 	check_vfio(p);
+	check_memory(p);
 	check_memlock(p);
 	check_hugepages(p);
 	check_cpus(p);

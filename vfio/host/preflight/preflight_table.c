@@ -81,6 +81,12 @@ const struct preflight_row preflight_table[PREFLIGHT_FINDINGS] = {
 				    "as root: chmod 666 /dev/vfio/vfio (this file alone gives "
 				    "access to no device)" },
 
+	[PREFLIGHT_MEMORY_LOW] = { "memory-low", "memory", PROBLEM,
+				   "a guest with a device takes all its memory at the start, and 1 "
+				   "GiB (the default) is not available",
+				   "end programs that use much, or give the guest less: --memory "
+				   "512M" },
+
 	[PREFLIGHT_MEMLOCK_OK] = { "memlock-ok", "memlock", OK, "{1}", NULL },
 	[PREFLIGHT_MEMLOCK_LOW] = { "memlock-low", "memlock", PROBLEM,
 				    "only {1} can be locked, but a guest with a device locks all "
