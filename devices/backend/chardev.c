@@ -9,9 +9,11 @@
  *
  * Output goes through a struct outq. It never waits, and a slow reader slows down the guest.
  *
- * The terminal is put into raw mode if we are in its foreground process group. It is restored by
- * chardev_close(), and by a handler for the signals that end the process. The handler needs two
- * global variables.
+ * The terminal is put into raw mode and read while we are in its foreground process group. A job in
+ * the background neither reads nor changes it, because the kernel would stop the whole process for
+ * that; it looks once a second whether it has come to the foreground. (A shell sends SIGCONT only
+ * to a job that was stopped.) The mode is restored by chardev_close(), and by a handler for the
+ * signals that end the process. The handler needs two global variables.
  *
  * Threads: see chardev.h.
  */
@@ -40,6 +42,7 @@
 #define CHUNK_MAX 64
 #define TYPED_MAX 4096u
 #define DEAF_NS	  1000000000ull
+#define LOOK_NS	  1000000000ull
 #define MAX_MIN	  (64 * KiB)
 
 /* What was typed on the terminal and the front end has not taken yet. */
@@ -47,6 +50,8 @@ struct typed {
 	uint8_t buf[TYPED_MAX];
 	size_t n;
 	struct ev_timer *deaf; /* runs while buf is full and the guest takes nothing */
+	struct ev_timer *look; /* runs while we are in the background */
+	bool background;
 };
 
 struct chardev {
@@ -67,9 +72,14 @@ struct chardev {
 static struct termios saved_tty, raw_tty;
 static volatile sig_atomic_t tty_is_raw;
 
+static bool tty_is_ours(void)
+{
+	return tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
 static void tty_restore(void)
 {
-	if (!tty_is_raw)
+	if (!tty_is_raw || !tty_is_ours())
 		return;
 	tty_is_raw = 0;
 	tcsetattr(STDIN_FILENO, TCSANOW, &saved_tty);
@@ -82,14 +92,13 @@ static void restore_and_die(int sig)
 	raise(sig);
 }
 
-/* A shell gives a stopped job that goes on its own mode of the terminal. In the background
- * tcsetattr() would stop us again. */
+/* A shell gives a stopped job that goes on its own mode of the terminal. */
 static void tty_continued(int sig)
 {
 	int saved_errno = errno;
 
 	(void)sig;
-	if (tty_is_raw && tcgetpgrp(STDIN_FILENO) == getpgrp())
+	if (tty_is_raw && tty_is_ours())
 		tcsetattr(STDIN_FILENO, TCSANOW, &raw_tty);
 	errno = saved_errno;
 }
@@ -217,12 +226,44 @@ static void guest_is_deaf(void *arg)
 	watch_input(c);
 }
 
+static void go_to_background(struct chardev *c)
+{
+	stop_input(c);
+	c->typed->background = true;
+	ev_timer_set(c->typed->look, evloop_now_ns() + LOOK_NS);
+}
+
+/* It may have come to the foreground. A terminal that is gone is not looked at again. */
+static void look_at_terminal(void *arg)
+{
+	struct chardev *c = arg;
+
+	if (tcgetpgrp(STDIN_FILENO) < 0)
+		return;
+	if (!tty_is_ours()) {
+		ev_timer_set(c->typed->look, evloop_now_ns() + LOOK_NS);
+		return;
+	}
+	c->typed->background = false;
+	if (tty_is_raw)
+		tcsetattr(STDIN_FILENO, TCSANOW, &raw_tty);
+	else
+		tty_raw();
+	watch_input(c);
+}
+
 /* Returns 0 at the end of the input. */
 static ssize_t read_typed(struct chardev *c)
 {
 	struct typed *t = c->typed;
-	ssize_t n = nbio_read(&c->in, t->buf + t->n, TYPED_MAX - t->n);
+	ssize_t n = -EIO;
 
+	if (tty_is_ours())
+		n = nbio_read(&c->in, t->buf + t->n, TYPED_MAX - t->n);
+	if (n == -EIO && !tty_is_ours()) {
+		go_to_background(c);
+		return -EAGAIN;
+	}
 	if (n > 0) {
 		t->n += unescape(c, t->buf + t->n, (size_t)n);
 		typed_feed(c);
@@ -262,7 +303,7 @@ static void on_input(void *arg, int fd, uint32_t events)
 
 static int watch_input(struct chardev *c)
 {
-	if (!c->front.input || c->in.fd < 0)
+	if (!c->front.input || c->in.fd < 0 || (c->typed && c->typed->background))
 		return 0;
 	c->source = evloop_add_fd(c->loop, c->in.fd, EPOLLIN, on_input, c);
 	/* EPERM: a regular file or /dev/null. They give no input, and epoll does not support them.
@@ -287,15 +328,22 @@ bool chardev_ask(struct chardev *c)
 
 static int open_terminal(struct chardev *c, struct error *err)
 {
-	/* A process in the background that changes the terminal is stopped by SIGTTOU. */
-	if (tcgetpgrp(STDIN_FILENO) != getpgrp())
-		return -EPERM;
 	c->typed = calloc(1, sizeof(*c->typed));
-	if (c->typed)
+	if (c->typed) {
 		c->typed->deaf = evloop_add_timer(c->loop, guest_is_deaf, c);
-	if (!c->typed || !c->typed->deaf)
+		c->typed->look = evloop_add_timer(c->loop, look_at_terminal, c);
+	}
+	if (!c->typed || !c->typed->deaf || !c->typed->look)
 		return error_set(err, -ENOMEM, "out of memory");
-	tty_raw();
+	/* A shell may have moved us between a look and the access. */
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
+	if (tty_is_ours()) {
+		tty_raw();
+	} else {
+		log_info("the console takes no input while this job is in the background");
+		go_to_background(c);
+	}
 	return 0;
 }
 
@@ -308,8 +356,6 @@ static int open_stdio(struct chardev *c, const char *arg, struct error *err)
 	c->in = nbio_shared(STDIN_FILENO, O_RDONLY);
 	if (isatty(STDIN_FILENO))
 		ret = open_terminal(c, err);
-	if (ret == -EPERM)
-		return 0;
 	return ret < 0 ? ret : watch_input(c);
 }
 
@@ -541,6 +587,7 @@ void chardev_close(struct chardev *c)
 	if (c->typed) {
 		tty_restore();
 		evloop_del_timer(c->typed->deaf);
+		evloop_del_timer(c->typed->look);
 		free(c->typed);
 	}
 	nbio_close(&c->in);
