@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,6 +38,40 @@ static void quoted(void **state)
 
 		assert_string_equal(s, word[i][1]);
 	}
+}
+
+static void typos(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		unsigned distance;
+	} row[] = {
+		{ "", "", 0 },
+		{ "", "abc", 3 },
+		{ "abc", "", 3 },
+		{ "disk", "disk", 0 },
+		{ "diks", "disk", 2 },
+		{ "memroy", "memory", 2 },
+		{ "nvam", "nvram", 1 },
+		{ "kitten", "sitting", 3 },
+		{ "0123456789abcdef0123456789abcdef", "1", 31 },
+		{ "0123456789abcdef0123456789abcdefg", "1", UINT_MAX },
+	};
+	static const char *const meant[][2] = {
+		{ "mem", "memory" },   { "memroy", "memory" }, { "vfio-pci", "vfio" },
+		{ "usb-host", "usb" }, { "diks", "disk" },     { "chek", "check" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(row); i++) {
+		assert_int_equal(text_distance(row[i].a, row[i].b), row[i].distance);
+		assert_int_equal(text_distance(row[i].b, row[i].a), row[i].distance);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(meant); i++)
+		assert_in_range(text_typo(meant[i][0], meant[i][1]), 1, 2);
+	assert_int_equal(text_typo("warp", "name"), UINT_MAX);
+	assert_int_equal(text_typo("m", "rt"), UINT_MAX);
+	assert_int_equal(text_typo("", "rt"), UINT_MAX);
 }
 
 static void sizes(void **state)
@@ -114,7 +149,8 @@ static void lists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(quoted), cmocka_unit_test(sizes),
-					    cmocka_unit_test(ranges), cmocka_unit_test(lists) };
+					    cmocka_unit_test(ranges), cmocka_unit_test(lists),
+					    cmocka_unit_test(typos) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

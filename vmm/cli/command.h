@@ -8,6 +8,8 @@
 #ifndef VMM_CLI_COMMAND_H
 #define VMM_CLI_COMMAND_H
 
+#include <stdbool.h>
+
 #define COMMAND_USAGE 2 /* exit status */
 
 #define USAGE_BIND    "minivmm bind BDF... [--group] [--force]"
@@ -34,5 +36,7 @@ int command_usb(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_ctl(int argc, char **argv);
+/* One of the words for people that `ctl` knows. */
+bool ctl_has_word(const char *);
 
 #endif

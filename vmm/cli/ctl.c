@@ -300,6 +300,11 @@ static const struct word *find_word(const char *name)
 	return NULL;
 }
 
+bool ctl_has_word(const char *name)
+{
+	return find_word(name);
+}
+
 static int check_word(const struct call *c, struct error *err)
 {
 	const struct word *w = find_word(c->word);

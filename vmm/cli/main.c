@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <liburing.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #include "vmm/cli/output.h"
 #include "vmm/machine/options.h"
 #include "vmm/core/log.h"
+#include "vmm/core/text.h"
 #include "vmm/machine/machine.h"
 #include "vmm/core/version.h"
 #include "vmm/cli/bind_keeper.h"
@@ -264,6 +266,33 @@ static bool wants_help(char **argv)
 	return false;
 }
 
+/* What people type for it: NULL if nothing is near. */
+static const char *nearest_command(const char *word)
+{
+	const char *name = NULL;
+	unsigned best = UINT_MAX, i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (text_typo(word, commands[i].name) < best) {
+			name = commands[i].name;
+			best = text_typo(word, name);
+		}
+	return name;
+}
+
+/* A word that is no command: a misspelt one, or what `ctl` would understand. */
+static int unknown_command(const char *word)
+{
+	const char *near = nearest_command(word);
+
+	if (ctl_has_word(word))
+		log_error("no command %s: to tell it to a running machine: minivmm ctl NAME %s",
+			  word, word);
+	else
+		log_error("no command and no option %s: did you mean %s?", word, near);
+	return COMMAND_USAGE;
+}
+
 static int run_command(int argc, char **argv)
 {
 	const struct command *c = argc > 1 ? find_command(argv[1]) : NULL;
@@ -274,6 +303,8 @@ static int run_command(int argc, char **argv)
 		return c->run(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "help") == 0)
 		return command_help(argc - 1, argv + 1);
+	if (argc > 1 && argv[1][0] != '-' && (ctl_has_word(argv[1]) || nearest_command(argv[1])))
+		return unknown_command(argv[1]);
 	return command_run(argc, argv);
 }
 

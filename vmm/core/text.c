@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,39 @@ bool text_lists(const char *words, const char *name)
 		if ((at == words || at[-1] == ' ') && at[n] == ' ')
 			return true;
 	return false;
+}
+
+unsigned text_distance(const char *a, const char *b)
+{
+	size_t na = strlen(a), nb = strlen(b), i, j;
+	unsigned row[TEXT_WORD_MAX + 1]; /* to the first j characters of b, from the first i of a */
+
+	if (na > TEXT_WORD_MAX || nb > TEXT_WORD_MAX)
+		return UINT_MAX;
+	for (j = 0; j <= nb; j++)
+		row[j] = (unsigned)j;
+	for (i = 1; i <= na; i++) {
+		unsigned before = row[0]++;
+
+		for (j = 1; j <= nb; j++) {
+			unsigned best = before + (a[i - 1] != b[j - 1]);
+
+			before = row[j];
+			best = best < before + 1 ? best : before + 1;
+			row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
+		}
+	}
+	return row[nb];
+}
+
+unsigned text_typo(const char *word, const char *name)
+{
+	size_t n = strlen(word), len = strlen(name), common = n < len ? n : len;
+	unsigned d = text_distance(word, name);
+
+	if (common >= 3 && strncmp(word, name, common) == 0)
+		return 1;
+	return d <= 1 + n / 4 && d < n ? d : UINT_MAX;
 }
 
 void text_size(uint64_t bytes, char text[16])

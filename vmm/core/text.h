@@ -21,6 +21,13 @@ char *text_quote(const char *word);
 int text_range(const char **list, unsigned max, unsigned *first, unsigned *last);
 /* True if name is one of the words, each of which has a blank behind it. */
 bool text_lists(const char *words, const char *name);
+/* How many characters must be changed, added or removed to make one word of the other
+ * (Levenshtein). UINT_MAX: one of them has more than TEXT_WORD_MAX bytes. */
+#define TEXT_WORD_MAX 32
+unsigned text_distance(const char *a, const char *b);
+/* For "did you mean": how far `name` is from a word that somebody has typed. A name that begins
+ * with it, or that it begins with, is near. UINT_MAX: it is not what was meant. */
+unsigned text_typo(const char *word, const char *name);
 /* A size for people: "4 KiB", "1.5 GiB". */
 void text_size(uint64_t bytes, char text[16]);
 

@@ -10,6 +10,7 @@
 #include "vmm/machine/options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -385,6 +386,11 @@ static const struct {
 	{ "device", "--vfio BDF, --disk, --net, --console and --rng" },
 	{ "bios pflash L", "--firmware FILE and --nvram FILE" },
 	{ "accel enable-kvm machine M", "nothing for it: a machine is always a q35 with KVM" },
+	{ "boot", "nothing for it: the guest's firmware has a boot menu" },
+	{ "mem-path mem-prealloc", "--memory SIZE,hugepages=DIR,prefault=on" },
+	{ "numa", "--memory SIZE,nodes=LIST" },
+	{ "usb usbdevice", "--usb DEVICE, and --vfio for a whole controller" },
+	{ "audio audiodev soundhw", "a sound card with --vfio or --usb" },
 	{ "nodefaults no-user-config", "nothing for it: a machine has what was asked for" },
 	{ "nographic display vga vnc spice", "--serial TO, or a graphics card with --vfio" },
 	{ "monitor mon", "--qmp auto, and minivmm ctl NAME" },
@@ -408,19 +414,51 @@ static const char *find_qemu(const char *name)
 	return NULL;
 }
 
+static const char *nearest_option(const char *word)
+{
+	const struct device_class *const *c;
+	unsigned best = UINT_MAX, i;
+	const char *name = NULL;
+
+	for (i = 0; i < ARRAY_SIZE(options); i++)
+		if (text_typo(word, options[i].name) < best) {
+			name = options[i].name;
+			best = text_typo(word, name);
+		}
+	for (c = device_classes; *c; c++)
+		if (text_typo(word, (*c)->option) < best) {
+			name = (*c)->option;
+			best = text_typo(word, name);
+		}
+	return name;
+}
+
+static int unknown_word(const char *arg, struct error *err)
+{
+	return error_set(err, -EINVAL, "no command and no option %s: %s%s", arg,
+			 access(arg, F_OK) == 0 ? "a disk is given with --disk "
+						: "see minivmm --help",
+			 access(arg, F_OK) == 0 ? arg : "");
+}
+
 static int unknown_option(const char *arg, struct error *err)
 {
-	const char *ours = arg[0] == '-' ? find_qemu(arg + 1 + (arg[1] == '-')) : NULL;
+	const char *name = arg + 1 + (arg[1] == '-'), *ours = find_qemu(name), *near;
+	char word[TEXT_WORD_MAX + 1];
 
-	if (!ours)
-		return error_set(err, -EINVAL, "%s %s: see minivmm --help",
-				 arg[0] == '-' ? "unknown option" : "no command and no option",
-				 arg);
-	return error_set(
-		err, -EINVAL,
-		"unknown option %s: it is QEMU's, minivmm has %s; minivmm import translates "
-		"a whole QEMU command",
-		arg, ours);
+	if (arg[0] != '-')
+		return unknown_word(arg, err);
+	if (ours)
+		return error_set(err, -EINVAL,
+				 "unknown option %s: it is QEMU's, minivmm has %s; minivmm import "
+				 "translates a whole QEMU command",
+				 arg, ours);
+	snprintf(word, sizeof(word), "%.*s", (int)strcspn(name, "="), name);
+	near = nearest_option(word);
+	if (near)
+		return error_set(err, -EINVAL, "unknown option %s: did you mean --%s?", arg, near);
+	return error_set(err, -EINVAL, "unknown option %s: see minivmm --help%s", arg,
+			 arg[1] == '-' ? "" : "; minivmm import translates a whole QEMU command");
 }
 
 /* Handles argv[i]; returns how many words it took. */
