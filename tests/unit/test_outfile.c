@@ -235,6 +235,26 @@ static int leave(void **state)
 	return chdir("/") || rmdir(dir);
 }
 
+/* What could not be filled is removed, but not what another process has put in its place. */
+static void test_remove(void **state)
+{
+	int fd = outfile_open("new", true, &err);
+
+	(void)state;
+	assert_true(fd >= 0);
+	outfile_remove("new", fd);
+	assert_int_equal(access("new", F_OK), -1);
+	writes("new", true, "other");
+	outfile_remove("new", fd);
+	holds("new", "other");
+	close(fd);
+	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	outfile_remove("/dev/null", fd);
+	assert_int_equal(access("/dev/null", F_OK), 0);
+	close(fd);
+	unlink("new");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_image),  cmocka_unit_test(test_input),
 		cmocka_unit_test(test_stream), cmocka_unit_test(test_two_outputs),
 		cmocka_unit_test(test_check),  cmocka_unit_test(test_check_pipe),
+		cmocka_unit_test(test_remove),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);

@@ -40,6 +40,7 @@ static json_t *load_file(FILE *f, const char *path, struct error *err)
 static int write_page(const json_t *s, const char *path)
 {
 	struct error err = { 0 };
+	bool made = path && access(path, F_OK) < 0;
 	int fd = path ? outfile_open(path, true, &err) : -1;
 	FILE *f = path ? (fd < 0 ? NULL : fdopen(fd, "w")) : stdout;
 	int ret;
@@ -51,10 +52,15 @@ static int write_page(const json_t *s, const char *path)
 	ret = f ? report_html(f, s) : -errno;
 	if (!path && ferror(stdout))
 		return 1; /* main says so */
-	if (ret == 0 && (!path || fclose(f) == 0))
-		return 0;
-	log_error("report: %s: %s", path ? path : "stdout", strerror(errno));
-	return 1;
+	if (ret == 0)
+		ret = fflush(f);
+	if (ret != 0)
+		log_error("report: %s: %s", path ? path : "stdout", strerror(errno));
+	if (ret != 0 && made)
+		outfile_remove(path, fd);
+	if (path && f)
+		fclose(f);
+	return ret != 0;
 }
 
 /* The file stays open, and locked, until the page is written: it is not written into itself. */

@@ -54,6 +54,15 @@ int outfile_open(const char *path, bool empty, struct error *err)
 	return out;
 }
 
+void outfile_remove(const char *path, int fd)
+{
+	struct stat st, at;
+
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lstat(path, &at) == 0 &&
+	    st.st_dev == at.st_dev && st.st_ino == at.st_ino)
+		unlink(path);
+}
+
 int outfile_check_folder(const char *path, struct error *err)
 {
 	const char *slash = strrchr(path, '/');

@@ -23,6 +23,8 @@
  * caller closes, or -errno with "PATH: why" in *err. */
 int outfile_open(const char *path, bool empty, struct error *err);
 
+/* Removes a file that the caller has made and could not fill, if path still leads to it. */
+void outfile_remove(const char *path, int fd);
 /* Checks everything of outfile_open() that can be checked without creating or changing a file. 0,
  * or a negative errno with "PATH: why" in *err. */
 int outfile_check(const char *path, struct error *);

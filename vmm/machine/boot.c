@@ -274,6 +274,7 @@ void machine_boot_release(struct machine_boot *b, bool ran)
 int machine_boot_dump_dtb(struct machine_boot *b, struct error *err)
 {
 	const char *path = b->cfg->dump_dtb;
+	bool made = access(path, F_OK) < 0;
 	scoped_fd fd = -1;
 	struct nbio out;
 	int ret;
@@ -289,7 +290,9 @@ int machine_boot_dump_dtb(struct machine_boot *b, struct error *err)
 	out = nbio_own(fd);
 	if (nbio_write_patiently(&out, b->dtb, b->dtb_size) == b->dtb_size)
 		return 0;
-	return error_set(err, -errno, "--dump-dtb %s: %s", path,
-			 errno == EINTR ? "nobody read it, and a signal ended the wait"
-					: strerror(errno));
+	error_set(err, -errno, "--dump-dtb %s: %s", path,
+		  errno == EINTR ? "nobody read it, and a signal ended the wait" : strerror(errno));
+	if (made)
+		outfile_remove(path, fd);
+	return err->code;
 }

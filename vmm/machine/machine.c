@@ -335,6 +335,16 @@ static int open_stats(struct vm *vm, struct error *err)
 	return machine_stats_open(&vm->report, &of, vm->outputs, vm->cfg->stats_file, err);
 }
 
+static void report_end(struct vm *vm)
+{
+	vcpus_pause(vm->cpus.vcpus); /* so that nothing is counted afterwards */
+	if (machine_stats_report(&vm->report, !vm->cfg->stats_file))
+		return;
+	machine_stats_discard(&vm->report);
+	if (!vm->life.status)
+		vm->life.status = 1;
+}
+
 static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, struct error *err)
 {
 	int ret = build(vm, err);
@@ -361,11 +371,8 @@ static int run(struct vm *vm, int (*ready)(void *, struct error *), void *arg, s
 	vm->started = true;
 	log_phases(vm);
 	evloop_run(vm->loop);
-	if (vm->cfg->stats) {
-		vcpus_pause(vm->cpus.vcpus); /* so that nothing is counted afterwards */
-		if (!machine_stats_report(&vm->report, !vm->cfg->stats_file) && !vm->life.status)
-			vm->life.status = 1;
-	}
+	if (vm->cfg->stats)
+		report_end(vm);
 	return 0;
 }
 

@@ -22,6 +22,7 @@
 #include "vmm/core/cleanup.h"
 #include "vmm/core/log.h"
 #include "vmm/core/nbio.h"
+#include "vmm/core/outfile.h"
 #include "vmm/core/outputs.h"
 #include "vmm/core/stats.h"
 #include "vmm/core/trap.h"
@@ -426,6 +427,7 @@ int machine_stats_open(struct machine_stats *m, const struct snapshot_of *of,
 	*m = (struct machine_stats){ .of = *of, .path = path, .fd = -1 };
 	if (!path)
 		return 0;
+	m->made = access(path, F_OK) < 0;
 	m->fd = outputs_open(outputs, path, false, err);
 	return m->fd < 0 ? error_prefix(err, "--stats") : 0;
 }
@@ -473,6 +475,12 @@ bool machine_stats_report(struct machine_stats *m, bool text)
 	json_decref(m->last);
 	m->last = now;
 	return written;
+}
+
+void machine_stats_discard(struct machine_stats *m)
+{
+	if (m->fd >= 0 && m->made)
+		outfile_remove(m->path, m->fd);
 }
 
 void machine_stats_close(struct machine_stats *m)

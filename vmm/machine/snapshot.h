@@ -35,6 +35,7 @@ struct machine_stats {
 	struct snapshot_of of;
 	const char *path; /* of --stats=FILE; NULL: none */
 	int fd;		  /* -1: not open */
+	bool made;	  /* the file was not there before */
 	json_t *last;	  /* the snapshot that was reported last */
 };
 
@@ -44,6 +45,8 @@ int machine_stats_open(struct machine_stats *, const struct snapshot_of *, struc
 /* Writes the file, and text on stderr when asked for. False: the file could not be written, which
  * has been said. */
 bool machine_stats_report(struct machine_stats *, bool text);
+/* Removes the file, if it was made for this run: it could not be written at the end. */
+void machine_stats_discard(struct machine_stats *);
 void machine_stats_close(struct machine_stats *);
 
 #endif
