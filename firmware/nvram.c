@@ -34,7 +34,7 @@ static_assert(sizeof(struct fv_header) == 56, "PI 1.8 vol. 3, EFI_FIRMWARE_VOLUM
 static const uint8_t nv_data_guid[16] = { 0x8d, 0x2b, 0xf1, 0xff, 0x96, 0x76, 0x8b, 0x4c,
 					  0xa9, 0x85, 0x27, 0x47, 0x07, 0x5b, 0x4f, 0x50 };
 
-enum fv_kind fv_check(const uint8_t *data, size_t len, uint64_t *fv_len)
+enum fv_kind fv_head(const uint8_t *data, size_t len)
 {
 	struct fv_header h;
 	uint16_t sum = 0;
@@ -44,15 +44,25 @@ enum fv_kind fv_check(const uint8_t *data, size_t len, uint64_t *fv_len)
 		return FV_NONE;
 	memcpy(&h, data, sizeof(h));
 	hlen = le16toh(h.header_length);
-	*fv_len = le64toh(h.length);
-	if (memcmp(h.signature, "_FVH", 4) || hlen < sizeof(h) || hlen % 2 || hlen > len ||
-	    *fv_len < hlen || *fv_len > len)
+	if (memcmp(h.signature, "_FVH", 4) || hlen < sizeof(h) || hlen % 2 || hlen > len)
 		return FV_NONE;
 	for (unsigned i = 0; i < hlen; i += 2)
 		sum = (uint16_t)(sum + (data[i] | data[i + 1] << 8));
 	if (sum)
 		return FV_NONE;
 	return memcmp(h.guid, nv_data_guid, sizeof(nv_data_guid)) ? FV_CODE : FV_VARS;
+}
+
+enum fv_kind fv_check(const uint8_t *data, size_t len, uint64_t *fv_len)
+{
+	enum fv_kind kind = fv_head(data, len);
+	struct fv_header h;
+
+	if (kind == FV_NONE)
+		return kind;
+	memcpy(&h, data, sizeof(h));
+	*fv_len = le64toh(h.length);
+	return *fv_len < le16toh(h.header_length) || *fv_len > len ? FV_NONE : kind;
 }
 
 static int write_all(int fd, const uint8_t *data, size_t len)

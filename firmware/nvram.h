@@ -15,6 +15,8 @@ enum fv_kind { FV_NONE, FV_CODE, FV_VARS };
  * FV_NONE: the header's signature, length or checksum is wrong, or the volume is longer than
  * len. */
 enum fv_kind fv_check(const uint8_t *data, size_t len, uint64_t *fv_len);
+/* The same of a file's first len bytes, for messages: the rest of the volume is not there. */
+enum fv_kind fv_head(const uint8_t *data, size_t len);
 
 /* Opens path for reading and writing, and locks it. If it does not exist and there is a template,
  * creates it with the template's bytes (mode 0600) and sets *created. Returns the descriptor, or

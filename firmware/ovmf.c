@@ -296,6 +296,27 @@ static int open_images(struct ovmf *o, struct error *err)
 	return read_code(o, template_len, err);
 }
 
+/* Files that people take for a variable store. 0: it is none of them. */
+static int explain_store(const struct ovmf *o, const char *path, struct error *err)
+{
+	uint8_t head[512] = { 0 };
+	ssize_t n = pread(o->nvram_fd, head, sizeof(head), 0);
+
+	if (n > 0 && fv_head(head, (size_t)n) == FV_CODE)
+		return error_set(
+			err, -EINVAL,
+			"variable store %s is a firmware code volume (for --firmware), not "
+			"a variable store: name a copy of OVMF_VARS*.fd, or a new file, "
+			"with --nvram",
+			path);
+	if (memcmp(head, "QFI\xfb", 4) == 0)
+		return error_set(err, -EINVAL,
+				 "variable store %s is a qcow2 file; convert it: qemu-img convert "
+				 "-O raw %s vars.fd",
+				 path, path);
+	return 0;
+}
+
 /* Reads the machine's variable store; it replaces the template. */
 static int read_vars(struct ovmf *o, struct error *err)
 {
@@ -308,6 +329,8 @@ static int read_vars(struct ovmf *o, struct error *err)
 	if (fstat(o->nvram_fd, &st))
 		return error_set(err, -errno, "variable store %s: %s", path, strerror(errno));
 	len = (size_t)st.st_size;
+	if (S_ISREG(st.st_mode) && explain_store(o, path, err) < 0)
+		return err->code;
 	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || len % PFLASH_BLOCK ||
 	    (o->vars && len != o->vars_len) || len > IMAGE_MAX - o->code_len)
 		return refuse_size(o, path, len, err);

@@ -478,6 +478,16 @@ static void test_nvram_refused(void **state)
 	put(in(f, "/ones"), ones, sizeof(ones));
 	assert_int_equal(open_it(f, NULL, in(f, "/ones")), -EINVAL);
 	assert_non_null(strstr(f->err.text, "damaged"));
+	/* The code, of whatever size, and another format. */
+	put_code(in(f, "/code"), 0x8000);
+	assert_int_equal(open_it(f, NULL, in(f, "/code")), -EINVAL);
+	assert_non_null(strstr(f->err.text, "is a firmware code volume"));
+	put_code(in(f, "/large"), 0x10000);
+	assert_int_equal(open_it(f, NULL, in(f, "/large")), -EINVAL);
+	assert_non_null(strstr(f->err.text, "is a firmware code volume"));
+	put(in(f, "/qcow2"), (const uint8_t *)"QFI\xfb", 4);
+	assert_int_equal(open_it(f, NULL, in(f, "/qcow2")), -EINVAL);
+	assert_non_null(strstr(f->err.text, "qemu-img convert"));
 	assert_int_equal(open_it(f, NULL, in(f, "/no/such/dir/nv")), -ENOENT);
 	assert_int_equal(open_it(f, NULL, f->dir), -EISDIR);
 }
