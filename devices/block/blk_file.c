@@ -22,6 +22,7 @@
 #include "vmm/core/hostfs.h"
 
 #define PROBE_SIZE 4096
+#define SECTOR	   512u
 /* If a process is killed, a kernel worker releases the registered file of its io_uring a moment
  * later. So a file counts as in use only if it stays locked for this long. */
 #define BUSY_TRIES   25
@@ -212,7 +213,8 @@ int blk_file_set_align(struct blk_file *f, const char *path, uint32_t io_align, 
 {
 	f->io_align = io_align;
 	f->mem_align = mem_align;
-	f->whole = align_down(f->size, io_align);
+	/* A partial sector is written all together, or not at all. */
+	f->whole = align_down(f->size, io_align > SECTOR ? io_align : SECTOR);
 	settle(f);
 	return io_align > 1 ? open_tail(f, path) : 0;
 }
