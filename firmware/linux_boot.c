@@ -472,13 +472,20 @@ static int elf_phdr(const struct linux_boot *b, const uint8_t *h, unsigned i, st
 	return 0;
 }
 
-/* Searches a PT_NOTE segment for the PVH entry point. 1: found. */
-static int elf_find_note(const struct linux_boot *b, const struct phdr *p, uint64_t *entry)
+/* A kernel has a few of each. A file with millions of notes would keep the start, and the main loop
+ * at a reset, for seconds. */
+#define ELF_PHDRS 128u
+#define ELF_NOTES 1024u
+
+/* Searches a PT_NOTE segment for the PVH entry point. *left: how many notes of the file may still
+ * be read. 1: found. */
+static int elf_find_note(const struct linux_boot *b, const struct phdr *p, unsigned *left,
+			 uint64_t *entry)
 {
 	uint64_t align = p->align == 8 ? 8 : 4, off = 0;
 	uint8_t n[12 + 16], *desc;
 
-	while (range_ok(off, 12, p->filesz)) {
+	for (; *left && range_ok(off, 12, p->filesz); --*left) {
 		uint64_t namesz, descsz, next;
 
 		if (!range_ok(p->offset, p->filesz, INT64_MAX) ||
@@ -519,11 +526,15 @@ static int elf_load(const struct linux_boot *b, const uint8_t *h, uint64_t *entr
 		    struct error *err)
 {
 	bool is64 = h[EI_CLASS] == ELFCLASS64, pvh = false;
-	unsigned i, n = get16(h + (is64 ? offsetof(Elf64_Ehdr, e_phnum)
-					: offsetof(Elf32_Ehdr, e_phnum)));
+	unsigned notes = ELF_NOTES, i,
+		 n = get16(h +
+			   (is64 ? offsetof(Elf64_Ehdr, e_phnum) : offsetof(Elf32_Ehdr, e_phnum)));
 	struct phdr p;
 	int ret = 0;
 
+	if (n > ELF_PHDRS)
+		return error_set(err, -ENOEXEC, "%s has %u program headers, which no kernel has",
+				 b->kernel_path, n);
 	for (i = 0; i < n && ret == 0; i++) {
 		ret = elf_phdr(b, h, i, &p);
 		if (ret < 0)
@@ -532,7 +543,7 @@ static int elf_load(const struct linux_boot *b, const uint8_t *h, uint64_t *entr
 		if (p.type == PT_LOAD)
 			ret = elf_load_segment(b, &p, err);
 		else if (p.type == PT_NOTE && !pvh)
-			pvh = elf_find_note(b, &p, entry) == 1;
+			pvh = elf_find_note(b, &p, &notes, entry) == 1;
 	}
 	if (ret == 0 && !pvh)
 		return error_set(

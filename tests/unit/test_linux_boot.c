@@ -292,6 +292,33 @@ static void test_pvh_bad(void **state)
 	bad("reading");
 }
 
+/* Notes in front of the one that is looked for; the file ends with it. */
+static void put_notes(unsigned n)
+{
+	const uint32_t note[] = { 4, 4, 18, 0x006e6558, 0x100004 };
+
+	make_elf();
+	put(512, 0, 4);
+	put(512 + 8, 0, 4);
+	put(64 + 32 + 16, n * 12 + 20, 4); /* filesz */
+	put(64 + 32 + 4, 1024, 4);
+	assert_int_equal(ftruncate(b.kernel_fd, 1024 + n * 12), 0);
+	assert_int_equal(pwrite(b.kernel_fd, note, sizeof(note), 1024 + n * 12), sizeof(note));
+}
+
+/* It takes no long time to refuse a file. */
+static void test_pvh_many(void **state)
+{
+	(void)state;
+	put_notes(1023);
+	good();
+	put_notes(1024);
+	bad("PVH");
+	make_elf();
+	put(44, 129, 2); /* e_phnum */
+	bad("129 program headers");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +329,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bzimage_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pvh, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pvh_bad, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pvh_many, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
