@@ -65,6 +65,7 @@ static void pass(uint64_t ns)
 static struct {
 	char text[400];
 	bool refuses;	      /* the guest cannot be asked */
+	bool back;	      /* what has left comes back */
 	struct device *in[8]; /* what is in the slot, by function */
 } slot;
 
@@ -107,6 +108,7 @@ static int on_unplug(void *opaque, const struct device *d, enum vfio_unplug how,
 	note("%s:%s", name[how], d->id);
 	if (how == VFIO_UNPLUG_ASK)
 		return slot.refuses ? error_set(err, -EBUSY, "it blinks") : 0;
+	slot.back = how == VFIO_UNPLUG_REPLACE;
 	for (unsigned i = 0; i < 8; i++)
 		if (slot.in[i] && (slot.in[0] || slot.in[i] == d))
 			machine_vfio_unplug(slot.in[i]);
@@ -151,13 +153,15 @@ static void close_all(void)
 {
 	for (unsigned i = 0; i < 8; i++) {
 		if (slot.in[i])
-			machine_vfio_remove(slot.in[i]);
+			machine_vfio_remove(slot.in[i], slot.back);
 		slot.in[i] = NULL;
 	}
+	slot.back = false;
 }
 
 static struct card_function *come_back(struct fixture *x, struct device *d, unsigned fn)
 {
+	slot.back = false;
 	pass(SECOND);
 	add(x, d);
 	plug(x, d, fn);
@@ -253,12 +257,12 @@ static void test_waits(void **state)
 	audio = put(x, "01:00.1", "audio", 1)->device;
 	card_on_error(audio->state, "audio");
 	happened("ERROR:audio:unplug replace:audio");
-	machine_vfio_remove(audio);
+	machine_vfio_remove(audio, true);
 	happened("");
 	come_back(x, audio, 1);
 	happened("RECOVERED:audio");
 	machine_vfio_unplug(gpu);
-	machine_vfio_remove(gpu);
+	machine_vfio_remove(gpu, false);
 	happened("restore");
 	slot.in[2] = NULL;
 	machine_vfio_unplug(audio);

@@ -24,7 +24,7 @@ static void test_comes_and_goes(void **state)
 	assert_int_equal(COUNT("close"), 0);
 	assert_int_equal(pci_cfg_read(&x->m.root, 1, 0, PCI_VENDOR_ID, 4), UINT32_MAX);
 	machine_vfio_unplug(nic);
-	machine_vfio_remove(nic);
+	machine_vfio_remove(nic, false);
 	ORDER("cmd=0000", "close:02:00.0", "unmap:0", "kvm-:12", "unset:12", "close:12");
 	assert_null(nic->state);
 	assert_false(machine_vfio_any(x->v));
@@ -39,11 +39,11 @@ static void test_two(void **state)
 	add(x, nic);
 	add(x, disk);
 	assert_int_equal(COUNT("map:0"), 1);
-	machine_vfio_remove(nic);
+	machine_vfio_remove(nic, false);
 	assert_int_equal(COUNT("unmap:0"), 0);
 	assert_int_equal(COUNT("close:12"), 1);
 	assert_int_equal(host.n_maps, 1);
-	machine_vfio_remove(disk);
+	machine_vfio_remove(disk, false);
 	assert_int_equal(host.n_maps, 0);
 	add(x, nic);
 	assert_int_equal(host.n_maps, 1);
@@ -74,7 +74,7 @@ static void test_bind(void **state)
 	bind_text[0] = '\0';
 	add(x, nic);
 	ORDER("bind:02:00.0", "set:12");
-	machine_vfio_remove(nic);
+	machine_vfio_remove(nic, false);
 	ORDER("close:12", "restore:02:00.0");
 	assert_string_equal(bind_text, "+02:00.0 -02:00.0 ");
 	assert_int_equal(machine_vfio_add(x->v, disk, &x->err), -EBUSY);
@@ -84,7 +84,7 @@ static void test_bind(void **state)
 		host.calls = 0;
 		host.fail_at = at;
 		if (machine_vfio_add(x->v, nic, &x->err) == 0)
-			machine_vfio_remove(nic);
+			machine_vfio_remove(nic, false);
 		assert_string_equal(bind_text, "+02:00.0 -02:00.0 ");
 		bind_text[0] = '\0';
 	}
@@ -106,7 +106,7 @@ static void test_functions(void **state)
 	assert_int_equal(COUNT("set:11"), 1);
 	plug(x, gpu, 0);
 	machine_vfio_unplug(gpu);
-	machine_vfio_remove(gpu);
+	machine_vfio_remove(gpu, false);
 	assert_int_equal(COUNT("bus-reset"), 1);
 	assert_int_equal(COUNT("close:11"), 0);
 	add(x, gpu);
@@ -114,10 +114,10 @@ static void test_functions(void **state)
 	/* Both leave: one reset for both, and the group goes with the second one. */
 	machine_vfio_unplug(audio);
 	machine_vfio_unplug(gpu);
-	machine_vfio_remove(gpu);
+	machine_vfio_remove(gpu, false);
 	assert_int_equal(COUNT("bus-reset"), 2);
 	assert_int_equal(COUNT("close:11"), 0);
-	machine_vfio_remove(audio);
+	machine_vfio_remove(audio, false);
 	assert_int_equal(COUNT("bus-reset"), 2);
 	assert_int_equal(COUNT("close:11"), 1);
 }
@@ -137,12 +137,12 @@ static void test_machine_reset(void **state)
 	ORDER("bus-reset");
 	ORDER("reset");
 	machine_vfio_unplug(nic);
-	machine_vfio_remove(nic);
+	machine_vfio_remove(nic, false);
 	fake_log_clear(&host.log);
 	machine_vfio_reset(x->v);
 	assert_int_equal(COUNT("bus-reset"), 1);
 	assert_int_equal(COUNT("reset"), 0);
-	machine_vfio_remove(gpu);
+	machine_vfio_remove(gpu, false);
 	fake_log_clear(&host.log);
 	machine_vfio_reset(x->v);
 	assert_string_equal(host.log.text, "");
@@ -163,8 +163,8 @@ static void test_together(void **state)
 	plug(x, gpu, 0);
 	machine_vfio_unplug(audio);
 	machine_vfio_unplug(gpu);
-	machine_vfio_remove(audio);
-	machine_vfio_remove(gpu);
+	machine_vfio_remove(audio, false);
+	machine_vfio_remove(gpu, false);
 	assert_int_equal(COUNT("bus-reset"), 1);
 }
 
@@ -186,15 +186,15 @@ static void test_no_plan(void **state)
 	assert_int_equal(COUNT("bus-reset"), 1);
 	assert_int_equal(COUNT("reset"), 1);
 	machine_vfio_unplug(nic);
-	machine_vfio_remove(nic);
+	machine_vfio_remove(nic, false);
 	fake_log_clear(&host.log);
 	machine_vfio_reset(x->v);
 	assert_int_equal(COUNT("bus-reset"), 1);
 	assert_int_equal(COUNT("reset"), 0);
 	host.no_memory = false;
 	add(x, disk);
-	machine_vfio_remove(disk);
-	machine_vfio_remove(gpu);
+	machine_vfio_remove(disk, false);
+	machine_vfio_remove(gpu, false);
 }
 
 static void is_empty(struct fixture *x)
@@ -237,7 +237,7 @@ static void test_failures(void **state)
 	 * information, memory. */
 	assert_in_range(at, 15, 30);
 	host.fail_at = 0;
-	machine_vfio_remove(gpu);
+	machine_vfio_remove(gpu, false);
 	is_empty(x);
 }
 
@@ -254,8 +254,8 @@ static void round_trip(struct fixture *x, struct device *gpu, struct device *aud
 	machine_vfio_unplug(gpu);
 	assert_int_equal(fake_log_count(&x->m.log, "slot-"), 4);
 	assert_int_equal(fake_log_count(&x->m.log, "irqfd+"), fake_log_count(&x->m.log, "irqfd-"));
-	machine_vfio_remove(audio);
-	machine_vfio_remove(gpu);
+	machine_vfio_remove(audio, false);
+	machine_vfio_remove(gpu, false);
 	is_empty(x);
 }
 
@@ -294,7 +294,7 @@ static void *come_and_go(void *arg)
 	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
 		if (machine_vfio_add(w->x->v, w->d, &err) < 0)
 			return NULL;
-		machine_vfio_remove(w->d);
+		machine_vfio_remove(w->d, false);
 		fake_log_clear(&host.log);
 		__atomic_fetch_add(&w->rounds, 1, __ATOMIC_RELAXED);
 	}

@@ -31,7 +31,6 @@ struct card_function {
 	struct vfio_kernel *kernel;
 	struct vfio_pci *dev;
 	struct pci_bus *bus; /* valid while plugged */
-	bool awaited;	     /* it leaves, and comes back soon */
 	bool plugged, left;  /* on a bus of the guest; it was, and leaves the machine */
 	bool clean;	     /* it was reset, and was not in the guest since */
 };

@@ -295,19 +295,6 @@ static bool is_busy(struct card_case *c, const struct card_function *f)
 	return true;
 }
 
-/* Its host keeps what comes back bound to VFIO. If function 0 is not there, f leaves alone. */
-static void await(struct card_function *f, bool back)
-{
-	struct card_function *other;
-	bool all;
-
-	scoped_lock(&f->card->all->lock);
-	all = function_0(f) != NULL;
-	for (unsigned i = 0; (other = cards_function(f->card->all, i)); i++)
-		if (other == f || (all && other->plugged && other->bus == f->bus))
-			other->awaited = back;
-}
-
 static bool pull_out(struct card_function *f)
 {
 	struct card_case *c = is_hot(f) ? case_open(f) : NULL;
@@ -319,7 +306,6 @@ static bool pull_out(struct card_function *f)
 	if (is_busy(c, f))
 		return true;
 	back = may_come_back(c);
-	await(f, back);
 	say(f, "X_MINIVMM_DEVICE_ERROR", "unplug");
 	log_error("%s reports an error that cannot be corrected: it is taken from the guest%s; the "
 		  "host's dmesg says more",

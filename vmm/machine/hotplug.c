@@ -4,7 +4,8 @@
  *
  *   OPENING -> WAITS (until all functions are there) -> HERE -> CLOSING -> deleted
  *
- * or, for one that is replaced, CLOSING -> GONE -> OPENING.
+ * or, for one that is replaced, CLOSING -> GONE -> OPENING. If it is given up meanwhile, LEAVING ->
+ * deleted.
  *
  * hotplug_add() makes the device and opens it on a thread. Back on the main loop it is plugged
  * while its slot is hidden, and the slot is shown when function 0 is there. The slot is emptied
@@ -87,13 +88,18 @@ static void call_unplug(const struct hotplug *h, struct device *d)
 		d->class->unplug(d);
 }
 
-static bool call_close(const struct hotplug *h, struct device *d)
+static bool call_close(const struct hotplug *h, struct device *d, bool back)
 {
 	const struct hotplug_calls *own = own_calls(h, d->class);
 
 	if (own)
-		return own->close(h->env.opaque, d);
+		return own->close(h->env.opaque, d, back);
 	return !d->class->close || d->class->close(d);
+}
+
+static void call_forget(const struct hotplug *h, struct device *d)
+{
+	own_calls(h, d->class)->forget(h->env.opaque, d);
 }
 
 /* ---- news for those who control the machine ---- */
@@ -198,6 +204,13 @@ static void device_not_closed(struct hot_device *d)
 		ev_timer_set(d->again, evloop_now_ns() + d->pause_ns);
 }
 
+static void device_left(struct hot_device *d)
+{
+	if (!d->failed)
+		tell(d, "DEVICE_DELETED");
+	device_drop(d);
+}
+
 static void device_closed(struct hot_device *d)
 {
 	d->failed |= d->adding;
@@ -210,11 +223,11 @@ static void device_closed(struct hot_device *d)
 	if (d->replace) {
 		d->state = HOT_GONE;
 		slot_closed(d->slot);
-		return;
+	} else if (d->kept && own_calls(d->slot->h, d->dev->class)) {
+		device_begin(d, HOT_LEAVING);
+	} else {
+		device_left(d);
 	}
-	if (!d->failed)
-		tell(d, "DEVICE_DELETED");
-	device_drop(d);
 }
 
 static void device_work(void *arg)
@@ -222,8 +235,10 @@ static void device_work(void *arg)
 	struct hot_device *d = arg;
 	struct hotplug *h = d->slot->h;
 
-	if (d->state != HOT_OPENING)
-		d->closed = call_close(h, d->dev);
+	if (d->state == HOT_LEAVING)
+		call_forget(h, d->dev);
+	else if (d->state != HOT_OPENING)
+		d->closed = call_close(h, d->dev, d->kept);
 	else if (call_open(h, d->dev, &d->env, &d->err) < 0 && !d->err.code)
 		d->err.code = -EIO;
 	evloop_call(h->env.loop, &d->back);
@@ -237,6 +252,8 @@ static void device_begin(struct hot_device *d, enum hot_state state)
 	d->dev->away = true;
 	if (state == HOT_OPENING)
 		d->err = (struct error){ 0 };
+	if (state != HOT_LEAVING)
+		d->kept = d->replace && state == HOT_CLOSING;
 	worker_init(&d->worker, "hotplug", device_work, d);
 	if (!worker_wake(&d->worker))
 		device_work(d);
@@ -423,6 +440,8 @@ static void device_back(void *arg)
 	d->busy = false;
 	if (d->state == HOT_OPENING)
 		device_opened(d);
+	else if (d->state == HOT_LEAVING)
+		device_left(d);
 	else
 		device_closed(d);
 }
@@ -544,7 +563,7 @@ static int device_remove(struct hot_device *d, enum hotplug_unplug how, struct e
 		device_give_up(d);
 		return 0;
 	}
-	if (d->state == HOT_CLOSING || d->state == HOT_HUNG ||
+	if (d->state == HOT_CLOSING || d->state == HOT_HUNG || d->state == HOT_LEAVING ||
 	    (how == UNPLUG_ASK && (s->asked || d->removal)))
 		return error_set(err, -EBUSY, "Device %s is already in the process of unplug",
 				 d->dev->id);

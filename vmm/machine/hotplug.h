@@ -33,7 +33,10 @@ struct hotplug_calls {
 	int (*open)(void *opaque, struct device *, const struct device_env *, struct error *);
 	int (*plug)(void *opaque, struct device *, const struct device_env *, struct error *);
 	void (*unplug)(void *opaque, struct device *);
-	bool (*close)(void *opaque, struct device *);
+	/* back: it will be opened again, so its host keeps it bound. */
+	bool (*close)(void *opaque, struct device *, bool back);
+	/* One that was closed with `back` does not come back. Runs on a thread. */
+	void (*forget)(void *opaque, struct device *);
 };
 
 struct hotplug_env {

@@ -18,8 +18,9 @@ enum hot_state {
 	HOT_WAITS, /* behind the port, for function 0 */
 	HOT_HERE,
 	HOT_CLOSING,
-	HOT_GONE, /* closed, and will be opened again */
-	HOT_HUNG, /* it is in no slot any more, but in h->hung */
+	HOT_GONE,    /* closed, and will be opened again */
+	HOT_LEAVING, /* it was to be opened again and is not; its host gets it back */
+	HOT_HUNG,    /* it is in no slot any more, but in h->hung */
 };
 
 struct hot_device {
@@ -35,6 +36,7 @@ struct hot_device {
 	struct ev_call back;
 	bool busy;    /* there is a thread, or `back` has not run yet */
 	bool replace; /* it is opened again when it is closed */
+	bool kept;    /* close() was told so */
 	bool adding;  /* done() is owed */
 	bool failed;  /* to be added, so that nobody hears when it has gone */
 	/* what waits for the root lock: `back` has run; how the device is to be removed, plus 1 */

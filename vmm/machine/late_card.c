@@ -117,16 +117,15 @@ static int take(struct machine_vfio *v, struct device *d, struct error *err)
 	return ret;
 }
 
-/* To the host: its files are closed. */
-static void give_back(struct card_function *f)
+/* To the host, unless it comes back: its files are closed. */
+static void give_back(struct card_function *f, bool back)
 {
 	struct card *c = f->card;
-	bool awaited = f->awaited;
 	char bdf[VFIO_BDF_SIZE];
 
 	memcpy(bdf, f->host.bdf, sizeof(bdf));
 	card_drop(f);
-	if (!awaited)
+	if (!back)
 		unbind(c->all, bdf);
 	if (c->late && !card_function(c, 0))
 		card_free(c);
@@ -249,7 +248,7 @@ int machine_vfio_add(struct machine_vfio *v, struct device *d, struct error *err
 	ret = open_function(d->state, err);
 	if (ret < 0) {
 		close_function(d->state);
-		give_back(d->state);
+		give_back(d->state, false);
 	}
 	return ret;
 }
@@ -298,7 +297,7 @@ static bool stays(const struct card_function *f)
 	return !f || f->plugged || !(f->left || f->card->late);
 }
 
-void machine_vfio_remove(struct device *d)
+void machine_vfio_remove(struct device *d, bool back)
 {
 	struct card_function *f = d->state;
 	struct machine_vfio *v;
@@ -312,10 +311,16 @@ void machine_vfio_remove(struct device *d)
 	if (reset_with(f, &err) < 0)
 		log_warn("%s: its reset failed: %s", f->host.bdf, err.text);
 	close_function(f);
-	give_back(f);
+	give_back(f, back);
 	/* The new plan names no group that has left. Without memory for one the old plan stays, and
 	 * a bus reset that needs such a group fails. */
 	cards_plan_reset(v, NULL, &err);
+}
+
+void machine_vfio_forget(struct machine_vfio *v, const struct device *d)
+{
+	scoped_lock(&v->life);
+	unbind(v, ((const struct vfio_options *)d->opts)->bdf);
 }
 
 bool machine_vfio_is_at_work(struct machine_vfio *v)

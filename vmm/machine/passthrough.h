@@ -90,8 +90,11 @@ int machine_vfio_plug(struct device *, struct pci_bus *, uint8_t devfn, struct e
 /* The guest, which may be running, cannot reach the device any more, nor the device its memory. A
  * second time it does nothing. */
 void machine_vfio_unplug(struct device *);
-void machine_vfio_remove(struct device *);
-/* A thread is in one of these two, or waits for one that is. v may be NULL. */
+/* back: it will be added again soon, so its host keeps it bound to VFIO. */
+void machine_vfio_remove(struct device *, bool back);
+/* It is not: the host gets it back. Slow, like these. */
+void machine_vfio_forget(struct machine_vfio *, const struct device *);
+/* A thread is in one of these, or waits for one that is. v may be NULL. */
 bool machine_vfio_is_at_work(struct machine_vfio *v);
 
 #endif

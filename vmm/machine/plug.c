@@ -247,15 +247,20 @@ static void card_take_out(void *opaque, struct device *d)
 	machine_vfio_unplug(d);
 }
 
-static bool card_done(void *opaque, struct device *d)
+static bool card_done(void *opaque, struct device *d, bool back)
 {
 	(void)opaque;
-	machine_vfio_remove(d);
+	machine_vfio_remove(d, back);
 	return true;
 }
 
+static void card_forget(void *opaque, struct device *d)
+{
+	machine_vfio_forget(((struct vm *)opaque)->vfio, d);
+}
+
 static const struct hotplug_calls card_calls = {
-	&vfio_class, card_open, card_put, card_take_out, card_done,
+	&vfio_class, card_open, card_put, card_take_out, card_done, card_forget,
 };
 
 static void forget_region(void *opaque, const struct io_region *r)
