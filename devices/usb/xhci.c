@@ -7,6 +7,10 @@
  * steps. The controller is held while the guest has stopped it, resets it, has switched off bus
  * mastering, or while the machine is paused: all jobs are cancelled; when the last one is back, and
  * its data is written, the controller is quiet, and touches no guest memory until it is let go.
+ *
+ * A device of the host may hold a job for seconds, while the kernel waits for it. The guest must
+ * not wait so long, so such jobs are abandoned. Time is counted in ticks of the loop, in which what
+ * has completed is seen first, so that a busy host does not look like a slow device.
  */
 #include "devices/usb/xhci.h"
 
@@ -103,6 +107,35 @@ static void held_settle(struct xhci *x, bool quiet)
 	pthread_cond_broadcast(&x->settled);
 }
 
+static unsigned ticks_allowed(struct xhci *x)
+{
+	scoped_lock(&x->pci.lock);
+	const struct xhci_regs *r = &x->regs;
+
+	return r->paused && r->usbcmd & XHCI_CMD_RUN ? XHCI_PAUSE_TICKS : XHCI_HALT_TICKS;
+}
+
+static void held_wait(struct xhci *x)
+{
+	uint64_t now = evloop_now_ns();
+
+	if (x->tick_ns > now)
+		return;
+	if (x->tick_ns && ++x->ticks >= ticks_allowed(x))
+		xhci_each_ep(x, xhci_ep_abandon);
+	x->tick_ns = now + XHCI_TICK_NS;
+}
+
+static void held_work(struct xhci *x, bool quiet)
+{
+	if (x->n_jobs) {
+		held_wait(x);
+		return;
+	}
+	x->tick_ns = x->ticks = 0;
+	held_settle(x, quiet);
+}
+
 /* ---- a turn ---- */
 
 static void ep_ring_bell(struct xhci_ep *e)
@@ -159,10 +192,10 @@ static void xhci_step(struct xhci *x)
 	x->held = hold;
 	xhci_eps_settle(x);
 	if (hold) {
-		if (!x->n_jobs)
-			held_settle(x, quiet);
+		held_work(x, quiet);
 		return;
 	}
+	x->tick_ns = x->ticks = 0;
 	retry_work(x);
 	x->freed = false;
 	xhci_port_events(x);
@@ -176,7 +209,7 @@ static void xhci_step(struct xhci *x)
 
 static void timer_update(struct xhci *x)
 {
-	uint64_t next = 0;
+	uint64_t next = x->tick_ns;
 
 	if (!x->held) {
 		scoped_lock(&x->pci.lock);

@@ -36,6 +36,9 @@
 #define XHCI_PACKETS_MAX 32u	     /* of one isochronous job */
 #define XHCI_ISOCH_MAX	 128u	     /* packets of an isochronous endpoint */
 #define XHCI_RETRY_NS	 10000000u
+#define XHCI_TICK_NS	 1000000u
+#define XHCI_HALT_TICKS	 10u   /* for cancelled jobs; a halt takes at most 16 ms (5.4.1.1) */
+#define XHCI_PAUSE_TICKS 1000u /* the same while only the machine waits */
 
 #define XHCI_OPER     0x0040u
 #define XHCI_RUNTIME  0x1000u
@@ -61,6 +64,7 @@ struct xhci_job {
 	struct xhci_ep *ep;
 	struct xhci_ring *ring;
 	bool done;
+	bool orphan;	     /* the controller has forgotten it, but the device has not */
 	struct xhci_pos end; /* behind its last TRB */
 	uint32_t skip;	     /* bytes of the first TRB that were transferred before a stop */
 	uint32_t edtla;	     /* ... and of the TD before that, for Event Data (4.11.5.2) */
@@ -193,11 +197,13 @@ struct xhci {
 	struct xhci_slot slot[XHCI_SLOTS + 1];
 	uint64_t kicked, dirty; /* slots with such endpoints; bit 0: slot 1 */
 	unsigned n_jobs;
-	uint64_t cost;	   /* of all jobs */
+	uint64_t cost;	   /* of all jobs, also of orphans */
 	bool more;	   /* something has happened that the turn must look at */
 	bool in_turn;	   /* completions need no wake-up */
 	bool freed;	   /* a job is gone, and with it some of the host's memory */
 	bool held;	   /* all endpoints are drained */
+	unsigned ticks;	   /* that it waits for their jobs */
+	uint64_t tick_ns;  /* when the next one ends; 0: it does not wait */
 	uint64_t timer_ns; /* when the timer fires; 0: it is off */
 	uint64_t retry_ns; /* when endpoints that are busy try again; 0: none is */
 	struct xhci_pos cr;
@@ -293,6 +299,9 @@ void xhci_ep_kick(struct xhci_ep *);
  * stand at the first TRB that is not done. */
 void xhci_ep_drain(struct xhci_ep *, enum xhci_drain);
 void xhci_ep_undrain(struct xhci_ep *, enum xhci_drain);
+/* A device does not end what was cancelled: its jobs count as cancelled. What they still transfer
+ * does not reach guest memory; their TDs stay on the rings. */
+void xhci_ep_abandon(struct xhci_ep *);
 void xhci_eps_settle(struct xhci *);
 void xhci_eps_pump(struct xhci *);
 /* For usb_device.complete. */

@@ -73,6 +73,8 @@ static void job_pop(struct xhci *x, struct xhci_ring *r)
 	j->ep->n_jobs--;
 	j->ep->packets -= j->xfer.n_packets;
 	x->n_jobs--;
+	if (j->orphan)
+		return; /* xhci_complete() frees it */
 	x->cost -= j->cost;
 	xhci_job_free(j);
 }
@@ -110,6 +112,14 @@ static void job_send(struct xhci *x, struct xhci_job *j, unsigned stream)
 	s->dev->ops->submit(s->dev, &j->xfer);
 }
 
+static void orphan_complete(struct xhci *x, struct xhci_job *j)
+{
+	x->cost -= j->cost;
+	x->freed = true;
+	xhci_job_free(j);
+	xhci_wake(x);
+}
+
 void xhci_complete(struct usb_device *dev, struct usb_xfer *xfer)
 {
 	struct xhci_job *j = container_of(xfer, struct xhci_job, xfer);
@@ -117,9 +127,13 @@ void xhci_complete(struct usb_device *dev, struct usb_xfer *xfer)
 
 	if (xfer->done > xfer->len)
 		xfer->done = xfer->len;
+	s->flights--;
+	if (j->orphan) {
+		orphan_complete(s->x, j);
+		return;
+	}
 	j->done = true;
 	j->ep->flights--;
-	s->flights--;
 	ep_dirty(j->ep);
 	if (!s->x->in_turn)
 		xhci_wake(s->x);
@@ -159,6 +173,28 @@ void xhci_ep_undrain(struct xhci_ep *e, enum xhci_drain why)
 	e->drain &= (uint8_t)~why;
 	if (!e->drain)
 		xhci_ep_kick(e);
+}
+
+static void job_abandon(struct xhci_job *j)
+{
+	struct usb_xfer *t = &j->xfer;
+
+	j->orphan = j->done = true;
+	j->ep->flights--;
+	t->niov = 0;
+	t->status = USB_CANCELLED;
+	for (unsigned i = 0; i < t->n_packets; i++)
+		if (!t->packet[i].done)
+			t->packet[i].status = USB_CANCELLED;
+}
+
+void xhci_ep_abandon(struct xhci_ep *e)
+{
+	for (unsigned i = 0; i < e->n_rings; i++)
+		for (struct xhci_job *j = e->ring[i].head; j; j = j->next)
+			if (!j->done)
+				job_abandon(j);
+	ep_dirty(e);
 }
 
 /* ---- reading TDs ---- */

@@ -388,6 +388,72 @@ static void reset_with_transfers(void **state)
 	assert_int_equal(hc_address(h, SUPER), 1);
 }
 
+static void await_halt(struct hc *h)
+{
+	for (unsigned i = 0; i < 5000 && !(hc_reg(h, HC_OPER(XHCI_USBSTS)) & XHCI_STS_HCH); i++) {
+		usleep(1000);
+		inline_turn(h);
+	}
+	assert_true(hc_reg(h, HC_OPER(XHCI_USBSTS)) & XHCI_STS_HCH);
+	inline_turn(h);
+}
+
+/* A device that does not end its transfers: a halt and a reset do not wait for it, what it transfers
+ * afterwards reaches nobody, and the TD runs again. */
+static void slow_device(void **state)
+{
+	struct hc *h = *state;
+	unsigned slot = bulk_in(h, SUPER);
+	struct usb_xfer *late[2];
+	struct xhci_trb t;
+	uint32_t td = hc_trb(h, BULK_IN, HC_DATA, 512, NORMAL | XHCI_TRB_IOC);
+
+	hc_bell(h, slot, BULK_IN);
+	h->usb.slow_cancel = true;
+	hc_set(h, HC_OPER(XHCI_USBCMD), 0);
+	inline_turn(h);
+	assert_int_equal(hc_reg(h, HC_OPER(XHCI_USBSTS)) & XHCI_STS_HCH, 0);
+	await_halt(h);
+	assert_int_equal(h->usb.n, 1);
+	late[0] = h->usb.flight[0];
+	assert_int_equal(late[0]->niov, 0);
+	hc_set(h, HC_OPER(XHCI_USBCMD), XHCI_CMD_RUN | XHCI_CMD_INTE);
+	hc_bell(h, slot, BULK_IN);
+	assert_int_equal(h->usb.n, 2);
+	assert_int_equal(h->usb.flight[1]->niov, 1);
+	/* The late one says nothing to the guest; the other one does. */
+	fake_usb_done(&h->usb, 0, 512, USB_OK);
+	drop_events(h);
+	fake_usb_done(&h->usb, 0, 512, USB_OK);
+	assert_true(hc_event(h, &t));
+	assert_int_equal(t.param, td);
+	assert_int_equal(hc_cc(&t), XHCI_CC_SUCCESS);
+	expect_none(h);
+	/* HCRST, and the driver begins anew. */
+	hc_trb(h, BULK_IN, HC_DATA, 512, NORMAL);
+	hc_trb(h, BULK_IN, HC_DATA, 512, NORMAL);
+	hc_bell(h, slot, BULK_IN);
+	late[0] = h->usb.flight[0];
+	late[1] = h->usb.flight[1];
+	hc_set(h, HC_OPER(XHCI_USBCMD), XHCI_CMD_HCRST);
+	inline_turn(h);
+	assert_int_equal(hc_reg(h, HC_OPER(XHCI_USBCMD)), XHCI_CMD_HCRST);
+	await_halt(h);
+	assert_int_equal(hc_reg(h, HC_OPER(XHCI_USBCMD)), 0);
+	assert_int_equal(h->usb.n, 2);
+	hc_start(h, 1, 16);
+	assert_int_equal(hc_address(h, SUPER), 1);
+	/* The port is reset when the device has ended all. */
+	hc_set(h, HC_PORTSC(SUPER), XHCI_PORT_PP | XHCI_PORT_PR);
+	inline_turn(h);
+	assert_int_equal(h->usb.resets, 0);
+	fake_usb_done(&h->usb, 1, 0, USB_CANCELLED);
+	fake_usb_done(&h->usb, 0, 512, USB_OK);
+	inline_turn(h);
+	assert_int_equal(h->usb.resets, 1);
+	assert_int_equal(h->x->cost, 0);
+}
+
 /* Stop and go on: what was not done runs again. */
 static void halt_and_run(void **state)
 {
@@ -591,6 +657,7 @@ int main(void)
 		T(detach_in_transfer),
 		T(reset_with_transfers),
 		T(halt_and_run),
+		T(slow_device),
 		T(pause_machine),
 		T(reset_machine),
 		T(bus_master),
