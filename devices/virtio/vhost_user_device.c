@@ -264,7 +264,8 @@ static void work_connect(struct vhost_user_device *d)
 	if (!ret && d->wanted) /* then the driver's features are final */
 		ret = check_features(d, &err);
 	if (!ret) {
-		log_warn("%s %s: the back end is back", d->kind->option, d->path);
+		if (log_allow(LOG_WARN, &d->limit))
+			log_warn("%s %s: the back end is back", d->kind->option, d->path);
 		news_are(d, true);
 		return;
 	}

@@ -334,6 +334,8 @@ static void test_net(void **state)
 	good("--vhost-user-blk /run/a.sock,queues=2 --vhost-user-blk /run/b.sock");
 	bad("--vhost-user-blk /run/a.sock --vhost-user-blk /run/a.sock", "given twice");
 	bad("--vhost-user-blk /run/a.sock,queues=17", "queues");
+	good("--vhost-user-net /run/a.sock,queues=16,mac=52:54:00:12:34:56");
+	bad("--vhost-user-net /run/a.sock --vhost-user-net /run/a.sock", "given twice");
 	bad("--net tap,queues=0", "queues");
 	bad("--net tap,queues=17", "queues");
 	bad("--net tap,ring=32", "ring");

@@ -153,6 +153,7 @@ static void test_silent_at_reset(void **state)
 	(void)state;
 	disk(",queues=2");
 	go();
+	device()->back.stop_ms = 200;
 	b.fault_at = GET_VRING_BASE;
 	b.fault = FAULT_SILENT;
 	driver_status_set(&d, 0);
@@ -194,6 +195,7 @@ static void test_dies_busy(void **state)
 	offer(1, 2);
 	backend_die(&b);
 	WAIT(needs_reset());
+	event_is("X_MINIVMM_BACKEND_LOST vublk0", 1);
 	assert_int_equal(backend_revive(&b), 0);
 	event_is("X_MINIVMM_BACKEND_BACK vublk0", 2);
 	assert_false(b.ring[1].enabled);
@@ -276,6 +278,7 @@ static void test_resized(void **state)
 	go();
 	generation = driver_reg(&d, C(config_generation), 1);
 	backend_die(&b);
+	event_is("X_MINIVMM_BACKEND_LOST vublk0", 1);
 	b.config[0]++;
 	assert_int_equal(backend_revive(&b), 0);
 	event_is("X_MINIVMM_BACKEND_BACK vublk0", 2);

@@ -94,7 +94,7 @@ static int make(const struct device_class *class, const char *options)
 	dev = list.first;
 	ret = class->open(dev, &env, &err);
 	if (!ret)
-		device()->back.timeout_ms = device()->back.stop_ms = 200;
+		device()->back.timeout_ms = device()->back.stop_ms = PATIENCE_MS;
 	return ret ? ret : class->plug(dev, &env, &err);
 }
 

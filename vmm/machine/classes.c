@@ -6,6 +6,7 @@
 #include "devices/usb/input_options.h"
 #include "devices/usb/usb_options.h"
 #include "devices/virtio/vhost_user_blk.h"
+#include "devices/virtio/vhost_user_net.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_net.h"
@@ -16,8 +17,9 @@
 const struct device_class *const device_classes[] = {
 	&vfio_class, /* passthrough.c puts them in */
 	&virtio_blk_class,
-	&vhost_user_blk_class,
 	&virtio_net_class,
+	&vhost_user_blk_class,
+	&vhost_user_net_class,
 	&virtio_rng_class,
 	&usb_class,
 	&input_class,
