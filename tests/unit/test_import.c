@@ -337,6 +337,25 @@ static void test_net(void **state)
 	device("-device virtio-net,netdev=x", "", "not carried over: -device virtio-net,netdev=x");
 }
 
+/* Back ends that others run. Memory is shared anyway with such a device. */
+static void test_vhost_user(void **state)
+{
+	(void)state;
+	check("-m 1G -object memory-backend-memfd,id=m,size=1G,share=on -machine q35,memory-backend=m -bios f "
+	      "-chardev socket,id=c,path=/run/d.sock -device vhost-user-blk-pci,chardev=c,num-queues=2,id=d",
+	      "--memory 1G --firmware f --vhost-user-blk /run/d.sock,queues=2", NULL);
+	device("-chardev socket,id=c,path=/run/n.sock,reconnect=1 -netdev vhost-user,id=n,chardev=c,queues=2 "
+	       "-device virtio-net-pci,netdev=n,mac=52:54:00:12:34:56,mq=on",
+	       "--vhost-user-net /run/n.sock,mac=52:54:00:12:34:56,queues=2", NULL);
+	device("-chardev socket,id=c,path=/n,server=on,wait=off -netdev vhost-user,id=n,chardev=c "
+	       "-device virtio-net,netdev=n",
+	       "",
+	       "not carried over: -netdev vhost-user,id=n,chardev=c: minivmm connects to the back end and does "
+	       "not wait");
+	device("-device vhost-user-blk-pci,chardev=x", "",
+	       "not carried over: -device vhost-user-blk-pci,chardev=x: its -chardev is not a unix socket");
+}
+
 static void many_ports(unsigned n, const char *lines, const char *note)
 {
 	scoped_free char *command = NULL;
@@ -549,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_vfio),	  cmocka_unit_test(test_input),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_script),	  cmocka_unit_test(test_heredocs),
+		cmocka_unit_test(test_vhost_user),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, clean);

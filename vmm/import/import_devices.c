@@ -213,6 +213,34 @@ static void write_disk_device(struct importer *im, const struct import_item *it)
 	write_disk(im, &d);
 }
 
+/* The socket of a vhost-user back end; NULL: minivmm cannot connect to it, and this is said. */
+static const char *vhost_user_socket(struct importer *im, const struct import_item *it)
+{
+	const struct import_item *c = import_next(im, NULL, "chardev", "id",
+						  or_empty(import_get(it, "chardev")));
+	const char *path = c && strcmp(driver(c), "socket") == 0 ? import_get(c, "path") : NULL;
+
+	if (path && !import_on(c, "server"))
+		return import_comma(im, path);
+	import_note(im, it, NULL, IMPORT_LOST,
+		    path ? "minivmm connects to the back end and does not wait for it to connect: "
+			   "make the back end listen"
+			 : "its -chardev is not a unix socket");
+	return NULL;
+}
+
+static void write_vhost_user_disk(struct importer *im, const struct import_item *it)
+{
+	const char *s = vhost_user_socket(im, it), *queues = import_get(it, "num-queues");
+
+	if (!s)
+		return;
+	if (queues && !import_match("0|auto|65535", queues))
+		s = import_fmt(im, "%s,queues=%s", s, import_comma(im, queues));
+	import_line(im, "--vhost-user-blk", s);
+	im->n_virtio++;
+}
+
 static void write_plain_disk(struct importer *im, const struct import_item *it)
 {
 	struct disk d = { .at = it, .file = it->arg, .foreign = true };
@@ -231,6 +259,8 @@ static void write_disks(struct importer *im)
 			write_drive(im, it);
 		else if (strcmp(it->name, "device") != 0)
 			write_plain_disk(im, it);
+		else if (import_match("vhost-user-blk*", driver(it)))
+			write_vhost_user_disk(im, it);
 		else if (import_match(disk_devices, driver(it)))
 			write_disk_device(im, it);
 	}
@@ -276,6 +306,23 @@ static const char *virtio_net_keys(struct importer *im, const struct import_item
 	return s;
 }
 
+static void write_vhost_user_net(struct importer *im, const struct import_item *net,
+				 const struct import_item *nic)
+{
+	const char *s = vhost_user_socket(im, net), *queues = import_get(net, "queues");
+	const char *mac = nic ? import_get(nic, "mac") : NULL;
+
+	if (!s)
+		return;
+	if (mac)
+		s = import_fmt(im, "%s,mac=%s", s, import_comma(im, mac));
+	if (queues && nic && import_on(nic, "mq"))
+		s = import_fmt(im, "%s,queues=%s", s, import_comma(im, queues));
+	import_line(im, "--vhost-user-net", s);
+	im->n_nets++;
+	im->n_virtio++;
+}
+
 /* net: where the frames go (-netdev, -nic, -net); nic: the card, or NULL. */
 static void write_net(struct importer *im, const struct import_item *net,
 		      const struct import_item *nic)
@@ -285,6 +332,10 @@ static void write_net(struct importer *im, const struct import_item *net,
 	const char *mac = import_get(nic ? nic : net, "mac");
 	bool set_up = import_match("no", or_empty(import_get(net, "script")));
 
+	if (strcmp(kind, "vhost-user") == 0) {
+		write_vhost_user_net(im, net, nic);
+		return;
+	}
 	if (strcmp(kind, "bridge") == 0 || import_get(net, "br"))
 		ifname = bridge_tap(im, net);
 	else if (strcmp(kind, "tap") != 0)
