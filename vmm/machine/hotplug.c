@@ -124,18 +124,20 @@ static void tell_slot(const struct hot_slot *s, const char *event)
 
 /* ---- the root lock ---- */
 
-/* True: it will be looked at again. Another processor may take the lock a moment later, but that is
- * rare enough. */
-static bool slot_is_busy(struct hot_slot *s)
+/* Another processor may take the lock a moment later, but that is rare enough. */
+static bool root_is_busy(const struct hot_slot *s)
 {
 	pthread_mutex_t *root = &s->h->env.device.pci->lock;
 
-	if (pthread_mutex_trylock(root) == 0) {
-		pthread_mutex_unlock(root);
-		return false;
-	}
+	if (pthread_mutex_trylock(root) != 0)
+		return true;
+	pthread_mutex_unlock(root);
+	return false;
+}
+
+static void slot_look_later(struct hot_slot *s)
+{
 	ev_timer_set(s->look, evloop_now_ns() + LOOK_NS);
-	return true;
 }
 
 /* ---- closing ---- */
@@ -306,8 +308,10 @@ static void slot_hear(void *arg)
 	struct hot_slot *s = arg;
 	unsigned news;
 
-	if (slot_is_busy(s))
+	if (root_is_busy(s)) {
+		slot_look_later(s);
 		return;
+	}
 	news = atomic_exchange(&s->news, 0);
 	if (news & 1u << ROOT_PORT_TAKEN)
 		tell_slot(s, "X_MINIVMM_DEVICE_TAKEN");
@@ -357,7 +361,7 @@ static void slot_timeout(void *arg)
 		slot_open_again(s);
 		return;
 	}
-	if (slot_is_busy(s)) {
+	if (root_is_busy(s)) {
 		ev_timer_set(s->timer, evloop_now_ns() + LOOK_NS);
 		return;
 	}
@@ -433,9 +437,11 @@ static void device_back(void *arg)
 {
 	struct hot_device *d = arg;
 
-	d->returned = d->state == HOT_OPENING && slot_is_busy(d->slot);
-	if (d->returned)
+	d->returned = d->state == HOT_OPENING && root_is_busy(d->slot);
+	if (d->returned) {
+		slot_look_later(d->slot);
 		return;
+	}
 	worker_end(&d->worker);
 	d->busy = false;
 	if (d->state == HOT_OPENING)
@@ -567,9 +573,12 @@ static int device_remove(struct hot_device *d, enum hotplug_unplug how, struct e
 	    (how == UNPLUG_ASK && (s->asked || d->removal)))
 		return error_set(err, -EBUSY, "Device %s is already in the process of unplug",
 				 d->dev->id);
-	d->removal = slot_is_busy(s) ? how + 1 : 0;
-	if (d->removal)
+	if (root_is_busy(s)) {
+		d->removal = how + 1;
+		slot_look_later(s);
 		return 0;
+	}
+	d->removal = 0;
 	if (d->state == HOT_WAITS) { /* the guest has not seen it */
 		d->replace = how == UNPLUG_REPLACE;
 		device_unplug(d);
