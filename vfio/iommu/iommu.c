@@ -50,7 +50,7 @@ struct iommu {
 	struct error map_error; /* why the listener refused a range */
 	/* Mapped before the listener is told of it; unmapped after, while it is detached. */
 	struct mem_range *apart;
-	unsigned n_apart;
+	unsigned n_apart, apart_room; /* room: for how many there is memory */
 	bool detaching;
 	unsigned n_open;      /* devices; atomic */
 	pthread_mutex_t lock; /* the order of map and unmap */
@@ -154,15 +154,19 @@ static int range_add(struct mem_listener *l, const struct mem_range *r)
 /* False: it is not for DMA, or there is no memory for the list. */
 static bool set_apart(struct iommu *m, const struct mem_range *r)
 {
+	unsigned room = m->apart_room ? 2 * m->apart_room : 16;
 	struct mem_range *grown;
 
 	if (!r->dma)
 		return false;
-	grown = realloc(m->apart, (m->n_apart + 1) * sizeof(*grown));
-	if (!grown)
-		return false;
-	m->apart = grown;
-	grown[m->n_apart++] = *r;
+	if (m->n_apart == m->apart_room) {
+		grown = realloc(m->apart, room * sizeof(*grown));
+		if (!grown)
+			return false;
+		m->apart = grown;
+		m->apart_room = room;
+	}
+	m->apart[m->n_apart++] = *r;
 	return true;
 }
 
@@ -180,6 +184,7 @@ static void unmap_apart(struct iommu *m)
 		range_unmap(m, &m->apart[--m->n_apart]);
 	free(m->apart);
 	m->apart = NULL;
+	m->apart_room = 0;
 }
 
 static int learn_limits(struct iommu *m, struct error *err)
