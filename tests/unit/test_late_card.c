@@ -6,6 +6,36 @@
 
 #include <malloc.h>
 
+/* ---- what the tests have in common ---- */
+
+static void come(struct fixture *x, struct device *d, unsigned fn)
+{
+	add(x, d);
+	plug(x, d, fn);
+}
+
+static void leave(struct device *d)
+{
+	machine_vfio_unplug(d);
+	machine_vfio_remove(d, false);
+}
+
+/* As from one slot: none is closed before all are off the bus. */
+static void leave_both(struct device *a, struct device *b)
+{
+	machine_vfio_unplug(a);
+	machine_vfio_unplug(b);
+	machine_vfio_remove(a, false);
+	machine_vfio_remove(b, false);
+}
+
+/* Only what the reset of the machine does is in the log. */
+static void reset_anew(struct fixture *x)
+{
+	fake_log_clear(&host.log);
+	machine_vfio_reset(x->v);
+}
+
 /* ---- tests ---- */
 
 static void test_comes_and_goes(void **state)
@@ -23,8 +53,7 @@ static void test_comes_and_goes(void **state)
 	ORDER("cmd=0000");
 	assert_int_equal(COUNT("close"), 0);
 	assert_int_equal(pci_cfg_read(&x->m.root, 1, 0, PCI_VENDOR_ID, 4), UINT32_MAX);
-	machine_vfio_unplug(nic);
-	machine_vfio_remove(nic, false);
+	leave(nic);
 	ORDER("cmd=0000", "close:02:00.0", "unmap:0", "kvm-:12", "unset:12", "close:12");
 	assert_null(nic->state);
 	assert_false(machine_vfio_any(x->v));
@@ -105,16 +134,13 @@ static void test_functions(void **state)
 	assert_int_equal(COUNT("bus-reset"), 1);
 	assert_int_equal(COUNT("set:11"), 1);
 	plug(x, gpu, 0);
-	machine_vfio_unplug(gpu);
-	machine_vfio_remove(gpu, false);
+	leave(gpu);
 	assert_int_equal(COUNT("bus-reset"), 1);
 	assert_int_equal(COUNT("close:11"), 0);
-	add(x, gpu);
-	plug(x, gpu, 0);
+	come(x, gpu, 0);
 	/* Both leave: one reset for both, and the group goes with the second one. */
 	machine_vfio_unplug(audio);
-	machine_vfio_unplug(gpu);
-	machine_vfio_remove(gpu, false);
+	leave(gpu);
 	assert_int_equal(COUNT("bus-reset"), 2);
 	assert_int_equal(COUNT("close:11"), 0);
 	machine_vfio_remove(audio, false);
@@ -130,21 +156,16 @@ static void test_machine_reset(void **state)
 
 	machine_vfio_reset(x->v);
 	add(x, gpu);
-	add(x, nic);
-	plug(x, nic, 0);
-	fake_log_clear(&host.log);
-	machine_vfio_reset(x->v);
+	come(x, nic, 0);
+	reset_anew(x);
 	ORDER("bus-reset");
 	ORDER("reset");
-	machine_vfio_unplug(nic);
-	machine_vfio_remove(nic, false);
-	fake_log_clear(&host.log);
-	machine_vfio_reset(x->v);
+	leave(nic);
+	reset_anew(x);
 	assert_int_equal(COUNT("bus-reset"), 1);
 	assert_int_equal(COUNT("reset"), 0);
 	machine_vfio_remove(gpu, false);
-	fake_log_clear(&host.log);
-	machine_vfio_reset(x->v);
+	reset_anew(x);
 	assert_string_equal(host.log.text, "");
 }
 
@@ -161,10 +182,7 @@ static void test_together(void **state)
 	assert_int_equal(COUNT("bus-reset"), 0);
 	plug(x, audio, 1);
 	plug(x, gpu, 0);
-	machine_vfio_unplug(audio);
-	machine_vfio_unplug(gpu);
-	machine_vfio_remove(audio, false);
-	machine_vfio_remove(gpu, false);
+	leave_both(audio, gpu);
 	assert_int_equal(COUNT("bus-reset"), 1);
 }
 
@@ -177,18 +195,14 @@ static void test_no_plan(void **state)
 	struct device *disk = asked(x, "03:00.0");
 
 	add(x, gpu);
-	add(x, nic);
-	plug(x, nic, 0);
+	come(x, nic, 0);
 	host.no_memory = true;
 	assert_int_equal(machine_vfio_add(x->v, disk, &x->err), -ENOMEM);
-	fake_log_clear(&host.log);
-	machine_vfio_reset(x->v);
+	reset_anew(x);
 	assert_int_equal(COUNT("bus-reset"), 1);
 	assert_int_equal(COUNT("reset"), 1);
-	machine_vfio_unplug(nic);
-	machine_vfio_remove(nic, false);
-	fake_log_clear(&host.log);
-	machine_vfio_reset(x->v);
+	leave(nic);
+	reset_anew(x);
 	assert_int_equal(COUNT("bus-reset"), 1);
 	assert_int_equal(COUNT("reset"), 0);
 	host.no_memory = false;
