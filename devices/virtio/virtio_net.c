@@ -560,7 +560,7 @@ struct net_opts {
 
 #define IN(field) offsetof(struct net_opts, field)
 static const struct key net_keys[] = {
-	{ "KIND", KEY_STRING, IN(kind), 0, 0, { 0 } },
+	{ "KIND", KEY_STRING, IN(kind), 0, 0, { "tap" } },
 	{ "ifname", KEY_STRING, IN(ifname), 0, IFNAMSIZ - 1, { 0 } },
 	{ "mac", KEY_MAC, IN(mac), 0, 0, { 0 } },
 	{ "vhost", KEY_CHOICE, IN(vhost), 0, 0, { "on", "off" } },
@@ -607,8 +607,6 @@ static int net_check(const struct device *d, const struct device_list *l, struct
 {
 	const struct net_opts *o = d->opts;
 
-	if (strcmp(o->kind, "tap") != 0)
-		return error_set(err, -EINVAL, "'%s' is not supported: use tap", o->kind);
 	if (o->ring && !is_pow2(o->ring))
 		return error_set(err, -EINVAL, "ring=%u: use a power of two from %u to %u",
 				 (unsigned)o->ring, RING_MIN, VIRTQ_MAX_SIZE);

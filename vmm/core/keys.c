@@ -120,10 +120,33 @@ static int set_field(const struct key_reader *r, const struct key *k, const char
 	return -EINVAL;
 }
 
+static void list_choices(const struct key *k, char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(k->choices) && k->choices[i]; i++)
+		n += (size_t)snprintf(text + n, size - n, "%s%s", n ? " or " : "", k->choices[i]);
+}
+
+/* This comes before the keys behind it, which may belong to something else that is not supported.
+ */
+static int check_string(const struct key *k, const char *val, struct error *err)
+{
+	char want[160] = "";
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(k->choices) && k->choices[i]; i++)
+		if (strcmp(val, k->choices[i]) == 0)
+			return 0;
+	if (i == 0)
+		return 0;
+	list_choices(k, want, sizeof(want));
+	return error_set(err, -EINVAL, "'%s' is not supported: use %s", val, want);
+}
+
 static int bad_value(const struct key *k, struct error *err)
 {
 	char want[160] = "a value";
-	size_t n = 0;
 
 	if (k->kind == KEY_NUMBER)
 		snprintf(want, sizeof(want), "a number from %llu to %llu",
@@ -136,9 +159,7 @@ static int bad_value(const struct key *k, struct error *err)
 		snprintf(want, sizeof(want), "a unicast address like 52:54:00:12:34:56");
 	else if (k->kind == KEY_STRING && k->max)
 		snprintf(want, sizeof(want), "1 to %llu characters", (unsigned long long)k->max);
-	for (unsigned i = 0; i < ARRAY_SIZE(k->choices) && k->choices[i]; i++)
-		n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%s", n ? " or " : "",
-				      k->choices[i]);
+	list_choices(k, want, sizeof(want));
 	return error_set(err, -EINVAL, "%s takes %s", k->name, want);
 }
 
@@ -150,7 +171,9 @@ int key_set(const struct key_reader *r, const struct key *k, const char *val, st
 		return error_set(err, ret, "out of memory");
 	if (ret < 0 && r->positional && k == r->keys && k->kind == KEY_STRING && !*val)
 		return error_set(err, ret, "%s is missing: it comes first", k->name);
-	return ret < 0 ? bad_value(k, err) : 0;
+	if (ret < 0)
+		return bad_value(k, err);
+	return k->kind == KEY_STRING ? check_string(k, val, err) : 0;
 }
 
 /* An item that begins with a digit belongs to the list before it, because no key begins with a

@@ -27,7 +27,7 @@ struct key {
 	enum key_kind kind;
 	size_t offset;
 	uint64_t min, max;	/* KEY_NUMBER; KEY_STRING: max is the length in bytes, 0: any */
-	const char *choices[4]; /* KEY_CHOICE: the index is stored */
+	const char *choices[4]; /* KEY_CHOICE: the index is stored; KEY_STRING: no other is taken */
 };
 
 /* Owns the strings that fields point to. */
