@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/virtio/virtio_pci.h"
 #include "vmm/core/device.h"
@@ -282,12 +283,27 @@ static struct blk_config disk_config(const struct device *d, const struct device
 	return c;
 }
 
+/* What people write for QEMU's -drive. */
+static int check_path(const char *path, struct error *err)
+{
+	if (access(path, F_OK) == 0)
+		return 0;
+	if (strncmp(path, "file=", 5) == 0)
+		return error_set(err, -EINVAL, "%s: the path comes first, without file=", path);
+	if (strstr(path, "://") || strncmp(path, "nbd:", 4) == 0)
+		return error_set(err, -EINVAL,
+				 "%s: a disk is an image or a block device of this host", path);
+	return 0;
+}
+
 static int disk_check(const struct device *d, const struct device_list *l, struct error *err)
 {
 	struct blk_opts *o = d->opts;
 	uint64_t usec = BLK_POLL_USEC;
 
 	(void)l;
+	if (check_path(o->disk.path, err) < 0)
+		return err->code;
 	o->disk.poll_always = false;
 	if (o->poll && strcmp(o->poll, "off") == 0) {
 		usec = 0;
