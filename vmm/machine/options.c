@@ -154,6 +154,17 @@ static int opt_cpus(struct config *c, const struct option *o, const char *arg, s
 	return read_keys(c, o, arg, &c->cpus, err);
 }
 
+static int bad_cpu(const struct option *o, const char *item, struct error *err)
+{
+	struct error why = *err;
+
+	if (strchr(item, '='))
+		return error_prefix(err, "--%s", o->name);
+	return error_set(err, why.code,
+			 "--%s: %s; there are no models, the guest has the host's processor",
+			 o->name, why.text);
+}
+
 /* `host` in front is what it is anyway; people are used to say so. */
 static int opt_cpu(struct config *c, const struct option *o, const char *arg, struct error *err)
 {
@@ -165,7 +176,7 @@ static int opt_cpu(struct config *c, const struct option *o, const char *arg, st
 		item = keys_next_item(&rest);
 	for (; item && ret == 0; item = keys_next_item(&rest))
 		ret = *item == '+' || *item == '-'	  ? config_cpu_feature(&c->cpu, item, err)
-		      : keys_read_item(&r, item, err) < 0 ? error_prefix(err, "--%s", o->name)
+		      : keys_read_item(&r, item, err) < 0 ? bad_cpu(o, item, err)
 							  : 0;
 	return ret;
 }
@@ -433,21 +444,29 @@ static const char *nearest_option(const char *word)
 	return name;
 }
 
-static int unknown_word(const char *arg, struct error *err)
+/* before: the word in front of it, which may be an option whose value comes only behind a '='. */
+static int unknown_word(const char *before, const char *arg, struct error *err)
 {
+	const struct option *o = strncmp(before, "--", 2) == 0
+					 ? find_option(before + 2, strlen(before) - 2)
+					 : NULL;
+
+	if (o && o->arg && o->arg[0] == '[')
+		return error_set(err, -EINVAL, "%s takes a value only behind '=': %s=%s", before,
+				 before, arg);
 	return error_set(err, -EINVAL, "no command and no option %s: %s%s", arg,
 			 access(arg, F_OK) == 0 ? "a disk is given with --disk "
 						: "see minivmm --help",
 			 access(arg, F_OK) == 0 ? arg : "");
 }
 
-static int unknown_option(const char *arg, struct error *err)
+static int unknown_option(const char *before, const char *arg, struct error *err)
 {
 	const char *name = arg + 1 + (arg[1] == '-'), *ours = find_qemu(name), *near;
 	char word[TEXT_WORD_MAX + 1];
 
 	if (arg[0] != '-')
-		return unknown_word(arg, err);
+		return unknown_word(before, arg, err);
 	if (ours)
 		return error_set(err, -EINVAL,
 				 "unknown option %s: it is QEMU's, minivmm has %s; minivmm import "
@@ -476,7 +495,7 @@ static int parse_option(struct config *c, int argc, char **argv, int i, struct e
 		return 1;
 	}
 	if (!o && !class)
-		return unknown_option(arg, err);
+		return unknown_option(i > 1 ? argv[i - 1] : "", arg, err);
 	takes = o ? o->arg : class->arg;
 	if (arg[len] == '=')
 		val = arg + len + 1;
