@@ -55,10 +55,7 @@ static int vfio_check(const struct device *d, const struct device_list *l, struc
 	const struct device *other = NULL;
 
 	if (sysfs_parse_bdf(o->address, o->bdf) < 0)
-		return error_set(err, -EINVAL,
-				 "'%s' is not an address: use a PCI address like 01:00.0 or "
-				 "0000:01:00.0, as lspci shows it",
-				 o->address);
+		return sysfs_bad_bdf(o->address, err);
 	while ((other = device_next(l, &vfio_class, other)))
 		if (strcmp(((const struct vfio_options *)other->opts)->bdf, o->bdf) == 0)
 			return error_set(err, -EINVAL, "%s is given twice", o->address);

@@ -59,6 +59,27 @@ int sysfs_parse_bdf(const char *s, char bdf[VFIO_BDF_SIZE])
 	return 0;
 }
 
+bool sysfs_is_ids(const char *s)
+{
+	unsigned vendor, device;
+	int n = 0;
+
+	return sscanf(s, "%4x:%4x%n", &vendor, &device, &n) == 2 && n == 9 && !s[n];
+}
+
+int sysfs_bad_bdf(const char *s, struct error *err)
+{
+	if (sysfs_is_ids(s))
+		return error_set(err, -EINVAL,
+				 "'%s' are the ids of a kind of device, not an address: lspci -d "
+				 "%s lists their addresses",
+				 s, s);
+	return error_set(err, -EINVAL,
+			 "'%s' is not an address: use a PCI address like 01:00.0 or "
+			 "0000:01:00.0, as lspci shows it",
+			 s);
+}
+
 struct sysfs_addr sysfs_addr(const char *bdf)
 {
 	struct sysfs_addr a = { 0 };

@@ -33,6 +33,10 @@ struct sysfs_pci {
 /* Accepts "01:00.0" and "0000:01:00.0", and writes the second form to bdf. -EINVAL: not an address;
  * bdf is not changed. */
 int sysfs_parse_bdf(const char *s, char bdf[VFIO_BDF_SIZE]);
+/* True for the ids of a kind of device, like 10de:1c82. */
+bool sysfs_is_ids(const char *s);
+/* Says why sysfs_parse_bdf() refuses it, and what shows the address. -EINVAL. */
+int sysfs_bad_bdf(const char *s, struct error *);
 /* Domain, bus, device and function of an address that sysfs_parse_bdf() wrote. */
 struct sysfs_addr {
 	unsigned domain, bus, dev, fn;

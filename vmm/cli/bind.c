@@ -21,7 +21,13 @@ static const char *or_none(const char *driver)
 static int bad_word(const char *command, const char *word, const char *usage)
 {
 	bool usb = strcmp(command, "restore") == 0;
+	struct error err;
 
+	if (!usb && sysfs_is_ids(word)) {
+		sysfs_bad_bdf(word, &err);
+		log_error("%s: %s", command, err.text);
+		return COMMAND_USAGE;
+	}
 	log_error("%s: %s is not a PCI address like 01:00.0%s: usage: %s", command, word,
 		  usb ? ", or a USB device's port like 1-4.2" : "", usage);
 	return COMMAND_USAGE;
