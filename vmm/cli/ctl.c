@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "vmm/cli/ctl_devices.h"
 #include "vmm/cli/output.h"
 #include "vmm/control/qmp.h"
+#include "vmm/control/qmp_commands.h"
 #include "vmm/control/qmp_client.h"
 #include "vmm/control/runtime.h"
 #include "vmm/core/addr.h"
@@ -215,6 +217,9 @@ static int do_del(const struct call *c, struct error *err)
 
 /* ---- any command ---- */
 
+/* The name of a row of `words`; NULL: there is no such row. */
+static const char *word_name(unsigned i);
+
 /* A number, a truth value, or a string. */
 static json_t *value_of(const char *s)
 {
@@ -251,6 +256,32 @@ static json_t *arguments(const struct call *c, struct error *err)
 	return o;
 }
 
+static void consider(const char *word, const char *name, unsigned *best, const char **near)
+{
+	unsigned d = text_typo(word, name);
+
+	if (d >= *best)
+		return;
+	*best = d;
+	*near = name;
+}
+
+/* The machine does not know the command: one with a similar name may be meant. */
+static int suggest(const char *word, struct error *err)
+{
+	const struct error why = *err;
+	const char *near = NULL;
+	unsigned best = UINT_MAX, i;
+
+	if (!strstr(why.text, "has not been found"))
+		return why.code;
+	for (i = 0; word_name(i); i++)
+		consider(word, word_name(i), &best, &near);
+	for (i = 0; qmp_commands[i].name; i++)
+		consider(word, qmp_commands[i].name, &best, &near);
+	return near ? error_set(err, why.code, "%s: did you mean %s?", why.text, near) : why.code;
+}
+
 static int do_any(const struct call *c, struct error *err)
 {
 	json_t *args = c->n_args ? arguments(c, err) : NULL, *o;
@@ -259,7 +290,7 @@ static int do_any(const struct call *c, struct error *err)
 		return err->code;
 	o = ask(c, c->word, args, err);
 	if (!o)
-		return err->code;
+		return suggest(c->word, err);
 	if (json_is_string(o) && !c->json)
 		print_clean(json_string_value(o));
 	else if (c->json || !json_is_object(o) || json_object_size(o))
@@ -289,6 +320,11 @@ static const struct word {
 	{ "add", do_add, NULL, 1, "a PCI address, the path of a disk image, tap, or rng" },
 	{ "del", do_del, NULL, 1, "the id of a device" },
 };
+
+static const char *word_name(unsigned i)
+{
+	return i < ARRAY_SIZE(words) ? words[i].name : NULL;
+}
 
 static const struct word *find_word(const char *name)
 {
@@ -442,6 +478,10 @@ static int reach(struct call *c, const char *where, struct error *err)
 	else if (runtime_socket(where, path, sizeof(path), err) < 0)
 		return err->code;
 	c->peer = qmp_peer_open(path, deadline_of(ANSWER_S), err);
+	if (!c->peer && err->code == -ENOENT && ctl_has_word(where))
+		return error_set(err, -ENOENT,
+				 "no machine is named %s: its name comes first: minivmm ctl %s %s",
+				 where, c->word, where);
 	if (!c->peer && err->code == -ENOENT && !strchr(where, '/'))
 		return error_set(err, -ENOENT,
 				 "no machine named %s runs with --qmp auto (see minivmm ctl list)",
