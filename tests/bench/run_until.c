@@ -7,7 +7,7 @@
  * The time begins in the child, at the exec, so that making a process is no part of it; with --from
  * when that TEXT has come. With --end it begins with a SIGTERM, sent when TEXT has come, and ends
  * when the process has. --memory: half a second after TEXT, KiB of its memory (proportional set
- * size, private dirty) without mappings of 200 MiB or more, which are the guest's.
+ * size, anonymous) without mappings of 200 MiB or more, which are the guest's.
  *
  * On a machine whose TSC counts instructions (QEMU's -icount) ticks are instructions of everything
  * that ran, or one for each nanosecond in which nothing did; CPU time is instructions of COMMAND,
@@ -86,7 +86,7 @@ static void print_memory(pid_t pid)
 			guest = end - begin >= GUEST_RAM;
 		else if (!guest && sscanf(line, "Pss: %llu", &n) == 1)
 			pss += n;
-		else if (!guest && sscanf(line, "Private_Dirty: %llu", &n) == 1)
+		else if (!guest && sscanf(line, "Anonymous: %llu", &n) == 1)
 			dirty += n;
 	}
 	if (f)

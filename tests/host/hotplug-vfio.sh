@@ -167,7 +167,8 @@ dels big
 
 error() { ask qmp '{"execute":"human-monitor-command","arguments":{"command-line":"pcie_aer_inject_error '"$1 $2"'"}}' >>"$OUT/inject"; }
 recovered() { [ "$(event X_MINIVMM_DEVICE_RECOVERED)" -ge "$1" ]; }
-# fatal_error ID OUTER DEVICE STEP: the outer machine's device OUTER reports a fatal error while it is device ID of the guest.
+# fatal_error ID OUTER DEVICE STEP: the outer machine's device OUTER, which is device ID of the guest or the port above it,
+# reports a fatal error.
 fatal_error() {
 	local id=$1 outer=$2 device=$3 step=$4 was
 	was=$(event X_MINIVMM_DEVICE_RECOVERED)
@@ -184,7 +185,7 @@ adds balloon "$aer"
 fatal_error balloon aer 0x1045 ""
 adds disk "$nvme"
 works nvme "disk: it works before the error"
-fatal_error disk nvme 0x0010 nvme
+fatal_error disk rp-nvme 0x0010 nvme # QEMU's NVMe has no AER: its port has
 
 # ---- the host takes devices back ----
 
