@@ -64,6 +64,8 @@ devices="$(bdf nvme) $(bdf edu) $(bdf e1000)"
 give $devices || fail "devices to vfio-pci"
 bios '\xBA\xF8\x03\xB0\x78\xEE\xF4\xEB\xFD' >/tmp/bios
 bios '\xBA\xF8\x03\xB0\x78\xEE\xBA\xF9\x0C\xB0\x06\xEE\xF4\xEB\xFD' >/tmp/bios.reboot
+# Whether a heap or a stack gets a page of 2 MiB is luck.
+echo madvise >/sys/kernel/mm/transparent_hugepage/enabled
 ours="minivmm --memory 256M --serial stdio --kernel $bin/start.elf"
 qemu="$QEMU_LEAN -m 256 -serial stdio -bios /tmp/bios"
 drive="-drive file=/tmp/disk,format=raw,if=none,id=d,aio=io_uring,cache=none -object iothread,id=t -device virtio-blk-pci,drive=d,iothread=t"
