@@ -85,7 +85,10 @@ static int convert(const struct words *w, const char *pin, const char *where)
 	else if (ret == -ENOMEM)
 		no_memory();
 	else
-		log_error("import: this is not a QEMU command: one begins with qemu-system-x86_64");
+		log_error("import: this is not a QEMU command: %s",
+			  w->n == 1 && strchr(w->word[0], ' ')
+				  ? "it is one word: take the quotes around it away"
+				  : "one begins with qemu-system-x86_64");
 	import_free(&im);
 	return status;
 }
@@ -139,9 +142,12 @@ static int from_script(const char *name, const char *text)
 	unsigned i;
 
 	if (n == 0) {
-		log_error("import %s: the file contains no QEMU command: one begins with "
-			  "qemu-system-x86_64",
-			  name);
+		log_error(
+			"import %s: the file contains no QEMU command: %s", name,
+			strstr(text, "<domain")
+				? "it is libvirt's, which makes one of it: virsh domxml-to-native "
+				  "qemu-argv --xml FILE"
+				: "one begins with qemu-system-x86_64");
 		status = COMMAND_USAGE;
 	}
 	for (i = 0; n > 0 && i < s.n; i++) {
