@@ -138,33 +138,6 @@ static void held_work(struct xhci *x, bool quiet)
 
 /* ---- a turn ---- */
 
-static void ep_ring_bell(struct xhci_ep *e)
-{
-	if (e->state == XHCI_EP_STOPPED)
-		xhci_ep_set_state(e, XHCI_EP_RUNNING);
-	if (e->state == XHCI_EP_RUNNING)
-		xhci_ep_kick(e);
-}
-
-static void bells_work(struct xhci *x)
-{
-	uint32_t bell[XHCI_SLOTS + 1];
-	uint64_t slots;
-
-	pthread_mutex_lock(&x->pci.lock);
-	slots = x->regs.slots_rung;
-	if (slots) {
-		memcpy(bell, x->regs.bell, sizeof(bell));
-		memset(x->regs.bell, 0, sizeof(bell));
-		x->regs.slots_rung = 0;
-	}
-	pthread_mutex_unlock(&x->pci.lock);
-	for (unsigned i = 1; slots && i <= XHCI_SLOTS; i++)
-		for (unsigned dci = 1; bell[i] && dci < 32; dci++)
-			if (bell[i] >> dci & 1 && x->slot[i].ep[dci])
-				ep_ring_bell(x->slot[i].ep[dci]);
-}
-
 static void ep_retry_now(struct xhci_ep *e)
 {
 	if (!e->busy)
@@ -203,7 +176,7 @@ static void xhci_step(struct xhci *x)
 	if (xhci_events_wait(x))
 		return;
 	xhci_cmds_work(x);
-	bells_work(x);
+	xhci_bells_work(x);
 	xhci_eps_pump(x);
 }
 

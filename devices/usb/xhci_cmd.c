@@ -2,6 +2,9 @@
 /*
  * The command ring (xHCI 1.2, 4.6 and 4.9.3).
  *
+ * Doorbells of endpoints that were rung before a command take effect before it: Linux rings that of
+ * an endpoint which has just halted, and then sends Reset Endpoint and Set TR Dequeue.
+ *
  * A command waits until the endpoints that it changes have nothing in flight; then it is carried
  * out at once. Until then the ring stands still.
  */
@@ -60,6 +63,8 @@ static void cmd_fetch(struct xhci *x)
 		xhci_fail(x, "its command ring is not valid");
 	if (ret <= 0)
 		return;
+	/* Doorbells that were rung before this command: they must not start what it stops. */
+	xhci_bells_work(x);
 	slot = t.control >> 24;
 	x->cmd = (struct xhci_cmd){ .trb = t, .addr = x->cr.addr };
 	if (slot >= 1 && slot <= XHCI_SLOTS && x->slot[slot].enabled)

@@ -295,6 +295,8 @@ void xhci_ep_event(struct xhci_ep *, uint64_t addr, enum xhci_cc, uint32_t lengt
 /* ---- xhci_transfer.c ---- */
 
 void xhci_ep_kick(struct xhci_ep *);
+/* Takes the doorbells that the guest has rung: stopped endpoints run, halted ones do not. */
+void xhci_bells_work(struct xhci *);
 /* Cancels what is in flight, the newest first. When the endpoint has no jobs any more, its rings
  * stand at the first TRB that is not done. */
 void xhci_ep_drain(struct xhci_ep *, enum xhci_drain);

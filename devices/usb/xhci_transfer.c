@@ -9,6 +9,7 @@
  * what is still there when the endpoint goes on runs again.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "devices/usb/xhci_parts.h"
 
@@ -384,6 +385,35 @@ void xhci_eps_settle(struct xhci *x)
 			if (eps >> dci & 1 && s->ep[dci])
 				ep_settle(s->ep[dci]);
 	}
+}
+
+/* ---- doorbells ---- */
+
+static void ep_ring_bell(struct xhci_ep *e)
+{
+	if (e->state == XHCI_EP_STOPPED)
+		xhci_ep_set_state(e, XHCI_EP_RUNNING);
+	if (e->state == XHCI_EP_RUNNING)
+		xhci_ep_kick(e);
+}
+
+void xhci_bells_work(struct xhci *x)
+{
+	uint32_t bell[XHCI_SLOTS + 1];
+	uint64_t slots;
+
+	pthread_mutex_lock(&x->pci.lock);
+	slots = x->regs.slots_rung;
+	if (slots) {
+		memcpy(bell, x->regs.bell, sizeof(bell));
+		memset(x->regs.bell, 0, sizeof(bell));
+		x->regs.slots_rung = 0;
+	}
+	pthread_mutex_unlock(&x->pci.lock);
+	for (unsigned i = 1; slots && i <= XHCI_SLOTS; i++)
+		for (unsigned dci = 1; bell[i] && dci < 32; dci++)
+			if (bell[i] >> dci & 1 && x->slot[i].ep[dci])
+				ep_ring_bell(x->slot[i].ep[dci]);
 }
 
 /* ---- all endpoints ---- */

@@ -190,6 +190,40 @@ static void control(void **state)
 	assert_int_equal(h->usb.last.setup[1], 9);
 }
 
+/* Eight requests are always queued, and every eighth of them stalls. */
+static void control_queue(void **state)
+{
+	struct hc *h = *state;
+	unsigned slot = hc_address(h, 1);
+	uint32_t at[400];
+
+	h->usb.automatic = false;
+	for (unsigned i = 0; i < 8; i++) {
+		at[i] = HC_RING + 0x1000 + h->ring[1] * 16;
+		hc_control(h, slot, 0x0012000001000680ull, 18);
+	}
+	for (unsigned i = 0; i < 392; i++) {
+		struct xhci_trb t;
+
+		assert_int_equal(h->usb.n, 1);
+		fake_usb_done(&h->usb, 0, i % 8 == 7 ? 0 : 18, i % 8 == 7 ? USB_STALL : USB_OK);
+		assert_true(hc_event(h, &t));
+		assert_int_equal(t.param, at[i] + (i % 8 == 7 ? 16 : 32));
+		assert_int_equal(hc_cc(&t), i % 8 == 7 ? XHCI_CC_STALL : XHCI_CC_SUCCESS);
+		if (i % 8 == 7) {
+			uint32_t end = at[i] + 48;
+
+			assert_int_equal(hc_dequeue(h, slot, 1) & ~15ull, at[i]);
+			assert_int_equal(hc_ep_cmd(h, XHCI_TRB_RESET_EP, slot, 1, 0), XHCI_CC_SUCCESS);
+			assert_int_equal(hc_ep_cmd(h, XHCI_TRB_SET_DEQ, slot, 1, end | (hc_dequeue(h, slot, 1) & 1)),
+					 XHCI_CC_SUCCESS);
+			hc_bell(h, slot, 1);
+		}
+		at[i + 8] = HC_RING + 0x1000 + h->ring[1] * 16;
+		hc_control(h, slot, 0x0012000001000680ull, 18);
+	}
+}
+
 static void short_packets(void **state)
 {
 	struct hc *h = *state;
@@ -332,6 +366,36 @@ static void stop_endpoint(void **state)
 	fake_usb_done(&h->usb, 0, 1024, USB_OK);
 	expect_event(h, td[4], XHCI_CC_SUCCESS, 0);
 	expect_none(h);
+}
+
+/* A doorbell that was rung before a command takes effect before it, not afterwards: what was stopped
+ * or halted stays so until the guest rings again. */
+static void doorbell_before_command(void **state)
+{
+	struct hc *h = *state;
+	unsigned slot = endpoint(h, BULK_IN, XHCI_EP_BULK_IN, 0);
+	uint32_t a = hc_trb(h, BULK_IN, HC_DATA, 512, NORMAL | IOC);
+	uint32_t b = hc_trb(h, BULK_IN, HC_DATA + 512, 512, NORMAL | IOC);
+
+	hc_bell(h, slot, BULK_IN);
+	hc_set(h, XHCI_DOORBELL + 4 * slot, BULK_IN);
+	assert_int_equal(hc_ep_cmd(h, XHCI_TRB_STOP_EP, slot, BULK_IN, 0), XHCI_CC_SUCCESS);
+	assert_int_equal(hc_ep_state(h, slot, BULK_IN), XHCI_EP_STOPPED);
+	assert_int_equal(h->usb.n, 0);
+	assert_int_equal(hc_ep_cmd(h, XHCI_TRB_SET_DEQ, slot, BULK_IN, a | 1), XHCI_CC_SUCCESS);
+	hc_bell(h, slot, BULK_IN);
+	fake_usb_done(&h->usb, 0, 0, USB_STALL);
+	while (h->usb.n)
+		fake_usb_done(&h->usb, 0, 0, USB_CANCELLED);
+	expect_event(h, a, XHCI_CC_STALL, 512);
+	hc_set(h, XHCI_DOORBELL + 4 * slot, BULK_IN);
+	assert_int_equal(hc_ep_cmd(h, XHCI_TRB_RESET_EP, slot, BULK_IN, 0), XHCI_CC_SUCCESS);
+	assert_int_equal(hc_ep_state(h, slot, BULK_IN), XHCI_EP_STOPPED);
+	assert_int_equal(h->usb.n, 0);
+	assert_int_equal(hc_ep_cmd(h, XHCI_TRB_SET_DEQ, slot, BULK_IN, b | 1), XHCI_CC_SUCCESS);
+	hc_bell(h, slot, BULK_IN);
+	fake_usb_done(&h->usb, 0, 512, USB_OK);
+	expect_event(h, b, XHCI_CC_SUCCESS, 0);
 }
 
 /* The guest gives up the TD that was in progress. */
@@ -526,11 +590,13 @@ int main(void)
 		T(command_ring_wraps),
 		T(command_abort),
 		T(control),
+		T(control_queue),
 		T(short_packets),
 		T(data_places),
 		T(td_in_parts),
 		T(stall_with_tds_in_flight),
 		T(stop_endpoint),
+		T(doorbell_before_command),
 		T(stop_and_skip),
 		T(broken_rings),
 		T(busy),
