@@ -39,7 +39,8 @@ $(HOST)/debian.raw: $(guest_parts) $(wildcard guest-tests/debian/*) $(HOST)/tree
 l1: $(HOST)/tree.ok
 	$(Q)$(IN_TREE) make -s BUILD=$(BUILD)/l1 CC=gcc all
 	$(Q)$(IN_TREE) gcc -std=gnu17 -O2 -static -s -o $(BUILD)/l1/netcheck guest-tests/netcheck.c
-	$(Q)for p in usbcases; do $(IN_TREE) gcc -std=gnu17 -O2 -static -s -o $(BUILD)/l1/$$p guest-tests/$$p.c || exit 1; done
+	$(Q)for p in usbcases usbiso; do $(IN_TREE) gcc -std=gnu17 -O2 -static -s -o $(BUILD)/l1/$$p guest-tests/$$p.c || exit 1; done
+	$(Q)$(IN_TREE) gcc -std=gnu17 -O2 -static -s -I. -o $(BUILD)/l1/vusb tests/host/vusb.c
 
 # The programs of the counting scripts are built here, because a compiler takes minutes in a machine that counts
 # instructions.

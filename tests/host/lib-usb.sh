@@ -17,7 +17,7 @@ usb_initrd() {
 		esac
 	done
 	mkdir -p /tmp/usb-extra/bin
-	cp $usb_bin/usbcases /tmp/usb-extra/bin/
+	cp $usb_bin/usbcases $usb_bin/usbiso /tmp/usb-extra/bin/
 	(cd /tmp/usb-extra && find . | cpio --quiet -o -H newc) |
 		cat "$GUEST_INITRD" - >/tmp/usb.initrd
 }
