@@ -47,7 +47,7 @@ struct msg {
 	unsigned n_fds;
 };
 
-static void keep_fd(int *at, struct msg *m)
+static void keep_fd(_Atomic int *at, struct msg *m)
 {
 	if (*at >= 0)
 		close(*at);
@@ -177,6 +177,7 @@ static void take_memory(struct fake_backend *b, struct msg *m)
 static void take_ring(struct fake_backend *b, struct msg *m)
 {
 	struct backend_ring *r = &b->ring[m->data[0] % BACKEND_RINGS];
+	uint64_t addr[3];
 	uint32_t num;
 
 	memcpy(&num, m->data + 4, sizeof(num));
@@ -188,7 +189,10 @@ static void take_ring(struct fake_backend *b, struct msg *m)
 		r->base = num;
 		break;
 	case SET_VRING_ADDR:
-		memcpy(&r->desc, m->data + 8, 24);
+		memcpy(addr, m->data + 8, sizeof(addr));
+		r->desc = addr[0];
+		r->used = addr[1];
+		r->avail = addr[2];
 		break;
 	case SET_VRING_KICK:
 		keep_fd(&r->kick, m);
@@ -203,7 +207,8 @@ static void take_ring(struct fake_backend *b, struct msg *m)
 		r->enabled = num;
 		break;
 	case GET_VRING_BASE:
-		memcpy(m->data + 4, &r->base, sizeof(r->base));
+		num = r->base;
+		memcpy(m->data + 4, &num, sizeof(num));
 		r->enabled = false;
 		break;
 	}
@@ -283,12 +288,15 @@ static void forget(struct fake_backend *b)
 {
 	for (unsigned i = 0; i < BACKEND_RINGS; i++) {
 		struct backend_ring *r = &b->ring[i];
-		int *fds[] = { &r->kick, &r->call, &r->err };
+		_Atomic int *fds[] = { &r->kick, &r->call, &r->err };
 
 		for (unsigned k = 0; k < 3; k++)
 			if (*fds[k] >= 0)
 				close(*fds[k]);
-		*r = (struct backend_ring){ .kick = -1, .call = -1, .err = -1 };
+		r->num = r->base = 0;
+		r->desc = r->used = r->avail = 0;
+		r->kick = r->call = r->err = -1;
+		r->enabled = false;
 	}
 	if (b->memory >= 0)
 		close(b->memory);

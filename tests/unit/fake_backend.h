@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A vhost-user back end that does what a test says: it keeps what it is told, and at one request it
- * misbehaves. It has a thread; the test looks at it while nothing is asked of it. */
+ * misbehaves. It has a thread; what is not atomic here, the test looks at after seen[] has changed.
+ */
 #ifndef FAKE_BACKEND_H
 #define FAKE_BACKEND_H
 
@@ -27,16 +28,16 @@ enum backend_fault {
 };
 
 struct backend_ring {
-	uint32_t num, base;
-	uint64_t desc, used, avail;
-	int kick, call, err; /* -1: not told */
-	bool enabled;
+	_Atomic uint32_t num, base;
+	_Atomic uint64_t desc, used, avail;
+	_Atomic int kick, call, err; /* -1: not told */
+	_Atomic bool enabled;
 };
 
 struct fake_backend {
 	char path[64];
 	/* what it offers */
-	uint64_t features, protocol, queues;
+	_Atomic uint64_t features, protocol, queues;
 	uint8_t config[64];
 	/* the fault, and the request */
 	_Atomic enum backend_fault fault;
@@ -47,11 +48,11 @@ struct fake_backend {
 	struct {
 		uint64_t gpa, size, user, offset;
 	} region[8];
-	int memory; /* the descriptor of the first region */
+	_Atomic int memory; /* the descriptor of the first region */
 	struct backend_ring ring[BACKEND_RINGS];
 	/* of all connections */
 	_Atomic unsigned connections, seen[64]; /* requests, by their number */
-	int inflight;				/* the file that the front end gave back; -1 */
+	_Atomic int inflight;			/* the file that the front end gave back; -1 */
 	_Atomic unsigned inflights_made;
 	/* its own */
 	int listener, conn, stop;

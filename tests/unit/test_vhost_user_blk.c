@@ -151,9 +151,9 @@ static void test_reset(void **state)
 static void test_silent_at_reset(void **state)
 {
 	(void)state;
+	stop_ms = 200;
 	disk(",queues=2");
 	go();
-	device()->back.stop_ms = 200;
 	b.fault_at = GET_VRING_BASE;
 	b.fault = FAULT_SILENT;
 	driver_status_set(&d, 0);
@@ -315,16 +315,15 @@ static void test_ring_error(void **state)
 static void test_end_without_answer(void **state)
 {
 	(void)state;
+	reply_ms = stop_ms = 600000;
 	disk(",queues=2");
 	go();
-	device()->back.stop_ms = 600000;
 	b.fault_at = GET_VRING_BASE;
 	b.fault = FAULT_SILENT;
 	unmake();
 	/* And while a connection is made. */
 	b.fault = FAULT_NONE;
 	disk("");
-	device()->back.timeout_ms = 600000;
 	b.fault_at = 1;
 	b.fault = FAULT_SILENT;
 	backend_die(&b);

@@ -38,6 +38,7 @@ static struct device *dev;
 static struct error err;
 static char last_event[64];
 static unsigned events;
+static unsigned reply_ms, stop_ms; /* how long the back end is waited for */
 
 static void on_event(void *arg, const char *event, const char *device)
 {
@@ -64,6 +65,7 @@ static int setup(void **state)
 	b.protocol = PROTOCOL;
 	b.queues = 4;
 	events = 0;
+	reply_ms = stop_ms = PATIENCE_MS;
 	err = (struct error){ 0 };
 	last_event[0] = '\0';
 	if (fake_driver_init(&d) || backend_start(&b))
@@ -93,9 +95,11 @@ static int make(const struct device_class *class, const char *options)
 	assert_int_equal(device_create(&list, class, arg, &err), 0);
 	dev = list.first;
 	ret = class->open(dev, &env, &err);
-	if (!ret)
-		device()->back.timeout_ms = device()->back.stop_ms = PATIENCE_MS;
-	return ret ? ret : class->plug(dev, &env, &err);
+	if (ret)
+		return ret;
+	device()->back.timeout_ms = reply_ms;
+	device()->back.stop_ms = stop_ms;
+	return class->plug(dev, &env, &err);
 }
 
 static void unmake(void)
