@@ -270,8 +270,10 @@ static int request_failed(const struct message *m, int ret, struct error *err)
 		return error_set(err, -ECONNRESET, "the back end has closed the connection at %s",
 				 name);
 	case -ETIMEDOUT:
-		return error_set(err, ret, "the back end has not answered %s within %u s", name,
-				 m->timeout_ms / 1000);
+		return error_set(
+			err, ret, "the back end has not answered %s within %u s%s", name,
+			m->timeout_ms / 1000,
+			m->request == GET_FEATURES ? ": it may be in use by another machine" : "");
 	case -EPROTO:
 		return error_set(err, ret, "the answer to %s is not one of a vhost-user back end",
 				 name);

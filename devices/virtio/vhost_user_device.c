@@ -211,7 +211,10 @@ static int send_device(struct vhost_user_device *d, struct error *err)
 static void work_start(struct vhost_user_device *d)
 {
 	struct error err = { 0 };
-	int ret = send_device(d, &err);
+	int ret;
+
+	eventfd_drain(d->ring_err); /* that was about the rings before a reset */
+	ret = send_device(d, &err);
 
 	/* From here on, the back end may have taken requests. */
 	d->running = !ret;
@@ -284,11 +287,18 @@ static int wait_ms(const struct vhost_user_device *d)
 	return now < d->again_ns ? (int)((d->again_ns - now) / 1000000) + 1 : 0;
 }
 
+/* What the back end says about rings that it does not have is of no interest, nor what it repeats.
+ */
+static bool hears_rings(const struct vhost_user_device *d)
+{
+	return d->running && !(d->vdev.status & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
 /* Nothing is sent without a request of ours, so only the end of the connection is waited for. */
 static void work_wait(struct vhost_user_device *d)
 {
 	struct pollfd p[3] = { { d->wake, POLLIN, 0 },
-			       { d->ring_err, POLLIN, 0 },
+			       { hears_rings(d) ? d->ring_err : -1, POLLIN, 0 },
 			       { d->back.sock, POLLRDHUP, 0 } };
 	struct error err = { 0 };
 

@@ -70,8 +70,8 @@ static int net_connected(struct vhost_user_device *d, struct error *err)
 	if (n->max_pairs <= d->back.queues)
 		return 0;
 	return error_set(err, -EINVAL,
-			 "the back end has %u pairs of queues: use queues=%u, or give it more",
-			 d->back.queues, d->back.queues);
+			 "the back end has %u pair%s of queues: use queues=%u, or give it more",
+			 d->back.queues, d->back.queues == 1 ? "" : "s", d->back.queues);
 }
 
 /* §5.1.2: without MQ, the driver knows one pair. */

@@ -309,6 +309,16 @@ static void test_ring_error(void **state)
 	go();
 	assert_true(eventfd_signal(b.ring[0].err));
 	WAIT(needs_reset());
+	/* It says so again, and nobody listens until the rings are new. */
+	usleep(20000);
+	assert_true(eventfd_signal(b.ring[1].err));
+	usleep(20000);
+	assert_true(eventfd_is_set(b.ring[1].err));
+	driver_status_set(&d, 0);
+	WAIT(driver_status(&d) == 0);
+	go();
+	assert_false(needs_reset());
+	assert_false(eventfd_is_set(b.ring[1].err));
 }
 
 /* The device goes while the back end does not answer. */

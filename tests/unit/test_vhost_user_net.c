@@ -140,7 +140,7 @@ static void test_refused(void **state)
 	(void)state;
 	b.protocol &= ~BIT(VHOST_USER_MQ);
 	assert_true(make(&vhost_user_net_class, ",queues=2") < 0);
-	says("has 1 pairs of queues: use queues=1");
+	says("has 1 pair of queues: use queues=1");
 }
 
 /* A driver that does not know of several pairs, and a back end without protocol features. */
