@@ -125,7 +125,8 @@ static int probe_format(const struct blk_file *f, const char *path, struct error
 			return error_set(
 				err, -EINVAL,
 				"disk %s is a %s image, but only raw images are supported: convert "
-				"it (qemu-img convert -O raw %s NEW.raw), or add format=raw if it "
+				"it (qemu-img convert -O raw %s NEW.raw), let qemu-storage-daemon "
+				"serve it (man minivmm, --vhost-user-blk), or add format=raw if it "
 				"is a raw image that only looks like one",
 				path, formats[i].name, path);
 	return 0;
