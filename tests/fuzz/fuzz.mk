@@ -32,6 +32,7 @@ $(F)/fuzz_virtio_net: FUZZ_LINK = $(call wrap,$(threads) tap_open tap_add_queue 
 $(F)/fuzz_xhci: FUZZ_LINK = $(call wrap,iothread_new iothread_resume iothread_free iothread_wanted)
 $(F)/fuzz_evdev: FUZZ_LINK = $(call wrap,iothread_new iothread_resume iothread_pause iothread_free iothread_wanted)
 $(F)/fuzz_usb_host: FUZZ_LINK = $(call wrap,worker_wake)
+$(F)/fuzz_vhost_user: FUZZ_LINK = $(call wrap,$(threads) connect sendmsg pthread_cond_timedwait)
 
 $(F)/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ) $(NUMA)
 	@mkdir -p $(@D)
