@@ -37,7 +37,7 @@
 
 #define PROTOCOL                                                                   \
 	(BIT(VHOST_USER_MQ) | BIT(VHOST_USER_REPLY_ACK) | BIT(VHOST_USER_CONFIG) | \
-	 BIT(VHOST_USER_INFLIGHT))
+	 BIT(VHOST_USER_INFLIGHT) | BIT(VHOST_USER_BACKEND_REQ))
 
 enum request {
 	GET_FEATURES = 1,
@@ -55,6 +55,7 @@ enum request {
 	SET_PROTOCOL_FEATURES = 16,
 	GET_QUEUE_NUM = 17,
 	SET_VRING_ENABLE = 18,
+	SET_BACKEND_REQ_FD = 21,
 	GET_CONFIG = 24,
 	GET_INFLIGHT_FD = 31,
 	SET_INFLIGHT_FD = 32,
@@ -76,10 +77,13 @@ static const char *const request_names[] = {
 	[SET_PROTOCOL_FEATURES] = "SET_PROTOCOL_FEATURES",
 	[GET_QUEUE_NUM] = "GET_QUEUE_NUM",
 	[SET_VRING_ENABLE] = "SET_VRING_ENABLE",
+	[SET_BACKEND_REQ_FD] = "SET_BACKEND_REQ_FD",
 	[GET_CONFIG] = "GET_CONFIG",
 	[GET_INFLIGHT_FD] = "GET_INFLIGHT_FD",
 	[SET_INFLIGHT_FD] = "SET_INFLIGHT_FD",
 };
+
+#define CONFIG_CHANGE 2u /* a request of the back end */
 
 struct header {
 	uint32_t request, flags, size;
@@ -141,10 +145,10 @@ static bool signal_pends(void)
 					 sigismember(&set, SIGHUP));
 }
 
-static int sock_wait(struct vhost_user *u, short events, uint64_t deadline)
+static int sock_wait(const struct vhost_user *u, int sock, short events, uint64_t deadline)
 {
 	for (;;) {
-		struct pollfd p = { .fd = u->sock, .events = events };
+		struct pollfd p = { .fd = sock, .events = events };
 		uint64_t now = evloop_now_ns();
 		int ms = now < deadline ? (int)((deadline - now + 999999) / 1000000) : 0;
 
@@ -194,7 +198,7 @@ static int sock_send(struct vhost_user *u, const struct header *h, const struct 
 
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return -errno;
-		ret = n < 0 ? sock_wait(u, POLLOUT, deadline) : 0;
+		ret = n < 0 ? sock_wait(u, u->sock, POLLOUT, deadline) : 0;
 		if (ret)
 			return ret;
 		first = first && n <= 0;
@@ -228,7 +232,8 @@ static void take_fds(struct msghdr *h, int *keep)
 }
 
 /* All of it, or an error. */
-static int sock_recv(struct vhost_user *u, void *data, size_t size, int *fd, uint64_t deadline)
+static int sock_recv(const struct vhost_user *u, int sock, void *data, size_t size, int *fd,
+		     uint64_t deadline)
 {
 	while (size) {
 		char control[CMSG_SPACE(FDS_MAX * sizeof(int))] __attribute__((aligned(8)));
@@ -237,7 +242,7 @@ static int sock_recv(struct vhost_user *u, void *data, size_t size, int *fd, uin
 				    .msg_iovlen = 1,
 				    .msg_control = control,
 				    .msg_controllen = sizeof(control) };
-		ssize_t n = recvmsg(u->sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		ssize_t n = recvmsg(sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 		int ret = 0;
 
 		if (n == 0)
@@ -245,7 +250,7 @@ static int sock_recv(struct vhost_user *u, void *data, size_t size, int *fd, uin
 		if (n > 0)
 			take_fds(&h, fd);
 		else if (errno == EAGAIN || errno == EINTR)
-			ret = sock_wait(u, POLLIN, deadline);
+			ret = sock_wait(u, sock, POLLIN, deadline);
 		else
 			ret = -errno;
 		if (ret)
@@ -289,13 +294,13 @@ static int reply_read(struct vhost_user *u, const struct message *m, void *reply
 		      uint64_t deadline)
 {
 	struct header h;
-	int fd = -1, ret = sock_recv(u, &h, sizeof(h), m->reply_fd ? &fd : NULL, deadline);
+	int fd = -1, ret = sock_recv(u, u->sock, &h, sizeof(h), m->reply_fd ? &fd : NULL, deadline);
 
 	if (!ret && (h.request != m->request || (h.flags & FLAG_VERSION) != VERSION ||
 		     !(h.flags & FLAG_REPLY) || h.size != size))
 		ret = -EPROTO;
 	if (!ret)
-		ret = sock_recv(u, reply, size, m->reply_fd ? &fd : NULL, deadline);
+		ret = sock_recv(u, u->sock, reply, size, m->reply_fd ? &fd : NULL, deadline);
 	if (ret)
 		cleanup_close(&fd);
 	else if (m->reply_fd)
@@ -361,6 +366,7 @@ static int set_eventfd(struct vhost_user *u, enum request r, unsigned index, int
 void vhost_user_init(struct vhost_user *u)
 {
 	*u = (struct vhost_user){ .sock = -1,
+				  .requests = -1,
 				  .timeout_ms = VHOST_USER_REPLY_MS,
 				  .stop_ms = VHOST_USER_STOP_MS };
 	pthread_mutex_init(&u->lock, NULL);
@@ -371,7 +377,8 @@ void vhost_user_close(struct vhost_user *u)
 	scoped_lock(&u->lock);
 
 	cleanup_close(&u->sock);
-	u->sock = -1;
+	cleanup_close(&u->requests);
+	u->sock = u->requests = -1;
 }
 
 void vhost_user_destroy(struct vhost_user *u)
@@ -387,6 +394,8 @@ void vhost_user_abort(struct vhost_user *u)
 	u->aborted = true;
 	if (u->sock >= 0)
 		shutdown(u->sock, SHUT_RDWR);
+	if (u->requests >= 0)
+		shutdown(u->requests, SHUT_RDWR);
 }
 
 static int sock_open(struct vhost_user *u)
@@ -438,6 +447,23 @@ static int sock_connect(struct vhost_user *u, const char *path, struct error *er
 	return ret ? connect_failed(path, ret, err) : 0;
 }
 
+/* Only news of its configuration are of interest. */
+static int open_requests(struct vhost_user *u, struct error *err)
+{
+	int s[2], ret;
+
+	if (!vhost_user_has(u, VHOST_USER_BACKEND_REQ) || !vhost_user_has(u, VHOST_USER_CONFIG))
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s))
+		return error_set(err, -errno, "socketpair: %s", strerror(errno));
+	ret = CALL(u, err, .request = SET_BACKEND_REQ_FD, .fds = &s[1], .n_fds = 1);
+	close(s[1]);
+	pthread_mutex_lock(&u->lock);
+	u->requests = s[0];
+	pthread_mutex_unlock(&u->lock);
+	return ret;
+}
+
 /* Without protocol features, there is one queue, and no configuration. */
 static int negotiate(struct vhost_user *u, struct error *err)
 {
@@ -453,6 +479,8 @@ static int negotiate(struct vhost_user *u, struct error *err)
 	u->protocol = ret ? 0 : protocol;
 	if (!ret)
 		ret = CALL(u, err, .request = SET_OWNER);
+	if (!ret)
+		ret = open_requests(u, err);
 	if (!ret && vhost_user_has(u, VHOST_USER_MQ))
 		ret = get_u64(u, GET_QUEUE_NUM, &queues, err);
 	u->queues = queues > UINT16_MAX ? UINT16_MAX : (unsigned)queues;
@@ -590,6 +618,41 @@ int vhost_user_sync(struct vhost_user *u, struct error *err)
 	uint64_t features;
 
 	return get_u64(u, GET_FEATURES, &features, err);
+}
+
+/* The answer, where one is wanted, must fit: the back end has read the earlier ones. */
+static int request_answer(const struct vhost_user *u, const struct header *h, uint64_t refused)
+{
+	struct {
+		struct header h;
+		uint64_t value;
+	} __attribute__((packed))
+	r = { { h->request, VERSION | FLAG_REPLY, sizeof(refused) }, refused };
+
+	if (!(h->flags & FLAG_NEEDS))
+		return 0;
+	return send(u->requests, &r, sizeof(r), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(r) ? 0
+											  : -EPROTO;
+}
+
+int vhost_user_request(struct vhost_user *u, struct error *err)
+{
+	uint64_t deadline = evloop_now_ns() + u->timeout_ms * 1000000ull;
+	uint8_t data[CONFIG_MAX];
+	struct header h;
+	int ret = sock_recv(u, u->requests, &h, sizeof(h), NULL, deadline);
+
+	if (!ret && ((h.flags & FLAG_VERSION) != VERSION || (h.flags & FLAG_REPLY) ||
+		     h.size > sizeof(data)))
+		ret = -EPROTO;
+	if (!ret)
+		ret = sock_recv(u, u->requests, data, h.size, NULL, deadline);
+	if (!ret)
+		ret = request_answer(u, &h, h.request != CONFIG_CHANGE);
+	if (ret)
+		return error_set(err, ret, "a request of the back end is not valid: %s",
+				 strerror(-ret));
+	return h.request == CONFIG_CHANGE;
 }
 
 int vhost_user_stop_ring(struct vhost_user *u, unsigned index, uint16_t *base, struct error *err)

@@ -32,6 +32,7 @@ struct guest_mem;
 enum vhost_user_protocol {
 	VHOST_USER_MQ = 0,
 	VHOST_USER_REPLY_ACK = 3,
+	VHOST_USER_BACKEND_REQ = 5,
 	VHOST_USER_CONFIG = 9,
 	VHOST_USER_INFLIGHT = 12,
 };
@@ -39,6 +40,7 @@ enum vhost_user_protocol {
 struct vhost_user {
 	pthread_mutex_t lock; /* of `sock`, for vhost_user_abort() */
 	int sock;	      /* -1: not connected */
+	int requests;	      /* of the back end to us; -1: it has no channel for them */
 	bool aborted;	      /* for good */
 	bool starting;	      /* a signal that ends us ends the wait (nothing else reads signals) */
 	unsigned timeout_ms, stop_ms;
@@ -92,6 +94,9 @@ int vhost_user_set_ring(struct vhost_user *, const struct vhost_user_ring *, str
 int vhost_user_enable_ring(struct vhost_user *, unsigned index, bool enable, struct error *);
 /* Waits until the back end has taken everything that was sent. */
 int vhost_user_sync(struct vhost_user *, struct error *);
+/* Reads one request of the back end, from `requests`. 1: its configuration has changed; 0: it is of
+ * no interest. */
+int vhost_user_request(struct vhost_user *, struct error *);
 /* Takes a ring back, when the requests in flight are finished; *base: where it goes on. */
 int vhost_user_stop_ring(struct vhost_user *, unsigned index, uint16_t *base, struct error *);
 

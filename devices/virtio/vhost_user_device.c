@@ -294,24 +294,34 @@ static bool hears_rings(const struct vhost_user_device *d)
 	return d->running && !(d->vdev.status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
-/* Nothing is sent without a request of ours, so only the end of the connection is waited for. */
+static void work_configure(struct vhost_user_device *d, struct error *err)
+{
+	if (d->kind->connected(d, err) == 0 && log_allow(LOG_INFO, &d->limit))
+		log_info("%s %s: the back end has changed its configuration", d->kind->option,
+			 d->path);
+}
+
+/* Without a request of ours, the back end sends nothing but requests of its own. */
 static void work_wait(struct vhost_user_device *d)
 {
-	struct pollfd p[3] = { { d->wake, POLLIN, 0 },
+	struct pollfd p[4] = { { d->wake, POLLIN, 0 },
 			       { hears_rings(d) ? d->ring_err : -1, POLLIN, 0 },
-			       { d->back.sock, POLLRDHUP, 0 } };
+			       { d->back.sock, POLLRDHUP, 0 },
+			       { d->back.requests, POLLIN, 0 } };
 	struct error err = { 0 };
 
-	if (poll(p, 3, wait_ms(d)) <= 0)
+	if (poll(p, 4, wait_ms(d)) <= 0)
 		return;
 	if (p[0].revents)
 		eventfd_drain(d->wake);
 	if (p[1].revents && eventfd_drain(d->ring_err))
 		virtio_broken(&d->vdev, "the back end reports that a ring is not valid");
-	if (!p[2].revents)
-		return;
-	error_set(&err, -ECONNRESET, "the back end has closed the connection");
-	vhost_user_device_lose(d, &err);
+	if (p[2].revents)
+		error_set(&err, -ECONNRESET, "the back end has closed the connection");
+	else if (p[3].revents && vhost_user_request(&d->back, &err) > 0)
+		work_configure(d, &err);
+	if (err.code)
+		vhost_user_device_lose(d, &err);
 }
 
 static void work_turn(struct vhost_user_device *d)

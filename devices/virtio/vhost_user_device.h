@@ -24,8 +24,8 @@ struct vhost_user_kind {
 	/* The back end finishes requests in the order in which they come. So the ring itself shows
 	 * which requests a back end that has died did not finish. */
 	bool in_order;
-	/* There is a new connection: checks what the back end has, and reads its configuration. The
-	 * first time, on the main thread, before virtio_init(). */
+	/* There is a new connection, or another configuration: checks what the back end has, and
+	 * reads its configuration. The first time, on the main thread, before virtio_init(). */
 	int (*connected)(struct vhost_user_device *, struct error *);
 	/* The number of queues that the back end serves; the first ones. */
 	unsigned (*rings)(const struct vhost_user_device *);

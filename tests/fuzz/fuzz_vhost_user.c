@@ -34,9 +34,10 @@ static struct target {
 	struct fake_driver driver;
 	struct device_list list;
 	struct device *dev;
-	int back; /* the back end's end of the connection; -1: none */
-} targets[2] = { { .class = &vhost_user_blk_class, .back = -1 },
-		 { .class = &vhost_user_net_class, .back = -1 } };
+	int back;     /* the back end's end of the connection; -1: none */
+	int requests; /* its channel for requests; -1: none */
+} targets[2] = { { .class = &vhost_user_blk_class, .back = -1, .requests = -1 },
+		 { .class = &vhost_user_net_class, .back = -1, .requests = -1 } };
 static struct target *now;
 static enum answer answer; /* of the request after `after` others */
 static unsigned after;
@@ -142,6 +143,31 @@ static void do_answer(struct reply *r, enum answer how, bool has)
 		shutdown(now->back, SHUT_RDWR);
 }
 
+static void keep_requests(const struct msghdr *h)
+{
+	int fd;
+
+	if (!CMSG_FIRSTHDR(h))
+		abort();
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(h)), sizeof(fd));
+	if (now->requests >= 0)
+		close(now->requests);
+	now->requests = dup(fd);
+}
+
+/* A request of the back end: rightly made, but for what the input makes of it. */
+static void back_end_request(void)
+{
+	uint32_t m[5] = { bytes[0] & 1 ? 2 : bytes[0], 1u | (bytes[1] & 12u), bytes[2] & 15u };
+
+	if (bytes[3] & 1)
+		memcpy((uint8_t *)m + bytes[3] % 8, bytes, 4);
+	if (now->requests >= 0)
+		(void)!send(now->requests, m, 12 + (bytes[4] & 8u), MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (bytes[4] & 1)
+		shutdown(now->requests, SHUT_RDWR);
+}
+
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *h, int flags)
 {
 	static struct reply r;
@@ -164,6 +190,8 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *h, int flags)
 		after--;
 	else
 		answer = RIGHT;
+	if (r.request == 21) /* SET_BACKEND_REQ_FD */
+		keep_requests(h);
 	needs = r.flags & 8;
 	r.flags = 1 | 4;
 	do_answer(&r, how, right_answer(&r, needs));
@@ -230,9 +258,11 @@ static void back_end_step(struct fake_driver *d, const uint8_t *s)
 	answer = s[1] & 7;
 	after = s[1] >> 3;
 	memcpy(bytes, s + 2, sizeof(bytes));
-	if (s[0] & 0x40 && now->back >= 0)
+	if ((s[0] & 0x60) == 0x40 && now->back >= 0)
 		shutdown(now->back, SHUT_RDWR);
-	if (s[0] & 0x20 && now->back >= 0)
+	if ((s[0] & 0x60) == 0x60)
+		back_end_request();
+	if ((s[0] & 0x60) == 0x20 && now->back >= 0)
 		send_fds(bytes, sizeof(bytes), bytes[0] % 16);
 	if (s[0] & 0x10)
 		driver_go(d);

@@ -29,6 +29,7 @@ enum {
 	SET_PROTOCOL_FEATURES = 16,
 	GET_QUEUE_NUM = 17,
 	SET_VRING_ENABLE = 18,
+	SET_BACKEND_REQ_FD = 21,
 	GET_CONFIG = 24,
 	GET_INFLIGHT_FD = 31,
 	SET_INFLIGHT_FD = 32,
@@ -234,10 +235,14 @@ static void msg_take(struct fake_backend *b, struct msg *m)
 		set_u64(m, b->queues);
 		break;
 	case GET_CONFIG:
-		memcpy(m->data + 12, b->config, sizeof(b->config));
+		for (unsigned i = 0; i < sizeof(b->config); i++)
+			m->data[12 + i] = __atomic_load_n(&b->config[i], __ATOMIC_RELAXED);
 		break;
 	case GET_INFLIGHT_FD:
 		get_inflight(b, m);
+		break;
+	case SET_BACKEND_REQ_FD:
+		keep_fd(&b->requests, m);
 		break;
 	case SET_INFLIGHT_FD:
 		keep_fd(&b->inflight, m);
@@ -300,7 +305,9 @@ static void forget(struct fake_backend *b)
 	}
 	if (b->memory >= 0)
 		close(b->memory);
-	b->memory = -1;
+	if (b->requests >= 0)
+		close(b->requests);
+	b->memory = b->requests = -1;
 	b->got_features = b->got_protocol = 0;
 }
 
@@ -348,7 +355,7 @@ int backend_start(struct fake_backend *b)
 	if (!mkdtemp(dir))
 		return -errno;
 	snprintf(b->path, sizeof(b->path), "%s/s", dir);
-	b->memory = b->inflight = -1;
+	b->memory = b->inflight = b->requests = -1;
 	for (unsigned i = 0; i < BACKEND_RINGS; i++)
 		b->ring[i].kick = b->ring[i].call = b->ring[i].err = -1;
 	return backend_revive(b);

@@ -52,6 +52,7 @@ struct fake_backend {
 	struct backend_ring ring[BACKEND_RINGS];
 	/* of all connections */
 	_Atomic unsigned connections, seen[64]; /* requests, by their number */
+	_Atomic int requests;			/* its channel to the front end; -1 */
 	_Atomic int inflight;			/* the file that the front end gave back; -1 */
 	_Atomic unsigned inflights_made;
 	/* its own */

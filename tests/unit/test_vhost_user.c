@@ -26,7 +26,7 @@
 #define FEATURES (BIT(32) | BIT(VHOST_USER_F_PROTOCOL) | BIT(9))
 #define PROTOCOL                                                                   \
 	(BIT(VHOST_USER_MQ) | BIT(VHOST_USER_REPLY_ACK) | BIT(VHOST_USER_CONFIG) | \
-	 BIT(VHOST_USER_INFLIGHT) | BIT(5))
+	 BIT(VHOST_USER_INFLIGHT) | BIT(VHOST_USER_BACKEND_REQ) | BIT(7))
 
 static struct fake_backend b;
 static struct vhost_user u;
@@ -128,7 +128,7 @@ static void test_all(void **state)
 	assert_int_equal(all_of_it(), 0);
 	assert_int_equal(u.queues, 4);
 	assert_true(b.got_features == FEATURES);
-	assert_true(b.got_protocol == (PROTOCOL & ~BIT(5)));
+	assert_true(b.got_protocol == (PROTOCOL & ~BIT(7)));
 	assert_int_equal(b.regions, 2);
 	assert_true(b.region[1].gpa == 1ull << 32 && b.region[1].size == RAM / 2);
 	assert_true(b.region[1].user == (uintptr_t)ram + RAM / 2 && b.region[1].offset == RAM / 2);
@@ -203,8 +203,8 @@ static void check_fault(enum backend_fault f, unsigned r, unsigned files)
 /* Each fault at each request: an error that says where, and no descriptor is left. */
 static void test_faults(void **state)
 {
-	static const unsigned requests[] = { 1,	 2,  3,	 5,  8,	 9,  10, 11, 12,
-					     13, 14, 15, 17, 18, 24, 31, 32, 16 };
+	static const unsigned requests[] = { 1,	 2,  3,	 5,  8,	 9,  10, 11, 12, 13,
+					     14, 15, 17, 18, 21, 24, 31, 32, 16 };
 	unsigned files;
 
 	(void)state;
@@ -312,6 +312,53 @@ static void test_does_not_read(void **state)
 	close(s[1]);
 }
 
+/* A request from the back end: flags, number, size, and so many bytes of payload. */
+static int request(uint32_t number, uint32_t flags, uint32_t size, size_t payload)
+{
+	uint8_t m[12 + 300] = { 0 };
+
+	memcpy(m, &number, 4);
+	memcpy(m + 4, &flags, 4);
+	memcpy(m + 8, &size, 4);
+	assert_int_equal(send(b.requests, m, 12 + payload, 0), 12 + payload);
+	return vhost_user_request(&u, &err);
+}
+
+/* The end of a request may be missing, and there are those that we do not know. */
+static void test_requests(void **state)
+{
+	uint32_t answer[5];
+
+	(void)state;
+	assert_int_equal(vhost_user_connect(&u, b.path, &err), 0);
+	u.timeout_ms = 50;
+	assert_true(b.requests >= 0 && u.requests >= 0);
+	assert_int_equal(request(2, 1, 0, 0), 1);
+	assert_int_equal(request(2, 9, 0, 0), 1);
+	assert_int_equal(recv(b.requests, answer, sizeof(answer), 0), 20);
+	assert_int_equal(answer[0], 2);
+	assert_int_equal(answer[1], 5);
+	assert_int_equal(answer[3], 0);
+	assert_int_equal(request(3, 9, 256, 256), 0);
+	assert_int_equal(recv(b.requests, answer, sizeof(answer), 0), 20);
+	assert_int_equal(answer[3], 1);
+	assert_int_equal(request(2, 1, 8, 7), -ETIMEDOUT);
+	vhost_user_close(&u);
+	for (unsigned bad = 0; bad < 4; bad++) {
+		assert_int_equal(vhost_user_connect(&u, b.path, &err), 0);
+		if (bad == 0)
+			assert_int_equal(request(2, 5, 0, 0), -EPROTO); /* an answer */
+		else if (bad == 1)
+			assert_int_equal(request(2, 2, 0, 0), -EPROTO); /* another version */
+		else if (bad == 2)
+			assert_int_equal(request(2, 1, 257, 257), -EPROTO);
+		else if (shutdown(b.requests, SHUT_RDWR) == 0)
+			assert_int_equal(vhost_user_request(&u, &err), -ECONNRESET);
+		says("a request of the back end is not valid");
+		vhost_user_close(&u);
+	}
+}
+
 static void test_private_memory(void **state)
 {
 	struct mem_file file = guest_mem_file(mem), none = { -1, NULL, 0 };
@@ -335,6 +382,7 @@ int main(void)
 		TEST(test_faults),	  TEST(test_messages),
 		TEST(test_sockets),	  TEST(test_abort),
 		TEST(test_does_not_read), TEST(test_private_memory),
+		TEST(test_requests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,17 +3,23 @@
  * each step, come back, lack something, or do not answer. */
 #include "tests/unit/vhost_user_fixture.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "devices/virtio/vhost_user_blk.h"
 
 #define SECTORS 4096u
 
+/* The back end may read it meanwhile. */
+static void set_sectors(uint64_t sectors)
+{
+	for (unsigned i = 0; i < sizeof(sectors); i++)
+		__atomic_store_n(&b.config[i], (uint8_t)(sectors >> 8 * i), __ATOMIC_RELAXED);
+}
+
 static void disk(const char *options)
 {
-	uint64_t sectors = SECTORS;
-
-	memcpy(b.config, &sectors, sizeof(sectors));
+	set_sectors(SECTORS);
 	if (make(&vhost_user_blk_class, options))
 		fail_msg("%s", err.text);
 }
@@ -279,12 +285,40 @@ static void test_resized(void **state)
 	generation = driver_reg(&d, C(config_generation), 1);
 	backend_die(&b);
 	event_is("X_MINIVMM_BACKEND_LOST vublk0", 1);
-	b.config[0]++;
+	set_sectors(SECTORS + 1);
 	assert_int_equal(backend_revive(&b), 0);
 	event_is("X_MINIVMM_BACKEND_BACK vublk0", 2);
 	assert_int_equal(driver_reg(&d, 0x2000, 4), SECTORS + 1);
 	assert_int_not_equal(driver_reg(&d, C(config_generation), 1), generation);
 	assert_int_equal(driver_reg(&d, 0x2000 + 34, 2), 2);
+}
+
+static void config_changed(void)
+{
+	const uint32_t m[3] = { 2, 1, 0 };
+
+	assert_int_equal(send(b.requests, m, sizeof(m), 0), sizeof(m));
+}
+
+/* The same without a new back end (block_resize of qemu-storage-daemon 8.1 and later). */
+static void test_resized_alive(void **state)
+{
+	(void)state;
+	b.protocol |= BIT(VHOST_USER_BACKEND_REQ);
+	disk(",queues=2");
+	go();
+	assert_int_equal(b.seen[24], 1);
+	set_sectors(SECTORS + 7);
+	config_changed();
+	seen(24, 2);
+	WAIT(driver_reg(&d, 0x2000, 4) == SECTORS + 7);
+	assert_true(b.ring[0].enabled);
+	assert_false(needs_reset());
+	/* What is not a request ends the connection. */
+	assert_int_equal(send(b.requests, "not a request", 12, 0), 12);
+	event_is("X_MINIVMM_BACKEND_LOST vublk0", 1);
+	WAIT(b.connections == 2 && b.ring[1].enabled);
+	assert_false(needs_reset());
 }
 
 /* What the driver uses is gone: its requests wait for a back end that has it. */
@@ -359,14 +393,23 @@ static void test_unplug(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_start),      TEST(test_queues),
-		TEST(test_refused),    TEST(test_private_memory),
-		TEST(test_twice),      TEST(test_pause),
-		TEST(test_reset),      TEST(test_silent_at_reset),
-		TEST(test_dies_idle),  TEST(test_dies_busy),
-		TEST(test_inflight),   TEST(test_dies_at_start),
-		TEST(test_resized),    TEST(test_lesser_back_end),
-		TEST(test_ring_error), TEST(test_end_without_answer),
+		TEST(test_start),
+		TEST(test_queues),
+		TEST(test_refused),
+		TEST(test_private_memory),
+		TEST(test_twice),
+		TEST(test_pause),
+		TEST(test_reset),
+		TEST(test_silent_at_reset),
+		TEST(test_dies_idle),
+		TEST(test_dies_busy),
+		TEST(test_inflight),
+		TEST(test_dies_at_start),
+		TEST(test_resized),
+		TEST(test_resized_alive),
+		TEST(test_lesser_back_end),
+		TEST(test_ring_error),
+		TEST(test_end_without_answer),
 		TEST(test_unplug),
 	};
 
