@@ -37,6 +37,7 @@ gadget_make() {
 	modprobe dummy_hcd is_super_speed=1 && modprobe libcomposite && modprobe usbtest || return 1
 	echo "${2:-0}" >/sys/module/usbtest/parameters/pattern
 	mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+	[ ! -e $gadget ] || gadget_end # of a script that was killed
 	mkdir -p $gadget/functions/SourceSink.0 $gadget/configs/c.1 || return 1
 	echo 0x0525 >$gadget/idVendor
 	echo 0xa4a0 >$gadget/idProduct
