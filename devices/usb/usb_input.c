@@ -27,6 +27,8 @@
 
 #define RETRY_NS  100000000ull
 #define RETRY_MAX 30u
+/* Between two changes of the LEDs, which a guest may ask for at will. */
+#define LEDS_NS 20000000ull
 
 struct input_node {
 	struct input_node *next;
@@ -41,8 +43,9 @@ struct usb_input {
 	struct usb_input_env env;
 	struct iothread *thread;
 	struct evloop *loop;
-	struct ev_timer *retry;
+	struct ev_timer *retry, *leds_later;
 	struct ev_call leds;
+	uint64_t leds_ns; /* when they were changed last */
 	int wake, events;
 	bool guest; /* it should have the devices */
 	struct input_node *first;
@@ -85,13 +88,23 @@ static void release_all(struct usb_input *in)
 		usb_hid_release(in->mouse);
 }
 
-static void send_leds(void *arg)
+static void send_leds(struct usb_input *in)
 {
-	struct usb_input *in = arg;
 	struct input_node *n;
 
+	in->leds_ns = evloop_now_ns();
 	for (n = in->first; n && in->keyboard; n = n->next)
 		evdev_set_leds(n->dev, usb_hid_leds(in->keyboard));
+}
+
+static void leds_work(void *arg)
+{
+	struct usb_input *in = arg;
+
+	if (evloop_now_ns() >= in->leds_ns + LEDS_NS)
+		send_leds(in);
+	else
+		ev_timer_set(in->leds_later, in->leds_ns + LEDS_NS);
 }
 
 /* On the controller's thread. */
@@ -304,7 +317,8 @@ static int input_open(struct usb_input *in, struct error *err)
 	if (!in->loop || in->wake < 0 ||
 	    !evloop_add_fd(in->loop, in->wake, EPOLLIN, input_wake, in) ||
 	    !evloop_add_fd(in->loop, in->events, EPOLLIN, input_event, in) ||
-	    !(in->retry = evloop_add_timer(in->loop, input_look, in)))
+	    !(in->retry = evloop_add_timer(in->loop, input_look, in)) ||
+	    !(in->leds_later = evloop_add_timer(in->loop, leds_work, in)))
 		return error_set(err, -errno, "events of input devices: %s", strerror(errno));
 	return 0;
 }
@@ -321,7 +335,7 @@ struct usb_input *usb_input_new(const struct usb_input_env *env, struct error *e
 	in->env = *env;
 	in->wake = in->events = -1;
 	in->guest = true;
-	in->leds = (struct ev_call){ .fn = send_leds, .arg = in };
+	in->leds = (struct ev_call){ .fn = leds_work, .arg = in };
 	if (input_open(in, err) == 0)
 		in->thread = iothread_new("input", in->wake, &ops, in, err);
 	if (in->thread)

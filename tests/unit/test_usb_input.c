@@ -366,6 +366,21 @@ static void test_leds(void **state)
 	assert_int_equal(n, sizeof(e));
 	assert_int_equal(e[1].code, LED_CAPSL);
 	assert_int_equal(e[1].value, 1);
+	/* A guest that changes them all the time: the keyboard has one change in 20 ms, and the last one. */
+	uint64_t began = evloop_now_ns();
+	unsigned writes = 0;
+
+	for (unsigned i = 0; i < 400; i++) {
+		leds = i & 1 ? 1 : 2;
+		dev[0]->ops->submit(dev[0], &t);
+		usleep(100);
+		writes += read(fake_node[FAKE_KEYBOARD].peer, e, sizeof(e)) > 0;
+	}
+	for (unsigned i = 0; i < 50000 && (!e[0].value || e[1].value); i++, usleep(200))
+		writes += read(fake_node[FAKE_KEYBOARD].peer, e, sizeof(e)) > 0;
+	assert_int_equal(e[0].value, 1);
+	assert_int_equal(e[1].value, 0);
+	assert_in_range(writes, 1, (evloop_now_ns() - began) / 20000000 + 2);
 }
 
 int main(void)
