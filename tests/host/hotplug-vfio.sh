@@ -23,7 +23,7 @@ guest() {
 	local from status asked=$RANDOM$RANDOM # in a subshell, too
 	from=$(($(wc -c <"$serial") + 1))
 	echo "$*; echo D''ONE$asked=\$?" >&7
-	says "$vmm" 120 "^DONE$asked=[0-9]" "$serial" || { echo "no answer"; return 99; }
+	says "$vmm" 120 "^DONE$asked=[0-9]" "$serial" || { diagnose "$vmm" >>"$OUT/hangs"; echo "no answer"; return 99; }
 	tail -c +"$from" "$serial" | tr -d '\r' >/tmp/said
 	status=$(sed -n "s/^DONE$asked=\([0-9]*\).*/\1/p" /tmp/said)
 	grep -av "D''ONE" /tmp/said | sed "/^DONE$asked=/,\$d" | tail -n 2
