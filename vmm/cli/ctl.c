@@ -256,30 +256,21 @@ static json_t *arguments(const struct call *c, struct error *err)
 	return o;
 }
 
-static void consider(const char *word, const char *name, unsigned *best, const char **near)
-{
-	unsigned d = text_typo(word, name);
-
-	if (d >= *best)
-		return;
-	*best = d;
-	*near = name;
-}
-
 /* The machine does not know the command: one with a similar name may be meant. */
 static int suggest(const char *word, struct error *err)
 {
 	const struct error why = *err;
-	const char *near = NULL;
-	unsigned best = UINT_MAX, i;
+	struct text_nearest near = { .word = word, .distance = UINT_MAX };
+	unsigned i;
 
 	if (!strstr(why.text, "has not been found"))
 		return why.code;
 	for (i = 0; word_name(i); i++)
-		consider(word, word_name(i), &best, &near);
+		text_consider(&near, word_name(i));
 	for (i = 0; qmp_commands[i].name; i++)
-		consider(word, qmp_commands[i].name, &best, &near);
-	return near ? error_set(err, why.code, "%s: did you mean %s?", why.text, near) : why.code;
+		text_consider(&near, qmp_commands[i].name);
+	return near.name ? error_set(err, why.code, "%s: did you mean %s?", why.text, near.name)
+			 : why.code;
 }
 
 static int do_any(const struct call *c, struct error *err)

@@ -269,15 +269,11 @@ static bool wants_help(char **argv)
 /* What people type for it: NULL if nothing is near. */
 static const char *nearest_command(const char *word)
 {
-	const char *name = NULL;
-	unsigned best = UINT_MAX, i;
+	struct text_nearest near = { .word = word, .distance = UINT_MAX };
 
-	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		if (text_typo(word, commands[i].name) < best) {
-			name = commands[i].name;
-			best = text_typo(word, name);
-		}
-	return name;
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++)
+		text_consider(&near, commands[i].name);
+	return near.name;
 }
 
 /* A word that is no command: a misspelt one, or what `ctl` would understand. */

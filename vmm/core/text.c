@@ -154,6 +154,16 @@ unsigned text_typo(const char *word, const char *name)
 	return d <= 1 + n / 4 && d < n ? d : UINT_MAX;
 }
 
+void text_consider(struct text_nearest *n, const char *name)
+{
+	unsigned d = text_typo(n->word, name);
+
+	if (d >= n->distance)
+		return;
+	n->distance = d;
+	n->name = name;
+}
+
 void text_size(uint64_t bytes, char text[16])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

@@ -28,6 +28,13 @@ unsigned text_distance(const char *a, const char *b);
 /* For "did you mean": how far `name` is from a word that somebody has typed. A name that begins
  * with it, or that it begins with, is near. UINT_MAX: it is not what was meant. */
 unsigned text_typo(const char *word, const char *name);
+/* The nearest of many names. Begin with { .word = word, .distance = UINT_MAX }; `name` stays NULL
+ * if none was meant. Names must stay valid. */
+struct text_nearest {
+	const char *word, *name;
+	unsigned distance;
+};
+void text_consider(struct text_nearest *, const char *name);
 /* A size for people: "4 KiB", "1.5 GiB". */
 void text_size(uint64_t bytes, char text[16]);
 

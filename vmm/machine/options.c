@@ -427,21 +427,14 @@ static const char *find_qemu(const char *name)
 
 static const char *nearest_option(const char *word)
 {
+	struct text_nearest near = { .word = word, .distance = UINT_MAX };
 	const struct device_class *const *c;
-	unsigned best = UINT_MAX, i;
-	const char *name = NULL;
 
-	for (i = 0; i < ARRAY_SIZE(options); i++)
-		if (text_typo(word, options[i].name) < best) {
-			name = options[i].name;
-			best = text_typo(word, name);
-		}
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++)
+		text_consider(&near, options[i].name);
 	for (c = device_classes; *c; c++)
-		if (text_typo(word, (*c)->option) < best) {
-			name = (*c)->option;
-			best = text_typo(word, name);
-		}
-	return name;
+		text_consider(&near, (*c)->option);
+	return near.name;
 }
 
 /* before: the word in front of it, which may be an option whose value comes only behind a '='. */
