@@ -114,28 +114,14 @@ struct blk_opts {
 	uint64_t queues; /* 0: one for each vCPU, at most 4, and what the back end has */
 };
 
+static_assert(offsetof(struct blk_opts, path) == 0, "vhost_user_device_check()");
+
 #define IN(field) offsetof(struct blk_opts, field)
 static const struct key blk_keys[] = {
 	{ "SOCKET", KEY_STRING, IN(path), 0, 0, { 0 } },
 	{ "queues", KEY_NUMBER, IN(queues), 1, QUEUES_MAX, { 0 } },
 	{ 0 },
 };
-
-static int blk_check(const struct device *d, const struct device_list *l, struct error *err)
-{
-	const struct blk_opts *o = d->opts, *other;
-	const struct device *before = NULL;
-
-	while ((before = device_next(l, &vhost_user_blk_class, before)) && before != d) {
-		other = before->opts;
-		if (strcmp(other->path, o->path) == 0)
-			return error_set(err, -EINVAL,
-					 "%s is given twice: a back end serves one "
-					 "device",
-					 o->path);
-	}
-	return 0;
-}
 
 /* How many queues the back end has is known after the first connection. */
 static int blk_connect(struct vhost_user_blk *b, const struct blk_opts *o, unsigned cpus,
@@ -210,7 +196,7 @@ const struct device_class vhost_user_blk_class = {
 	.pci = true,
 	.most = 16,
 	.opts_size = sizeof(struct blk_opts),
-	.check = blk_check,
+	.check = vhost_user_device_check,
 	.open = blk_open,
 	.plug = blk_plug,
 	.unplug = blk_unplug,

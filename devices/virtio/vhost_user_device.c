@@ -395,6 +395,23 @@ bool vhost_user_device_stops(const struct vhost_user_device *d)
 	return d->asked & ASK_STOP;
 }
 
+static const char *path_of(const struct device *d)
+{
+	return *(const char *const *)d->opts;
+}
+
+int vhost_user_device_check(const struct device *d, const struct device_list *l, struct error *err)
+{
+	const struct device *before = NULL;
+
+	while ((before = device_next(l, d->class, before)) && before != d)
+		if (strcmp(path_of(before), path_of(d)) == 0)
+			return error_set(err, -EINVAL,
+					 "%s is given twice: a back end serves one device",
+					 path_of(d));
+	return 0;
+}
+
 static int connect_first(struct vhost_user_device *d, struct error *err)
 {
 	int ret;

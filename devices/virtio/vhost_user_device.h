@@ -15,7 +15,9 @@
 #include "vmm/core/evloop.h"
 #include "vmm/core/log.h"
 
+struct device;
 struct device_env;
+struct device_list;
 struct iothread;
 struct vhost_user_device;
 
@@ -68,6 +70,9 @@ struct vhost_user_device {
 	const char *id;
 };
 
+/* For struct device_class, whose options begin with the socket's path (a const char *): it is given
+ * once. */
+int vhost_user_device_check(const struct device *, const struct device_list *, struct error *);
 /* Initialises a zeroed device that is embedded in another struct, and connects to the back end.
  * vhost_user_device_free() in any case. */
 int vhost_user_device_open(struct vhost_user_device *, const struct vhost_user_kind *,

@@ -207,6 +207,8 @@ struct net_opts {
 	uint64_t queues; /* pairs; 0: one */
 };
 
+static_assert(offsetof(struct net_opts, path) == 0, "vhost_user_device_check()");
+
 #define IN(field) offsetof(struct net_opts, field)
 static const struct key net_keys[] = {
 	{ "SOCKET", KEY_STRING, IN(path), 0, 0, { 0 } },
@@ -214,21 +216,6 @@ static const struct key net_keys[] = {
 	{ "queues", KEY_NUMBER, IN(queues), 1, NET_MAX_PAIRS, { 0 } },
 	{ 0 },
 };
-
-static int net_check(const struct device *d, const struct device_list *l, struct error *err)
-{
-	const struct net_opts *o = d->opts, *other;
-	const struct device *before = NULL;
-
-	while ((before = device_next(l, &vhost_user_net_class, before)) && before != d) {
-		other = before->opts;
-		if (strcmp(other->path, o->path) == 0)
-			return error_set(err, -EINVAL,
-					 "%s is given twice: a back end serves one device",
-					 o->path);
-	}
-	return 0;
-}
 
 static int net_open(struct device *d, const struct device_env *env, struct error *err)
 {
@@ -300,7 +287,7 @@ const struct device_class vhost_user_net_class = {
 	.pci = true,
 	.most = 8,
 	.opts_size = sizeof(struct net_opts),
-	.check = net_check,
+	.check = vhost_user_device_check,
 	.open = net_open,
 	.plug = net_plug,
 	.unplug = net_unplug,
