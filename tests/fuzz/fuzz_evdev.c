@@ -82,7 +82,6 @@ static struct usb_device *dev[2];
 static uint8_t last[2][8];
 static unsigned n_devs;
 static struct evloop *loop;
-static int events[2];
 
 static void complete(struct usb_device *d, struct usb_xfer *t)
 {
@@ -133,19 +132,6 @@ static void poll_all(unsigned i)
 
 /* ---- */
 
-static int events_open(struct error *e)
-{
-	(void)e;
-	return dup(events[0]);
-}
-
-static int events_next(int fd)
-{
-	char c;
-
-	return read(fd, &c, 1) == 1;
-}
-
 static void step(const uint8_t *p)
 {
 	unsigned node = p[0] & 1 ? FAKE_MOUSE : FAKE_KEYBOARD;
@@ -164,7 +150,7 @@ static void step(const uint8_t *p)
 	case 0x42:
 		fake_node[node].open_ret = p[1] & 1 ? -ENOENT : 0;
 		fake_node[node].product = p[1] >> 1 & 1;
-		require(write(events[1], "e", 1) == 1);
+		require(write(fake_events[1], "e", 1) == 1);
 		turn();
 		break;
 	case 0x43:
@@ -181,13 +167,13 @@ static void step(const uint8_t *p)
 
 static struct usb_input *setup(void)
 {
-	const struct usb_input_env env = { events_open, events_next, attach, NULL };
+	const struct usb_input_env env = { fake_events_open, fake_events_next, attach, NULL };
 	struct usb_input *in;
 
 	log_set_level(LOG_ERROR);
 	signal(SIGPIPE, SIG_IGN); /* a node that is gone is a socket here */
 	loop = evloop_new();
-	require(pipe2(events, O_NONBLOCK | O_CLOEXEC) == 0);
+	require(pipe2(fake_events, O_NONBLOCK | O_CLOEXEC) == 0);
 	in = usb_input_new(&env, NULL);
 	require(in != NULL);
 	return in;

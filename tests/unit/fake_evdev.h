@@ -181,6 +181,23 @@ static inline bool fake_is_grabbed(unsigned node)
 	return fake_node[node].grabbed;
 }
 
+/* For struct usb_input_env: each byte in this pipe is a message that an input device has come. The
+ * test makes it. */
+static int fake_events[2];
+
+static inline int fake_events_open(struct error *e)
+{
+	(void)e;
+	return dup(fake_events[0]);
+}
+
+static inline int fake_events_next(int fd)
+{
+	char c;
+
+	return read(fd, &c, 1) == 1;
+}
+
 static inline void fake_close(void)
 {
 	for (unsigned i = 0; i < FAKE_NODES; i++)

@@ -21,7 +21,6 @@ static struct evloop *loop; /* the controller's, which never runs */
 static struct evdev *node[FAKE_NODES];
 static struct usb_device *dev[2]; /* in the order in which they were plugged in */
 static unsigned n_devs;
-static int events[2];
 
 /* ---- the controller and the guest's driver ---- */
 
@@ -44,19 +43,6 @@ static int attach(void *controller, unsigned port, struct usb_device *d, struct 
 	d->ops->submit(d, &t);
 	dev[n_devs++] = d;
 	return (int)n_devs;
-}
-
-static int events_open(struct error *e)
-{
-	(void)e;
-	return dup(events[0]);
-}
-
-static int events_next(int fd)
-{
-	char c;
-
-	return read(fd, &c, 1) == 1;
 }
 
 /* The next report within `tries` of 0.2 ms. */
@@ -116,14 +102,14 @@ static void await_grab(unsigned i, bool grabbed)
 
 static int setup(void **state)
 {
-	const struct usb_input_env env = { events_open, events_next, attach, &n_devs };
+	const struct usb_input_env env = { fake_events_open, fake_events_next, attach, &n_devs };
 
 	(void)state;
 	fake_reset();
 	n_devs = 0;
 	memset(node, 0, sizeof(node));
 	loop = evloop_new();
-	assert_int_equal(pipe2(events, O_NONBLOCK | O_CLOEXEC), 0);
+	assert_int_equal(pipe2(fake_events, O_NONBLOCK | O_CLOEXEC), 0);
 	in = usb_input_new(&env, &err);
 	assert_non_null(in);
 	return 0;
@@ -151,8 +137,8 @@ static int teardown(void **state)
 		dev[i]->ops->detached(dev[i]);
 	usb_input_free(in);
 	evloop_free(loop);
-	close(events[0]);
-	close(events[1]);
+	close(fake_events[0]);
+	close(fake_events[1]);
 	fake_close();
 	return 0;
 }
@@ -276,7 +262,7 @@ static void test_two_keyboards(void **state)
 
 static void come(void)
 {
-	assert_int_equal(write(events[1], "e", 1), 1);
+	assert_int_equal(write(fake_events[1], "e", 1), 1);
 }
 
 /* Pulled out while a key is down, and plugged in again: another device first, then the same one. */
